@@ -1,0 +1,113 @@
+# coverslip: what a person types. `make help` lists the targets.
+#
+#   make demo                    build .venv from the lock, run the workflow on its default config
+#   make demo GPU=1              the same with TensorFlow for NVIDIA GPUs
+#   make demo PYTHON=python3.11  with another Python than `python3`
+#   make demo ARGS="--configfile config/kaggle.yaml"     with further arguments for snakemake
+#   make test ARGS="-k splits"   with further arguments for pytest
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test env dev-env lint format schema lock report results clean
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+CONFIGFILE ?= config/kaggle.yaml
+KIND := $(if $(filter-out 0,$(GPU)),gpu,cpu)
+
+BIN := $(VENV)/bin
+# Jobs find the tools of the environment whether or not it is activated.
+WITH := PATH="$(abspath $(BIN)):$$PATH"
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/.$(KIND) ## build the environment, run the workflow, make results/report.html
+	$(WITH) snakemake --cores all $(ARGS)
+
+test: lint ## build the environment for development, check style, run all tests
+	$(WITH) pytest $(ARGS)
+
+env: $(VENV)/.$(KIND) ## build the environment that runs the workflow
+
+dev-env: $(VENV)/.dev ## build the environment that also tests and formats
+
+lint: $(VENV)/.dev ## check style and rules, change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check workflow
+	$(WITH) snakemake --lint
+
+format: $(VENV)/.dev ## bring all code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt workflow
+
+schema: $(VENV)/.dev ## write the JSON schema and the parameter table from the config's models
+	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.schema
+
+report: $(VENV)/.$(KIND) ## pack figures, notebooks and run times of the last run into one page
+	$(WITH) snakemake --report results/snakemake-report.html $(ARGS)
+
+results: $(VENV)/.$(KIND) ## write docs/results.md from the last run of config/kaggle.yaml
+	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.results_page --command "make results" \
+	  --configfile $(CONFIGFILE)
+
+clean: ## remove environment and caches; results/ and resources/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov
+	find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- locks -------------------------------------------------------------------------------------
+# Versions that stand in a lock are kept while they fit pyproject.toml; `make lock ARGS=--upgrade`
+# takes new ones. All locks share their versions. Addresses of registries never go into a lock.
+
+COMPILE = env -u VIRTUAL_ENV $(BIN)/uv pip compile pyproject.toml --quiet --universal \
+  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+  --no-annotate --custom-compile-command "make lock" $(ARGS)
+
+lock: $(VENV)/.dev ## resolve the dependency ranges of pyproject.toml into the locks
+	$(COMPILE) --extra cpu -o requirements.txt > /dev/null
+	$(COMPILE) --extra cpu --group dev -c requirements.txt -o requirements-dev.txt > /dev/null
+	$(COMPILE) --extra gpu -c requirements.txt -o requirements-gpu.txt > /dev/null
+	$(BIN)/python .ci/pin_environment.py
+
+# --- environments ------------------------------------------------------------------------------
+# A stamp in the environment says what was installed whole, so nothing is installed twice.
+# CPU and GPU TensorFlow do not go together: an environment of the other kind is built anew.
+
+PYTHON_TEST := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+define build
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo "coverslip: $(PYTHON) is not installed; install Python 3.11, 3.12 or 3.13" \
+	    "(Debian: apt install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c '$(PYTHON_TEST)' || { \
+	  echo "coverslip: Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1); name another: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	  echo "coverslip: $(PYTHON) cannot build environments; install its venv module" \
+	    "(Debian: apt install python3-venv)" >&2; exit 1; }
+	@kind="$(2), $$($(PYTHON) --version)"; \
+	if [ -e $(VENV)/.kind ] && [ "$$(cat $(VENV)/.kind)" != "$$kind" ]; then rm -rf $(VENV); fi; \
+	$(PYTHON) -m venv $(VENV); \
+	echo "$$kind" > $(VENV)/.kind
+	@echo "coverslip: installing $(1) into $(VENV), which takes some minutes the first time"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+endef
+
+$(VENV)/.cpu: requirements.txt
+	$(call build,$<,cpu)
+	@touch $@
+
+$(VENV)/.gpu: requirements-gpu.txt
+	$(call build,$<,gpu)
+	@touch $@
+
+# The lock for development holds that of the CPU whole.
+$(VENV)/.dev: requirements-dev.txt
+	$(call build,$<,cpu)
+	@touch $(VENV)/.cpu $@

@@ -1,0 +1,63 @@
+"""Fixtures of all tests, and the rule that nothing is skipped in silence.
+
+Under `COVERSLIP_REQUIRE=1` (continuous integration) a skipped test fails, except where it is
+skipped because `COVERSLIP_DATA` is not set.
+"""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NO_DATA = "COVERSLIP_DATA is not set"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real archives (`dsb2018/stage1_train.zip` and so on)."""
+    value = os.environ.get("COVERSLIP_DATA")
+    if not value:
+        pytest.skip(NO_DATA)
+    path = Path(value)
+    if not path.is_dir():
+        pytest.fail(f"COVERSLIP_DATA names {path}, which is no folder", pytrace=False)
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses real data, so that `-m "not real_data"` leaves it out."""
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_data")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where nothing may be missing."""
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that is skipped whole."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("COVERSLIP_REQUIRE") != "1" or not report.skipped:
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if reason.removeprefix("Skipped: ") != NO_DATA:
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped under COVERSLIP_REQUIRE=1, but: {reason}"

@@ -1,0 +1,150 @@
+"""Work is done again only where its inputs changed: jobs counted by rule."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+
+from running import copy_project, jobs, snakemake
+
+AFTER_TRAINING = {"predict", "evaluate", "figure", "notebook", "report"}
+FIGURES = 6
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) >= 1, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def configure(project: Path, path: str, value) -> None:
+    file = project / "config/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    *parents, last = path.split(".")
+    node = config
+    for key in parents:
+        node = node.setdefault(key, {})
+    node[last] = value
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def test_a_second_run_does_nothing(project):
+    assert jobs(project) == {}
+
+
+def test_touching_every_file_does_nothing(project):
+    later = time.time() + 100
+    for path in sorted(project.rglob("*")):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path, (later, later))
+    assert jobs(project) == {}
+
+
+def test_a_fresh_clone_with_results_copied_over_does_nothing(project, tmp_path):
+    clone = copy_project(tmp_path / "clone")
+    shutil.copy(project / "config/config.yaml", clone / "config/config.yaml")
+    for part in ("results", ".snakemake", "own"):
+        shutil.copytree(project / part, clone / part, copy_function=shutil.copyfile)
+    assert jobs(clone) == {}
+
+
+@pytest.mark.parametrize("module", ["training", "ingest", "synthetic", "networks/unet"])
+def test_comments_and_docstrings_do_nothing(project, module):
+    path = project / f"workflow/scripts/coverslip/{module}.py"
+    text = path.read_text()
+    start = text.index('"""') + 3
+    path.write_text(text[:start] + "Another docstring. " + text[start:] + "\n# a comment\n")
+    assert jobs(project) == {}
+
+
+def test_a_function_of_training_trains_again_all_who_use_it(project):
+    training = project / "workflow/scripts/coverslip/training.py"
+    edit(training, "\ndef train(", "\nADDED = 1\n\n\ndef train(")
+    assert jobs(project) == {}, "a constant that nobody uses is no change"
+    edit(training, "\ndef train(", "\n@(lambda function: function)\ndef train(")
+    counts = jobs(project)
+    assert counts.pop("train") == 2
+    assert set(counts) == AFTER_TRAINING and counts["figure"] == 2 * FIGURES
+
+
+def test_an_architecture_trains_again_only_the_studies_that_use_it(project):
+    module = project / "workflow/scripts/coverslip/networks/unet_confluency.py"
+    edit(module, "\ndef build(", "\n@(lambda function: function)\ndef build(")
+    counts = jobs(project)
+    assert counts["train"] == 1 and counts["figure"] == FIGURES
+    assert set(counts) == {"train"} | AFTER_TRAINING
+
+
+def test_a_figure_draws_only_that_figure(project):
+    module = project / "workflow/scripts/coverslip/figures/curves.py"
+    edit(module, "\ndef draw(", "\n@(lambda function: function)\ndef draw(")
+    assert jobs(project) == {"figure": 2, "notebook": 2, "report": 1}
+
+
+def test_a_learning_rate_concerns_one_study(project):
+    configure(project, "studies.one.training.learning_rate", 0.002)
+    counts = jobs(project)
+    assert counts == {
+        "train": 1,
+        "predict": 1,
+        "evaluate": 1,
+        "figure": FIGURES,
+        "notebook": 1,
+        "report": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("studies.one.title", "Another title"),
+        ("studies.one.question", "Why?"),
+        ("studies.one.flaws", ["none"]),
+        ("datasets.made.citation", "Somebody, some day"),
+        ("datasets.made.title", "Another title"),
+    ],
+)
+def test_words_train_nothing(project, path, value):
+    configure(project, path, value)
+    counts = jobs(project)
+    assert counts["report"] == 1
+    assert set(counts) <= {"figure", "notebook", "report"}
+
+
+def test_threads_and_resources_do_nothing(project):
+    assert jobs(project, "--set-threads", "train=1", "--set-resources", "train:mem_mb=9") == {}
+
+
+def test_a_replaced_picture_concerns_its_dataset_and_studies(project):
+    picture = sorted((project / "own").rglob("images/*.png"))[0]
+    image = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(picture), 255 - image)
+    counts = jobs(project)
+    assert counts["ingest"] == counts["check"] == counts["split"] == counts["train"] == 1
+    assert counts["figure"] == FIGURES and "synthesize" not in counts
+
+
+def test_a_kept_archive_that_changed_concerns_its_dataset(project):
+    archive = project / "results/raw/made.zip"
+    archive.write_bytes(archive.read_bytes() + b" ")
+    later = time.time() + 100
+    os.utime(archive, (later, later))
+    counts = jobs(project)
+    assert counts["ingest"] == 1 and "synthesize" not in counts
+
+
+def test_a_deleted_result_is_made_again_with_what_follows(project):
+    (project / "results/studies/one/metrics.json").unlink()
+    counts = jobs(project)
+    assert counts == {"evaluate": 1, "figure": FIGURES, "notebook": 1, "report": 1}
+
+
+def test_the_finished_run_says_where_the_report_lies(finished, project):
+    text = snakemake(project, "--force", "results/report.html")
+    last = text.strip().splitlines()[-1]
+    assert last == f"coverslip: the report lies at {project.resolve()}/results/report.html"
+    assert (finished / "results/report.html").is_file()

@@ -1,0 +1,71 @@
+"""Runs of the workflow in a copy of the project, for tests."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("workflow", "config")
+
+
+def snakemake(where: Path, *arguments: str, check: bool = True) -> str:
+    """Run Snakemake in a folder; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+        cwd=where,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    text = done.stdout + done.stderr
+    assert not check or done.returncode == 0, text
+    return text
+
+
+def jobs(where: Path, *arguments: str) -> dict[str, int]:
+    """Jobs by rule that a run would do now."""
+    text = snakemake(where, "--dry-run", *arguments)
+    if "Nothing to be done" in text:
+        return {}
+    table = text.split("Job stats:")[1].split("\n\n")[0]
+    counts = dict(re.findall(r"^(\w+)\s+(\d+)\s*$", table, flags=re.MULTILINE))
+    return {rule: int(count) for rule, count in counts.items() if rule not in ("total", "all")}
+
+
+def copy_project(where: Path) -> Path:
+    """The files of the project that a run needs, as a clone has them."""
+    for part in PARTS:
+        shutil.copytree(ROOT / part, where / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return where
+
+
+def tiny(folder: Path) -> dict:
+    """Two datasets (an archive made by the workflow, a folder), a study of each."""
+    study = {
+        "title": "Tiny",
+        "preprocessing": {"channels": "grey", "patch": 32},
+        "network": {"architecture": "unet", "filters": 2, "depth": 1},
+        "training": {"epochs": 1, "batch_size": 4},
+        "split": {"method": "random", "test": 0.25, "validation": 0.25},
+        "evaluation": {"bootstrap": 100},
+    }
+    made = {"kind": "synthetic", "pictures": 8, "size": 64}
+    own = {"kind": "path", "path": str(folder)}
+    return {
+        "datasets": {
+            "made": {"title": "Made", "source": made, "layout": "dsb2018"},
+            "own": {"title": "Own", "source": own, "layout": "dsb2018"},
+        },
+        "studies": {
+            "one": study | {"dataset": "made"},
+            "two": study
+            | {
+                "dataset": "own",
+                "network": {"architecture": "unet_confluency"},
+            },
+        },
+    }

@@ -1,0 +1,193 @@
+# Needs: the config. Makes: the completed config, and the few functions that rules call.
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from coverslip import digest, inventory, settings
+from coverslip.errors import CoverslipError
+
+try:
+    config.update(settings.resolve(config, Path(workflow.basedir) / "schemas/config.schema.json"))
+except CoverslipError as error:
+    raise WorkflowError(str(error))
+
+STUDIES = settings.chosen(config)
+DATASETS = sorted({config["studies"][study]["dataset"] for study in STUDIES})
+FIGURES = {
+    "curves": "svg",
+    "scores": "svg",
+    "classification_report": "svg",
+    "confusion": "svg",
+    "panels": "png",
+    "network": "svg",
+}
+CAPTIONS = [f"{figure}.rst" for figure in FIGURES]
+STUDY = "results/studies/{study}"
+RUN = "results/studies/{study}/fold{fold}_seed{seed}"
+
+
+wildcard_constraints:
+    study="[A-Za-z0-9][A-Za-z0-9_-]*",
+    dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
+    fold=r"\d+",
+    seed=r"\d+",
+    shard=r"\d+",
+
+
+def code(script, *roots):
+    """Digest of the code that a script reaches: it makes code an input (docs/method.md)."""
+    return digest.digest(SCRIPTS / script, [f"coverslip.{root}" for root in roots])
+
+
+def network_code(wildcards):
+    """Code of training, with the one architecture that the study uses."""
+    network = config["studies"][wildcards.study]["network"]
+    return code("train.py", f"networks.{network['architecture']}")
+
+
+def layout_code(wildcards):
+    """Code of ingest, with the one layout that the dataset has."""
+    return code("ingest.py", f"layouts.{config['datasets'][wildcards.dataset]['layout']}")
+
+
+def without(section, *keys):
+    """A section of the config less the keys that do not change this rule's result."""
+    return {key: value for key, value in section.items() if key not in keys}
+
+
+def archive(wildcards):
+    """The raw archive of a dataset; a folder is watched by its inventory instead."""
+    source = config["datasets"][wildcards.dataset]["source"]
+    if source["kind"] == "synthetic":
+        return f"results/raw/{wildcards.dataset}.zip"
+    if source["kind"] == "kaggle":
+        return f"resources/raw/{wildcards.dataset}.zip"
+    return [] if Path(source["path"]).is_dir() else source["path"]
+
+
+def folder(wildcards):
+    """Path and inventory of a dataset that is a folder of pictures; none for an archive."""
+    source = config["datasets"][wildcards.dataset]["source"]
+    if source["kind"] != "path" or not Path(source["path"]).is_dir():
+        return None
+    notes = Path(".snakemake/coverslip") / f"inventory-{wildcards.dataset}.json"
+    read = not workflow.dryrun
+    return {
+        "path": source["path"],
+        "inventory": inventory.digest(source["path"], notes, read),
+    }
+
+
+def ingest_section(wildcards):
+    """What of a dataset's section changes its pictures: neither words nor the way they came."""
+    dataset = config["datasets"][wildcards.dataset]
+    section = without(dataset, *settings.WORDS["dataset"], "source")
+    return section | {"sha256": dataset["source"]["sha256"]}
+
+
+def split_file(wildcards):
+    """The table of a split that comes from a file."""
+    return config["studies"][wildcards.study]["split"]["file"] or []
+
+
+def of_dataset(path):
+    """Input function: a file of the study's dataset."""
+    return lambda wildcards: (
+        f"results/datasets/{config['studies'][wildcards.study]['dataset']}/{path}"
+    )
+
+
+def shards(study, section):
+    """Numbers of the shards that a study's patches or predictions are cut into."""
+    return range(config["studies"][study][section]["shards"])
+
+
+def patches(wildcards):
+    """All patch files of a study."""
+    return expand(
+        f"{STUDY}/patches/{{shard}}/{{file}}",
+        study=wildcards.study,
+        shard=shards(wildcards.study, "preprocessing"),
+        file=["images.npy", "targets.npy", "index.csv"],
+    )
+
+
+def runs(study):
+    """Folders of a study's trainings: one a fold and seed."""
+    section = config["studies"][study]
+    return expand(RUN, study=study, fold=range(section["split"]["folds"]), seed=section["seeds"])
+
+
+def of_runs(*files):
+    """Input function: these files of every training of the study."""
+    return lambda wildcards: [f"{run}/{file}" for run in runs(wildcards.study) for file in files]
+
+
+def predictions(wildcards):
+    """All prediction files of a study."""
+    numbers = shards(wildcards.study, "evaluation")
+    return [f"{run}/predictions/{shard}.h5" for run in runs(wildcards.study) for shard in numbers]
+
+
+def encoder_weights(wildcards):
+    """Pretrained weights of a study's encoder, if it has any."""
+    network = config["studies"][wildcards.study]["network"]
+    if network["weights"] == "none":
+        return []
+    return f"resources/weights/{network['architecture']}_{network['weights']}.h5"
+
+
+def licence(wildcards):
+    """Licence of the data, which a model carries along."""
+    return config["datasets"][config["studies"][wildcards.study]["dataset"]]["licence"]
+
+
+def prediction_section(wildcards):
+    """What of the evaluation's section changes predictions."""
+    section = config["studies"][wildcards.study]["evaluation"]
+    return without(section, "minimum_area", "bootstrap", "blank_test_labels")
+
+
+def figures(wildcards):
+    """All figures of a study."""
+    return [
+        f"results/studies/{wildcards.study}/figures/{name}.{extension}"
+        for name, extension in FIGURES.items()
+    ]
+
+
+def report_figures(wildcards):
+    """All figures of all studies that run."""
+    return [
+        f"results/studies/{study}/figures/{name}.{extension}"
+        for study in STUDIES
+        for name, extension in FIGURES.items()
+    ]
+
+
+def report_records(wildcards):
+    """Records of all trainings of all studies that run."""
+    return [f"{run}/model/run.json" for study in STUDIES for run in runs(study)]
+
+
+def command():
+    """How to make this again."""
+    own = [str(file) for file in workflow.overwrite_configfiles]
+    return " ".join(["snakemake --cores all", *(["--configfile", *own] if own else [])])
+
+
+def templates(*names):
+    """Files of workflow/report: the page, its style and the captions."""
+    return [f"{workflow.basedir}/report/{name}" for name in names]
+
+
+def announce():
+    """Say what a run made, in its last line."""
+    made = Path("results/report.html").resolve()
+    if made.is_file() and not workflow.dryrun:
+        print(f"\ncoverslip: the report lies at {made}", file=sys.stderr)

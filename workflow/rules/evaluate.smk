@@ -1,0 +1,90 @@
+# Needs: model folders. Makes: predictions, metrics with intervals and baselines, figures.
+
+
+rule predict:
+    input:
+        model=f"{RUN}/model/model.keras",
+        info=f"{RUN}/model/model.json",
+        split=rules.split.output.table,
+        pictures=of_dataset("pictures.h5"),
+    output:
+        f"{RUN}/predictions/{{shard}}.h5",
+    log:
+        "results/logs/predict/{study}_fold{fold}_seed{seed}_{shard}.log",
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        evaluation=prediction_section,
+        code=code("predict.py"),
+    script:
+        "../scripts/predict.py"
+
+
+rule evaluate:
+    input:
+        predictions=predictions,
+        pictures=of_dataset("pictures.h5"),
+        groups=of_dataset("check/groups.csv"),
+        split=rules.split.output.table,
+        histories=of_runs("model/history.csv"),
+        infos=of_runs("model/model.json"),
+    output:
+        metrics=f"{STUDY}/metrics.json",
+        table=f"{STUDY}/pictures.csv",
+    log:
+        "results/logs/evaluate/{study}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        preprocessing=lookup("studies/{study}/preprocessing", within=config),
+        evaluation=lookup("studies/{study}/evaluation", within=config),
+        protocol=lookup("studies/{study}/protocol", within=config),
+        code=code("evaluate.py"),
+    script:
+        "../scripts/evaluate.py"
+
+
+for name, extension in FIGURES.items():
+
+    rule:
+        name:
+            f"figure_{name}"
+        input:
+            metrics=rules.evaluate.output.metrics,
+            table=rules.evaluate.output.table,
+            predictions=predictions,
+            pictures=of_dataset("pictures.h5"),
+            histories=of_runs("model/history.csv"),
+            models=of_runs("model/model.keras"),
+            infos=of_runs("model/model.json"),
+        output:
+            report(
+                f"{STUDY}/figures/{name}.{extension}",
+                caption=f"../report/{name}.rst",
+                category="{study}",
+                labels={"figure": name.replace("_", " ")},
+            ),
+        log:
+            f"results/logs/figure/{{study}}_{name}.log",
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=2000,
+            runtime=20,
+        params:
+            figure=name,
+            title=lookup("studies/{study}/title", within=config),
+            protocol=lookup("studies/{study}/protocol", within=config),
+            preprocessing=lookup("studies/{study}/preprocessing", within=config),
+            evaluation=lookup("studies/{study}/evaluation", within=config),
+            code=code("figure.py", f"figures.{name}"),
+        script:
+            "../scripts/figure.py"

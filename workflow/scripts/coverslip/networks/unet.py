@@ -1,0 +1,71 @@
+"""A configurable U-Net.
+
+Ronneberger, Fischer and Brox, U-Net: convolutional networks for biomedical image segmentation,
+MICCAI 2015; with padded convolutions, optional normalization, and a 1x1 convolution with
+nearest-neighbour upsampling instead of a transposed convolution (no checkerboard: Odena, Dumoulin
+and Olah, Deconvolution and checkerboard artifacts, Distill 2016).
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import TYPE_CHECKING
+
+import keras
+from keras import layers
+
+if TYPE_CHECKING:
+    from coverslip.config import Network
+
+
+def multiple(network: Network) -> int:
+    """Heights and widths must be multiples of this number of pixels."""
+    return 2**network.depth
+
+
+def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.Model:
+    """U-Net of `network.depth` poolings with `filters`, 2 `filters`, 4 `filters`... a level.
+
+    Takes float32 (N, height, width, channels), gives float32 logits (N, height, width, outputs).
+    """
+    inputs = keras.Input(shape)
+    x = inputs
+    skips = []
+    for level in range(network.depth):
+        x = _convolutions(x, network.filters * 2**level, network.normalization)
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = _convolutions(x, network.filters * 2**network.depth, network.normalization)
+    if network.dropout:
+        x = layers.Dropout(network.dropout)(x)
+    for level in reversed(range(network.depth)):
+        filters = network.filters * 2**level
+        # Fewer channels first, then upsampling: the other way round costs four times as much.
+        x = _convolution(x, filters, 1, network.normalization)
+        x = layers.UpSampling2D(interpolation="nearest")(x)
+        x = layers.Concatenate()([skips[level], x])
+        x = _convolutions(x, filters, network.normalization)
+    # Logits stay float32 under a mixed policy: their exponentials overflow in float16.
+    outputs = layers.Conv2D(network.outputs, 1, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, outputs, name="unet")
+
+
+def _convolutions(x, filters: int, normalization: str):
+    return _convolution(_convolution(x, filters, 3, normalization), filters, 3, normalization)
+
+
+def _convolution(x, filters: int, size: int, normalization: str):
+    x = layers.Conv2D(
+        filters,
+        size,
+        padding="same",
+        use_bias=normalization == "none",
+        kernel_initializer="he_normal",
+    )(x)
+    if normalization == "batch":
+        # The default momentum of 0.99 leaves validation at chance for the first ten epochs where
+        # an epoch has some 30 steps, and early stopping then keeps those.
+        x = layers.BatchNormalization(momentum=0.9)(x)
+    elif normalization == "group":
+        x = layers.GroupNormalization(groups=gcd(8, filters))(x)
+    return layers.Activation("relu")(x)

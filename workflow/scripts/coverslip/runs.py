@@ -1,0 +1,87 @@
+"""Runs of a study: one training a fold and seed, in the folder `fold<f>_seed<s>`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from coverslip.errors import CoverslipError
+
+PATTERN = re.compile(r"fold(\d+)_seed(\d+)")
+
+
+def run_name(fold: int, seed: int) -> str:
+    """Name of a run, as in its folder and in `metrics.json`."""
+    return f"fold{fold}_seed{seed}"
+
+
+def fold_and_seed(run: str) -> tuple[int, int]:
+    """Fold and seed of a run's name.
+
+    Raises:
+        ValueError: it is not the name of a run.
+    """
+    match = PATTERN.fullmatch(run)
+    if match is None:
+        raise ValueError(f"{run!r} is not the name of a run")
+    return int(match[1]), int(match[2])
+
+
+def run_of(path: Path) -> str:
+    """Name of the run whose folder holds `path`.
+
+    Raises:
+        ValueError: no folder above the path is that of a run.
+    """
+    for part in reversed(Path(path).parts):
+        if PATTERN.fullmatch(part):
+            return part
+    raise ValueError(f"{path}: lies in no folder of a run (fold<f>_seed<s>)")
+
+
+def read_history(model: Path) -> pd.DataFrame:
+    """Read the history of a training: one row an epoch, epochs counted from 1.
+
+    Raises:
+        CoverslipError: the file is missing, empty, or not a history.
+    """
+    path = Path(model) / "history.csv"
+    try:
+        history = pd.read_csv(path)
+        missing = {"epoch", "loss", "accuracy", "validation_loss"} - set(history.columns)
+        if missing or history.empty:
+            raise ValueError(f"without {', '.join(sorted(missing)) or 'rows'}")
+    except (OSError, ValueError) as error:
+        raise CoverslipError(
+            f"{path}: not the history of a training ({error}): remove the model folder and train "
+            "again"
+        ) from error
+    return history
+
+
+def read_info(model: Path) -> dict[str, Any]:
+    """Read `model.json` of a model folder, with at least `classes` and `kept_epoch`.
+
+    Raises:
+        CoverslipError: the file is missing or tells too little.
+    """
+    path = Path(model) / "model.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        if len(info["classes"]) < 2 or int(info["kept_epoch"]) < 1:
+            raise ValueError("fewer than two classes, or no epoch")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CoverslipError(
+            f"{path}: tells no classes and epoch ({error}): remove the model folder and train again"
+        ) from error
+    return info
+
+
+def at_epoch(history: pd.DataFrame, epoch: int) -> pd.Series:
+    """Row of a history for an epoch, counted from 1; the last one if it has no such epoch."""
+    found = history[history["epoch"] == epoch]
+    return (found if len(found) else history).iloc[-1]

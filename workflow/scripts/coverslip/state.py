@@ -1,0 +1,86 @@
+"""The state of a training between two epochs, on disk, so that a killed job can go on.
+
+One file, written aside and renamed: it is either the state after one epoch or after the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from coverslip.aside import aside
+from coverslip.errors import CoverslipError
+
+FILE = "state.npz"
+
+
+@dataclass
+class State:
+    """What a training is after some epochs."""
+
+    history: list[dict] = field(default_factory=list)
+    """One row an epoch."""
+    variables: list[np.ndarray] = field(default_factory=list)
+    """All variables of the model, seed generators and running statistics among them."""
+    optimizer: list[np.ndarray] = field(default_factory=list)
+    """All variables of the optimizer."""
+    best: list[np.ndarray] = field(default_factory=list)
+    """Variables of the model after its best epoch."""
+
+
+ARRAYS = ("variables", "optimizer", "best")
+
+
+def save(folder: Path, identity: str, state: State) -> None:
+    """Replace the state in `folder`; on an error (disk full) the former one stays as it was."""
+    head = json.dumps({"identity": identity, "history": state.history})
+    arrays = {"head": np.frombuffer(head.encode(), dtype=np.uint8)}
+    for name in ARRAYS:
+        arrays |= {f"{name}/{i:05d}": array for i, array in enumerate(getattr(state, name))}
+    try:
+        with aside(folder / FILE) as part, open(part, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise CoverslipError(
+            f"the state of the training cannot be saved in {folder} ({error.strerror or error}): "
+            "make room there and run again; training goes on from the epoch saved last"
+        ) from error
+
+
+def load(folder: Path, identity: str) -> State | None:
+    """The state in `folder`, or None if there is none, it is of another run, or damaged."""
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as file:
+            head = json.loads(file["head"].tobytes())
+            if head["identity"] != identity:
+                return None
+            groups = {name: _group(file, name) for name in ARRAYS}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        # A damaged state costs time, not correctness: training starts anew.
+        return None
+    return State(history=head["history"], **groups)
+
+
+def _group(file: np.lib.npyio.NpzFile, name: str) -> list[np.ndarray]:
+    return [file[key] for key in sorted(file.files) if key.startswith(f"{name}/")]
+
+
+def take(variables: Sequence) -> list[np.ndarray]:
+    """Copies of the values of keras variables."""
+    return [np.array(variable.numpy()) for variable in variables]
+
+
+def put(variables: Sequence, values: Sequence[np.ndarray]) -> None:
+    """Assign values to keras variables."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from coverslip.config import Evaluation, Preprocessing
+from coverslip.evaluate import evaluate
+from coverslip.job import job
+
+with job(snakemake):
+    evaluate(
+        predictions=[Path(path) for path in snakemake.input.predictions],
+        models=[Path(path).parent for path in snakemake.input.infos],
+        pictures=Path(snakemake.input.pictures),
+        groups=Path(snakemake.input.groups),
+        split=Path(snakemake.input.split),
+        preprocessing=Preprocessing(**snakemake.params.preprocessing),
+        evaluation=Evaluation(**snakemake.params.evaluation),
+        study=snakemake.wildcards.study,
+        protocol=snakemake.params.protocol,
+        output=Path(snakemake.output.metrics),
+        table=Path(snakemake.output.table),
+    )

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from coverslip import figures
+from coverslip.config import Evaluation, Preprocessing
+from coverslip.job import job
+
+with job(snakemake):
+    inputs = figures.load(
+        study=snakemake.wildcards.study,
+        title=snakemake.params.title,
+        protocol=snakemake.params.protocol,
+        metrics=Path(snakemake.input.metrics),
+        table=Path(snakemake.input.table),
+        pictures=Path(snakemake.input.pictures),
+        predictions=[Path(path) for path in snakemake.input.predictions],
+        models=[Path(path).parent for path in snakemake.input.infos],
+        preprocessing=Preprocessing(**snakemake.params.preprocessing),
+        evaluation=Evaluation(**snakemake.params.evaluation),
+    )
+    figures.draw(snakemake.params.figure, inputs, Path(snakemake.output[0]))

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from coverslip.job import job
+from coverslip.report import build
+from coverslip.results import collect
+
+with job(snakemake):
+    figures = [Path(path) for path in snakemake.input.figures]
+    build(
+        studies=collect(snakemake.params.config, snakemake.params.studies, figures),
+        facts={"command": snakemake.params.command},
+        output=Path(snakemake.output[0]),
+        templates=Path(snakemake.input.templates[0]).parent,
+    )

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+from coverslip.config import Split
+from coverslip.job import job
+from coverslip.splits import split
+
+with job(snakemake):
+    split(
+        groups=Path(snakemake.input.groups),
+        manifest=Path(snakemake.input.manifest),
+        duplicates=Path(snakemake.input.duplicates),
+        config=Split(**snakemake.params.split),
+        protocol=snakemake.params.protocol,
+        table=Path(snakemake.output.table),
+        summary=Path(snakemake.output.summary),
+    )
