@@ -36,7 +36,9 @@ def environment() -> str:
         for requirement in map(Requirement, wanted)
         if requirement.marker is None or requirement.marker.evaluate(LINUX)
     )
-    return HEAD + "".join(f"      - {name}=={versions[canonicalize_name(name)]}\n" for name in names)
+    return HEAD + "".join(
+        f"      - {name}=={versions[canonicalize_name(name)]}\n" for name in names
+    )
 
 
 if __name__ == "__main__":

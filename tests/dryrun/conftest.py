@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from coverslip import synthetic
 from running import copy_project, snakemake, tiny
+
+from coverslip import synthetic
 
 
 @pytest.fixture(scope="session")

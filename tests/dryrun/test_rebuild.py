@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import pytest
 import yaml
-
 from running import copy_project, jobs, snakemake
 
 AFTER_TRAINING = {"predict", "evaluate", "figure", "notebook", "report"}

@@ -87,7 +87,10 @@ def test_edits_count_where_they_are_reached(package, module, old, new, changes):
 
 def test_lazy_imports_and_bare_modules_are_followed(package):
     write, value = package
-    write("a.py", "def used(x):\n    from pack import b\n    return run(b)\ndef run(m):\n    return m\n")
+    write(
+        "a.py",
+        "def used(x):\n    from pack import b\n    return run(b)\ndef run(m):\n    return m\n",
+    )
     before = value()
     write("b.py", B.replace("return 0", "return 1"))
     assert value() != before, "a module handed on whole counts whole"

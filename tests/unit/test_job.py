@@ -3,6 +3,7 @@
 import errno
 import json
 import types
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_users_mistake_is_one_line_and_exit_status_1(snakemake, capsys):
         raise CoverslipError("a.zip: is cut short; copy it again")
     assert caught.value.code == 1
     assert capsys.readouterr().err == "coverslip: a.zip: is cut short; copy it again\n"
-    assert "Traceback" in open(snakemake.log[0]).read()
+    assert "Traceback" in Path(snakemake.log[0]).read_text()
 
 
 def test_a_full_disk_names_the_file_and_the_mend(snakemake, capsys):
@@ -59,7 +60,7 @@ def test_a_full_disk_names_the_file_and_the_mend(snakemake, capsys):
 def test_a_defect_is_raised_whole_and_logged(snakemake):
     with pytest.raises(ZeroDivisionError), job(snakemake):
         raise ZeroDivisionError("x")
-    assert "ZeroDivisionError" in open(snakemake.log[0]).read()
+    assert "ZeroDivisionError" in Path(snakemake.log[0]).read_text()
 
 
 def test_the_record_is_written_only_when_the_job_ends_well(snakemake, tmp_path):

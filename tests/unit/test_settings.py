@@ -51,7 +51,7 @@ def test_order_of_keys_is_the_schemas(config):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("studies.nuclei.trainin", {}, "studies.nuclei.trainin: unknown key; did you mean `training`"),
+        ("studies.nuclei.trainin", {}, "nuclei.trainin: unknown key; did you mean `training`"),
         ("dataset", {}, "dataset: unknown key; did you mean `datasets`"),
         ("studies.nuclei.network.architecture", "unett", "did you mean `unet`"),
         ("studies.nuclei.network.architecture", "zzz", "known: mobilenetv2_unet, unet"),

@@ -307,3 +307,19 @@ def test_mixed_precision_and_three_outputs(study, tmp_path):
     assert info["classes"] == ["background", "foreground", "class 2"]
     assert info["threshold"] == 0.5
     assert training.keras.config.dtype_policy().name == "float32"
+
+
+def test_the_learning_rate_is_set_before_each_step():
+    from types import SimpleNamespace
+
+    fast = Training(epochs=4, learning_rate=0.1, schedule="cosine")
+    steps = training._Steps(fast, epoch=2, steps=10, stop=None, report=print)
+    optimizer = SimpleNamespace(learning_rate=None)
+    steps.set_model(SimpleNamespace(optimizer=optimizer))
+    rates = []
+    for step in range(10):
+        steps.on_train_batch_begin(step)
+        rates.append(optimizer.learning_rate)
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[5] == pytest.approx(0.1 * 0.5 * (1 + np.cos(np.pi * 2.5 / 4)))
+    assert rates == sorted(rates, reverse=True)

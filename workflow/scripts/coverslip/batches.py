@@ -112,7 +112,7 @@ class Batches(keras.utils.PyDataset):
         return epoch_batches
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return -(-len(self.order) // self.batch_size)
 
     def places(self, index: int) -> np.ndarray:
         """Places in `rows` of the patches of a batch."""

@@ -66,12 +66,13 @@ class Dataset(Section):
     """Mask values above it are foreground (127 for masks with soft edges)."""
     groups: Literal["picture", "pattern", "acquisition"] = "picture"
     """What must not cross a split. `picture`: each picture on its own; `pattern`: taken from the
-    picture's id; `acquisition`: derived from size, modality and near duplicates."""
+    picture's id; `acquisition`: derived from size, modality and look. Duplicates and pictures that
+    were cut side by side from one field share a group in any case."""
     group_pattern: str | None = None
     """For `pattern`: regular expression with a named group `group`, searched in the id."""
     near_duplicate_distance: int = Field(default=6, ge=0, le=64)
-    """Two pictures of one size whose 64-bit perceptual hashes differ in at most this many bits are
-    near duplicates."""
+    """Two pictures of one size whose 64-bit perceptual hashes differ in at most this many bits, and
+    whose thumbnails correlate, are near duplicates."""
 
 
 def bare_dataset(name: str, section: dict[str, Any]) -> Dataset:
@@ -86,7 +87,7 @@ class Split(Section):
 
     method: Literal["random", "grouped", "listed", "file"] = "grouped"
     """`random`: pictures at random; `grouped`: whole groups; `listed`: in the order of the archive,
-    the last ones as validation; `file`: from a table."""
+    train, validation, test; `file`: from a table."""
     folds: int = Field(default=1, ge=1)
     """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
     test: float = Field(default=0.2, ge=0, lt=1)
@@ -119,8 +120,9 @@ class Preprocessing(Section):
     resize: tuple[int, int] | None = None
     """Resize whole pictures to height and width in pixels; none: patches at native size."""
     mask_resize: Literal["area", "nearest", "bilinear-ceil"] = "area"
-    """How masks are resized. `area`: area average with a threshold of 0.5; `bilinear-ceil`:
-    bilinear, rounded up, which grows objects; for `protocol: as-published` only."""
+    """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
+    nearest pixel); `bilinear-ceil`: bilinear, rounded up, which grows objects; for
+    `protocol: as-published` only."""
     patch: int = Field(default=256, ge=16)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
@@ -143,7 +145,7 @@ class Network(Section):
     """For `unet`: number of poolings."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """For `unet`: dropout at the lowest level."""
-    normalization: Literal["none", "batch", "group"] = "batch"
+    normalization: Literal["none", "batch", "group"] = "group"
     """For `unet`: normalization after each convolution."""
     outputs: int = Field(default=1, ge=1)
     """Output channels: 1 is a sigmoid, more are a softmax (class 0 is background)."""

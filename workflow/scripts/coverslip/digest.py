@@ -5,7 +5,8 @@ script's names through the package at the level of top-level definitions (functi
 constants) and hashes the syntax trees of those it reaches. Comments, docstrings and formatting do
 not count; an edited definition changes the digest of just those rules that reach it.
 
-The modules in `SILENT` (logging, records, messages) change no result and do not count.
+The modules in `SILENT` do not count: logs, records and messages change no result, and the values
+of the config are parameters of each rule anyway.
 
 Limits: a module loaded by name at run time is not seen and has to be given as a root (see
 `rules/common.smk`); a definition reached only through `getattr` with a computed name is not seen.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 NAME = PACKAGE.name
-SILENT = {f"{NAME}.job", f"{NAME}.errors"}
+SILENT = {f"{NAME}.{module}" for module in ("config", "errors", "job")}
 
 Key = tuple[str, str]
 

@@ -91,18 +91,11 @@ def evaluate(
     runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
     observed, facts = observe(predictions, runs, pictures, rows, preprocessing, evaluation)
     classes = class_names(models[0])
-    wanted = metrics.segmentation(evaluation.minimum_area)
     records = []
     for subset in SUBSETS:
-        extra = subset == "test" and evaluation.blank_test_labels
-        of_subset = observed[observed["subset"] == subset]
-        records += metric_records(
-            [*wanted, metrics.blank_labels()] if extra else wanted,
-            of_subset,
-            subset,
-            classes,
-            evaluation.bootstrap,
-        )
+        rows_of = observed[observed["subset"] == subset]
+        wanted = _wanted(subset, evaluation)
+        records += metric_records(wanted, rows_of, subset, classes, evaluation.bootstrap)
     records += train_records(models, facts)
     panels_of, panels = choose(observed)
     document = {
@@ -123,6 +116,13 @@ def evaluate(
     with aside(output) as part:
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
+
+
+def _wanted(subset: str, evaluation: Evaluation) -> list[metrics.Metric]:
+    wanted = metrics.segmentation(evaluation.minimum_area)
+    if subset == "test" and evaluation.blank_test_labels:
+        wanted.append(metrics.blank_labels())
+    return wanted
 
 
 def read_split(split: Path, groups: Path) -> pd.DataFrame:

@@ -16,8 +16,9 @@ between fields among 256x256 fluorescence pictures: background level 0.97, noise
 24 groups of 1 to 90 pictures.
 
 Limits: two plates taken with the same settings become one group, which costs pictures but leaks
-nothing; one plate whose exposure was changed half-way becomes two, which may leak. Where the truth
-is known (file names, a table), `groups: pattern` is better.
+nothing; a plate whose pictures vary much is torn, which may leak. On 96 synthetic pictures of
+12 known plates there are 8 clusters, and 7 pictures stand apart from most of their plate. Where the
+truth is known (file names, a table), `groups: pattern` is better.
 """
 
 from __future__ import annotations

@@ -157,8 +157,6 @@ def _disk_message(error: OSError) -> str:
 def _to_file(handlers: list[logging.Handler], error: BaseException) -> None:
     for handler in handlers:
         if isinstance(handler, logging.FileHandler):
-            record = LOG.makeRecord(
-                LOG.name, logging.ERROR, __file__, 0, "traceback:", (), None
-            )
+            record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, "traceback:", (), None)
             record.exc_info = (type(error), error, error.__traceback__)
             handler.emit(record)

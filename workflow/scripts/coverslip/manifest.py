@@ -29,7 +29,7 @@ DTYPES = {
 - `id`: name of the picture in the store.
 - `group`: what must not cross a split; empty where `check` derives it.
 - `class`: label of the whole picture; empty if there is none.
-- `height`, `width`: in pixels; `channels`: 1 grey, 3 RGB, 4 RGBA; `dtype`: uint8 or uint16.
+- `height`, `width`: in pixels; `channels`: 1 grey, 3 RGB; `dtype`: uint8 or uint16.
 - `sha256`: digest of the decoded pixels, their type and shape.
 - `member`: name of the picture in the archive or folder.
 - `objects`: number of objects in the label map.

@@ -199,68 +199,53 @@ def blank_labels() -> Metric:
 
 
 def _whole() -> list[Metric]:
-    pictures = partial(column, name="pictures")
+    counts = {"pixels": pixels, "pictures": partial(column, name="pictures")}
     empty = "a picture with foreground in neither truth nor prediction counts as 1."
-    return [
-        Metric(
-            "pixel_accuracy",
-            "share",
-            "Share of all pixels whose class is right.",
-            pixel_accuracy,
-            pixels,
-            "pixels",
-        ),
-        Metric(
+    told = [
+        ("pixel_accuracy", "pixels", pixel_accuracy, "Share of all pixels whose class is right."),
+        (
             "balanced_accuracy",
-            "share",
-            "Mean of the recalls of background and foreground, over all pixels.",
-            partial(macro, compute=recall),
-            pixels,
             "pixels",
+            partial(macro, compute=recall),
+            "Mean of the recalls of background and foreground, over all pixels.",
         ),
-        Metric(
+        (
             "iou",
-            "share",
+            "pictures",
+            partial(mean, name="iou"),
             "Intersection over union of the foreground, TP / (TP + FP + FN), of each picture, then "
             f"the mean over pictures; {empty}",
-            partial(mean, name="iou"),
-            pictures,
-            "pictures",
         ),
-        Metric(
+        (
             "iou_pooled",
-            "share",
+            "pixels",
+            iou,
             "Intersection over union of the foreground, TP / (TP + FP + FN), over all pixels of "
             "all pictures.",
-            iou,
-            pixels,
-            "pixels",
         ),
-        Metric(
+        (
             "dice",
-            "share",
+            "pictures",
+            partial(mean, name="dice"),
             "Dice coefficient of the foreground, 2 TP / (2 TP + FP + FN), of each picture, then "
             f"the mean over pictures; {empty}",
-            partial(mean, name="dice"),
-            pictures,
-            "pictures",
         ),
-        Metric(
+        (
             "macro_precision",
-            "share",
-            "Mean of the precisions of background and foreground.",
+            "pixels",
             partial(macro, compute=precision),
-            pixels,
-            "pixels",
+            "Mean of the precisions of background and foreground.",
         ),
-        Metric(
+        (
             "macro_f1",
-            "share",
-            "Mean of the F1 of background and foreground.",
-            partial(macro, compute=f1),
-            pixels,
             "pixels",
+            partial(macro, compute=f1),
+            "Mean of the F1 of background and foreground.",
         ),
+    ]
+    return [
+        Metric(name, "share", definition, compute, counts[unit], unit)
+        for name, unit, compute, definition in told
     ]
 
 

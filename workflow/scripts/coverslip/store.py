@@ -7,6 +7,7 @@ the calls, without time stamps, so that equal calls give equal bytes.
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,68 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return (max(1, min(shape[0], CHUNK_BYTES // max(row, 1))), *shape[1:])
 
 
+class StoreFile(io.RawIOBase):
+    """The file below a store that is written; it never fails, but remembers the first error.
+
+    HDF5 cannot be trusted once a write has failed: closing the file fails as well, and may take
+    the process down. So what does not fit on the disk is kept in memory, which is little as long
+    as `error` is looked at after each picture, and the file is closed in good order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115 (closed by `close`)
+        self._late: list[tuple[int, bytes]] = []
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: memoryview) -> int:
+        start = self._file.tell()
+        count = self._file.readinto(buffer)
+        for offset, data in self._late:
+            first, last = max(start, offset), min(start + len(buffer), offset + len(data))
+            if first < last:
+                buffer[first - start : last - start] = data[first - offset : last - offset]
+                count = max(count, last - start)
+        return count
+
+    def write(self, data: memoryview) -> int:
+        start, done = self._file.tell(), 0
+        try:
+            while self.error is None and done < len(data):
+                done += self._file.write(memoryview(data)[done:])
+        except OSError as error:
+            self.error = error
+        if self.error is not None:
+            self._late.append((start, bytes(data)))
+            self._file.seek(start + len(data))
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class StoreWriter:
     """Context manager that writes a store; the file appears only when all went well.
 
@@ -44,7 +107,8 @@ class StoreWriter:
         self._stack = contextlib.ExitStack()
         self.part = self._stack.enter_context(aside(self.path))
         try:
-            self._file = h5py.File(self.part, "w")
+            self._disk = self._stack.enter_context(contextlib.closing(StoreFile(self.part)))
+            self._file = h5py.File(self._disk, "w")
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
             raise
@@ -56,17 +120,13 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            try:
-                self._file.close()
-            except BaseException as late:
-                # HDF5 writes its last blocks here: a full disk may show only now.
-                self._stack.__exit__(type(late), late, late.__traceback__)
-                raise
-        else:
-            # The file is thrown away and the first error is the one to tell.
-            with contextlib.suppress(OSError, RuntimeError):
-                self._file.close()
+        try:
+            self._file.close()
+            if error is None and self._disk.error is not None:
+                raise self._disk.error
+        except BaseException as late:
+            self._stack.__exit__(type(late), late, late.__traceback__)
+            raise
         self._stack.__exit__(kind, error, trace)
 
     def image(self, id: str, array: np.ndarray) -> None:
@@ -74,6 +134,7 @@ class StoreWriter:
 
         Raises:
             ValueError: another shape or dtype, or an id that is taken or cannot be a name.
+            OSError: it cannot be written, for example for want of space.
         """
         if array.ndim == 2:
             array = array[:, :, np.newaxis]
@@ -86,6 +147,7 @@ class StoreWriter:
 
         Raises:
             ValueError: another shape or dtype, or an id that is taken or cannot be a name.
+            OSError: it cannot be written, for example for want of space.
         """
         if array.ndim != 2 or array.dtype.kind not in "bui":
             raise ValueError(f"{id}: not a label map: {array.dtype} {array.shape}")
@@ -102,6 +164,8 @@ class StoreWriter:
             shuffle=array.itemsize > 1,
             track_times=False,
         )
+        if self._disk.error is not None:
+            raise self._disk.error
 
 
 class Store:

@@ -138,10 +138,10 @@ def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> 
         for spine in axes.spines.values():
             spine.set(visible=True, color=PALE)
     height, width = row["shape"]
-    nuclei = "1 true nucleus" if row["objects_true"] == 1 else f"{row['objects_true']} true nuclei"
+    objects = "1 object" if row["objects_true"] == 1 else f"{row['objects_true']} objects"
     titles = (
         f"{shorten(str(row['id']), 20)}\n{height} × {width} pixels",
-        f"truth\n{nuclei}",
+        f"truth\n{objects}",
         f"IoU {row['iou']:.3f}\nOtsu {row['otsu_iou']:.3f}",
     )
     for axes, title in zip(line, titles, strict=True):
