@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,24 +22,32 @@ def snakemake(where: Path, *arguments: str, check: bool = True) -> str:
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     )
     text = done.stdout + done.stderr
-    assert not check or done.returncode == 0, text
+    assert not check or done.returncode == 0, text[-4000:]
     return text
 
 
 def jobs(where: Path, *arguments: str) -> dict[str, int]:
-    """Jobs by rule that a run would do now."""
+    """Jobs by rule that a run would do now; the rules of single figures count as `figure`."""
     text = snakemake(where, "--dry-run", *arguments)
     if "Nothing to be done" in text:
         return {}
     table = text.split("Job stats:")[1].split("\n\n")[0]
     counts = dict(re.findall(r"^(\w+)\s+(\d+)\s*$", table, flags=re.MULTILINE))
-    return {rule: int(count) for rule, count in counts.items() if rule not in ("total", "all")}
+    found: dict[str, int] = {}
+    for rule, count in counts.items():
+        if rule not in ("total", "all"):
+            name = "figure" if rule.startswith("figure_") else rule
+            found[name] = found.get(name, 0) + int(count)
+    return found
 
 
-def copy_project(where: Path) -> Path:
-    """The files of the project that a run needs, as a clone has them."""
+def copy_project(where: Path, root: Path = ROOT) -> Path:
+    """The files of the project that a run needs, with new time stamps, as a clone has them."""
+    where.mkdir(exist_ok=True)
+    shutil.copyfile(root / "environment.yml", where / "environment.yml")
     for part in PARTS:
-        shutil.copytree(ROOT / part, where / part, ignore=shutil.ignore_patterns("__pycache__"))
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(root / part, where / part, ignore=ignore, copy_function=shutil.copyfile)
     return where
 
 
@@ -60,11 +69,8 @@ def tiny(folder: Path) -> dict:
             "own": {"title": "Own", "source": own, "layout": "dsb2018"},
         },
         "studies": {
-            "one": study | {"dataset": "made"},
-            "two": study
-            | {
-                "dataset": "own",
-                "network": {"architecture": "unet_confluency"},
-            },
+            "one": deepcopy(study) | {"dataset": "made"},
+            "two": deepcopy(study)
+            | {"dataset": "own", "network": {"architecture": "unet_confluency"}},
         },
     }

@@ -12,7 +12,8 @@ CONFIGS = {
     "kaggle": ["--configfile", "config/kaggle.yaml"],
     "from-scratch": ["--configfile", "config/kaggle.yaml", "config/from-scratch.yaml"],
 }
-OURS = "numpy pandas pydantic tensorflow keras cv2 skimage sklearn matplotlib h5py papermill scipy"
+# Snakemake and its SLURM plugin themselves import pydantic, numpy and pandas.
+OURS = "tensorflow keras cv2 skimage sklearn matplotlib h5py papermill scipy"
 
 BARE = f"""
 import sys
@@ -50,11 +51,11 @@ def test_a_bare_clone_needs_only_snakemake(clone, arguments):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
 
 
 def test_lint_is_clean(clone):
-    assert "all clean" in " ".join(snakemake(clone, "--lint").split()).lower() or True
+    assert "Lints for" not in snakemake(clone, "--lint")
 
 
 def test_a_mistake_in_the_config_ends_the_run_with_its_mend(clone):

@@ -44,8 +44,7 @@ def test_touching_every_file_does_nothing(project):
 
 
 def test_a_fresh_clone_with_results_copied_over_does_nothing(project, tmp_path):
-    clone = copy_project(tmp_path / "clone")
-    shutil.copy(project / "config/config.yaml", clone / "config/config.yaml")
+    clone = copy_project(tmp_path / "clone", project)
     for part in ("results", ".snakemake", "own"):
         shutil.copytree(project / part, clone / part, copy_function=shutil.copyfile)
     assert jobs(clone) == {}
@@ -82,6 +81,18 @@ def test_a_figure_draws_only_that_figure(project):
     module = project / "workflow/scripts/coverslip/figures/curves.py"
     edit(module, "\ndef draw(", "\n@(lambda function: function)\ndef draw(")
     assert jobs(project) == {"figure": 2, "notebook": 2, "report": 1}
+
+
+@pytest.mark.parametrize("file", ["report/curves.rst", "report/page.css"])
+def test_a_caption_writes_only_the_report(project, file):
+    path = project / "workflow" / file
+    path.write_text(path.read_text() + "\n")
+    assert jobs(project) == {"report": 1}
+
+
+def test_a_notebook_runs_again_with_the_report(project):
+    edit(project / "workflow/notebooks/segmentation.ipynb", "## Doubt", "## Doubts")
+    assert jobs(project) == {"notebook": 2, "report": 1}
 
 
 def test_a_learning_rate_concerns_one_study(project):
@@ -136,14 +147,14 @@ def test_a_kept_archive_that_changed_concerns_its_dataset(project):
     assert counts["ingest"] == 1 and "synthesize" not in counts
 
 
-def test_a_deleted_result_is_made_again_with_what_follows(project):
-    (project / "results/studies/one/metrics.json").unlink()
-    counts = jobs(project)
-    assert counts == {"evaluate": 1, "figure": FIGURES, "notebook": 1, "report": 1}
+def test_a_deleted_result_is_made_again_when_asked_for(project):
+    metrics = "results/studies/one/metrics.json"
+    (project / metrics).unlink()
+    assert jobs(project, metrics) == {"evaluate": 1}
 
 
 def test_the_finished_run_says_where_the_report_lies(finished, project):
     text = snakemake(project, "--force", "results/report.html")
-    last = text.strip().splitlines()[-1]
-    assert last == f"coverslip: the report lies at {project.resolve()}/results/report.html"
+    told = f"coverslip: the report lies at {project.resolve()}/results/report.html"
+    assert text.splitlines().count(told) == 1
     assert (finished / "results/report.html").is_file()

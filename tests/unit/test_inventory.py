@@ -54,3 +54,44 @@ def test_a_dry_run_does_not_read_a_new_folder(folder, tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CoverslipError, match="no such folder"):
         inventory.digest(tmp_path / "none", tmp_path / "notes.json")
+
+
+def test_links_that_lead_round_in_circles_are_not_followed(folder, tmp_path):
+    notes = tmp_path / "notes.json"
+    first = inventory.digest(folder, notes)
+    (folder / "sub/round").symlink_to(folder)
+    (folder / "self").symlink_to(folder / "self")
+    found = inventory.contents(folder, notes)
+    assert sorted(found) == ["a.png", "self", "sub/b.png", "sub/round"]
+    assert found["sub/round"] == "no file" and found["self"].startswith("unreadable: ")
+    assert inventory.summary(found) != first
+    (folder / "sub/round").unlink()
+    (folder / "self").unlink()
+    assert inventory.digest(folder, notes) == first
+
+
+def test_a_pipe_is_not_read(folder, tmp_path):
+    os.mkfifo(folder / "pipe")
+    assert inventory.contents(folder, tmp_path / "notes.json")["pipe"] == "no file"
+
+
+def test_a_linked_file_counts_by_its_content(folder, tmp_path):
+    (tmp_path / "real.png").write_bytes(b"a")
+    (folder / "link.png").symlink_to(tmp_path / "real.png")
+    found = inventory.contents(folder, tmp_path / "notes.json")
+    assert found["link.png"] == found["a.png"]
+
+
+def test_names_that_are_no_text(folder, tmp_path):
+    first = inventory.digest(folder, tmp_path / "notes.json")
+    with open(os.fsencode(folder) + b"/\xff.png", "wb") as file:
+        file.write(b"x")
+    assert inventory.digest(folder, tmp_path / "notes.json") != first
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a.png": 1}', "\xff"])
+def test_damaged_notes_are_made_anew(folder, tmp_path, text):
+    notes = tmp_path / "notes.json"
+    first = inventory.digest(folder, notes)
+    notes.write_text(text, encoding="latin-1")
+    assert inventory.digest(folder, notes) == first

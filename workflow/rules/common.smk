@@ -26,7 +26,7 @@ FIGURES = {
     "panels": "png",
     "network": "svg",
 }
-CAPTIONS = [f"{figure}.rst" for figure in FIGURES]
+PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*FIGURES, "notebook"])]
 STUDY = "results/studies/{study}"
 RUN = "results/studies/{study}/fold{fold}_seed{seed}"
 
@@ -39,9 +39,13 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def code(script, *roots):
+def code(script, *roots, files=()):
     """Digest of the code that a script reaches: it makes code an input (docs/method.md)."""
-    return digest.digest(SCRIPTS / script, [f"coverslip.{root}" for root in roots])
+    return digest.digest(
+        SCRIPTS / script,
+        [f"coverslip.{root}" for root in roots],
+        [Path(workflow.basedir) / file for file in files],
+    )
 
 
 def network_code(wildcards):
@@ -88,6 +92,18 @@ def ingest_section(wildcards):
     dataset = config["datasets"][wildcards.dataset]
     section = without(dataset, *settings.WORDS["dataset"], "source")
     return section | {"sha256": dataset["source"]["sha256"]}
+
+
+def drawn(wildcards):
+    """What of a synthetic source's section changes its pictures."""
+    source = config["datasets"][wildcards.dataset]["source"]
+    return without(source, "limits", "retries")
+
+
+def named(wildcards):
+    """What of a source's section names an archive of Kaggle."""
+    source = config["datasets"][wildcards.dataset]["source"]
+    return {key: source[key] for key in ("kind", "competition", "dataset", "file")}
 
 
 def split_file(wildcards):
@@ -179,11 +195,6 @@ def command():
     """How to make this again."""
     own = [str(file) for file in workflow.overwrite_configfiles]
     return " ".join(["snakemake --cores all", *(["--configfile", *own] if own else [])])
-
-
-def templates(*names):
-    """Files of workflow/report: the page, its style and the captions."""
-    return [f"{workflow.basedir}/report/{name}" for name in names]
 
 
 def announce():

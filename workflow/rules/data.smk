@@ -12,7 +12,7 @@ rule synthesize:
         mem_mb=1000,
         runtime=10,
     params:
-        source=lookup("datasets/{dataset}/source", within=config),
+        source=drawn,
         code=code("synthesize.py"),
     script:
         "../scripts/synthesize.py"
@@ -28,7 +28,7 @@ rule download:
     conda:
         "../../environment.yml"
     params:
-        source=lookup("datasets/{dataset}/source", within=config),
+        source=named,
     script:
         "../scripts/download.py"
 

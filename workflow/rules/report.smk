@@ -9,7 +9,6 @@ rule notebook:
         check=of_dataset("check/report.json"),
         histories=of_runs("model/history.csv"),
         figures=figures,
-        notebook=f"{workflow.basedir}/notebooks/segmentation.ipynb",
     output:
         notebook=f"{STUDY}/notebook.ipynb",
         page=report(
@@ -29,7 +28,7 @@ rule notebook:
         title=lookup("studies/{study}/title", within=config),
         question=lookup("studies/{study}/question", within=config),
         protocol=lookup("studies/{study}/protocol", within=config),
-        code=code("notebook.py"),
+        code=code("notebook.py", files=["notebooks/segmentation.ipynb"]),
     script:
         "../scripts/notebook.py"
 
@@ -42,7 +41,6 @@ rule report:
         splits=expand(rules.split.output.summary, study=STUDIES),
         checks=expand("results/datasets/{dataset}/check/report.json", dataset=DATASETS),
         records=report_records,
-        templates=templates("page.html.j2", "page.css", "notebook.rst", *CAPTIONS),
     output:
         "results/report.html",
     log:
@@ -54,6 +52,6 @@ rule report:
         config=config,
         studies=STUDIES,
         command=command(),
-        code=code("report.py"),
+        code=code("report.py", files=[f"report/{name}" for name in PAGE]),
     script:
         "../scripts/report.py"

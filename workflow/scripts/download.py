@@ -5,4 +5,7 @@ from coverslip.config import Source
 from coverslip.job import job
 
 with job(snakemake):
-    sources.download(Source(**snakemake.params.source), Path(snakemake.output[0]))
+    # Parameters are what names the archive. Its pinned digest and the number of retries are not:
+    # to pin the digest of an archive that is there already must not download it again.
+    source = snakemake.config["datasets"][snakemake.wildcards.dataset]["source"]
+    sources.download(Source(**source), Path(snakemake.output[0]))

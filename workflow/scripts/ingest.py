@@ -5,10 +5,13 @@ from coverslip.ingest import ingest
 from coverslip.job import job
 
 with job(snakemake):
+    name = snakemake.wildcards.dataset
+    # Limits are no parameter: what passes them is the same whatever they are.
+    source = snakemake.config["datasets"][name]["source"]
     folder = snakemake.params.folder
     ingest(
         source=Path(folder["path"] if folder else snakemake.input.archive),
-        dataset=bare_dataset(snakemake.wildcards.dataset, snakemake.params.dataset),
+        dataset=bare_dataset(name, snakemake.params.dataset, source["limits"]),
         pictures=Path(snakemake.output.pictures),
         manifest=Path(snakemake.output.manifest),
         summary=Path(snakemake.output.summary),

@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 from coverslip.job import job
-from coverslip.notebook import execute
+from coverslip.notebook import NOTEBOOKS, execute
 
 page = Path(snakemake.output.page)
 
@@ -14,7 +14,7 @@ def near(path):
 
 with job(snakemake):
     execute(
-        template=Path(snakemake.input.notebook),
+        template=NOTEBOOKS / "segmentation.ipynb",
         parameters={
             "study": snakemake.wildcards.study,
             "title": snakemake.params.title,

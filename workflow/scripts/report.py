@@ -10,5 +10,4 @@ with job(snakemake):
         studies=collect(snakemake.params.config, snakemake.params.studies, figures),
         facts={"command": snakemake.params.command},
         output=Path(snakemake.output[0]),
-        templates=Path(snakemake.input.templates[0]).parent,
     )

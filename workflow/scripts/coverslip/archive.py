@@ -12,25 +12,46 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from coverslip.config import Limits
 from coverslip.errors import CoverslipError
 
-IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+ICON = "Icon\r"
+IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", ICON})
 ZIP_START = b"PK\x03\x04"
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those that can be unpacked piece by piece; bzip2 and LZMA would unpack a bomb in one go."""
+SMALL = 100_000_000
+"""Bytes: an archive that unpacks to no more is no bomb, whatever its ratio."""
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+"""What reading a damaged zip archive raises."""
 
 
 def safe_name(name: str, where: Path) -> str:
     """Return a member's name in normal form, `a/b/c`.
 
     Raises:
-        CoverslipError: the name is absolute or leaves the archive (`..`).
+        CoverslipError: the name is absolute, leaves the archive (`..`), is none, or holds control
+            characters or bytes that are no text.
     """
+    refuse_odd(name, where)
     parts = name.replace("\\", "/").split("/")
     if parts[0] == "" or re.match("[A-Za-z]:", parts[0]):
         raise CoverslipError(
@@ -41,7 +62,22 @@ def safe_name(name: str, where: Path) -> str:
             f"{where}: a member's name leaves the archive: {name!r}: "
             "do not trust this archive; get it from its source again"
         )
-    return "/".join(part for part in parts if part not in ("", "."))
+    normal = "/".join(part for part in parts if part not in ("", "."))
+    if not normal:
+        raise CoverslipError(f"{where}: a member has no name: {name!r}: pack it anew")
+    return normal
+
+
+def refuse_odd(name: str, where: Path) -> None:
+    """Raise a CoverslipError where a name has control characters, line breaks or undecoded bytes.
+
+    Such names break tables and terminals. Finder's own `Icon` with a carriage return is let pass.
+    """
+    letters = name.removesuffix(ICON)
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in letters):
+        raise CoverslipError(
+            f"{where}: a name with control characters or not in UTF-8: {name!a}: rename it"
+        )
 
 
 def hidden(name: str) -> bool:
@@ -57,7 +93,10 @@ def open_zip(path: Path, shown: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+    except (*DAMAGED, OSError) as error:
+        # A damaged archive may lead to a place before its start, which is an OSError of no file.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         with open(path, "rb") as file:
             start = file.read(len(ZIP_START))
         if start == ZIP_START:
@@ -73,7 +112,8 @@ def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
     """Map the normal name of each file in a zip archive to its name inside, checking all names.
 
     Raises:
-        CoverslipError: a name is unsafe or stands twice; a member is a link or is encrypted.
+        CoverslipError: a name is unsafe or stands twice; a member is a link, is encrypted, or is
+            compressed in an unusual way.
     """
     found: dict[str, str] = {}
     for info in archive.infolist():
@@ -92,8 +132,44 @@ def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
             raise CoverslipError(
                 f"{where}: {name}: is encrypted: pack the archive anew without a password"
             )
+        if info.compress_type not in METHODS:
+            raise CoverslipError(
+                f"{where}: {name}: is compressed by method {info.compress_type}: "
+                "pack the archive anew with the usual one (deflate)"
+            )
         found[name] = info.filename
     return {name: inside for name, inside in found.items() if not hidden(name)}
+
+
+def unpacked_size(
+    archive: zipfile.ZipFile, packed: int, before: int, where: Path, limits: Limits
+) -> int:
+    """Bytes of all members of a zip archive, checked against the limits.
+
+    A member is never read beyond the size that the archive states, so stated sizes can be believed.
+
+    Args:
+        archive: the zip archive.
+        packed: its own size in bytes.
+        before: bytes of the members of other archives that count together with it.
+        where: its name in messages.
+        limits: what it may hold.
+
+    Raises:
+        CoverslipError: too much, in total or by its ratio: a zip bomb.
+    """
+    total = sum(info.file_size for info in archive.infolist())
+    if before + total > limits.unpacked_gb * 1e9:
+        raise CoverslipError(
+            f"{where}: unpacks to {(before + total) / 1e9:.1f} GB, more than `limits.unpacked_gb: "
+            f"{limits.unpacked_gb:g}` of its source: a zip bomb? raise the limit if it is yours"
+        )
+    if total > SMALL and total > limits.ratio * packed:
+        raise CoverslipError(
+            f"{where}: {packed} bytes unpack to {total}, more than `limits.ratio: "
+            f"{limits.ratio:g}` of its source allows: a zip bomb? raise the limit if it is yours"
+        )
+    return total
 
 
 def folder_members(folder: Path) -> dict[str, str]:
@@ -116,6 +192,7 @@ def folder_members(folder: Path) -> dict[str, str]:
             member = path.relative_to(folder).as_posix()
             if hidden(member):
                 continue
+            refuse_odd(member, folder)
             if not path.is_file():
                 raise CoverslipError(
                     f"{path}: is no readable file (a broken link?): replace or remove it"
@@ -136,8 +213,10 @@ class Archive:
     It can be sent to another process, which then opens the files itself.
     """
 
-    def __init__(self, path: Path, scratch: Path | None = None) -> None:
+    def __init__(self, path: Path, scratch: Path | None, limits: Limits) -> None:
         self.path = path
+        self.limits = limits
+        self._unpacked = 0
         self.is_folder = path.is_dir()
         self._scratch = scratch
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -147,7 +226,7 @@ class Archive:
         if self.is_folder:
             self._add("", None, folder_members(path))
         else:
-            self._add("", path, zip_members(self._zip(path), path))
+            self._add_zip("", path, path)
 
     def __enter__(self) -> Archive:
         return self
@@ -186,14 +265,22 @@ class Archive:
         """Return the bytes of a member.
 
         Raises:
-            CoverslipError: the member is damaged or cannot be read.
+            CoverslipError: the member is damaged, cannot be read, or is too large.
         """
         holder, inside = self._found[member]
         try:
             if holder is None:
+                self._refuse_large(member, (self.path / inside).stat().st_size)
                 return (self.path / inside).read_bytes()
-            return self._zip(holder).read(inside)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            info = self._zip(holder).getinfo(inside)
+            self._refuse_large(member, info.file_size)
+            with self._zip(holder).open(info) as file:
+                # With the size: without it all is unpacked first and cut to its size afterwards.
+                data = file.read(info.file_size)
+            if len(data) != info.file_size:
+                raise EOFError(f"{len(data)} bytes of {info.file_size}")
+            return data
+        except DAMAGED as error:
             raise self._damaged(member, error) from error
         except OSError as error:
             raise CoverslipError(
@@ -211,9 +298,8 @@ class Archive:
         holder, inside = self._found[member]
         shown = self.path / member
         path = shown if holder is None else self._unpack(holder, inside, member)
-        names = zip_members(open_zip(path, shown), shown)
         del self._found[member]
-        self._add(f"{member}/", path, names)
+        self._add_zip(f"{member}/", path, shown)
 
     def _unpack(self, holder: Path, inside: str, member: str) -> Path:
         if self._temporary is None:
@@ -222,9 +308,17 @@ class Archive:
         try:
             with self._zip(holder).open(inside) as source, open(path, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except DAMAGED as error:
             raise self._damaged(member, error) from error
         return path
+
+    def _refuse_large(self, member: str, size: int) -> None:
+        if size > self.limits.file_mb * 1e6:
+            raise CoverslipError(
+                f"{self.path}: {member}: a file of {size / 1e6:.1f} MB, more than "
+                f"`limits.file_mb: {self.limits.file_mb:g}` of its source: "
+                "remove it, or raise the limit"
+            )
 
     def _damaged(self, member: str, error: Exception) -> CoverslipError:
         return CoverslipError(
@@ -234,21 +328,29 @@ class Archive:
     def _add(self, prefix: str, holder: Path | None, names: dict[str, str]) -> None:
         self._found.update({prefix + name: (holder, inside) for name, inside in names.items()})
 
-    def _zip(self, path: Path) -> zipfile.ZipFile:
+    def _add_zip(self, prefix: str, path: Path, shown: Path) -> None:
+        opened = self._zip(path, shown)
+        names = zip_members(opened, shown)
+        size = path.stat().st_size
+        self._unpacked += unpacked_size(opened, size, self._unpacked, shown, self.limits)
+        self._add(prefix, path, names)
+
+    def _zip(self, path: Path, shown: Path | None = None) -> zipfile.ZipFile:
         if path not in self._zips:
-            self._zips[path] = open_zip(path, path)
+            self._zips[path] = open_zip(path, shown or path)
         return self._zips[path]
 
 
-def open_archive(path: Path, scratch: Path | None = None) -> Archive:
+def open_archive(path: Path, scratch: Path | None = None, limits: Limits | None = None) -> Archive:
     """Open a zip archive or a folder of pictures.
 
     Args:
         path: the zip file or the folder.
         scratch: folder for nested zip files that have to be unpacked; none: the system's.
+        limits: what it may hold; none: the defaults of the config.
 
     Raises:
-        CoverslipError: missing, truncated, not a zip archive, or with an unsafe member.
+        CoverslipError: missing, truncated, not a zip archive, too large, or with an unsafe member.
     """
     path = Path(path)
     if not path.exists():
@@ -256,7 +358,7 @@ def open_archive(path: Path, scratch: Path | None = None) -> Archive:
             f"{path}: no such archive or folder: put it there or mend `source.path` in the config"
         )
     try:
-        return Archive(path, scratch)
+        return Archive(path, scratch, limits or Limits())
     except PermissionError as error:
         raise CoverslipError(f"{path}: may not be read: make it readable") from error
 

@@ -19,6 +19,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class Limits(Section):
+    """What an archive may hold; above it, it is refused as hostile or mistaken, by name."""
+
+    unpacked_gb: float = Field(default=500.0, gt=0)
+    """Largest size of all members of an archive together, unpacked, in 10^9 bytes."""
+    ratio: float = Field(default=100.0, ge=1)
+    """Largest ratio of that size to the size of the archive; up to 100 MB it is not asked."""
+    file_mb: float = Field(default=2000.0, gt=0)
+    """Largest size of one file that is read into memory, unpacked, in 10^6 bytes."""
+    megapixels: float = Field(default=200.0, gt=0)
+    """Largest number of pixels of a picture, in millions."""
+
+
 class Source(Section):
     """Where a dataset's raw archive comes from."""
 
@@ -34,6 +47,8 @@ class Source(Section):
     """For `kaggle`: one file of it; without it, the whole archive."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the archive; where it is absent the digest found is only recorded."""
+    retries: int = Field(default=5, ge=0)
+    """For `kaggle`: how often a download that gets no further is tried again."""
     recipe: Literal["nuclei"] = "nuclei"
     """For `synthetic`: what is drawn."""
     pictures: int = Field(default=96, ge=4)
@@ -42,6 +57,8 @@ class Source(Section):
     """For `synthetic`: height and width of a picture in pixels."""
     seed: int = Field(default=1, ge=0)
     """For `synthetic`: seed of the generator."""
+    limits: Limits = Limits()
+    """What the archive may hold."""
 
 
 class Dataset(Section):
@@ -75,10 +92,13 @@ class Dataset(Section):
     whose thumbnails correlate, are near duplicates."""
 
 
-def bare_dataset(name: str, section: dict[str, Any]) -> Dataset:
+def bare_dataset(
+    name: str, section: dict[str, Any], limits: dict[str, Any] | None = None
+) -> Dataset:
     """A dataset from the part of its section that changes its pictures (no words, no source)."""
     section = dict(section)
-    source = Source(kind="path", path=None, sha256=section.pop("sha256"))
+    bounds = Limits(**(limits or {}))
+    source = Source(kind="path", path=None, sha256=section.pop("sha256"), limits=bounds)
     return Dataset(title=name, source=source, **section)
 
 
@@ -269,6 +289,38 @@ class Study(Section):
     """What is predicted and how it is scored."""
 
 
+class Measure(Section):
+    """How own pictures are measured (target `measure`)."""
+
+    name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Name of the folder `results/measure/<name>`; none: that of the folder of pictures."""
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
+    resolution), if anything. A value given here goes before that of the files."""
+    channel: int | None = Field(default=None, ge=0)
+    """Channel to measure, from 0, where a picture has several; none: grey and RGB pictures as they
+    are, while others with several channels are listed as not measured."""
+    padding: Literal["black", "none"] = "black"
+    """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
+    minimum_area: int = Field(default=16, ge=0)
+    """Objects of fewer pixels are not counted."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Share of a tile that its neighbour covers too."""
+    flips: bool = False
+    """Average the predictions over the eight flips and turns of a picture."""
+    time_pattern: str = (
+        r"(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m"
+        r"|(?:^|[_\- ])[tT](?P<time>\d+(?:\.\d+)?)(?![0-9A-Za-z])"
+    )
+    """Regular expression searched in a picture's name, with the named group `time` (a number) or
+    any of `days`, `hours`, `minutes`, `seconds`. What is left of the name, or the group `series`,
+    tells which pictures are of one place. Times in the files' metadata go before."""
+    time_unit: str = "frame"
+    """Unit of the group `time`."""
+    shards: int = Field(default=1, ge=1)
+    """Number of jobs that the pictures are cut into."""
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -278,3 +330,9 @@ class Config(Section):
     """Studies by name (letters, digits, `_` and `-`)."""
     run: list[str] | None = None
     """Names of the studies to run; none: all."""
+    pictures: str | None = None
+    """For the target `measure`: folder of pictures to measure."""
+    model: str | None = None
+    """For the target `measure`: a model folder, or the name of a study: its first trained model."""
+    measure: Measure = Measure()
+    """How own pictures are measured."""

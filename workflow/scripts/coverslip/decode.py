@@ -7,7 +7,9 @@ drawn on the stored grid.
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -20,9 +22,11 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8\xff"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PIXELS = 200_000_000
+"""Largest number of pixels of a picture where the caller names no other."""
 
 
-def picture(data: bytes, name: str) -> tuple[np.ndarray, bool]:
+def picture(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, bool]:
     """Decode a picture.
 
     Transparency is dropped, the colours stay as stored: it says nothing about a specimen, and in
@@ -31,15 +35,17 @@ def picture(data: bytes, name: str) -> tuple[np.ndarray, bool]:
     Args:
         data: bytes of the file.
         name: its name in messages.
+        pixels: the largest number of pixels; a header that states more is refused unread.
 
     Returns:
         uint8 or uint16, HxWxC with C 1 (grey) or 3 (RGB), and whether it had a transparency that
         varied, so that the caller can tell.
 
     Raises:
-        CoverslipError: cannot be decoded, is not one picture, or is not of 8- or 16-bit integers.
+        CoverslipError: cannot be decoded, is not one picture, is too large, or is not of 8- or
+            16-bit integers.
     """
-    array, transparent = decoded(data, name, indices=False)
+    array, transparent = decoded(data, name, pixels, indices=False)
     if array.dtype.kind == "b":
         array = array.astype(np.uint8) * 255
     if array.dtype.kind not in "ui":
@@ -56,7 +62,7 @@ def picture(data: bytes, name: str) -> tuple[np.ndarray, bool]:
     return np.ascontiguousarray(array), transparent
 
 
-def mask(data: bytes, name: str) -> np.ndarray:
+def mask(data: bytes, name: str, pixels: int = PIXELS) -> np.ndarray:
     """Decode a mask; transparency is dropped.
 
     A palette of greys gives the greys; any other palette gives its indices, as label maps with a
@@ -66,9 +72,9 @@ def mask(data: bytes, name: str) -> np.ndarray:
         integers HxW.
 
     Raises:
-        CoverslipError: cannot be decoded, has colours, or is not of integers.
+        CoverslipError: cannot be decoded, is too large, has colours, or is not of integers.
     """
-    array, _ = decoded(data, name, indices=True)
+    array, _ = decoded(data, name, pixels, indices=True)
     if array.dtype.kind == "b":
         array = array.astype(np.uint8) * 255
     if array.dtype.kind not in "ui":
@@ -86,19 +92,22 @@ def is_lossy(data: bytes) -> bool:
     return data.startswith(JPEG_START)
 
 
-def decoded(data: bytes, name: str, indices: bool) -> tuple[np.ndarray, bool]:
+def decoded(data: bytes, name: str, pixels: int, indices: bool) -> tuple[np.ndarray, bool]:
     """Decode to HxWxC of the file's own type, C 1 or 3, without alpha.
 
     Args:
         data: bytes of the file.
         name: its name in messages.
+        pixels: the largest number of pixels.
         indices: keep the indices of a palette of colours instead of its colours.
 
     Returns:
         the picture, and whether it had an alpha channel that was not constant.
     """
     try:
-        array = _tiff(data) if data.startswith(TIFF_STARTS) else _pillow(data, indices)
+        array = _tiff(data, pixels)
+        if array is None:
+            array = _pillow(data, pixels, indices)
     except CoverslipError as error:
         raise CoverslipError(f"{name}: {error}") from error
     except Exception as error:
@@ -121,8 +130,28 @@ def decoded(data: bytes, name: str, indices: bool) -> tuple[np.ndarray, bool]:
     return array.astype(array.dtype.newbyteorder("="), copy=False), transparent
 
 
-def _pillow(data: bytes, indices: bool) -> np.ndarray:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+def refuse_large(height: int, width: int, pixels: int) -> None:
+    """Raise a CoverslipError where a header states more pixels than are allowed."""
+    if height * width > pixels:
+        raise CoverslipError(
+            f"a picture of {height}x{width} pixels, more than {pixels / 1e6:g} million: cut it "
+            "into smaller ones, or raise `limits.megapixels` of its source"
+        )
+
+
+@contextlib.contextmanager
+def own_limit() -> Iterator[None]:
+    """Lift Pillow's own limit of pixels, which is one for all, while ours stands in for it."""
+    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = former
+
+
+def _pillow(data: bytes, pixels: int, indices: bool) -> np.ndarray:
+    with own_limit(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        refuse_large(image.height, image.width, pixels)
         if getattr(image, "n_frames", 1) > 1:
             raise CoverslipError("holds several pictures: save each in a file of its own")
         image.load()
@@ -165,7 +194,10 @@ def _opencv(data: bytes) -> np.ndarray:
     return array
 
 
-def _tiff(data: bytes) -> np.ndarray:
+def _tiff(data: bytes, pixels: int) -> np.ndarray | None:
+    """Decode a TIFF; none where it is none, or one that Pillow knows better."""
+    if not data.startswith(TIFF_STARTS):
+        return None
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         if len(tiff.series) != 1:
             what = "several pictures" if tiff.series else "no picture"
@@ -175,7 +207,10 @@ def _tiff(data: bytes) -> np.ndarray:
         decodable = page.compression in (1, 8, 32946, 32773)
         if page.photometric not in plain or not decodable:
             # Palettes, inverted greys, YCbCr and LZW: libtiff, in Pillow, knows them all.
-            return _pillow(data, indices=False)
+            return None
+        refuse_large(page.imagelength, page.imagewidth, pixels)
+        # The shape can also be stated in words, which are not bound to the numbers of the page.
+        refuse_large(series.size // max(1, min(4, page.samplesperpixel)), 1, pixels)
         array = series.asarray()
         array = array.reshape([n for n in array.shape if n > 1] if array.ndim > 3 else array.shape)
         if series.axes.startswith(("S", "C")) and array.ndim == 3 and array.shape[0] in (3, 4):

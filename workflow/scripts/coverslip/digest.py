@@ -47,12 +47,14 @@ class Unit:
                 self.effects.append(node)
 
 
-def digest(script: Path, roots: Iterable[str] = ()) -> str:
+def digest(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
     """SHA-256 (first 16 hex digits) of what a script and further root modules reach.
 
-    `roots` are dotted names of modules of this package that the script loads by name.
+    `roots` are dotted names of modules of this package that the script loads by name; `files` are
+    templates and notebooks that it reads, which count by their contents.
     """
     parts = [f"{module}:{name}:{text}" for (module, name), text in reached(script, roots).items()]
+    parts += [f"{Path(file).name}:{_contents(file)}" for file in files]
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
@@ -77,6 +79,10 @@ def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
         for node in nodes:
             queue += _uses(unit, node, found)
     return dict(sorted(found.items()))
+
+
+def _contents(file: Path) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _all(unit: Unit) -> list[str]:

@@ -78,7 +78,7 @@ def ingest(
         summary_part = stack.enter_context(aside(summary))
         manifest_part = stack.enter_context(aside(manifest))
         store = stack.enter_context(StoreWriter(pictures))
-        archive = stack.enter_context(open_archive(source, scratch=pictures.parent))
+        archive = stack.enter_context(open_archive(source, pictures.parent, dataset.source.limits))
         digest = None if archive.is_folder else matched(source, sha256(source), dataset)
         found = records(dataset.layout, archive, dataset)
         groups = {record.id: group_of(record.id) for record in found}
@@ -266,10 +266,11 @@ def work(archive: Archive, record: Record, threshold: int) -> Picture:
     def named(member: str) -> str:
         return f"{archive.path}: {member}"
 
-    image, transparent = decode.picture(read(record.image), named(record.image))
+    pixels = round(archive.limits.megapixels * 1e6)
+    image, transparent = decode.picture(read(record.image), named(record.image), pixels)
 
     def mask(member: str, data: bytes) -> np.ndarray:
-        values = decode.mask(data, named(member))
+        values = decode.mask(data, named(member), pixels)
         if values.shape != image.shape[:2]:
             raise CoverslipError(
                 f"{named(member)}: mask of {size(values)} pixels, but its picture "

@@ -3,14 +3,16 @@
 A folder's own time stamp says nothing about its files, and a hundred thousand inputs would slow
 every parse. So a folder is summed up in one digest of names and contents. As git does, contents are
 read again only where size or time stamp differ from the last reading, kept in `.snakemake/`; a file
-that was only touched leaves the digest as it is. Needs only the standard library.
+that was only touched leaves the digest as it is. Links to folders and what cannot be read count by
+what they are, and are not followed: ingest refuses them by name. Needs only the standard library.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_ISREG
 
 from coverslip.errors import CoverslipError
 
@@ -24,38 +26,80 @@ def digest(folder: Path, notes: Path, read: bool = True) -> str:
     was never read is not read now: the answer is `"unread"`.
     Raises CoverslipError where the folder is missing.
     """
+    found = contents(folder, notes, read)
+    return UNREAD if found is None else summary(found)
+
+
+def summary(found: Mapping[str, str]) -> str:
+    """SHA-256 (first 16 hex digits) of names and contents, given as a map of the two."""
+    lines = "\n".join(f"{name}\t{content}" for name, content in sorted(found.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | None:
+    """SHA-256 of every file below `folder`, by its path from there; hidden ones are left out.
+
+    None with `read=False` where the folder was never read. A file that cannot be read has its
+    reason in place of a digest. Raises CoverslipError where the folder is missing.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise CoverslipError(f"{folder}: no such folder; mend `source.path` in the config")
-    known = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    known = _notes(notes)
     if not known and not read:
-        return UNREAD
+        return None
     seen: dict[str, list] = {}
-    for name, path, stat in _files(folder, ""):
-        former = known.get(name)
-        if former is not None and former[:2] == [stat.st_size, stat.st_mtime_ns]:
-            seen[name] = former
-        else:
-            seen[name] = [stat.st_size, stat.st_mtime_ns, _sha256(path)]
+    for name, path in _files(folder, ""):
+        seen[name] = _looked_at(path, known.get(name))
     if seen != known:
         notes.parent.mkdir(parents=True, exist_ok=True)
         part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
         part.write_text(json.dumps(seen), encoding="utf-8")
         part.replace(notes)
-    lines = "\n".join(f"{name}\t{entry[2]}" for name, entry in sorted(seen.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+    return {name: entry[2] for name, entry in seen.items()}
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = f"{prefix}{entry.name}"
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
+def _notes(path: Path) -> dict[str, list]:
+    """Former readings; none where the file is missing or damaged: all is then read again."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(known, dict) and all(
+        isinstance(entry, list) and len(entry) == 3 for entry in known.values()
+    )
+    return known if whole else {}
+
+
+def _looked_at(path: str, former: list | None) -> list:
+    """Size, time stamp and digest of a file, read only where the first two differ from before."""
+    try:
+        stat = os.stat(path)
+        if not S_ISREG(stat.st_mode):
+            return [-1, -1, "no file"]  # a pipe or a device has no end; a linked folder may be ours
+        if former is not None and former[:2] == [stat.st_size, stat.st_mtime_ns]:
+            return former
+        return [stat.st_size, stat.st_mtime_ns, _sha256(path)]
+    except OSError as error:
+        return [-1, -1, f"unreadable: {error.strerror}"]
+
+
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise CoverslipError(
+            f"{folder}: cannot be listed ({error.strerror}): make the folder readable"
+        ) from error
+    for entry in found:
+        name = f"{prefix}{entry.name}"
+        if not entry.name.startswith("."):
+            # A link to a folder could lead round in circles.
+            if entry.is_dir(follow_symlinks=False):
                 yield from _files(Path(entry.path), f"{name}/")
             else:
-                yield name, entry.path, entry.stat()
+                yield name, entry.path
 
 
 def _sha256(path: str) -> str:

@@ -13,6 +13,7 @@ from papermill.exceptions import PapermillExecutionError
 from coverslip.aside import aside
 from coverslip.errors import CoverslipError
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LOG = logging.getLogger("coverslip")
 
 
