@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         server.ranges.append(asked)
         answer = server.files.pop(0) if server.files else None
         if answer == 503:
-            return self.refuse(503, {})
+            return self.refuse(503, {}, kind="application/xml")
         fits = asked is not None and self.headers.get("If-Range") == server.etag
         start = int(asked.removeprefix("bytes=").rstrip("-")) if fits else 0
         data = server.data[start:]
@@ -85,12 +85,12 @@ class Handler(BaseHTTPRequestHandler):
             pass  # the client has gone away, which is its right
         self.close_connection = True
 
-    def refuse(self, status, headers, body=None):
+    def refuse(self, status, headers, body=None, kind="application/json"):
         data = json.dumps(body or {"code": status, "message": "no"}).encode()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

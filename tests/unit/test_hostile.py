@@ -261,7 +261,7 @@ def bare_tiff(width, height, description=None, compression=1):
         (bare_png(1000, 1000), "cannot be decoded"),
         (bare_bmp(2**31 - 1, 2**31 - 1), "pixels, more than 200 million"),
         (bare_bmp(2**16, -(2**16)), "pixels, more than 200 million"),
-        (bare_bmp(-5, 5), "cannot be decoded|shape"),
+        (bare_bmp(-5, 5), "pixels, more than 200 million"),
         (bare_tiff(60_000, 60_000), "pixels, more than 200 million"),
         (bare_tiff(60_000, 60_000, compression=5), "pixels, more than 200 million"),
         (bare_tiff(8, 8, '{"shape": [100000, 100000]}'), "."),

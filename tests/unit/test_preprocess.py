@@ -245,3 +245,14 @@ def test_fixed_scalings(scaling, highest):
 def test_nothing_to_fit_on_is_named():
     with pytest.raises(CoverslipError, match="no training patches"):
         preprocess.fit(np.zeros((0, 8, 8, 3), np.uint8), Preprocessing(scaling="standard"))
+
+
+def test_the_square_root_lifts_dim_objects_after_polarity():
+    image = np.full((8, 8), 250, np.uint8)
+    image[2:4, 2:4] = 186  # a pale object on a bright background
+    p = Preprocessing(channels="grey", polarity="dark-background", transform="sqrt")
+    out = preprocess.picture(image, p)[..., 0]
+    assert out[0, 0] == round(np.sqrt(255 * 5)) and out[2, 2] == round(np.sqrt(255 * 69))
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    lifted = preprocess.picture(ramp, Preprocessing(channels="grey", transform="sqrt"))
+    assert (np.diff(lifted.ravel().astype(int)) >= 0).all() and lifted.max() == 255

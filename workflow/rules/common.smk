@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from coverslip import digest, inventory, settings
+from coverslip import digest, inventory, measure_folder, settings
 from coverslip.errors import CoverslipError
 
 try:
@@ -34,6 +34,7 @@ RUN = "results/studies/{study}/fold{fold}_seed{seed}"
 wildcard_constraints:
     study="[A-Za-z0-9][A-Za-z0-9_-]*",
     dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
+    name="[A-Za-z0-9][A-Za-z0-9_-]*",
     fold=r"\d+",
     seed=r"\d+",
     shard=r"\d+",
@@ -199,6 +200,8 @@ def command():
 
 def announce():
     """Say what a run made, in its last line."""
-    made = Path("results/report.html").resolve()
+    what, made = "report", Path("results/report.html")
+    if config["pictures"] is not None:
+        what, made = "page", Path(f"results/measure/{measure_folder.name_of(config)}/measure.html")
     if made.is_file() and not workflow.dryrun:
-        print(f"\ncoverslip: the report lies at {made}", file=sys.stderr)
+        print(f"\ncoverslip: the {what} lies at {made.resolve()}", file=sys.stderr)

@@ -49,7 +49,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        config=config,
+        config=without(config, "pictures", "model", "measure"),
         studies=STUDIES,
         command=command(),
         code=code("report.py", files=[f"report/{name}" for name in PAGE]),

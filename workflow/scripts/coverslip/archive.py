@@ -7,6 +7,7 @@ these under names of our own. Hidden files and those of file managers are left o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -309,6 +310,11 @@ class Archive:
             with self._zip(holder).open(inside) as source, open(path, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
         except DAMAGED as error:
+            raise self._damaged(member, error) from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # The archive names a place before its start.
             raise self._damaged(member, error) from error
         return path
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -25,15 +24,16 @@ from coverslip.aside import aside
 from coverslip.config import Measure
 from coverslip.job import versions
 from coverslip.measure_entry import Entry
+from coverslip.measure_field import continued, field_of_view
+from coverslip.measure_folder import model_files, pictures, shard_of
+from coverslip.measure_links import link
 from coverslip.measure_objects import OBJECTS
-from coverslip.measure_pictures import Plane, pictures, planes
-from coverslip.measure_tables import OBJECT_COLUMNS, SHARD_COLUMNS, shard_of
+from coverslip.measure_pictures import Plane, planes
+from coverslip.measure_tables import OBJECT_COLUMNS, SHARD_COLUMNS
 from coverslip.model import Model, class_map, load
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
-RECORDS = ("run.json", "history.csv")
-"""Files of a model folder that predicting does not need."""
 
 
 class Outputs(NamedTuple):
@@ -53,6 +53,7 @@ def measure(
     folder: Path,
     notes: Path,
     shard: int,
+    shards: int,
     model: Path,
     settings: Measure,
     code: str,
@@ -69,6 +70,7 @@ def measure(
         folder: the pictures, at any depth; other files are left aside.
         notes: the inventory of the folder, see `inventory.contents`.
         shard: number of the shard, from 0; a picture's name tells its shard.
+        shards: number of shards.
         model: the model folder.
         settings: the section `measure` of the config.
         code: digest of the code.
@@ -81,7 +83,7 @@ def measure(
         CoverslipError: the folder or the model cannot be read.
     """
     found = pictures(inventory.contents(folder, notes))
-    names = [name for name in found if shard_of(name, settings.shards) == shard]
+    names = [name for name in found if shard_of(name, shards) == shard]
     network = load(model)
     facts = [model_digest(model), _facts(settings), code, versions()]
     keys = {name: entry_key(found[name], facts) for name in names}
@@ -104,11 +106,10 @@ def measure(
 def model_digest(folder: Path) -> str:
     """SHA-256 of the files of a model folder, less the records of its training."""
     total = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
-        if path.is_file() and path.name not in RECORDS and not path.name.endswith(".part"):
-            with open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            total.update(f"{path.name}\t{content}\n".encode())
+    for path in model_files(folder):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{Path(path).name}\t{content}\n".encode())
     return total.hexdigest()
 
 
@@ -126,11 +127,9 @@ def entry_path(state: Path, key: str) -> Path:
     return state / key[:2] / key[:40]
 
 
-def _computed(
-    network: Model, todo: list[tuple[Path, Entry]], settings: Measure
-) -> Iterator[Entry]:
+def _computed(network: Model, todo: list[tuple[Path, Entry]], settings: Measure) -> Iterator[Entry]:
     """Predict and measure the files; yield each entry when all its planes are in it."""
-    waiting: deque[tuple[Entry, Plane]] = deque()
+    waiting: deque[tuple[Entry, Plane, np.ndarray]] = deque()
     unfinished: deque[Entry] = deque()
 
     def images() -> Iterator[np.ndarray]:
@@ -141,13 +140,14 @@ def _computed(
                     entry.refuse(plane)
                 else:
                     entry.expected += 1
-                    waiting.append((entry, plane))
-                    yield plane.image
+                    field = field_of_view(plane.image, settings.padding)
+                    waiting.append((entry, plane, field))
+                    yield continued(plane.image, field)
             entry.whole = True
 
     for answer in network.predict(images(), "native", settings.overlap, settings.flips):
-        entry, plane = waiting.popleft()
-        entry.add(plane, class_map(answer, network.threshold) > 0, settings)
+        entry, plane, field = waiting.popleft()
+        entry.add(plane, field, class_map(answer, network.threshold) > 0, settings)
         while unfinished and unfinished[0].finished:
             yield unfinished.popleft()
     yield from unfinished
@@ -168,19 +168,9 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
             objects.insert(0, "picture", name)
             objects[OBJECT_COLUMNS].to_csv(part, index=False, header=False, mode="a")
             for file in sorted(entry.iterdir()):
-                if file.name.startswith("label"):
+                if file.name.endswith(".tif"):
                     link(file, outputs.labels / f"{name}.{file.name}")
-                elif file.name.startswith("overlay"):
-                    page = file.name.removeprefix("overlay").removesuffix(".png")
-                    link(file, outputs.overlays / f"{name}{page}.overlay.png")
+                elif file.name.endswith(".png"):
+                    link(file, outputs.overlays / f"{name}.{file.name}")
     with aside(outputs.pictures) as part:
         pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)
-
-
-def link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the disk cannot."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

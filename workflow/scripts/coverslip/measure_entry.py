@@ -13,12 +13,17 @@ import tifffile
 
 from coverslip.config import Measure
 from coverslip.job import write_json
-from coverslip.measure_objects import OBJECTS, field_of_view, find_objects, object_table, summary
+from coverslip.measure_objects import OBJECTS, find_objects, object_table, summary
 from coverslip.measure_overlay import encoded, overlay
 from coverslip.measure_pictures import Plane
 
 BLACK = "black everywhere: no field of view"
 PADDED = "black surroundings do not count"
+
+
+def overlay_name(picture: str, page: int, plane: str) -> str:
+    """Name of the overlay of a plane: with its page, where a file has several."""
+    return f"{picture}.page{page}.overlay.png" if plane else f"{picture}.overlay.png"
 
 
 class Entry:
@@ -27,6 +32,7 @@ class Entry:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        shutil.rmtree(self.part, ignore_errors=True)  # of a job that was killed
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []
         self.labels: tifffile.TiffWriter | None = None
@@ -44,16 +50,16 @@ class Entry:
         """Note a plane that cannot be measured."""
         self.planes.append({"page": plane.page, "plane": plane.plane, "error": plane.error})
 
-    def add(self, plane: Plane, mask: np.ndarray, settings: Measure) -> None:
+    def add(self, plane: Plane, field: np.ndarray, mask: np.ndarray, settings: Measure) -> None:
         """Measure a plane.
 
         Args:
             plane: with its image.
+            field: bool HxW, the field of view.
             mask: bool HxW, what the model takes for foreground.
             settings: the section `measure` of the config.
         """
         image = plane.image
-        field = field_of_view(image, settings.padding)
         mask = mask & field
         label = find_objects(mask, settings.minimum_area)
         size, source = plane.pixel_um, "file" if plane.pixel_um else ""
@@ -87,7 +93,8 @@ class Entry:
         self.part.mkdir(parents=True, exist_ok=True)
         self._write_label(plane.page, label, size)
         drawn = encoded(overlay(image, label, mask, field))
-        (self.part / f"overlay.page{plane.page}.png").write_bytes(drawn)
+        name = overlay_name("", plane.page, plane.plane)
+        (self.part / name.removeprefix(".")).write_bytes(drawn)
         self.added += 1
 
     def close(self) -> None:
@@ -100,9 +107,6 @@ class Entry:
         objects = pd.concat(self.objects) if self.objects else empty
         objects.to_csv(self.part / "objects.csv", index=False)
         planes = sorted(self.planes, key=lambda row: row["page"])
-        if len(planes) == 1:
-            for file in self.part.glob("overlay.page*.png"):
-                file.rename(self.part / "overlay.png")
         write_json(self.part / "record.json", {"planes": planes})
         for file in self.part.iterdir():
             file.chmod(0o444)  # results are second names of these files: nobody edits them

@@ -1,8 +1,7 @@
-"""Field of view, objects and their numbers, from a picture and what a model says of its pixels."""
+"""Objects and their numbers, from a picture and what a model says of its pixels."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pandas as pd
 from scipy import ndimage
@@ -12,10 +11,6 @@ from coverslip.baselines import to_grey
 
 DIGITS = 4
 """Decimals of numbers in tables."""
-RIM = 24
-"""Width of the rim of a field in pixels; the compression of a JPEG blurs up to 16."""
-RIM_LEVEL = 0.25
-"""Brightness of the rim of a field, as a share of the brightness inside, that a cut has at least."""
 PROPERTIES = ("label", "area", "centroid", "bbox", "eccentricity", "intensity_mean")
 OBJECTS = {
     "label": "int64",
@@ -38,42 +33,6 @@ OBJECTS = {
     "at_border": "bool",
 }
 """Columns of the table of objects, with their types; see `docs/usage.md`."""
-
-
-def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
-    """Pixels that count as area, bool HxW.
-
-    Microscopes and stitching programs lay exact black around a field that is a rectangle (also a
-    turned one) or a circle. So with `padding` `black` the field is the convex hull of all pixels
-    that are not 0, if it is cut off sharply: the median brightness of its rim is above 0 and at
-    least `RIM_LEVEL` of that inside. Else (cells on a background that was clipped to 0) all counts.
-    In a picture that is black everywhere nothing counts.
-
-    Args:
-        image: uint8 or uint16, HxWxC.
-        padding: `black`, or `none`: all pixels count.
-    """
-    whole = np.ones(image.shape[:2], bool)
-    if padding == "none" or image[::image.shape[0] - 1 or 1, :: image.shape[1] - 1 or 1].all():
-        return whole
-    lit = image.any(axis=2)
-    rows = np.flatnonzero(lit.any(axis=1))
-    if rows.size == 0:
-        return ~whole
-    first = lit[rows].argmax(axis=1)
-    last = lit.shape[1] - 1 - lit[rows, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.stack([first, rows], 1), np.stack([last, rows], 1)])
-    hull = np.zeros(lit.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(ends.astype(np.int32)), 1)
-    width = 2 * max(1, min(RIM, min(lit.shape) // 8)) + 1
-    inside = cv2.erode(hull, np.ones((width, width), np.uint8)).astype(bool)
-    field = hull.astype(bool)
-    rim = field & ~inside
-    if not rim.any() or not inside.any():
-        return field if not rim.any() else whole
-    grey = to_grey(image)
-    edge, middle = np.median(grey[rim]), np.median(grey[inside])
-    return field if edge > 0 and edge >= RIM_LEVEL * middle else whole
 
 
 def find_objects(mask: np.ndarray, minimum_area: int) -> np.ndarray:
@@ -155,7 +114,7 @@ def summary(
 
     Args:
         mask: bool HxW, foreground, false outside the field.
-        field: bool HxW, see `field_of_view`.
+        field: bool HxW, see `measure_field.field_of_view`.
         objects: see `object_table`.
         pixel_um: height and width of a pixel in micrometres.
     """

@@ -1,10 +1,11 @@
-"""A picture with the outlines of what was found, in colours that colour-blind readers tell apart."""
+"""A picture with the outlines of what was found, in colours safe for colour-blind readers."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 from matplotlib.colors import to_rgb
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from coverslip.baselines import to_grey
@@ -19,7 +20,9 @@ DARK = 0.35
 """Brightness of what lies outside the field of view or is foreground but not counted."""
 
 
-def overlay(image: np.ndarray, label: np.ndarray, mask: np.ndarray, field: np.ndarray) -> np.ndarray:
+def overlay(
+    image: np.ndarray, label: np.ndarray, mask: np.ndarray, field: np.ndarray
+) -> np.ndarray:
     """Draw objects in orange between black lines, foreground too small to count in blue.
 
     The picture is stretched from its 1st to its 99.8th percentile and shown in grey, so that no
@@ -52,6 +55,7 @@ def overlay(image: np.ndarray, label: np.ndarray, mask: np.ndarray, field: np.nd
     small = mask & (label == 0)
     shown[find_boundaries(small, mode="inner")] = paint(SKY)
     line = find_boundaries(label, mode="inner")
+    line = ndimage.binary_dilation(line, np.ones((2, 2))) & (label > 0)
     edge = cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     shown[edge & ~line] = 0
     shown[line] = paint(ORANGE)

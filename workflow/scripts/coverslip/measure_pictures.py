@@ -7,6 +7,7 @@ with the reason why it has none; nothing that a file holds raises an exception.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from coverslip import decode
 from coverslip.errors import CoverslipError
 from coverslip.measure_tiff import frame_times, pixel_size
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""Endings of the names of pictures, in small letters; `.ome.tif` is one of them."""
+NAMES = {"T": "t", "Z": "z"}
+"""Short names of axes: time and depth; all others are pages, `p`."""
 ALPHA = (1, 2)
 """Values of the tag ExtraSamples that mean transparency."""
 PLAIN = (1, 8, 32946, 32773)
@@ -52,16 +53,6 @@ class Plane:
     """`h`, or `frame` where the file tells no interval."""
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file is taken for a picture, by its name."""
-    return name.lower().endswith(SUFFIXES)
-
-
-def pictures(contents: Mapping[str, str]) -> dict[str, str]:
-    """Names and digests of the pictures among the files of a folder, sorted by name."""
-    return {name: contents[name] for name in sorted(contents) if is_picture(name)}
-
-
 def planes(path: Path, channel: int | None = None) -> Iterator[Plane]:
     """Read a file plane by plane; in memory is one plane at a time, and the file if it is no TIFF.
 
@@ -78,7 +69,7 @@ def planes(path: Path, channel: int | None = None) -> Iterator[Plane]:
             page = plane.page
             yield plane
     except CoverslipError as error:
-        yield Plane(page + 1, error=str(error).removeprefix(f"{path.name}: "))
+        yield Plane(page + 1, error=_plain(str(error)).removeprefix(f"{path.name}: "))
     except OSError as error:
         yield Plane(page + 1, error=f"cannot be read ({error.strerror or _words(error)})")
     except MemoryError:
@@ -88,7 +79,12 @@ def planes(path: Path, channel: int | None = None) -> Iterator[Plane]:
 
 
 def _words(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return _plain(" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _plain(message: str) -> str:
+    """A message without the address of an object in memory."""
+    return re.sub(r"cannot identify image file <[^>]*>", "no picture is in it", message)
 
 
 def _single(path: Path, channel: int | None) -> Iterator[Plane]:
@@ -100,7 +96,7 @@ def _single(path: Path, channel: int | None) -> Iterator[Plane]:
 
 
 def _transparency(transparent: bool) -> str:
-    return "transparency was left out" if transparent else ""
+    return "the last channel was taken for transparency and left out" if transparent else ""
 
 
 def _one_channel(array: np.ndarray, channel: int | None) -> np.ndarray:
@@ -148,19 +144,7 @@ def _lone_page(path: Path, tiff: tifffile.TiffFile, channel: int | None) -> Plan
     if channel is not None and page.samplesperpixel > 3:
         return Plane(1, _samples(page, channel), **facts)
     array, transparent = decode.picture(path.read_bytes(), path.name, PIXELS)
-    notes = [_transparency(transparent)]
-    extra = page.samplesperpixel - 3
-    if extra == 1 and not transparent and _sample_kinds(page)[-1:] not in [(k,) for k in ALPHA]:
-        varied = page.asarray() if page.compression in PLAIN else None
-        if varied is not None and _varies(varied):
-            notes = ["a fourth channel was left out"]
-    image = _one_channel(array, channel)
-    return Plane(1, image, note="; ".join(note for note in notes if note), **facts)
-
-
-def _varies(array: np.ndarray) -> bool:
-    last = array[-1] if array.shape[0] == 4 else array[..., -1]
-    return bool((last != last.flat[0]).any())
+    return Plane(1, _one_channel(array, channel), note=_transparency(transparent), **facts)
 
 
 def _sample_kinds(page: tifffile.TiffPage) -> tuple[int, ...]:
@@ -214,7 +198,7 @@ def _series(
         at = dict(zip((axis for axis, _ in outer), place, strict=True))
         if channels > 1 and at["C"] != channel:
             continue
-        words = [f"{axis.lower()}{index + 1}" for axis, index in at.items() if axis in "TZRPH"]
+        words = [f"{NAMES.get(axis, 'p')}{index + 1}" for axis, index in at.items() if axis != "C"]
         facts: dict[str, Any] = {"pixel_um": size, "plane": " ".join(prefix + words)}
         if "T" in at:
             facts |= {"time": times[at["T"]], "time_unit": unit}

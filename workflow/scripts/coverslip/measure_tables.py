@@ -1,18 +1,15 @@
-"""The tables of all shards as one: pictures with their times, and objects as CSV and Parquet."""
+"""The tables of all shards as one: pictures with their times, and objects."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow import parquet
 
 from coverslip.aside import aside
 from coverslip.measure_objects import OBJECTS
@@ -57,13 +54,6 @@ COUNTS += ["height_px", "width_px", "channels", "bits"]
 TEXTS = ["picture", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""
-CHUNK = 200_000
-"""Objects that are turned to Parquet at once."""
-
-
-def shard_of(name: str, shards: int) -> int:
-    """Shard of a picture: a hash of its name, so that other pictures do not matter."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shards
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -99,7 +89,7 @@ def picture_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFra
             time, word, place = name_time(row.picture, compiled, unit)
             place = f"{place} {row.plane}".strip() if word else ""
         series.append(place)
-        times.append(time)
+        times.append(None if time is None else round(time, 6))
         units.append(word)
     table["series"], table["time"], table["time_unit"] = series, times, units
     return table[COLUMNS].reset_index(drop=True)
@@ -111,7 +101,8 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
     Args:
         name: path of the picture in its folder.
         pattern: with the named group `time`, or any of `days`, `hours`, `minutes`, `seconds`; the
-            group `series` tells the series, otherwise it is the name without what was matched.
+            group `series` tells the series, otherwise it is the name without what was matched
+            and without its ending.
         unit: unit of the group `time`; the others give hours, `h`.
 
     Returns:
@@ -123,7 +114,9 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
     groups = match.groupdict()
     series = groups.get("series")
     if series is None:
-        series = f"{name[: match.start()]}…{name[match.end() :]}"
+        stem = name.rsplit(".", 1)[0]
+        parts = (stem[: match.start()].rstrip(" _-."), stem[match.end() :].strip(" _-."))
+        series = "…".join(part for part in parts if part) or "all"
     try:
         if groups.get("time") is not None:
             return float(groups["time"]), unit, series
@@ -141,7 +134,7 @@ def write_pictures(table: pd.DataFrame, output: Path) -> None:
 
 
 def merge_objects(shards: Iterable[Path], output: Path) -> None:
-    """Merge the tables of objects, each sorted by picture, into one; a line of each is in memory."""
+    """Merge the tables of objects, each sorted by picture, line by line into one."""
     with aside(output) as part, ExitStack() as stack:
         files = [stack.enter_context(open(path, encoding="utf-8", newline="")) for path in shards]
         readers = [csv.reader(file) for file in files]
@@ -150,17 +143,3 @@ def merge_objects(shards: Iterable[Path], output: Path) -> None:
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(head)
         writer.writerows(heapq.merge(*readers, key=lambda row: row[0]))
-
-
-def write_parquet(objects: Path, output: Path) -> None:
-    """Write the table of objects as Parquet (zstd), chunk by chunk."""
-    kinds = {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in OBJECT_TYPES.items()])
-    with aside(output) as part, parquet.ParquetWriter(part, schema, compression="zstd") as writer:
-        for chunk in _chunks(objects):
-            writer.write_table(pa.Table.from_pandas(chunk, schema=schema, preserve_index=False))
-
-
-def _chunks(objects: Path) -> Iterator[pd.DataFrame]:
-    types = {name: kind for name, kind in OBJECT_TYPES.items()}
-    yield from pd.read_csv(objects, dtype=types, chunksize=CHUNK, keep_default_na=True)

@@ -40,7 +40,7 @@ HOURS = {
 TAG_UNITS = {2: "inch", 3: "cm"}
 """Values of the tag ResolutionUnit (TIFF 6.0, section 8)."""
 COARSEST_UM = 20.0
-"""Plain resolution tags that state larger pixels speak of paper (300 dpi are 85 µm), not of cells."""
+"""Resolution tags that state larger pixels speak of paper (300 dpi are 85 µm), not of cells."""
 
 
 def pixel_size(tiff: tifffile.TiffFile, series: int) -> tuple[float, float] | None:

@@ -27,11 +27,14 @@ def channels(p: Preprocessing) -> int:
     """Number of channels of the network's input: 1 or 3."""
     return 1 if p.channels == "grey" else 3
 
+SQUARE_ROOT = np.rint(np.sqrt(255.0 * np.arange(256))).astype(np.uint8)
+"""0..255 to 0..255; the square root makes the variance of shot noise alike (Anscombe 1948)."""
+
 
 def picture(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     """Bring a picture to 8 bits and to the channels of the network; its size stays.
 
-    In this order: channels, brightness, polarity, CLAHE. Alpha is dropped. Grey is the luma of
+    In this order: channels, brightness, polarity, transform, CLAHE. Alpha is dropped. Grey is the luma of
     ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; a grey picture becomes
     RGB by repetition.
 
@@ -50,6 +53,8 @@ def picture(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     pixels = _percentile(pixels) if p.intensity == "percentile" else _range(pixels)
     if p.polarity == "dark-background" and has_bright_background(pixels):
         pixels = 255 - pixels
+    if p.transform == "sqrt":
+        pixels = SQUARE_ROOT[pixels]
     if p.clahe_clip is not None:
         pixels = _clahe(pixels, p.clahe_clip)
     return np.ascontiguousarray(pixels)

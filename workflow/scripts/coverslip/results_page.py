@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
 
 from coverslip import settings
 from coverslip.aside import aside
@@ -172,7 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m coverslip.results_page",
         description="Write the table of studies from a run.",
     )
-    parser.add_argument("--configfile", type=Path, required=True, help="config of the run")
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="configs of the run, in order",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
     parser.add_argument("--command", help="the command to show in the page; by default this one")
@@ -180,8 +187,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     command = options.command or f"{parser.prog} {shlex.join(given)}"
     try:
-        with open(options.configfile, encoding="utf-8") as file:
-            config = settings.resolve(yaml.safe_load(file), SCHEMA)
+        given_config: dict[str, Any] = {}
+        for configfile in options.configfile:
+            update_config(given_config, yaml.safe_load(configfile.read_text(encoding="utf-8")))
+        config = settings.resolve(given_config, SCHEMA)
         studies = collect(config, settings.chosen(config), root=options.results)
         write(studies, command, options.output)
     except (CoverslipError, OSError) as error:

@@ -116,10 +116,21 @@ def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
     for name in config["run"] or []:
         if name not in studies:
             yield f"run: no study is called `{name}`{nearest(name, studies)}"
+    yield from _check_time_pattern(config["measure"]["time_pattern"])
     for name, dataset in datasets.items():
         yield from _check_dataset(f"datasets.{name}", dataset)
     for name, study in studies.items():
         yield from _check_study(f"studies.{name}", study, datasets, studies)
+
+
+def _check_time_pattern(pattern: str) -> Iterable[str]:
+    try:
+        names = re.compile(pattern).groupindex
+    except re.error as error:
+        yield f"measure.time_pattern: not a regular expression ({error})"
+        return
+    if not {"time", "days", "hours", "minutes", "seconds"} & set(names):
+        yield "measure.time_pattern: has no named group for a time, as in (?P<time>[0-9]+)"
 
 
 def _check_dataset(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:

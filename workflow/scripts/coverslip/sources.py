@@ -232,7 +232,7 @@ def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only where nothing is won
-    raise CoverslipError(f"{output}: {told}; {by_hand}")
+    raise CoverslipError(f"{output}: {told}; {by_hand}") from None
 
 
 def later(seconds: float | None) -> str:

@@ -1,0 +1,103 @@
+"""`measure` on a folder of good and bad pictures, with a tiny model made here."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from running import copy_project, jobs, snakemake
+
+from coverslip import model
+from coverslip.config import Preprocessing
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A clone with a folder of six pictures and a model whose logit is the brightness."""
+    import keras
+
+    where = copy_project(tmp_path_factory.mktemp("clone") / "project")
+    picture = keras.Input((None, None, 1))
+    logits = keras.layers.Conv2D(1, 1)(picture)
+    network = keras.Model(picture, logits)
+    network.set_weights([np.full((1, 1, 1, 1), 20.0), np.array([-10.0])])
+    info = {"classes": ["background", "foreground"], "fitted": {}, "threshold": 0.5}
+    info["preprocessing"] = Preprocessing(channels="grey", patch=32)
+    model.save(where / "model", network, info)
+    folder = where / "mine"
+    folder.mkdir()
+    for hour in (0, 4):
+        good(folder / f"well_00d{hour:02d}h00m.png", 10 + hour)
+    (folder / "text.tif").write_text("no picture")
+    four = np.zeros((50, 60, 4), np.uint16)
+    tifffile.imwrite(folder / "four.tif", four, photometric="minisblack", planarconfig="contig")
+    cv2.imwrite(str(folder / "black.png"), np.zeros((40, 40), np.uint8))
+    cv2.imwrite(str(folder / "ten.png"), np.full((2, 5), 240, np.uint8))
+    (where / "measure.yaml").write_text("measure: {shards: 3, minimum_area: 4}\n")
+    return where
+
+
+def good(path: Path, size: int) -> None:
+    image = np.full((60, 80), 30, np.uint8)
+    image[10 : 10 + size, 20 : 20 + size] = 230
+    cv2.imwrite(str(path), image)
+
+
+def arguments(*more: str) -> list[str]:
+    own = ["measure", "--configfile", "measure.yaml", "--config", "pictures=mine", "model=model"]
+    return [*own, *more]
+
+
+def test_a_folder_is_measured_and_a_further_picture_is_one_more(place):
+    assert jobs(place, *arguments())["measure_shard"] == 3
+    told = snakemake(place, *arguments())
+    made = place / "results/measure/mine"
+    assert f"coverslip: the page lies at {made.resolve()}/measure.html" in told
+    table = pd.read_csv(made / "pictures.csv").set_index("picture")
+    assert len(table) == 6 and table["error"].notna().sum() == 2
+    assert "holds 4 channels" in table.loc["four.tif", "error"]
+    assert "cannot be decoded" in table.loc["text.tif", "error"]
+    assert table.loc["black.png", "note"].startswith("black everywhere")
+    assert np.isnan(table.loc["black.png", "confluency_percent"])
+    assert table.loc["ten.png", "confluency_percent"] == 100
+    assert table.loc["well_00d04h00m.png", "confluency_percent"] == round(196 / 48, 4)
+    assert table.loc["well_00d04h00m.png", "time"] == 4
+    for name in ("objects.csv", "objects.parquet", "confluency.svg", "measure.html"):
+        assert (made / name).stat().st_size > 0
+    assert (made / "labels/ten.png.label.tif").is_file()
+
+    assert jobs(place, *arguments()) == {}
+    good(place / "mine/further_00d08h00m.png", 20)
+    assert jobs(place, *arguments())["measure_shard"] == 1
+    told = snakemake(place, *arguments())
+    assert told.count(" to be computed") == 1 and " 1 of them to be computed" in told
+    (place / "mine/further_00d08h00m.png").unlink()
+    told = snakemake(place, *arguments())
+    assert told.count(" to be computed") == 1 and " 0 of them to be computed" in told
+    assert len(pd.read_csv(made / "pictures.csv")) == 6
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (["pictures=nothing", "model=model"], "pictures: nothing: the folder is empty"),
+        (["pictures=nowhere", "model=model"], "pictures: nowhere: no such folder"),
+        (["pictures=mine", "model=mine"], "model: mine: not a model folder"),
+        (["pictures=mine"], "model: name the folder of a trained model"),
+        ([], "pictures: name the folder to measure"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_at_once(place, config, words):
+    (place / "nothing").mkdir(exist_ok=True)
+    more = ["--config", *config] if config else []
+    told = snakemake(place, "measure", *more, check=False)
+    assert words in told and "Traceback (most recent" not in told
+
+
+def test_a_model_of_a_study_is_trained_where_it_is_missing(place):
+    counts = jobs(place, "measure", "--config", "pictures=mine", "model=nuclei")
+    assert counts["train"] == 1 and counts["measure_shard"] == 1 and "report" not in counts

@@ -1,0 +1,51 @@
+# Needs: the completed config. Makes: what the rules of `measure` call.
+
+MEASURED = "results/measure/{name}"
+MEASURE_SHARD = f"{MEASURED}/shards/{{shard}}"
+
+if config["pictures"] is not None:
+    try:
+        measure_folder.check(config["pictures"])
+        measure_folder.model_files(measure_folder.model_of(config))
+    except CoverslipError as error:
+        raise WorkflowError(str(error))
+
+
+def measured(wildcards):
+    """The page that the target `measure` asks for."""
+    if config["pictures"] is None:
+        raise WorkflowError(
+            "pictures: name the folder to measure, as in `snakemake --cores all measure "
+            "--config pictures=FOLDER model=MODEL_FOLDER`"
+        )
+    return f"results/measure/{measure_folder.name_of(config)}/measure.html"
+
+
+def model_inputs(wildcards):
+    """Files of the model folder."""
+    return measure_folder.model_files(measure_folder.model_of(config))
+
+
+def model_folder(wildcards):
+    """Path of the model folder."""
+    return str(measure_folder.model_of(config))
+
+
+def shard_folder(wildcards):
+    """Folder of pictures with a digest of those of one shard."""
+    notes = Path(f".snakemake/coverslip/inventory-measure-{wildcards.name}.json")
+    found = inventory.contents(config["pictures"], notes, not workflow.dryrun)
+    digests = measure_folder.digests(found, config["measure"]["shards"])
+    return {
+        "path": config["pictures"],
+        "notes": str(notes),
+        "shards": config["measure"]["shards"],
+        "inventory": digests[int(wildcards.shard)],
+    }
+
+
+def of_shards(path):
+    """Input function: a file or folder of every shard."""
+    return lambda wildcards: expand(
+        f"{MEASURE_SHARD}/{path}", name=wildcards.name, shard=range(config["measure"]["shards"])
+    )

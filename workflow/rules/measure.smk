@@ -1,0 +1,84 @@
+# Needs: a folder of pictures and a model folder. Makes: tables, label images, overlays, a page.
+
+
+rule measure_shard:
+    input:
+        model_inputs,
+    output:
+        pictures=f"{MEASURE_SHARD}/pictures.csv",
+        objects=f"{MEASURE_SHARD}/objects.csv",
+        labels=directory(f"{MEASURE_SHARD}/labels"),
+        overlays=directory(f"{MEASURE_SHARD}/overlays"),
+    log:
+        "results/logs/measure/{name}_{shard}.log",
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        folder=shard_folder,
+        model=model_folder,
+        settings=without(config["measure"], "name", "shards", "time_pattern", "time_unit"),
+        code=code("measure_shard.py"),
+    script:
+        "../scripts/measure_shard.py"
+
+
+rule measure_tables:
+    input:
+        pictures=of_shards("pictures.csv"),
+        objects=of_shards("objects.csv"),
+        labels=of_shards("labels"),
+        overlays=of_shards("overlays"),
+    output:
+        pictures=f"{MEASURED}/pictures.csv",
+        objects=f"{MEASURED}/objects.csv",
+        parquet=f"{MEASURED}/objects.parquet",
+        labels=directory(f"{MEASURED}/labels"),
+        overlays=directory(f"{MEASURED}/overlays"),
+        plot=f"{MEASURED}/confluency.svg",
+    log:
+        "results/logs/measure/{name}_tables.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        time={key: config["measure"][key] for key in ("time_pattern", "time_unit")},
+        code=code("measure_tables.py"),
+    script:
+        "../scripts/measure_tables.py"
+
+
+rule measure_page:
+    input:
+        model_inputs,
+        pictures=rules.measure_tables.output.pictures,
+        overlays=rules.measure_tables.output.overlays,
+        plot=rules.measure_tables.output.plot,
+    output:
+        f"{MEASURED}/measure.html",
+    log:
+        "results/logs/measure/{name}_page.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        folder=config["pictures"],
+        model=model_folder,
+        settings=config["measure"],
+        code=code("measure_page.py", files=["report/measure.html.j2", "report/page.css"]),
+    script:
+        "../scripts/measure_page.py"
+
+
+rule measure:
+    input:
+        measured,
+    localrule: True

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from coverslip.job import job
+from coverslip.measure_page import build
+from coverslip.model import load
+
+with job(snakemake):
+    build(
+        pictures=Path(snakemake.input.pictures),
+        overlays=Path(snakemake.input.overlays),
+        plot=Path(snakemake.input.plot),
+        facts={
+            "name": snakemake.wildcards.name,
+            "folder": snakemake.params.folder,
+            "model": snakemake.params.model,
+            "settings": snakemake.params.settings,
+        },
+        model=load(Path(snakemake.params.model)).info,
+        output=Path(snakemake.output[0]),
+    )
