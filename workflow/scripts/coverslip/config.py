@@ -133,8 +133,8 @@ class Preprocessing(Section):
     polarity: Literal["as-is", "dark-background"] = "as-is"
     """`dark-background`: pictures with a bright background are inverted."""
     transform: Literal["linear", "sqrt"] = "linear"
-    """`sqrt`: square root of the brightness, after polarity: dim objects come out beside bright ones,
-    and shot noise is alike at all levels."""
+    """`sqrt`: square root of the brightness, after polarity: dim objects come out beside bright
+    ones, and shot noise is alike at all levels."""
     clahe_clip: float | None = Field(default=None, gt=0)
     """Clip limit of CLAHE on the L channel of CIELAB (8x8 tiles); none: no CLAHE."""
     scaling: Literal["none", "unit", "standard"] = "unit"

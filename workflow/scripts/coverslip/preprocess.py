@@ -27,6 +27,7 @@ def channels(p: Preprocessing) -> int:
     """Number of channels of the network's input: 1 or 3."""
     return 1 if p.channels == "grey" else 3
 
+
 SQUARE_ROOT = np.rint(np.sqrt(255.0 * np.arange(256))).astype(np.uint8)
 """0..255 to 0..255; the square root makes the variance of shot noise alike (Anscombe 1948)."""
 
@@ -34,9 +35,9 @@ SQUARE_ROOT = np.rint(np.sqrt(255.0 * np.arange(256))).astype(np.uint8)
 def picture(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     """Bring a picture to 8 bits and to the channels of the network; its size stays.
 
-    In this order: channels, brightness, polarity, transform, CLAHE. Alpha is dropped. Grey is the luma of
-    ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; a grey picture becomes
-    RGB by repetition.
+    In this order: channels, brightness, polarity, transform, CLAHE. Alpha is dropped. Grey is the
+    luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; a grey picture
+    becomes RGB by repetition.
 
     Args:
         image: HxW or HxWxC, C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); uint8, uint16 or
