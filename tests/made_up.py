@@ -207,8 +207,7 @@ def run_record(name: str) -> dict[str, Any]:
         "packages": {"tensorflow-cpu": "2.21.0", "keras": "3.15.0", "numpy": "2.4.0"},
         "git": None,
         "device": {"name": "CPU", "gpu": False, "threads": 2},
-        "epochs": 40,
-        "training_seconds": 731.0,
+        "training": {"epochs": 40, "training_seconds": 731.0, "resumed_after_epoch": 0},
     }
 
 

@@ -321,6 +321,7 @@ def device(run: Mapping[str, Any]) -> str:
 
 
 def minutes(run: Mapping[str, Any]) -> float | None:
-    """Minutes that a run took, None if it does not say."""
-    seconds = run.get("training_seconds", run.get("seconds"))
+    """Minutes that a training took, over all its jobs if it was resumed; None if unknown."""
+    training = run.get("training") or {}
+    seconds = training.get("training_seconds", run.get("seconds"))
     return None if seconds is None else float(seconds) / 60
