@@ -1,5 +1,7 @@
 # Needs: the completed config. Makes: what the rules of `measure` call.
 
+from functools import cache
+
 MEASURED = "results/measure/{name}"
 MEASURE_SHARD = f"{MEASURED}/shards/{{shard}}"
 
@@ -31,16 +33,21 @@ def model_folder(wildcards):
     return str(measure_folder.model_of(config))
 
 
+@cache
+def shard_digests(notes):
+    """Digests of the pictures of all shards; the folder is looked through once a run."""
+    found = inventory.contents(config["pictures"], notes, not workflow.dryrun)
+    return measure_folder.digests(found, config["measure"]["shards"])
+
+
 def shard_folder(wildcards):
     """Folder of pictures with a digest of those of one shard."""
     notes = Path(f".snakemake/coverslip/inventory-measure-{wildcards.name}.json")
-    found = inventory.contents(config["pictures"], notes, not workflow.dryrun)
-    digests = measure_folder.digests(found, config["measure"]["shards"])
     return {
         "path": config["pictures"],
         "notes": str(notes),
         "shards": config["measure"]["shards"],
-        "inventory": digests[int(wildcards.shard)],
+        "inventory": shard_digests(notes)[int(wildcards.shard)],
     }
 
 

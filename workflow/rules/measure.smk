@@ -21,7 +21,7 @@ rule measure_shard:
     params:
         folder=shard_folder,
         model=model_folder,
-        settings=without(config["measure"], "name", "shards", "time_pattern", "time_unit"),
+        settings=without(config["measure"], *measure_folder.ELSEWHERE),
         code=code("measure_shard.py"),
     script:
         "../scripts/measure_shard.py"

@@ -46,20 +46,30 @@ def picture(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, b
             16-bit integers.
     """
     array, transparent = decoded(data, name, pixels, indices=False)
+    return integers(array, name), transparent
+
+
+def integers(array: np.ndarray, name: str = "") -> np.ndarray:
+    """The pixels as uint8 or uint16, contiguous; one bit becomes 0 and 255.
+
+    Raises CoverslipError, beginning with `name` if there is one, where they are no integers or do
+    not fit 16 bits.
+    """
+    where = f"{name}: " if name else ""
     if array.dtype.kind == "b":
-        array = array.astype(np.uint8) * 255
+        array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind not in "ui":
         raise CoverslipError(
-            f"{name}: pixels are of type {array.dtype}: save it with 8- or 16-bit integers"
+            f"{where}pixels are of type {array.dtype}: save it with 8- or 16-bit integers"
         )
     if array.dtype != np.uint8:
         if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
             raise CoverslipError(
-                f"{name}: values from {array.min()} to {array.max()} do not fit 16 bits: "
+                f"{where}values from {array.min()} to {array.max()} do not fit 16 bits: "
                 "save it with 8- or 16-bit integers"
             )
         array = array.astype(np.uint16)
-    return np.ascontiguousarray(array), transparent
+    return np.ascontiguousarray(array)
 
 
 def mask(data: bytes, name: str, pixels: int = PIXELS) -> np.ndarray:

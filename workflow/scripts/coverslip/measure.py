@@ -25,15 +25,12 @@ from coverslip.config import Measure
 from coverslip.job import versions
 from coverslip.measure_entry import Entry
 from coverslip.measure_field import continued, field_of_view
-from coverslip.measure_folder import model_files, pictures, shard_of
+from coverslip.measure_folder import ELSEWHERE, model_files, pictures, shard_of
 from coverslip.measure_links import link
 from coverslip.measure_objects import OBJECTS
 from coverslip.measure_pictures import Plane, planes
 from coverslip.measure_tables import OBJECT_COLUMNS, SHARD_COLUMNS
 from coverslip.model import Model, class_map, load
-
-ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
-"""Settings that do not change what is found in a file."""
 
 
 class Outputs(NamedTuple):

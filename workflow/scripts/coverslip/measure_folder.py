@@ -11,6 +11,8 @@ from coverslip.errors import CoverslipError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Endings of the names of pictures, in small letters; `.ome.tif` is one of them."""
+ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
+"""Settings that do not change what is found in a file."""
 KINDS = "PNG, JPEG, TIFF or BMP"
 
 

@@ -10,23 +10,20 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from coverslip import __version__
 from coverslip.aside import aside
 from coverslip.embed import picture
 from coverslip.measure_entry import overlay_name
 from coverslip.measure_tables import read
+from coverslip.pages import TEMPLATES, render
+from coverslip.results import DASH
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 SHOWN = 60
 """Pictures that the page shows with their outlines: more are drawn from all confluencies alike."""
 LISTED = 1000
 """Rows of the table on the page; `pictures.csv` has all."""
 PICTURE_BYTES = 60_000
 PLOT_BYTES = 2_000_000
-DASH = "–"
 
 
 def build(
@@ -58,8 +55,6 @@ def build(
     files = overlay_names(measured)
     rows = [_row(row, files, overlays, output) for row in table.head(LISTED).itertuples()]
     page = {
-        "version": __version__,
-        "css": Markup((templates / "page.css").read_text(encoding="utf-8")),
         "name": facts["name"],
         "command": facts.get("command"),
         "cards": _cards(table, measured, unread),
@@ -75,14 +70,7 @@ def build(
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
         "facts": _facts(facts, model, measured),
     }
-    environment = Environment(
-        loader=FileSystemLoader(templates),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    html = environment.get_template("measure.html.j2").render(page)
+    html = render("measure.html.j2", page, templates)
     with aside(output) as part:
         part.write_text(html, encoding="utf-8")
 

@@ -159,11 +159,11 @@ def _samples(page: tifffile.TiffPage, channel: int | None) -> np.ndarray:
     if kinds and kinds[-1] in ALPHA:
         colours -= 1
     if channel is not None and channel < array.shape[2]:
-        return _checked(array[:, :, channel : channel + 1])
+        return decode.integers(array[:, :, channel : channel + 1])
     if channel is not None:
         raise CoverslipError(_no_channel(channel, array.shape[2]))
     if colours == 1:
-        return _checked(array[:, :, :1])
+        return decode.integers(array[:, :, :1])
     raise CoverslipError(_which_channel(array.shape[2]))
 
 
@@ -226,7 +226,7 @@ def _plane(
             decode.refuse_large(series.size, 1, 4 * PIXELS)
             block = series.asarray()
             block = block.reshape(int(np.prod(shape)), *block.shape[-2:])
-            image = _checked(_upright(block[at], "YX"))
+            image = decode.integers(_upright(block[at], "YX"))
         yield Plane(number, image, **facts)
     except CoverslipError as error:
         yield Plane(number, error=str(error), **facts)
@@ -247,26 +247,8 @@ def _page_image(
             image.seek(page.index)
             if image.mode not in ("L", "I;16", "I;16B", "RGB"):
                 image = image.convert("RGB")
-            return _one_channel(_checked(_upright(np.asarray(image), "YX")), channel)
+            return _one_channel(decode.integers(_upright(np.asarray(image), "YX")), channel)
     if page.samplesperpixel > 1 and (grey or channel is not None):
         return _samples(page, channel)
     array = _upright(_page_pixels(page), page.axes)
-    return _checked(array[:, :, :3] if array.shape[2] >= 3 else array[:, :, :1])
-
-
-def _checked(array: np.ndarray) -> np.ndarray:
-    """The pixels as uint8 or uint16; others only where all values fit."""
-    if array.dtype.kind == "b":
-        return np.ascontiguousarray(array).astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind not in "ui":
-        raise CoverslipError(
-            f"pixels are of type {array.dtype}: save it with 8- or 16-bit integers"
-        )
-    if array.dtype != np.uint8:
-        if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
-            raise CoverslipError(
-                f"values from {array.min()} to {array.max()} do not fit 16 bits: "
-                "save it with 8- or 16-bit integers"
-            )
-        array = array.astype(np.uint16)
-    return np.ascontiguousarray(array)
+    return decode.integers(array[:, :, :3] if array.shape[2] >= 3 else array[:, :, :1])

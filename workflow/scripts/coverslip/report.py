@@ -11,20 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from coverslip import __version__
 from coverslip.aside import aside
 from coverslip.embed import picture
 from coverslip.errors import CoverslipError
+from coverslip.pages import TEMPLATES, render
 from coverslip.report_captions import Numbers, caption
 from coverslip.report_data import data_facts, data_warnings, dataset_sentence, split_facts
 from coverslip.report_tables import answers, score_tables
 from coverslip.report_words import flat, reading, run_facts, run_title
 from coverslip.results import DASH, Row, StudyInputs, read_json, read_metrics, rows
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 PICTURE_BYTES = 300_000
 PAGE_BYTES = 25_000_000
 ORDER = ("panels", "scores", "confusion", "classification_report", "curves", "network")
@@ -57,25 +53,16 @@ def build(
     metrics = {study.name: read_metrics(study.metrics) for study in studies}
     table = rows(studies, metrics)
     page = {
-        "version": __version__,
         "dash": DASH,
         "title": facts.get("title") or "What the pictures say",
         "command": facts.get("command"),
         "lead": _lead(studies),
         "any_flawed": any(s.study["protocol"] == "as-published" for s in studies),
-        "css": Markup((templates / "page.css").read_text(encoding="utf-8")),
         "datasets": _datasets(studies),
         "answers": answers(table),
         "studies": _studies(studies, metrics, table, output, templates),
     }
-    environment = Environment(
-        loader=FileSystemLoader(templates),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    html = environment.get_template("page.html.j2").render(page).encode("utf-8")
+    html = render("page.html.j2", page, templates).encode("utf-8")
     if len(html) > PAGE_BYTES:
         raise CoverslipError(
             f"{output}: {len(html) / 1e6:.0f} MB are too many for one page (at most "
