@@ -4,6 +4,7 @@
 #   make demo GPU=1              the same with TensorFlow for NVIDIA GPUs
 #   make demo PYTHON=python3.11  with another Python than `python3`
 #   make demo ARGS="--configfile config/kaggle.yaml"     with further arguments for snakemake
+#   make explain FILE=results/studies/nuclei/metrics.json
 #   make test ARGS="-k splits"   with further arguments for pytest
 
 SHELL := /bin/bash
@@ -11,6 +12,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test env dev-env lint format schema lock report results clean
+.PHONY: explain crate reliability
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -55,6 +57,15 @@ report: $(VENV)/.$(KIND) ## pack figures, notebooks and run times of the last ru
 results: $(VENV)/.$(KIND) ## write docs/results.md from the last run of config/kaggle.yaml
 	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.results_page --command "make results" \
 	  --configfile $(CONFIGFILE)
+
+explain: $(VENV)/.$(KIND) ## tell why a result is as it is and what changed since: FILE=results/...
+	@PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.explain $(FILE) $(ARGS)
+
+crate: $(VENV)/.$(KIND) ## describe the last run of config/kaggle.yaml as an RO-Crate
+	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.crate --configfile $(CONFIGFILE) $(ARGS)
+
+reliability: $(VENV)/.dev ## disturb every stage of a small run, write docs/reliability.md
+	PYTHONPATH=workflow/scripts $(BIN)/python tests/reliability.py --write
 
 clean: ## remove environment and caches; results/ and resources/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov

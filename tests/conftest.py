@@ -5,11 +5,14 @@ skipped because `COVERSLIP_DATA` is not set.
 """
 
 import os
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kaggle_server import SECRETS
+from running import finish
 
 NO_DATA = "COVERSLIP_DATA is not set"
 
@@ -24,6 +27,29 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"COVERSLIP_DATA names {path}, which is no folder", pytrace=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory) -> Path:
+    """Folder of the cache that the finished project filled."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, shared_cache) -> Path:
+    """A project whose tiny config ran to its end, for a user with credentials of Kaggle."""
+    names = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
+    planted = dict(zip(names, SECRETS, strict=False))
+    where = tmp_path_factory.mktemp("finished")
+    return finish(where, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache), **planted)
+
+
+@pytest.fixture
+def project(finished, tmp_path) -> Path:
+    """A copy of the finished project, time stamps kept, for one test to change."""
+    where = tmp_path / "project"
+    shutil.copytree(finished, where, symlinks=True)
+    return where
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

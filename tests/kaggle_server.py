@@ -23,6 +23,7 @@ SIGNATURE = "5ecre75196ed"
 SECRETS = (TOKEN, KEY, SIGNATURE)
 CHUNK = 2**20
 """What the client reads in one go: of a broken download, whole chunks are kept."""
+SILENT = -1
 DATA = bytes(range(256)) * 12_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 ONLY_HERE = """
@@ -77,6 +78,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
         try:
+            if answer == SILENT:
+                self.wfile.write(data[: CHUNK + 5])
+                self.wfile.flush()
+                self.connection.recv(1)  # until the client has had enough
+                return
             self.wfile.write(data[:answer])
             self.wfile.flush()
             if answer is not None:
@@ -112,7 +118,7 @@ class Server(ThreadingHTTPServer):
         """Status and headers of the next answers to calls for a file."""
         self.files: list[int | None] = []
         """Of the next files: how many bytes go out before the connection is cut; none: all; 503:
-        that status."""
+        that status; SILENT: some, then nothing more."""
         self.data, self.etag = DATA, '"1"'
 
     def downloads(self) -> int:

@@ -5,25 +5,37 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from copy import deepcopy
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("workflow", "config")
 
 
-def snakemake(where: Path, *arguments: str, check: bool = True) -> str:
-    """Run Snakemake in a folder; return what it printed."""
+SHARED = ("SNAKEMAKE_OUTPUT_CACHE", "COVERSLIP_COMMAND")
+
+
+def snakemake(where: Path, *arguments: str, check: bool = True, **variables: str) -> str:
+    """Run Snakemake in a folder, with these environment variables; return what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
         cwd=where,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=clean_environment() | variables,
     )
     text = done.stdout + done.stderr
     assert not check or done.returncode == 0, text[-4000:]
     return text
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment less what one run would hand on to another."""
+    kept = {name: value for name, value in os.environ.items() if name not in SHARED}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def jobs(where: Path, *arguments: str) -> dict[str, int]:
@@ -48,6 +60,21 @@ def copy_project(where: Path, root: Path = ROOT) -> Path:
     for part in PARTS:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / part, where / part, ignore=ignore, copy_function=shutil.copyfile)
+    return where
+
+
+def finish(where: Path, **variables: str) -> Path:
+    """Make a project of two tiny studies and run it to its end."""
+    from coverslip import synthetic
+
+    copy_project(where)
+    archive = where / "own.zip"
+    synthetic.nuclei(archive, pictures=8, size=64, seed=2)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(where / "own")
+    archive.unlink()
+    (where / "config/config.yaml").write_text(yaml.safe_dump(tiny(Path("own")), sort_keys=False))
+    snakemake(where, **variables)
     return where
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from running import copy_project, jobs, snakemake
 
-AFTER_TRAINING = {"predict", "evaluate", "figure", "notebook", "report"}
+AFTER_TRAINING = {"predict", "evaluate", "figure", "notebook", "model_card", "report"}
 FIGURES = 6
 
 
@@ -104,6 +104,7 @@ def test_a_learning_rate_concerns_one_study(project):
         "evaluate": 1,
         "figure": FIGURES,
         "notebook": 1,
+        "model_card": 1,
         "report": 1,
     }
 
@@ -122,7 +123,7 @@ def test_words_train_nothing(project, path, value):
     configure(project, path, value)
     counts = jobs(project)
     assert counts["report"] == 1
-    assert set(counts) <= {"figure", "notebook", "report"}
+    assert set(counts) <= {"figure", "notebook", "model_card", "report"}
 
 
 def test_threads_and_resources_do_nothing(project):

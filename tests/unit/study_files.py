@@ -73,6 +73,7 @@ def make(
     shards: int = 1,
     size: tuple[int, int] | None = None,
     network: str = "unet",
+    instances: bool = False,
 ) -> StudyFiles:
     """Write a study; the first picture has no nucleus. Predictions are the truth, shifted."""
     rng = np.random.default_rng(5)
@@ -106,7 +107,8 @@ def make(
                 path = run / "predictions" / f"{shard}.h5"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 masks = {id: truth_mask(labels[id], size, "area") for id in chosen["id"]}
-                write_prediction(path, masks, sorted(masks)[shard::shards], seed)
+                objects = labels if instances else {}
+                write_prediction(path, masks, sorted(masks)[shard::shards], seed, objects)
                 predictions.append(path)
     return StudyFiles(
         folder / "pictures.h5", folder / "groups.csv", folder / "split.csv", predictions, models
@@ -121,13 +123,25 @@ def _subset(number: int, fold: int, folds: int) -> str:
     return "validation" if number % folds == (fold + 1) % folds else "train"
 
 
-def write_prediction(path: Path, masks: dict[str, np.ndarray], ids: list[str], seed: int) -> None:
-    """Write the predictions of some pictures: their truth, shifted by 0 to 2 + seed pixels."""
+def write_prediction(
+    path: Path,
+    masks: dict[str, np.ndarray],
+    ids: list[str],
+    seed: int,
+    labels: dict[str, np.ndarray],
+) -> None:
+    """Write the predictions of some pictures: their truth, shifted by 0 to 2 + seed pixels.
+
+    The objects of `labels`, if there are any, are shifted as far.
+    """
     with h5py.File(path, "w") as file:
         file.create_group("label")
         for at, id in enumerate(ids):
             mask = shifted(masks[id], at % (2 + seed))
             file.create_dataset(f"label/{id}", data=mask.astype(np.uint8))
+            if id in labels:
+                objects = shifted(labels[id], at % (2 + seed))
+                file.create_dataset(f"instance/{id}", data=objects)
 
 
 def write_model(folder: Path, epochs: int, seed: int, network: str = "unet") -> None:

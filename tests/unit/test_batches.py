@@ -32,7 +32,7 @@ def test_validation_keeps_its_order(patches):
     assert [len(each) for each in images] == [4, 4, 3]
     assert images[0].dtype == np.float32
     assert targets[0].dtype == np.uint8
-    assert np.array_equal(np.concatenate(targets), patches.targets(np.arange(11)))
+    assert np.array_equal(np.concatenate(targets), patches.labels(np.arange(11)))
     assert np.concatenate(images).mean() == pytest.approx(0, abs=1e-5)
 
 
@@ -42,7 +42,7 @@ def test_an_epoch_is_a_permutation_of_its_own(patches):
         given = batches(patches).shuffled(seed, epoch, Augmentation())
         orders.append(np.concatenate([given.places(i) for i in range(len(given))]).tolist())
         images, targets = given[1]
-        assert np.array_equal(targets, patches.targets(given.places(1)))
+        assert np.array_equal(targets, patches.labels(given.places(1)))
     assert all(sorted(order) == list(range(11)) for order in orders)
     assert orders[0] == orders[3]
     assert orders[0] != orders[1] != orders[2] != orders[0]
@@ -80,10 +80,15 @@ def test_rows_of_a_fold(patches, tmp_path):
 
 def test_class_weights(patches):
     rows = np.arange(11)
-    share = patches.targets(rows).mean()
-    assert class_weights(patches, rows, 1) == pytest.approx([0.5 / (1 - share), 0.5 / share])
-    assert class_weights(patches, rows, 3)[2] == 0
-    assert class_weights(patches, rows[:1], 1) == [1.0, 0.0]
+    share = patches.labels(rows).mean()
+    weights = class_weights(patches, rows, 2, "mask")
+    assert weights == pytest.approx([0.5 / (1 - share), 0.5 / share])
+    assert class_weights(patches, rows, 3, "mask")[2] == 0
+    assert class_weights(patches, rows[:1], 2, "mask") == [1.0, 0.0]
+    background, interior, border = class_weights(patches, rows, 3, "instances")
+    assert background == pytest.approx(2 / 3 * weights[0])
+    # A square of 8x8: its two outer rings are border, but for what is half as deep as the middle.
+    assert 0 < interior < border or 0 < border < interior
 
 
 def test_drawn_patches_come_from_all_pictures_alike():

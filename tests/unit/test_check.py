@@ -210,8 +210,8 @@ def test_faults_stop_after_the_report(tmp_path: Path, case: str) -> None:
 
 def test_empty_masks_are_no_fault_where_pictures_have_classes(tmp_path: Path) -> None:
     blank = np.zeros((64, 64), np.int32)
-    pictures = {"a": (picture(1)[0], blank), "b": (picture(2)[0], blank)}
-    write(tmp_path, pictures, **{"class": {"a": "x", "b": "y"}})
+    pictures = {name: (picture(seed)[0], blank) for seed, name in enumerate("abcd")}
+    write(tmp_path, pictures, **{"class": dict(zip("abcd", "xxyy", strict=True))})
     report, _, _ = run(tmp_path)
     assert report["faults"] == report["warnings"] == []
 

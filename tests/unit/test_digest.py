@@ -1,5 +1,6 @@
 """The digest follows what a script reaches, and nothing else."""
 
+import json
 import textwrap
 
 import pytest
@@ -125,3 +126,21 @@ def test_import_cycles_end(package):
     write, value = package
     write("b.py", "from pack import a\ndef helper(x):\n    return a.used(x)\n")
     assert len(value()) == 16
+
+
+def test_what_a_digest_stands_for_is_noted(package, tmp_path):
+    write, value = package
+    digest._unit.cache_clear()
+    found = digest.parts(tmp_path / "pack/script.py")
+    notes = tmp_path / "notes"
+    assert digest.noted(found, notes) == value() == digest.summary(found)
+    before = json.loads((notes / f"{value()}.json").read_text())
+    assert {"pack.a:used", "pack.b:helper", "pack.b:inner"} <= set(before)
+    assert "pack.b:stranger" not in before
+    write("b.py", B.replace("2 * x", "3 * x"))
+    digest._unit.cache_clear()
+    after_value = digest.noted(digest.parts(tmp_path / "pack/script.py"), notes)
+    after = json.loads((notes / f"{after_value}.json").read_text())
+    assert {name for name in before if before[name] != after[name]} == {"pack.b:inner"}
+    (tmp_path / "file").write_text("in the way")
+    assert digest.noted(found, tmp_path / "file") == digest.summary(found)

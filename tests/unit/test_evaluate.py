@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +8,13 @@ import study_files
 
 from coverslip.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.evaluate import TABLE, evaluate
+from coverslip.evaluate import INSTANCE_TABLE, TABLE, evaluate
+from coverslip.instance_metrics import HEADLINES, instances
+from coverslip.matching import PERCENT, match
 from coverslip.scoring import Predictions
 from coverslip.store import Store
 
+MASK_BASELINES = {"all background", "otsu", "otsu of deviation"}
 TESTED = ("value", "low", "high", "groups")
 
 
@@ -71,7 +75,7 @@ def test_every_number_has_interval_support_definition_and_baselines(files, tmp_p
     document, _ = run(files, tmp_path)
     assert {record["subset"] for record in document["metrics"]} == {"test", "validation", "train"}
     for record in document["metrics"]:
-        assert set(record["baselines"]) == {"all background", "otsu"}
+        assert set(record["baselines"]) == MASK_BASELINES
         assert record["definition"] and record["unit"] and record["support"] > 0
         if record["low"] is None:
             assert record["interval_reason"]
@@ -169,3 +173,129 @@ def test_broken_split_is_named(files, tmp_path):
     files.split.write_text("id,subset\na,test\n")
     with pytest.raises(CoverslipError, match=r"split\.csv: not a readable table with id, group"):
         run(files, tmp_path)
+
+
+def matched(files, subset="test"):
+    """Matches of all pictures of a subset, by id."""
+    split = pd.read_csv(files.split)
+    with Store(files.pictures) as store, Predictions(files.predictions) as predictions:
+        return {
+            id: match(store.label(id), predictions.instances(id, store.label(id).shape))
+            for id in split["id"][split["subset"] == subset]
+        }
+
+
+def test_instances_are_scored_where_they_are_predicted(tmp_path):
+    files = study_files.make(tmp_path, pictures=18, groups=6, shards=2, instances=True)
+    document, table = run(files, tmp_path)
+    found = matched(files)
+    ap = np.array([each.accuracy for each in found.values()])
+    assert find(document, "mean_ap")["value"] == pytest.approx(ap.mean(), abs=1e-6)
+    assert 0.2 < find(document, "mean_ap")["value"] < 1
+    tp = sum(each.tp[0] for each in found.values())
+    both = sum(each.objects_true + each.objects_predicted for each in found.values())
+    record = find(document, "ap50_pooled")
+    assert record["value"] == pytest.approx(tp / (both - tp), abs=1e-6)
+    assert record["support"] == sum(each.objects_true for each in found.values())
+    assert record["low"] <= record["value"] <= record["high"] and record["groups"] == 6
+    told = [
+        (each["name"], each["class"])
+        for each in document["metrics"]
+        if (each["subset"], each["run"]) == ("test", "all")
+    ]
+    assert len(set(told)) == len(told) and ("iou", None) in told
+    for metric in instances():
+        record = find(document, metric.name)
+        assert set(record["baselines"]) == {"otsu", "otsu watershed"}
+        assert record["definition"] == metric.definition
+    # Objects are counted from the instances, and not from regions of the mask.
+    of_test = table[table["subset"] == "test"].set_index("id")
+    predicted = {id: each.objects_predicted for id, each in found.items()}
+    assert of_test["objects_predicted"].to_dict() == predicted
+    assert list(table.columns) == [*TABLE, *INSTANCE_TABLE]
+    np.testing.assert_allclose(of_test["mean_ap"].loc[list(found)], ap.mean(axis=1), atol=1e-6)
+    columns = [f"tp_{percent}" for percent in PERCENT]
+    assert of_test.loc[list(found), columns].to_numpy().tolist() == [
+        each.tp.tolist() for each in found.values()
+    ]
+
+
+def test_instances_are_told_by_modality_and_by_group(tmp_path):
+    files = study_files.make(tmp_path, pictures=18, groups=6, instances=True)
+    document, table = run(files, tmp_path)
+    assert set(document["instances"]) == {"modality", "group"}
+    modalities = {
+        (each["subset"], each["modality"]): each for each in document["instances"]["modality"]
+    }
+    of_test = table[table["subset"] == "test"]
+    for name, rows in of_test.groupby("modality"):
+        told = modalities["test", name]
+        assert told["pictures"] == len(rows)
+        assert (told["groups"], told["intervals_over"]) == (rows["group"].nunique(), "groups")
+        assert set(told["scores"]) == set(HEADLINES)
+        score = told["scores"]["mean_ap"]
+        assert score["value"] == pytest.approx(rows["mean_ap"].mean(), abs=1e-5)
+        assert score["low"] <= score["value"] <= score["high"]
+        assert score["baselines"] == {
+            "otsu": pytest.approx(rows["otsu_mean_ap"].mean(), abs=1e-5),
+            "otsu watershed": pytest.approx(rows["otsu_watershed_mean_ap"].mean(), abs=1e-5),
+        }
+    groups = [each for each in document["instances"]["group"] if each["subset"] == "test"]
+    assert [each["group"] for each in groups] == sorted(set(of_test["group"]))
+    assert all(each["groups"] == 1 and each["modalities"] for each in groups)
+    assert all((each["interval_reason"] is None) == (each["pictures"] > 1) for each in groups)
+    assert {each["intervals_over"] for each in groups} == {"pictures"}
+    assert sum(each["objects_true"] for each in groups) == of_test["objects_true"].sum()
+
+
+def test_instances_of_folds_and_seeds(tmp_path):
+    files = study_files.make(tmp_path, pictures=12, folds=3, seeds=(1, 2), groups=6, instances=True)
+    document, table = run(files, tmp_path)
+    of_test = table[table["subset"] == "test"]
+    whole = find(document, "mean_ap")
+    assert whole["support"] == 12
+    assert whole["value"] == pytest.approx(of_test["mean_ap"].mean(), abs=1e-5)
+    chosen = of_test[(of_test["fold"] == 1) & (of_test["seed"] == 2)]
+    single = find(document, "mean_ap", run="fold1_seed2")
+    assert single["value"] == pytest.approx(chosen["mean_ap"].mean(), abs=1e-5)
+    group = next(each for each in document["instances"]["group"] if each["subset"] == "test")
+    rows = of_test[of_test["group"] == group["group"]]
+    assert group["scores"]["ap50"]["value"] == pytest.approx(rows["ap50"].mean(), abs=1e-5)
+    assert group["pictures"] == rows["id"].nunique()
+
+
+def test_masks_alone_have_no_word_of_instances(files, tmp_path):
+    document, _ = run(files, tmp_path)
+    assert "instances" not in document
+    assert {r["name"] for r in document["metrics"]}.isdisjoint({"mean_ap", "split_rate"})
+    count = find(document, "object_count_mae")
+    assert set(count["baselines"]) == MASK_BASELINES
+    assert "8-connected" in count["definition"]
+
+
+def test_instances_of_only_some_runs_or_pictures_are_refused(tmp_path):
+    files = study_files.make(tmp_path, pictures=9, seeds=(1, 2), instances=True)
+    with h5py.File(files.predictions[1], "a") as file:
+        (first, *_) = sorted(file["instance"])
+        del file[f"instance/{first}"]
+    with pytest.raises(CoverslipError, match=f"fold0_seed2.*: holds no instances of '{first}'"):
+        run(files, tmp_path)
+    with h5py.File(files.predictions[1], "a") as file:
+        del file["instance"]
+    with pytest.raises(CoverslipError, match="fold0_seed2/predictions: holds no instances, but"):
+        run(files, tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_confluency_is_told_of_every_study(files, tmp_path):
+    document, table = run(files, tmp_path)
+    rows = table[table["subset"] == "test"]
+    error = rows["confluency_predicted"] - rows["confluency_true"]
+    np.testing.assert_allclose(rows["confluency_error"], error, atol=2e-6)
+    np.testing.assert_allclose(rows["confluency_true"], 100 * rows["foreground_true"], atol=1e-4)
+    record = find(document, "confluency_rmse")
+    assert record["value"] == pytest.approx(np.sqrt((error**2).mean()), abs=1e-5)
+    assert record["low"] < record["value"] < record["high"]
+    assert record["unit"] == "percentage points"
+    assert find(document, "confluency_bias_0_25")["support"] == len(rows)
+    assert {r["name"] for r in document["metrics"]}.isdisjoint({"confluency_bias_75_100"})

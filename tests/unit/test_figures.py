@@ -3,16 +3,18 @@ import re
 import numpy as np
 import pytest
 import study_files
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from coverslip import figures
 from coverslip.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluate import evaluate
-from coverslip.figures import panels
+from coverslip.figures import outlines, panels
 from coverslip.figures.style import shorten, thousands
 
 VECTOR = ("curves", "scores", "classification_report", "confusion", "network")
+INSTANCES = ("average_precision", "objects", "outlines")
 
 
 def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
@@ -54,9 +56,43 @@ def extreme(tmp_path_factory):
     """One epoch, one group, few pictures of differing sizes, folds and seeds, a long title."""
     folder = tmp_path_factory.mktemp("extreme")
     files = study_files.make(
-        folder, pictures=3, folds=3, seeds=(1, 2), groups=1, epochs=1, shapes=((20, 90), (64, 24))
+        folder,
+        pictures=3,
+        folds=3,
+        seeds=(1, 2),
+        groups=1,
+        epochs=1,
+        shapes=((20, 90), (64, 24)),
+        instances=True,
     )
     return inputs_of(files, folder, "A very long title " * 12, "as-published")
+
+
+@pytest.fixture(scope="module")
+def told_apart(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("told_apart")
+    return inputs_of(study_files.make(folder, instances=True), folder)
+
+
+def test_outlines_are_coloured_by_what_they_match():
+    truth, found = np.zeros((2, 20, 40), np.int32)
+    truth[4:14, 4:14], truth[4:14, 24:34] = 1, 2
+    found[4:14, 4:14], found[16:20, 0:6] = 7, 9
+    drawn = outlines.outlined(
+        np.zeros((20, 40), np.uint8), truth, found, outlines.match(truth, found)
+    )
+    colours = [np.rint(255 * np.array(to_rgb(c))).tolist() for c in outlines.COLOURS.values()]
+    at = [drawn[4, 8].tolist(), drawn[16, 2].tolist(), drawn[4, 30].tolist()]
+    assert at == colours and not drawn[8, 8].any() and not drawn[8, 30].any()
+
+
+@pytest.mark.parametrize("name", ["average_precision", "objects"])
+def test_figures_of_objects_are_the_same_each_time(told_apart, tmp_path, name):
+    path = tmp_path / f"{name}.svg"
+    figures.draw(name, told_apart, path)
+    first = path.read_bytes()
+    figures.draw(name, told_apart, path)
+    assert path.read_bytes() == first and len(first) < 300_000
 
 
 @pytest.mark.parametrize("name", VECTOR)
@@ -71,7 +107,7 @@ def test_vector_figures_are_small_and_the_same_each_time(usual, tmp_path, name):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("name", (*VECTOR, "panels"))
+@pytest.mark.parametrize("name", (*VECTOR, *INSTANCES, "panels"))
 def test_extreme_studies_are_drawn(extreme, tmp_path, name):
     path = tmp_path / f"{name}.png"
     figures.draw(name, extreme, path)

@@ -238,7 +238,8 @@ def test_no_module_is_skipped_in_silence(tmp_path):
 
 
 def _pytest(folder: Path, require: str) -> str:
-    environment = os.environ | {"COVERSLIP_REQUIRE": require}
+    paths = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]  # the conftest's imports
+    environment = os.environ | {"COVERSLIP_REQUIRE": require, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     done = subprocess.run(
         [*command, str(folder)], cwd=folder, env=environment, capture_output=True, text=True

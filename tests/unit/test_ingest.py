@@ -118,7 +118,7 @@ def test_summary(run):
     run(source)
     facts = json.loads(run.files[2].read_text())
     assert facts["format"] == 1
-    assert (facts["title"], facts["licence"], facts["citation"]) == ("T", "CC0", "C")
+    assert not {"title", "licence", "citation"} & set(facts), "words are in the config alone"
     assert (facts["pictures"], facts["objects"], facts["empty_masks"]) == (4, 5, 2)
     assert facts["objects_by"] == {"mask": 4, "label": 0, "component": 0}
     assert facts["source"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()

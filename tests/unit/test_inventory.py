@@ -95,3 +95,31 @@ def test_damaged_notes_are_made_anew(folder, tmp_path, text):
     first = inventory.digest(folder, notes)
     notes.write_text(text, encoding="latin-1")
     assert inventory.digest(folder, notes) == first
+
+
+def test_one_file_is_watched_by_its_content(tmp_path):
+    archive, notes = tmp_path / "a.zip", tmp_path / "notes.json"
+    archive.write_bytes(b"1")
+    assert inventory.of_file(archive, notes, read=False) == inventory.UNREAD
+    first = inventory.of_file(archive, notes)
+    assert inventory.of_file(archive, notes, read=False) == first
+    os.utime(archive, (5, 5))
+    assert inventory.of_file(archive, notes) == first, "touched"
+    other = tmp_path / "b.zip"
+    other.write_bytes(b"2")
+    os.utime(other, (1, 1))
+    other.replace(archive)
+    assert inventory.of_file(archive, notes) != first, "replaced by an older one"
+
+
+def test_a_folder_that_changed_while_it_was_read_is_refused(folder, tmp_path):
+    notes = tmp_path / "notes.json"
+    watched = {
+        "path": str(folder),
+        "notes": str(notes),
+        "inventory": inventory.digest(folder, notes),
+    }
+    inventory.refuse_changed(watched)
+    (folder / "late.png").write_bytes(b"late")
+    with pytest.raises(CoverslipError, match="changed while they were read"):
+        inventory.refuse_changed(watched)

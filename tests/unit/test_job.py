@@ -2,44 +2,19 @@
 
 import errno
 import json
-import types
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from coverslip.errors import CoverslipError
-from coverslip.job import LOG, identity, job
-
-
-class Named(list):
-    """A list with items(), as Snakemake's input, params and wildcards are."""
-
-    def items(self):
-        return self.named.items()
-
-    def get(self, key, default=None):
-        return self.named.get(key, default)
-
-
-def named(values=(), **pairs):
-    result = Named(values)
-    result.named = pairs
-    return result
+from coverslip.job import identity, job
 
 
 @pytest.fixture
-def snakemake(tmp_path):
-    (tmp_path / "input.txt").write_text("1")
-    yield types.SimpleNamespace(
-        log=[str(tmp_path / "logs/x.log")],
-        rule="train",
-        threads=2,
-        wildcards=named(study="s"),
-        params=named(code="abc"),
-        input=named([str(tmp_path / "input.txt")]),
-    )
-    for handler in list(LOG.handlers):
-        LOG.removeHandler(handler)
+def snakemake(snakemake_object):
+    return snakemake_object
 
 
 def test_a_users_mistake_is_one_line_and_exit_status_1(snakemake, capsys):
@@ -63,16 +38,88 @@ def test_a_defect_is_raised_whole_and_logged(snakemake):
     assert "ZeroDivisionError" in Path(snakemake.log[0]).read_text()
 
 
-def test_the_record_is_written_only_when_the_job_ends_well(snakemake, tmp_path):
+@pytest.mark.parametrize("kind", ["output", "log"])
+def test_the_record_tells_how_a_job_ended(snakemake, tmp_path, kind):
     record = tmp_path / "run.json"
-    with pytest.raises(SystemExit), job(snakemake, record):
+    getattr(snakemake, kind).append(str(record))
+    getattr(snakemake, kind).named["record"] = str(record)
+    with pytest.raises(SystemExit), job(snakemake):
         raise CoverslipError("no")
-    assert not record.exists()
-    with job(snakemake, record) as facts:
+    if kind == "output":
+        assert not record.exists(), "half an output would be taken for whole"
+    else:
+        assert json.loads(record.read_text())["failed"] == "no"
+    with job(snakemake) as facts:
+        Path(snakemake.output[0]).write_text("made")
         facts["device"] = "CPU"
     written = json.loads(record.read_text())
     assert written["device"] == "CPU" and written["rule"] == "train" and written["code"] == "abc"
     assert written["peak_memory_mb"] > 1 and written["packages"]["numpy"]
+    assert list(written["outputs"]) == [snakemake.output[0]] and "failed" not in written
+
+
+def test_a_job_whose_input_changed_meanwhile_fails(snakemake, capsys):
+    with pytest.raises(SystemExit), job(snakemake):
+        Path(snakemake.output[0]).write_text("made")
+        Path(snakemake.input[0]).write_text("replaced")
+    assert "input.txt: changed while the job read it" in capsys.readouterr().err
+
+
+def test_an_input_from_the_future_is_dated_now(snakemake, capsys):
+    later = time.time() + 86400
+    os.utime(snakemake.input[0], (later, later))
+    with job(snakemake):
+        assert Path(snakemake.input[0]).stat().st_mtime <= time.time()
+        Path(snakemake.output[0]).write_text("made")
+    assert "input.txt: was dated 86" in capsys.readouterr().err
+
+
+def test_an_input_from_the_future_that_is_not_ours_is_told(snakemake, capsys, monkeypatch):
+    later = time.time() + 86400
+    os.utime(snakemake.input[0], (later, later))
+
+    def refuse(path):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    with pytest.raises(SystemExit), job(snakemake):
+        pytest.fail("nothing is computed in vain")
+    assert "in the future" in capsys.readouterr().err
+
+
+def test_results_are_reused_from_the_shared_cache(snakemake, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "shared"))
+    record = tmp_path / "run.json"
+    snakemake.log.named["record"] = str(record)
+    output = Path(snakemake.output[0])
+    with job(snakemake, reuse=True) as facts:
+        assert "reused" not in facts
+        output.write_text("made")
+        facts["training"] = {"epochs": 3}
+    first = json.loads(record.read_text())
+    output.unlink()
+    with job(snakemake, reuse=True) as facts:
+        assert "reused" in facts and output.read_text() == "made"
+    again = json.loads(record.read_text())
+    assert again.pop("reused")["entry"] and again == first, "the record tells of the real work"
+    assert "taken from the shared cache" in capsys.readouterr().err
+    with job(snakemake) as facts:
+        assert facts == {}
+
+
+def test_a_failed_job_is_not_kept_in_the_shared_cache(snakemake, tmp_path, monkeypatch):
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "shared"))
+    with pytest.raises(SystemExit), job(snakemake, reuse=True):
+        Path(snakemake.output[0]).write_text("made")
+        Path(snakemake.input[0]).write_text("replaced")
+    assert not (tmp_path / "shared").exists()
+
+
+def test_a_log_that_cannot_be_written_is_one_line(snakemake, tmp_path, capsys):
+    (tmp_path / "logs").write_text("in the way")
+    with pytest.raises(SystemExit), job(snakemake):
+        pass
+    assert "logs" in capsys.readouterr().err
 
 
 def test_identity_depends_on_params_and_input_contents(snakemake, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coverslip.errors import CoverslipError
-from coverslip.label_maps import from_masks, from_picture
+from coverslip.label_maps import drop_small, from_masks, from_picture
 
 
 def square(y, x, side, shape=(12, 12)):
@@ -119,3 +119,14 @@ def test_empty_picture():
 def test_negative_values():
     with pytest.raises(CoverslipError, match="x: mask with negative values"):
         from_picture(np.full((2, 2), -1), 0, "x")
+
+
+def test_small_objects_become_background_and_numbers_close_up():
+    label = np.zeros((6, 8), np.int64)
+    label[0, :3], label[2, :2], label[4, :5] = 2, 5, 9
+    found = drop_small(label, 3)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, (label == 2) + 2 * (label == 9))
+    assert drop_small(label, 0).max() == 3
+    assert not drop_small(label, 6).any()
+    assert not drop_small(np.zeros((0, 3), np.int32), 1).size

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from coverslip.figures.style import ORANGE, SKY
+from coverslip.label_maps import components, drop_small
 from coverslip.measure_field import continued, field_of_view
-from coverslip.measure_objects import OBJECTS, find_objects, object_table, summary
+from coverslip.measure_objects import OBJECTS, object_table, summary
 from coverslip.measure_overlay import overlay, paint, shown_size
 
 
@@ -65,10 +66,11 @@ def test_objects_are_components_of_enough_pixels():
     mask[6, 6] = True  # touches by a corner
     mask[20:23, 20:23] = True
     mask[28, 1] = True
-    label = find_objects(mask, 9)
+    label = drop_small(components(mask), 9)
     assert label.dtype == np.int32 and label.max() == 2
     assert label[6, 6] == label[2, 2] == 1 and label[21, 21] == 2 and label[28, 1] == 0
-    assert find_objects(mask, 10).max() == 1 and find_objects(mask, 0).max() == 3
+    assert drop_small(components(mask), 10).max() == 1
+    assert drop_small(components(mask), 0).max() == 3
 
 
 def test_numbers_of_an_object():
@@ -100,7 +102,8 @@ def test_summary_of_a_picture():
     field = np.zeros((100, 100), bool)
     field[:50, :] = True
     field[50, 50] = True
-    objects = object_table(find_objects(mask, 16), mask[:, :, np.newaxis].astype(np.uint8), (2, 2))
+    label = drop_small(components(mask), 16)
+    objects = object_table(label, mask[:, :, np.newaxis].astype(np.uint8), (2, 2))
     numbers = summary(mask, field, objects, (2.0, 2.0))
     assert numbers["confluency_percent"] == round(100 * 101 / 5001, 4)
     assert numbers["objects"] == 1 and numbers["mean_area_um2"] == 400

@@ -247,3 +247,4 @@ def test_foreground_and_classes():
     assert models.foreground(three).tolist() == pytest.approx(np.array([[0.5, 0.8]]))
     result = models.class_map(three, 0.35)
     assert result.tolist() == [[0, 2]] and result.dtype == np.uint8
+    assert models.class_map(three, 0.55, "instances").tolist() == [[0, 1]]

@@ -56,6 +56,19 @@ def test_unet(filters, depth, outputs, normalization):
         assert logits.shape == (1, side, 16, outputs)
 
 
+def test_unet_at_half_resolution():
+    network = Network(filters=4, depth=2, stem=2, maximum_filters=8, head="instances")
+    model = networks.build(network, (None, None, 3))
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert max(layer.filters for layer in convolutions) == 8
+    at_full = [layer for layer in convolutions if layer.strides == (2, 2)]
+    assert len(at_full) == 1
+    logits = model.predict_on_batch(np.zeros((1, 16, 24, 3), np.float32))
+    assert logits.shape == (1, 16, 24, 4)
+    with pytest.raises(CoverslipError, match="multiples of 8"):
+        networks.build(network, (20, 20, 3))
+
+
 @pytest.mark.parametrize("architecture", ["unet", "unet_confluency", "mobilenetv2_unet"])
 def test_logits_are_float32_and_a_saved_network_needs_no_coverslip(architecture, tmp_path):
     network = Network(architecture=architecture, filters=2, depth=2)

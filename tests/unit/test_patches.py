@@ -53,7 +53,11 @@ def test_patches_are_windows_of_their_pictures(tmp_path, overlap):
             image = patches.pad(store.image(row["id"]), (16, 16))[window]
             label = patches.pad(store.label(row["id"]), (16, 16))[window]
             assert np.array_equal(data.images([number])[0], image)
-            assert np.array_equal(data.targets([number])[0], label > 0)
+            cut = data.labels([number])[0]
+            assert cut.dtype == np.uint16 and np.array_equal(cut > 0, label > 0)
+            pairs = set(zip(label.ravel().tolist(), cut.ravel().tolist(), strict=True))
+            assert len(pairs) == len(np.unique(label)) == len(np.unique(cut))
+            assert cut.max() == len(np.unique(label[label > 0]))
             assert row["foreground"] == pytest.approx((label > 0).mean(), abs=1e-6)
             assert (row["height"], row["width"]) == SIZES[row["id"]]
 
@@ -87,7 +91,7 @@ def test_the_number_of_shards_changes_nothing(tmp_path, resize):
     pd.testing.assert_frame_equal(one.index, many.index)
     rows = np.random.default_rng(2).permutation(len(one))
     assert np.array_equal(one.images(rows), many.images(rows))
-    assert np.array_equal(one.targets(rows), many.targets(rows))
+    assert np.array_equal(one.labels(rows), many.labels(rows))
 
 
 def test_shards_take_turns_through_the_sorted_manifest(tmp_path):
@@ -101,7 +105,7 @@ def test_resized_pictures_are_one_patch(tmp_path):
     data = prepared(tmp_path, Preprocessing(resize=(24, 20)), shards=1)
     assert data.shape == (24, 20, 3)
     assert data.index["id"].tolist() == sorted(SIZES)
-    assert data.targets(range(len(data))).mean() == pytest.approx(0.25, abs=0.1)
+    assert (data.labels(range(len(data))) > 0).mean() == pytest.approx(0.25, abs=0.1)
     assert not data.index[["y", "x"]].any(axis=None)
 
 
@@ -122,7 +126,7 @@ def test_two_runs_give_equal_bytes(tmp_path):
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         prepared(tmp_path / name, p, shards=1)
-    for name in ("images.npy", "targets.npy", "index.csv"):
+    for name in ("images.npy", "labels.npy", "index.csv"):
         first, second = (tmp_path / run / "1" / "0" / name for run in ("x", "y"))
         assert first.read_bytes() == second.read_bytes()
 
@@ -163,13 +167,13 @@ def test_a_failure_leaves_nothing_and_names_the_picture(tmp_path, monkeypatch):
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     pictures, manifest = dataset(tmp_path)
-    original = patches._array
+    original = patches.array_file
 
-    def full(stack, path, shape):
-        original(stack, path, shape).write(b"something")
+    def full(stack, path, shape, dtype):
+        original(stack, path, shape, dtype).write(b"something")
         return stack.enter_context(Path("/dev/full").open("wb", 0))
 
-    monkeypatch.setattr(patches, "_array", full)
+    monkeypatch.setattr(patches, "array_file", full)
     with pytest.raises(OSError, match="No space left"):
         patches.prepare(pictures, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -62,6 +62,22 @@ def test_predictions_of_all_shards_are_one(tmp_path):
             predictions.mask("a", (4, 4))
 
 
+def test_instances_where_the_model_predicts_them(tmp_path):
+    write(tmp_path / "0.h5", {"a": np.ones((1, 2), np.uint8), "b": np.ones((1, 2), np.uint8)})
+    with Predictions([tmp_path / "0.h5"]) as predictions:
+        assert not predictions.has_instances
+    with h5py.File(tmp_path / "0.h5", "a") as file:
+        file.create_dataset("instance/a", data=np.array([[4, 7]], np.int32))
+    with Predictions([tmp_path / "0.h5"]) as predictions:
+        assert predictions.has_instances
+        np.testing.assert_array_equal(predictions.instances("a", (1, 2)), [[4, 7]])
+        for missing in ("b", "c"):
+            with pytest.raises(CoverslipError, match=f"holds no instances of '{missing}'"):
+                predictions.instances(missing, (1, 2))
+        with pytest.raises(CoverslipError, match=r"the prediction of 'a' has \(1, 2\)"):
+            predictions.instances("a", (2, 2))
+
+
 def test_file_that_is_no_prediction_is_named(tmp_path):
     (tmp_path / "0.h5").write_text("no")
     with (

@@ -13,7 +13,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from kaggle_server import CHUNK, DATA, ONLY_HERE, SHA256, environment, no_secret, serving
+from kaggle_server import CHUNK, DATA, ONLY_HERE, SHA256, SILENT, environment, no_secret, serving
 
 from coverslip import sources
 from coverslip.config import Source
@@ -33,7 +33,9 @@ if len(sys.argv) > 3:
     shutil.disk_usage = lambda path: SimpleNamespace(free=int(sys.argv[3]))
 from coverslip.config import Source
 from coverslip.errors import CoverslipError
+from coverslip import sources
 from coverslip.sources import download
+sources.SILENCE = 0.5
 try:
     download(Source.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 except CoverslipError as error:
@@ -162,6 +164,15 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(tmp_path, server):
     done, output = download(tmp_path, server, competition="bowl", retries=0)
     assert done.returncode == 0, done.stderr
     assert output.read_bytes() == DATA[::-1]
+
+
+def test_a_server_that_falls_silent_is_asked_again(tmp_path, server):
+    server.files = [SILENT]
+    done, output = download(tmp_path, server, competition="a", retries=1)
+    assert done.returncode == 0, done.stderr
+    assert output.read_bytes() == DATA
+    assert server.downloads() == 2 and server.ranges[-1] == f"bytes={CHUNK}-"
+    assert slept(done) == [2]
 
 
 def test_patience_ends_where_nothing_is_won(tmp_path, server):

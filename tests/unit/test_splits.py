@@ -211,6 +211,8 @@ def test_a_leak_is_refused_unless_as_published(tmp_path: Path) -> None:
         "exact": 1,
         "near": 0,
         "abutting": 0,
+        "overlap": 0,
+        "relatives": 0.0,
         "named groups": [],
         "named pairs": ["0001 = 0002"],
     }

@@ -42,14 +42,14 @@ def write_patches(folder: Path, ids: list[str], seed: int) -> Path:
     """Patches of noise with a bright square, one a picture; the first has no foreground."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 90, (len(ids), SIDE, SIDE, 1), dtype=np.uint8)
-    targets = np.zeros((len(ids), SIDE, SIDE), np.uint8)
+    targets = np.zeros((len(ids), SIDE, SIDE), np.uint16)
     for image, target in zip(images[1:], targets[1:], strict=True):
         y, x = rng.integers(0, SIDE - 8, 2)
         image[y : y + 8, x : x + 8] += 110
         target[y : y + 8, x : x + 8] = 1
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", images)
-    np.save(folder / "targets.npy", targets)
+    np.save(folder / "labels.npy", targets)
     pd.DataFrame(
         {
             "patch": range(len(ids)),
@@ -253,10 +253,10 @@ def test_the_best_epoch_is_kept_and_patience_stops(study, tmp_path):
         copy = tmp_path / "patches" / shard.name
         copy.mkdir(parents=True)
         index = pd.read_csv(shard / "index.csv", dtype={"id": str})
-        targets = np.load(shard / "targets.npy")
+        targets = np.load(shard / "labels.npy")
         turned = index["id"].between("010", "014").to_numpy()
         targets[turned] = 1 - targets[turned]
-        np.save(copy / "targets.npy", targets)
+        np.save(copy / "labels.npy", targets)
         np.save(copy / "images.npy", np.load(shard / "images.npy"))
         index.to_csv(copy / "index.csv", index=False)
         shards.append(copy)

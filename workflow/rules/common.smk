@@ -1,5 +1,7 @@
 # Needs: the config. Makes: the completed config, and the few functions that rules call.
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from coverslip import digest, inventory, measure_folder, settings
+from coverslip import digest, inventory, measure_folder, provenance, recipes, settings
 from coverslip.errors import CoverslipError
 
 try:
@@ -18,6 +20,13 @@ except CoverslipError as error:
 
 STUDIES = settings.chosen(config)
 DATASETS = sorted({config["studies"][study]["dataset"] for study in STUDIES})
+# Studies whose model is K-means; those of all others are networks.
+KMEANS = sorted(name for name, study in config["studies"].items() if study["kmeans"] is not None)
+NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
+# Jobs know by it the command that they were started by; the first one, before any job was.
+os.environ.setdefault(
+    provenance.COMMAND, shlex.join(["snakemake", *provenance.shown_command(sys.argv[1:])])
+)
 FIGURES = {
     "curves": "svg",
     "scores": "svg",
@@ -26,7 +35,26 @@ FIGURES = {
     "panels": "png",
     "network": "svg",
 }
-PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*FIGURES, "notebook"])]
+# Of studies that tell objects apart.
+INSTANCE_FIGURES = {"average_precision": "svg", "objects": "svg", "outlines": "png"}
+# Of studies with `task: confluency`, and of those whose model is K-means.
+CONFLUENCY_FIGURES = {"confluency": "svg"}
+KMEANS_FIGURES = {"clusters": "png"}
+# Of studies with `task: classification`, which have none of the others.
+CLASS_FIGURES = {
+    "curves": "svg",
+    "class_report": "svg",
+    "class_confusion": "svg",
+    "reliability": "svg",
+    "class_panels": "png",
+    "mistakes": "png",
+    "reasons": "png",
+    "network": "svg",
+}
+ALL_FIGURES = FIGURES | INSTANCE_FIGURES | CONFLUENCY_FIGURES | KMEANS_FIGURES | CLASS_FIGURES
+# Figures that read pictures are jobs on a cluster; the others are drawn where Snakemake runs.
+HEAVY_FIGURES = {"panels", "objects", "outlines", "clusters", "class_panels", "mistakes"}
+PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
 STUDY = "results/studies/{study}"
 RUN = "results/studies/{study}/fold{fold}_seed{seed}"
 
@@ -42,17 +70,38 @@ wildcard_constraints:
 
 def code(script, *roots, files=()):
     """Digest of the code that a script reaches: it makes code an input (docs/method.md)."""
-    return digest.digest(
+    found = digest.parts(
         SCRIPTS / script,
         [f"coverslip.{root}" for root in roots],
         [Path(workflow.basedir) / file for file in files],
     )
+    return digest.noted(found, provenance.CODE)
+
+
+def growing(amount):
+    """Resource function: this much, and as much again at each further attempt."""
+
+    def of_attempt(wildcards, attempt):
+        return amount * attempt
+
+    return of_attempt
+
+
+def one_of(studies):
+    """Regular expression of these names; of no name where there are none."""
+    return "|".join(studies) or "(?!)"
 
 
 def network_code(wildcards):
     """Code of training, with the one architecture that the study uses."""
     network = config["studies"][wildcards.study]["network"]
     return code("train.py", f"networks.{network['architecture']}")
+
+
+def recipe_code(wildcards):
+    """Code of synthetic pictures, with the one recipe that the dataset is drawn by."""
+    recipe = config["datasets"][wildcards.dataset]["source"]["recipe"]
+    return code("synthesize.py", recipes.MODULES[recipe])
 
 
 def layout_code(wildcards):
@@ -84,8 +133,18 @@ def folder(wildcards):
     read = not workflow.dryrun
     return {
         "path": source["path"],
+        "notes": str(notes),
         "inventory": inventory.digest(source["path"], notes, read),
     }
+
+
+def contents(wildcards):
+    """Digest of an archive on this machine: its time stamp may be older than what it replaces."""
+    source = config["datasets"][wildcards.dataset]["source"]
+    if source["kind"] != "path" or not Path(source["path"]).is_file():
+        return None
+    notes = Path(".snakemake/coverslip") / f"archive-{wildcards.dataset}.json"
+    return inventory.of_file(source["path"], notes, not workflow.dryrun)
 
 
 def ingest_section(wildcards):
@@ -130,7 +189,7 @@ def patches(wildcards):
         f"{STUDY}/patches/{{shard}}/{{file}}",
         study=wildcards.study,
         shard=shards(wildcards.study, "preprocessing"),
-        file=["images.npy", "targets.npy", "index.csv"],
+        file=["images.npy", "labels.npy", "index.csv"],
     )
 
 
@@ -145,6 +204,18 @@ def of_runs(*files):
     return lambda wildcards: [f"{run}/{file}" for run in runs(wildcards.study) for file in files]
 
 
+def weights(wildcards):
+    """Weights of a trained network; K-means is told whole by its `model.json`."""
+    if wildcards.study in KMEANS:
+        return []
+    return f"{RUN}/model/model.keras".format(**dict(wildcards.items()))
+
+
+def weights_of_runs(wildcards):
+    """Weights of every training of the study."""
+    return [] if wildcards.study in KMEANS else of_runs("model/model.keras")(wildcards)
+
+
 def predictions(wildcards):
     """All prediction files of a study."""
     numbers = shards(wildcards.study, "evaluation")
@@ -156,7 +227,7 @@ def encoder_weights(wildcards):
     network = config["studies"][wildcards.study]["network"]
     if network["weights"] == "none":
         return []
-    return f"resources/weights/{network['architecture']}_{network['weights']}.h5"
+    return f"resources/weights/{pretrained.file_name(network['architecture'], network['weights'])}"
 
 
 def licence(wildcards):
@@ -170,21 +241,54 @@ def prediction_section(wildcards):
     return without(section, "minimum_area", "bootstrap", "blank_test_labels")
 
 
-def figures(wildcards):
+def figures_of(study):
     """All figures of a study."""
+    section = config["studies"][study]
+    names = dict(FIGURES)
+    if section["task"] == "classification":
+        names = class_figures(study)
+    elif section["kmeans"] is not None:
+        names = without(FIGURES, "network") | KMEANS_FIGURES
+    elif section["network"]["head"] == "instances":
+        names |= INSTANCE_FIGURES
+    if section["task"] == "confluency":
+        names |= CONFLUENCY_FIGURES
     return [
-        f"results/studies/{wildcards.study}/figures/{name}.{extension}"
-        for name, extension in FIGURES.items()
+        f"results/studies/{study}/figures/{name}.{extension}" for name, extension in names.items()
     ]
+
+
+def figures(wildcards):
+    """All figures of the study that a job is about."""
+    return figures_of(wildcards.study)
 
 
 def report_figures(wildcards):
     """All figures of all studies that run."""
-    return [
-        f"results/studies/{study}/figures/{name}.{extension}"
-        for study in STUDIES
-        for name, extension in FIGURES.items()
-    ]
+    return [figure for study in STUDIES for figure in figures_of(study)]
+
+
+def dataset_words(wildcards):
+    """What is told of the dataset of a study."""
+    dataset = config["datasets"][config["studies"][wildcards.study]["dataset"]]
+    return {key: dataset[key] for key in ("title", "licence", "citation")}
+
+
+def study_words(wildcards):
+    """What is told of a study."""
+    study = config["studies"][wildcards.study]
+    return {key: study[key] for key in ("title", "question", "protocol", "flaws")}
+
+
+def report_cards(wildcards):
+    """Model cards of all trainings of all studies that run."""
+    return [f"{run}/model/README.md" for study in STUDIES for run in runs(study)]
+
+
+def onnx_files(wildcards):
+    """ONNX files of all trained networks of all studies that run."""
+    studies = [study for study in STUDIES if study not in KMEANS]
+    return [f"{run}/model/model.onnx" for study in studies for run in runs(study)]
 
 
 def report_records(wildcards):

@@ -8,7 +8,7 @@ MEASURE_SHARD = f"{MEASURED}/shards/{{shard}}"
 if config["pictures"] is not None:
     try:
         measure_folder.check(config["pictures"])
-        measure_folder.model_files(measure_folder.model_of(config))
+        measure_folder.model_files(measure_folder.model_of(config), KMEANS)
     except CoverslipError as error:
         raise WorkflowError(str(error))
 
@@ -25,7 +25,7 @@ def measured(wildcards):
 
 def model_inputs(wildcards):
     """Files of the model folder."""
-    return measure_folder.model_files(measure_folder.model_of(config))
+    return measure_folder.model_files(measure_folder.model_of(config), KMEANS)
 
 
 def model_folder(wildcards):

@@ -6,14 +6,15 @@ rule synthesize:
         "results/raw/{dataset}.zip",
     log:
         "results/logs/synthesize/{dataset}.log",
+        record="results/raw/{dataset}.run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         source=drawn,
-        code=code("synthesize.py"),
+        code=recipe_code,
     script:
         "../scripts/synthesize.py"
 
@@ -24,6 +25,7 @@ rule download:
         "resources/raw/{dataset}.zip",
     log:
         "results/logs/download/{dataset}.log",
+        record="resources/raw/{dataset}.run.json",
     localrule: True
     conda:
         "../../environment.yml"
@@ -42,17 +44,19 @@ rule ingest:
         summary="results/datasets/{dataset}/dataset.json",
     log:
         "results/logs/ingest/{dataset}.log",
+        record="results/datasets/{dataset}/run.json",
     benchmark:
         "results/benchmarks/ingest/{dataset}.tsv"
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         dataset=ingest_section,
         folder=folder,
+        contents=contents,
         code=layout_code,
     script:
         "../scripts/ingest.py"
@@ -68,11 +72,12 @@ rule check:
         duplicates="results/datasets/{dataset}/check/duplicates.csv",
     log:
         "results/logs/check/{dataset}.log",
+        record="results/datasets/{dataset}/check/run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         dataset=ingest_section,
         code=code("check.py"),
@@ -91,12 +96,14 @@ rule split:
         summary=f"{STUDY}/split.json",
     log:
         "results/logs/split/{study}.log",
+        record=f"{STUDY}/split.run.json",
     localrule: True
     conda:
         "../../environment.yml"
     params:
         split=lookup("studies/{study}/split", within=config),
         protocol=lookup("studies/{study}/protocol", within=config),
+        task=task_of,
         code=code("split.py"),
     script:
         "../scripts/split.py"
@@ -108,17 +115,19 @@ rule prepare:
         manifest=of_dataset("manifest.csv"),
     output:
         images=f"{STUDY}/patches/{{shard}}/images.npy",
-        targets=f"{STUDY}/patches/{{shard}}/targets.npy",
+        labels=f"{STUDY}/patches/{{shard}}/labels.npy",
         index=f"{STUDY}/patches/{{shard}}/index.csv",
     log:
         "results/logs/prepare/{study}_{shard}.log",
+        record=f"{STUDY}/patches/{{shard}}/run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         preprocessing=lookup("studies/{study}/preprocessing", within=config),
-        code=code("prepare.py"),
+        task=task_of,
+        code=stage_code("prepare"),
     script:
         "../scripts/prepare.py"

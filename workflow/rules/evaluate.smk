@@ -3,7 +3,7 @@
 
 rule predict:
     input:
-        model=f"{RUN}/model/model.keras",
+        weights=weights,
         info=f"{RUN}/model/model.json",
         split=rules.split.output.table,
         pictures=of_dataset("pictures.h5"),
@@ -11,16 +11,18 @@ rule predict:
         f"{RUN}/predictions/{{shard}}.h5",
     log:
         "results/logs/predict/{study}_fold{fold}_seed{seed}_{shard}.log",
+        record=f"{RUN}/predictions/{{shard}}.run.json",
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
         gpu=1,
     params:
         evaluation=prediction_section,
-        code=code("predict.py"),
+        task=task_of,
+        code=stage_code("predict"),
     script:
         "../scripts/predict.py"
 
@@ -38,21 +40,24 @@ rule evaluate:
         table=f"{STUDY}/pictures.csv",
     log:
         "results/logs/evaluate/{study}.log",
+        record=f"{STUDY}/run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         preprocessing=lookup("studies/{study}/preprocessing", within=config),
         evaluation=lookup("studies/{study}/evaluation", within=config),
         protocol=lookup("studies/{study}/protocol", within=config),
-        code=code("evaluate.py"),
+        task=task_of,
+        names=class_names,
+        code=stage_code("evaluate"),
     script:
         "../scripts/evaluate.py"
 
 
-for name, extension in FIGURES.items():
+for name, extension in ALL_FIGURES.items():
 
     rule:
         name:
@@ -63,8 +68,9 @@ for name, extension in FIGURES.items():
             predictions=predictions,
             pictures=of_dataset("pictures.h5"),
             histories=of_runs("model/history.csv"),
-            models=of_runs("model/model.keras"),
+            weights=weights_of_runs,
             infos=of_runs("model/model.json"),
+            attribution=attribution,
         output:
             report(
                 f"{STUDY}/figures/{name}.{extension}",
@@ -74,11 +80,13 @@ for name, extension in FIGURES.items():
             ),
         log:
             f"results/logs/figure/{{study}}_{name}.log",
+            record=f"{STUDY}/figures/{name}.run.json",
+        localrule: name not in HEAVY_FIGURES
         conda:
             "../../environment.yml"
         resources:
-            mem_mb=2000,
-            runtime=20,
+            mem_mb=growing(2000),
+            runtime=growing(20),
         params:
             figure=name,
             title=lookup("studies/{study}/title", within=config),

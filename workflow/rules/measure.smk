@@ -11,11 +11,12 @@ rule measure_shard:
         overlays=directory(f"{MEASURE_SHARD}/overlays"),
     log:
         "results/logs/measure/{name}_{shard}.log",
+        record=f"{MEASURE_SHARD}/run.json",
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=240,
         gpu=1,
     params:
@@ -42,11 +43,12 @@ rule measure_tables:
         plot=f"{MEASURED}/confluency.svg",
     log:
         "results/logs/measure/{name}_tables.log",
+        record=f"{MEASURED}/run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         time={key: config["measure"][key] for key in ("time_pattern", "time_unit")},
         code=code("measure_tables.py"),
@@ -64,11 +66,12 @@ rule measure_page:
         f"{MEASURED}/measure.html",
     log:
         "results/logs/measure/{name}_page.log",
+        record=f"{MEASURED}/measure.run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         folder=config["pictures"],
         model=model_folder,

@@ -19,32 +19,78 @@ rule notebook:
         ),
     log:
         "results/logs/notebook/{study}.log",
+        record=f"{STUDY}/notebook.run.json",
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         title=lookup("studies/{study}/title", within=config),
         question=lookup("studies/{study}/question", within=config),
         protocol=lookup("studies/{study}/protocol", within=config),
-        code=code("notebook.py", files=["notebooks/segmentation.ipynb"]),
+        template=notebook_template,
+        code=notebook_code,
     script:
         "../scripts/notebook.py"
 
 
+rule model_card:
+    input:
+        info=f"{RUN}/model/model.json",
+        metrics=rules.evaluate.output.metrics,
+        split=rules.split.output.summary,
+    output:
+        f"{RUN}/model/README.md",
+    log:
+        "results/logs/model_card/{study}_fold{fold}_seed{seed}.log",
+        record=f"{RUN}/model/README.run.json",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        dataset=dataset_words,
+        study=study_words,
+        code=code("model_card.py", files=["report/model_card.md.j2"]),
+    script:
+        "../scripts/model_card.py"
+
+
+rule export_onnx:
+    input:
+        model=f"{RUN}/model/model.keras",
+        info=f"{RUN}/model/model.json",
+    output:
+        f"{RUN}/model/model.onnx",
+    log:
+        "results/logs/export_onnx/{study}_fold{fold}_seed{seed}.log",
+        record=f"{RUN}/model/onnx.run.json",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        code=code("export_onnx.py"),
+    script:
+        "../scripts/export_onnx.py"
+
+
 rule report:
     input:
+        cards=report_cards,
         metrics=expand(rules.evaluate.output.metrics, study=STUDIES),
         notebooks=expand(rules.notebook.output.page, study=STUDIES),
         figures=report_figures,
         splits=expand(rules.split.output.summary, study=STUDIES),
         checks=expand("results/datasets/{dataset}/check/report.json", dataset=DATASETS),
         records=report_records,
+        labels=submissions,
     output:
         "results/report.html",
     log:
         "results/logs/report.log",
+        record="results/report.run.json",
     localrule: True
     conda:
         "../../environment.yml"

@@ -3,9 +3,12 @@
 
 rule encoder_weights:
     output:
-        "resources/weights/mobilenetv2_unet_imagenet.h5",
+        "resources/weights/{file}",
     log:
-        "results/logs/encoder_weights.log",
+        "results/logs/encoder_weights/{file}.log",
+        record="resources/weights/{file}.run.json",
+    wildcard_constraints:
+        file=one_of(pretrained.FILES),
     localrule: True
     conda:
         "../../environment.yml"
@@ -27,11 +30,13 @@ rule train:
         "results/logs/train/{study}_fold{fold}_seed{seed}.log",
     benchmark:
         "results/benchmarks/train/{study}_fold{fold}_seed{seed}.tsv"
+    wildcard_constraints:
+        study=one_of(NETWORKS),
     conda:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=720,
         gpu=1,
     params:
@@ -43,3 +48,30 @@ rule train:
         code=network_code,
     script:
         "../scripts/train.py"
+
+
+# The same folder from whole pictures instead of patches, without epochs and without a GPU.
+rule fit_kmeans:
+    input:
+        pictures=of_dataset("pictures.h5"),
+        split=rules.split.output.table,
+    output:
+        info=f"{RUN}/model/model.json",
+        history=f"{RUN}/model/history.csv",
+        record=f"{RUN}/model/run.json",
+    log:
+        "results/logs/train/{study}_fold{fold}_seed{seed}.log",
+    wildcard_constraints:
+        study=one_of(KMEANS),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    params:
+        preprocessing=lookup("studies/{study}/preprocessing", within=config),
+        kmeans=lookup("studies/{study}/kmeans", within=config),
+        licence=licence,
+        code=code("fit_kmeans.py"),
+    script:
+        "../scripts/fit_kmeans.py"

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coverslip import sources
+from coverslip import pretrained
 from coverslip.job import job
 
 with job(snakemake):
-    sources.encoder_weights(Path(snakemake.output[0]))
+    pretrained.download(Path(snakemake.output[0]))

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 from coverslip.config import Evaluation, Preprocessing
-from coverslip.evaluate import evaluate
 from coverslip.job import job
+from coverslip.tasks import stage
 
 with job(snakemake):
-    evaluate(
+    stage(snakemake.params.task, "evaluate")(
         predictions=[Path(path) for path in snakemake.input.predictions],
         models=[Path(path).parent for path in snakemake.input.infos],
         pictures=Path(snakemake.input.pictures),
@@ -17,4 +17,5 @@ with job(snakemake):
         protocol=snakemake.params.protocol,
         output=Path(snakemake.output.metrics),
         table=Path(snakemake.output.table),
+        **snakemake.params.names,
     )

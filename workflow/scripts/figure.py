@@ -5,6 +5,7 @@ from coverslip.config import Evaluation, Preprocessing
 from coverslip.job import job
 
 with job(snakemake):
+    maps = snakemake.input.attribution
     inputs = figures.load(
         study=snakemake.wildcards.study,
         title=snakemake.params.title,
@@ -16,5 +17,6 @@ with job(snakemake):
         models=[Path(path).parent for path in snakemake.input.infos],
         preprocessing=Preprocessing(**snakemake.params.preprocessing),
         evaluation=Evaluation(**snakemake.params.evaluation),
+        attribution=Path(maps[0]).parent if maps else None,
     )
     figures.draw(snakemake.params.figure, inputs, Path(snakemake.output[0]))

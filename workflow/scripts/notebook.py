@@ -14,7 +14,7 @@ def near(path):
 
 with job(snakemake):
     execute(
-        template=NOTEBOOKS / "segmentation.ipynb",
+        template=NOTEBOOKS / snakemake.params.template,
         parameters={
             "study": snakemake.wildcards.study,
             "title": snakemake.params.title,

@@ -1,16 +1,17 @@
+from dataclasses import asdict
 from pathlib import Path
 
 from coverslip import device
 from coverslip.config import Evaluation
 from coverslip.job import job
+from coverslip.tasks import stage
 
-with job(snakemake):
-    device.prepare(threads=snakemake.threads)
-    from coverslip.prediction import predict
-
+with job(snakemake) as facts:
+    if snakemake.input.weights:
+        facts["device"] = asdict(device.prepare(threads=snakemake.threads))
     evaluation = Evaluation(**snakemake.params.evaluation)
-    predict(
-        model=Path(snakemake.input.model).parent,
+    stage(snakemake.params.task, "predict")(
+        model=Path(snakemake.input.info).parent,
         pictures=Path(snakemake.input.pictures),
         split=Path(snakemake.input.split),
         fold=int(snakemake.wildcards.fold),

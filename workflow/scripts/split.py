@@ -13,4 +13,5 @@ with job(snakemake):
         protocol=snakemake.params.protocol,
         table=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
+        task=snakemake.params.task,
     )

@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from coverslip import synthetic
+from coverslip import recipes
 from coverslip.config import Source
 from coverslip.job import job
 
 with job(snakemake):
     source = Source(**snakemake.params.source)
-    synthetic.nuclei(Path(snakemake.output[0]), source.pictures, source.size, source.seed)
+    output = Path(snakemake.output[0])
+    recipes.make(source.recipe, output, source.pictures, source.size, source.seed)

@@ -7,6 +7,7 @@ these under names of our own. Hidden files and those of file managers are left o
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -21,6 +22,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from coverslip.config import Limits
 from coverslip.errors import CoverslipError
@@ -217,6 +219,7 @@ class Archive:
     def __init__(self, path: Path, scratch: Path | None, limits: Limits) -> None:
         self.path = path
         self.limits = limits
+        self.digests: dict[str, str] = {}  # SHA-256 of members that a layout read by `stream`
         self._unpacked = 0
         self.is_folder = path.is_dir()
         self._scratch = scratch
@@ -268,19 +271,30 @@ class Archive:
         Raises:
             CoverslipError: the member is damaged, cannot be read, or is too large.
         """
+        with self.stream(member) as (file, size):
+            self._refuse_large(member, size)
+            # With the size: without it all is unpacked first and cut to its size afterwards.
+            data = file.read(size)
+            if len(data) != size:
+                raise EOFError(f"{len(data)} bytes of {size}")
+        return data
+
+    @contextlib.contextmanager
+    def stream(self, member: str) -> Iterator[tuple[IO[bytes], int]]:
+        """Open a member to be read piece by piece; give it and its size in bytes.
+
+        Raises:
+            CoverslipError: the member is damaged or cannot be read.
+        """
         holder, inside = self._found[member]
         try:
             if holder is None:
-                self._refuse_large(member, (self.path / inside).stat().st_size)
-                return (self.path / inside).read_bytes()
-            info = self._zip(holder).getinfo(inside)
-            self._refuse_large(member, info.file_size)
-            with self._zip(holder).open(info) as file:
-                # With the size: without it all is unpacked first and cut to its size afterwards.
-                data = file.read(info.file_size)
-            if len(data) != info.file_size:
-                raise EOFError(f"{len(data)} bytes of {info.file_size}")
-            return data
+                with open(self.path / inside, "rb") as file:
+                    yield file, os.fstat(file.fileno()).st_size
+            else:
+                info = self._zip(holder).getinfo(inside)
+                with self._zip(holder).open(info) as file:
+                    yield file, info.file_size
         except DAMAGED as error:
             raise self._damaged(member, error) from error
         except OSError as error:
@@ -302,10 +316,14 @@ class Archive:
         del self._found[member]
         self._add_zip(f"{member}/", path, shown)
 
-    def _unpack(self, holder: Path, inside: str, member: str) -> Path:
+    def scratch(self) -> Path:
+        """Return a folder for what belongs to this archive; it is removed with it."""
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="unpacked-", dir=self._scratch)
-        path = Path(self._temporary.name) / f"{len(os.listdir(self._temporary.name))}.zip"
+        return Path(self._temporary.name)
+
+    def _unpack(self, holder: Path, inside: str, member: str) -> Path:
+        path = self.scratch() / f"{len(os.listdir(self.scratch()))}.zip"
         try:
             with self._zip(holder).open(inside) as source, open(path, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)

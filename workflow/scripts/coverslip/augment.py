@@ -1,7 +1,7 @@
 """Random changes of training patches: same kind of picture, same cells, another look.
 
-Each function takes and gives uint8; the mask follows every change of geometry by nearest
-neighbour and no change of brightness.
+Each function takes and gives uint8 images; the label map follows every change of geometry by
+nearest neighbour and no change of brightness.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Change a patch at random.
 
-    `image` uint8 (height, width, channels), `target` uint8 (height, width); gives the same shapes
-    and dtypes, as new contiguous arrays.
+    `image` uint8 (height, width, channels), `target` uint8 or uint16 (height, width); gives the
+    same shapes and dtypes, as new contiguous arrays.
     """
     image, target = _orient(image, target, a, rng)
     if tuple(a.scale) != (1.0, 1.0):

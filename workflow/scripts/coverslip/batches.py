@@ -14,6 +14,7 @@ from coverslip.config import Augmentation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.patches import Patches
 from coverslip.preprocess import batch
+from coverslip.targets import encode
 
 # First numbers of the seeds, so that order and augmentation draw from streams of their own.
 ORDER, AUGMENT = 1, 2
@@ -61,7 +62,7 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches (float32 (N, height, width, channels), uint8 (N, height, width)).
+    """Batches of images, float32 (N, height, width, channels), and targets (`targets.encode`).
 
     In the order of `rows`, or, with an `epoch`, in an order and with an augmentation that depend
     on nothing but (seed, epoch, place in the epoch); the last batch may be smaller.
@@ -75,6 +76,7 @@ class Batches(keras.utils.PyDataset):
         fitted: dict,
         batch_size: int,
         workers: int = 1,
+        head: str = "mask",
     ):
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         self.patches = patches
@@ -82,6 +84,7 @@ class Batches(keras.utils.PyDataset):
         self.preprocessing = preprocessing
         self.fitted = fitted
         self.batch_size = batch_size
+        self.head = head
         self.order = np.arange(len(rows))
         self.augmentation: Augmentation | None = None
         self.seed: tuple[int, int] = (0, 0)
@@ -100,6 +103,7 @@ class Batches(keras.utils.PyDataset):
             self.fitted,
             self.batch_size,
             self.workers,
+            self.head,
         )
         rng = np.random.default_rng((ORDER, seed, epoch))
         if count is None:
@@ -121,12 +125,14 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         places = self.places(index)
         images = self.patches.images(self.rows[places])
-        targets = self.patches.targets(self.rows[places])
+        labels = self.patches.labels(self.rows[places])
+        # The class of a picture stays what it is, however the picture is turned.
+        maps = labels if self.head != "class" else np.zeros(images.shape[:3], np.uint8)
         if self.augmentation is not None:
             for i in range(len(places)):
                 rng = np.random.default_rng((AUGMENT, *self.seed, index * self.batch_size + i))
-                images[i], targets[i] = augment(images[i], targets[i], self.augmentation, rng)
-        return batch(images, self.preprocessing, self.fitted), targets
+                images[i], maps[i] = augment(images[i], maps[i], self.augmentation, rng)
+        return batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
 
 
 def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -142,15 +148,16 @@ def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     return order[starts[turns] + rng.integers(0, sizes[turns])]
 
 
-def class_weights(patches: Patches, rows: np.ndarray, outputs: int) -> list[float]:
-    """Weights inverse to the share of each class among the pixels of these patches.
+def class_weights(patches: Patches, rows: np.ndarray, classes: int, head: str) -> list[float]:
+    """Weights inverse to the share of each class among the pixels (or pictures) of these rows.
 
     n / (k n_c), with k the number of classes that occur, so that the mean weight of a pixel is 1;
-    0 for a class that does not occur. Two weights where there is one output.
+    0 for a class that does not occur.
     """
-    classes = max(outputs, 2)
     counts = np.zeros(classes, dtype=np.int64)
     for start in range(0, len(rows), 256):
-        counts += np.bincount(patches.targets(rows[start : start + 256]).ravel(), minlength=classes)
+        targets = encode(patches.labels(rows[start : start + 256]), head)
+        true = targets[..., 0] if head == "instances" else targets
+        counts += np.bincount(true.ravel(), minlength=classes)
     present = int((counts > 0).sum())
     return [float(counts.sum() / (present * n)) if n else 0.0 for n in counts]

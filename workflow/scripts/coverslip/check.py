@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip import grouping
+from coverslip import grouping, overlap
 from coverslip import manifest as manifests
 from coverslip.aside import aside
 from coverslip.config import Dataset
@@ -29,6 +29,15 @@ NAMED = 3
 """So many pictures are named in a message."""
 LARGEST_OBJECT = 0.5
 """An object that covers more of its picture is reported: often an inverted mask."""
+KINDS = {
+    "exact": "Exact duplicates",
+    "near": "Near duplicates",
+    "abutting": "Abutting tiles",
+    "overlap": "Pictures with a common area",
+}
+"""Kinds of pairs with their names in a warning."""
+NO_LABEL = np.zeros((1, 1), np.int32)
+"""Stands for the label map of a picture that has only a class."""
 GROUP_COLUMNS = ["id", "group", "modality", "stratum"]
 DUPLICATE_COLUMNS = ["a", "b", "kind", "distance"]
 
@@ -57,7 +66,8 @@ def check(
       duplicates, groups, `warnings` and `faults` (lists of lines);
     - `groups` (csv): id, group, modality, stratum (the class where the dataset has classes, else
       the modality);
-    - `duplicates` (csv): a, b, kind (exact, near or abutting), distance (`coverslip.duplicates`).
+    - `duplicates` (csv): a, b, kind (exact, near, abutting or overlap), distance
+      (`coverslip.duplicates`).
 
     Groups follow `dataset.groups`; whatever they are, pictures joined by a pair share one.
 
@@ -69,6 +79,8 @@ def check(
     pairs = grouping.find_pairs(
         contents.traits, table["sha256"].tolist(), dataset.near_duplicate_distance
     )
+    if dataset.groups == "overlap":
+        pairs = with_overlaps(pairs, pictures, table)
     names, merged = _groups(table, contents.traits, pairs, dataset)
     facts = _facts(table, contents, pairs, names, dataset)
     facts["warnings"] = _warnings(table, contents, pairs, merged)
@@ -92,6 +104,15 @@ def _write_csv(columns: dict[str, Any], path: Path) -> None:
         pd.DataFrame(columns).to_csv(part, index=False, lineterminator="\n")
 
 
+def with_overlaps(pairs: list[Pair], pictures: Path, table: pd.DataFrame) -> list[Pair]:
+    """The pairs, and those of `overlap.links` that are not yet among them; sorted."""
+    with Store(pictures) as store:
+        sizes = table[["height", "width"]].to_numpy()
+        links = overlap.links(lambda position: store.image(table.index[position]), sizes)
+    found = {(pair.a, pair.b): pair for pair in [*links, *pairs]}
+    return [found[key] for key in sorted(found)]
+
+
 def _contents(pictures: Path, table: pd.DataFrame) -> Contents:
     """Read every picture and label map once, one at a time."""
     with Store(pictures) as store:
@@ -99,7 +120,7 @@ def _contents(pictures: Path, table: pd.DataFrame) -> Contents:
         traits, digests, diameters, largest = [], [], [], []
         for name, dtype in zip(table.index, table["dtype"], strict=True):
             traits.append(grouping.traits(store.image(name), scales[dtype]))
-            label = store.label(name)
+            label = store.label(name) if store.has_label(name) else NO_LABEL
             digests.append(sha256(np.packbits(label > 0).tobytes()).hexdigest())
             areas = np.bincount(label.ravel())[1:]
             areas = areas[areas > 0]
@@ -126,7 +147,7 @@ def _groups(
         return grouping.acquisition_groups(traits, pairs), []
     given = [group or name for name, group in zip(table.index, table["group"], strict=True)]
     united = grouping.merge(given, pairs)
-    if dataset.groups == "picture":
+    if dataset.groups in ("picture", "overlap"):
         return united, []
     moved = sorted({(old, new) for old, new in zip(given, united, strict=True) if old != new})
     lines = [f"Group {old} was united with {new}: duplicates join them." for old, new in moved]
@@ -166,7 +187,9 @@ def _facts(
             "overlapping pixels": int(table["overlap_pixels"].sum()),
             "pictures with overlap": int((table["overlap_pixels"] > 0).sum()),
         },
-        "duplicates": {kind: kinds[kind] for kind in ("exact", "near", "abutting")},
+        "duplicates": {
+            kind: kinds[kind] for kind in KINDS if kind != "overlap" or dataset.groups == "overlap"
+        },
         "groups": {
             "method": dataset.groups,
             "count": len(members),
@@ -218,8 +241,7 @@ def _warnings(
         for what, wrong in cases
         if any(wrong)
     ]
-    known = {"exact": "Exact duplicates", "near": "Near duplicates", "abutting": "Abutting tiles"}
-    for kind, title in known.items():
+    for kind, title in KINDS.items():
         found = [f"{ids[pair.a]} = {ids[pair.b]}" for pair in pairs if pair.kind == kind]
         if found:
             lines.append(f"{title}: {len(found)} pairs, each kept in one group ({_named(found)}).")
@@ -237,6 +259,11 @@ def _warnings(
             f"Equal pictures with different masks or classes: {len(other)} ({_named(other)}): "
             "correct the masks or remove one of each."
         )
+    lines += [
+        f"Class {name} has a single picture: it is either learned or tested."
+        for name, count in sorted(Counter(table["class"][table["class"] != ""]).items())
+        if count == 1
+    ]
     mixed = [name for name in ("dtype", "channels") if table[name].nunique() > 1]
     lines += [f"Pictures differ in {name}: {_counts(table[name].astype(str))}." for name in mixed]
     return lines + merged

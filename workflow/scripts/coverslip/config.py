@@ -8,15 +8,14 @@ defaults (`coverslip.settings`) and hands each rule only the sections that chang
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, values cannot be changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from coverslip.config_attribution import Attribution
+from coverslip.config_base import Section
+from coverslip.config_measure import Measure
+from coverslip.settings_tasks import implied_study
 
 
 class Limits(Section):
@@ -49,8 +48,11 @@ class Source(Section):
     """Expected SHA-256 of the archive; where it is absent the digest found is only recorded."""
     retries: int = Field(default=5, ge=0)
     """For `kaggle`: how often a download that gets no further is tried again."""
-    recipe: Literal["nuclei"] = "nuclei"
-    """For `synthetic`: what is drawn."""
+    recipe: Literal["nuclei", "brightfield", "phase_contrast", "histology_patches"] = "nuclei"
+    """For `synthetic`: what is drawn. `nuclei`: fluorescent nuclei with masks (layout `dsb2018`);
+    `brightfield`: unstained cells that cover more or less of a dish (layout `paired`);
+    `phase_contrast`: nine lines of cells (layout `livecell`); `histology_patches`: four kinds of
+    nuclei, cut from slides (layout `labelled_csv`)."""
     pictures: int = Field(default=96, ge=4)
     """For `synthetic`: number of pictures."""
     size: int = Field(default=256, ge=32)
@@ -72,19 +74,33 @@ class Dataset(Section):
     """How to cite the data."""
     source: Source
     """Where the raw archive comes from."""
-    layout: Literal["dsb2018", "paired"]
+    layout: Literal[
+        "dsb2018", "paired", "livecell_coco", "livecell", "labelled_csv", "class_folders"
+    ]
     """How the archive becomes records. `dsb2018`: `<id>/images/*.png` with one mask a nucleus in
-    `<id>/masks/`; `paired`: a folder of pictures and a folder of masks, matched by name."""
+    `<id>/masks/`; `paired`: a folder of pictures and a folder of masks, matched by name;
+    `livecell_coco`: pictures with polygons in COCO json files; with classes instead of masks:
+    `livecell`: the cell lines of LIVECell; `labelled_csv`: pictures with a csv of their labels;
+    `class_folders`: a folder a class."""
     images: str = "inputs"
     """For `paired`: name of the folder of pictures, at any depth."""
     masks: str = "masks"
     """For `paired`: name of the folder of masks, at any depth."""
+    annotations: str = "livecell_coco_*.json"
+    """For `livecell_coco`: pattern of the names of the json files, at any depth."""
+    labels: str = "train.csv"
+    """For `labelled_csv`: name of the csv with the labels, at any depth."""
+    label_columns: tuple[str, str] = ("Filename", "Label")
+    """For `labelled_csv`: its columns with the picture's file name and its label."""
+    class_names: dict[str, str] = {}
+    """Names of classes for reading, by their labels; a class without one is called by its label."""
     mask_threshold: int = Field(default=0, ge=0)
     """Mask values above it are foreground (127 for masks with soft edges)."""
-    groups: Literal["picture", "pattern", "acquisition"] = "picture"
+    groups: Literal["picture", "pattern", "layout", "acquisition", "overlap"] = "picture"
     """What must not cross a split. `picture`: each picture on its own; `pattern`: taken from the
-    picture's id; `acquisition`: derived from size, modality and look. Duplicates and pictures that
-    were cut side by side from one field share a group in any case."""
+    picture's id; `layout`: what the layout knows (line and well of LIVECell); `acquisition`:
+    derived from size, modality and look; `overlap`: pictures with a common area, pixel by pixel.
+    Duplicates and pictures that were cut side by side from one field share a group in any case."""
     group_pattern: str | None = None
     """For `pattern`: regular expression with a named group `group`, searched in the id."""
     near_duplicate_distance: int = Field(default=6, ge=0, le=64)
@@ -105,9 +121,12 @@ def bare_dataset(
 class Split(Section):
     """Which pictures are for training, validation and test."""
 
-    method: Literal["random", "grouped", "listed", "file"] = "grouped"
+    method: Literal["random", "grouped", "listed", "folder", "file"] = "grouped"
     """`random`: pictures at random; `grouped`: whole groups; `listed`: in the order of the archive,
-    train, validation, test; `file`: from a table."""
+    train, validation, test; `folder`: the archive's own folder of test pictures, validation in
+    whole groups; `file`: from a table."""
+    test_folder: str | None = None
+    """For `folder`: name of the folder of test pictures, at any depth."""
     folds: int = Field(default=1, ge=1)
     """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
     test: float = Field(default=0.2, ge=0, lt=1)
@@ -159,24 +178,50 @@ class Preprocessing(Section):
 class Network(Section):
     """The network."""
 
-    architecture: Literal["unet", "unet_confluency", "mobilenetv2_unet"] = "unet"
+    architecture: Literal[
+        "unet",
+        "unet_confluency",
+        "mobilenetv2_unet",
+        "cnn",
+        "livecell_cnn",
+        "livecell_cnn_bn",
+        "nuclei_cnn",
+        "resnet18",
+    ] = "unet"
     """`unet`: configurable U-Net; `unet_confluency`: the U-Net of study 5 (1,940,817 parameters
-    with one channel); `mobilenetv2_unet`: MobileNetV2 encoder of studies 2 and 4."""
+    with one channel); `mobilenetv2_unet`: MobileNetV2 encoder of studies 2 and 4. For classes:
+    `cnn`: configurable, for pictures of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1
+    (5,007,593 and 9,571,305 parameters); `nuclei_cnn` (20,587,108) and `resnet18`: of study 3."""
     filters: int = Field(default=16, ge=1)
-    """For `unet`: filters of the first level, doubled at each level."""
+    """For `unet` and `cnn`: filters of the first level, doubled at each level."""
     depth: int = Field(default=4, ge=1, le=7)
-    """For `unet`: number of poolings."""
+    """For `unet` and `cnn`: number of poolings."""
+    stem: Literal[1, 2] = 1
+    """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
+    the cost; a thin branch at full resolution draws the outlines."""
+    maximum_filters: int | None = Field(default=None, ge=1)
+    """For `unet` and `cnn`: filters are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """For `unet`: dropout at the lowest level."""
+    """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
     normalization: Literal["none", "batch", "group"] = "group"
-    """For `unet`: normalization after each convolution."""
+    """For `unet` and `cnn`: normalization after each convolution."""
+    head: Literal["mask", "instances", "class"] = "mask"
+    """What is learned. `mask`: the class of each pixel; `instances`: background, interior and
+    border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
+    `class`: the class of the picture, which goes with `task: classification`."""
     outputs: int = Field(default=1, ge=1)
-    """Output channels: 1 is a sigmoid, more are a softmax (class 0 is background)."""
+    """For `mask`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background). For
+    `class` it is the number of classes in the data, whatever stands here."""
     weights: Literal["none", "imagenet"] = "none"
-    """For `mobilenetv2_unet`: weights of the encoder. The `imagenet` file is downloaded into
-    `resources/weights/` or dropped there by hand."""
+    """For `mobilenetv2_unet` and `resnet18`: pretrained weights. The `imagenet` file is downloaded
+    into `resources/weights/` or dropped there by hand."""
     freeze_encoder: bool = False
     """For `mobilenetv2_unet`: train only the decoder."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the output: `outputs`, or the four of `instances`."""
+        return 4 if self.head == "instances" else self.outputs
 
 
 class Augmentation(Section):
@@ -215,6 +260,12 @@ class Training(Section):
     """For `step`: factor at each step."""
     loss: Literal["crossentropy", "dice", "crossentropy+dice"] = "crossentropy"
     """Loss function; cross-entropy is binary with one output channel."""
+    dice: Literal["batch", "patch"] = "batch"
+    """For Dice: over all pixels of a batch, or of each patch on its own, which gives a patch with
+    little foreground the same say."""
+    statistics: Literal["running", "precise"] = "running"
+    """Of batch normalization, for prediction. `running`: those that training leaves, which follow
+    its last few batches; `precise`: taken anew from some hundred batches at the end."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weights inverse to the share of a class among the training pixels."""
     patience: int | None = Field(default=None, ge=1)
@@ -223,6 +274,18 @@ class Training(Section):
     """Keep the weights of the best epoch rather than of the last."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training patches."""
+
+
+class KMeans(Section):
+    """K-means in place of a network: no epochs, no GPU, done in seconds."""
+
+    recipe: Literal["published", "honest"] = "honest"
+    """`published`: the raw colours of each picture are clustered anew, as study 5 did; `honest`:
+    clusters of brightness and local texture under even light, found on the training pictures."""
+    clusters: list[Annotated[int, Field(ge=2, le=64)]] = Field([2, 3, 4, 6, 8, 12], min_length=1)
+    """Numbers of clusters to try; the one with the best IoU on the training pictures is kept."""
+    scales: list[Annotated[float, Field(ge=0.5, le=50)]] = Field([1.5, 4.0], min_length=1)
+    """For `honest`: standard deviations, in pixels, of the Gaussian windows of the texture."""
 
 
 class Evaluation(Section):
@@ -268,8 +331,10 @@ class Study(Section):
     """Where the published study is described."""
     dataset: str
     """Name of a dataset."""
-    task: Literal["segmentation"] = "segmentation"
-    """Kind of the answer."""
+    task: Literal["segmentation", "confluency", "classification"] = "segmentation"
+    """Kind of the answer. `confluency`: a segmentation whose report also tells how much of each
+    picture is covered, and how far that is off; `classification`: the class of each picture;
+    `network.head` is then `class`, and `network.architecture` is `cnn` where none is named."""
     protocol: Literal["honest", "as-published"] = "honest"
     """`as-published` allows what the published study did wrong; the report says so in red."""
     flaws: list[str] = []
@@ -288,40 +353,17 @@ class Study(Section):
     """The network."""
     training: Training = Training()
     """How the weights are found."""
+    kmeans: KMeans | None = None
+    """K-means, in place of `network` and `training`; `{}` takes its defaults; none: a network."""
     evaluation: Evaluation = Evaluation()
     """What is predicted and how it is scored."""
+    attribution: Attribution = Attribution()
+    """For `classification`: maps of what the answers rest on."""
 
-
-class Measure(Section):
-    """How own pictures are measured (target `measure`)."""
-
-    name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Name of the folder `results/measure/<name>`; none: that of the folder of pictures."""
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
-    resolution), if anything. A value given here goes before that of the files."""
-    channel: int | None = Field(default=None, ge=0)
-    """Channel to measure, from 0, where a picture has several; none: grey and RGB pictures as they
-    are, while others with several channels are listed as not measured."""
-    padding: Literal["black", "none"] = "black"
-    """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
-    minimum_area: int = Field(default=16, ge=0)
-    """Objects of fewer pixels are not counted."""
-    overlap: float = Field(default=0.25, ge=0, lt=1)
-    """Share of a tile that its neighbour covers too."""
-    flips: bool = False
-    """Average the predictions over the eight flips and turns of a picture."""
-    time_pattern: str = (
-        r"(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m"
-        r"|(?:^|[_\- ])[tT](?P<time>\d+(?:\.\d+)?)(?![0-9A-Za-z])"
-    )
-    """Regular expression searched in a picture's name, with the named group `time` (a number) or
-    any of `days`, `hours`, `minutes`, `seconds`. What is left of the name, or the group `series`,
-    tells which pictures are of one place. Times in the files' metadata go before."""
-    time_unit: str = "frame"
-    """Unit of the group `time`."""
-    shards: int = Field(default=1, ge=1)
-    """Number of jobs that the pictures are cut into."""
+    @model_validator(mode="before")
+    @classmethod
+    def _implied(cls, values: Any) -> Any:
+        return implied_study(values) if isinstance(values, dict) else values
 
 
 class Config(Section):

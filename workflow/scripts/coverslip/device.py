@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 CHATTER = ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
@@ -29,6 +30,8 @@ class Device:
     """Whether a GPU is used."""
     capability: tuple[int, int] | None = None
     """CUDA compute capability of the GPU."""
+    bfloat16: bool = False
+    """Whether the CPU has instructions for bfloat16."""
     threads: int | None = None
     """CPU threads of one operation; none: as many as there are cores."""
     deterministic: bool = True
@@ -36,8 +39,11 @@ class Device:
 
     @property
     def dtype_policy(self) -> str:
-        """`mixed_float16` where the GPU has tensor cores (capability 7.0), else `float32`."""
-        fast = self.gpu and self.capability is not None and self.capability >= (7, 0)
+        """`mixed_float16` where a GPU has tensor cores (capability 7.0), `mixed_bfloat16` where a
+        CPU multiplies bfloat16 (a U-Net trains 1.2 to 1.4 times as fast), else `float32`."""
+        if not self.gpu:
+            return "mixed_bfloat16" if self.bfloat16 else "float32"
+        fast = self.capability is not None and self.capability >= (7, 0)
         return "mixed_float16" if fast else "float32"
 
     @property
@@ -76,7 +82,9 @@ def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
         intra = tf.config.threading.get_intra_op_parallelism_threads() or None
         if not gpus:
             tf.zeros(1)  # the first operation logs its own greeting; have it over with here
-            return Device("CPU", threads=intra, deterministic=deterministic)
+            return Device(
+                "CPU", bfloat16=cpu_has_bfloat16(), threads=intra, deterministic=deterministic
+            )
         details = tf.config.experimental.get_device_details(gpus[0])
         tf.zeros(1)
     return Device(
@@ -86,6 +94,15 @@ def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
         threads=intra,
         deterministic=deterministic,
     )
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU has AVX-512 BF16 or AMX; False where the system does not tell (not Linux)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & set(text.split()))
 
 
 def memory_errors() -> tuple[type[BaseException], ...]:

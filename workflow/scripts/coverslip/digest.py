@@ -14,14 +14,20 @@ Needs only the standard library.
 """
 
 import ast
+import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 NAME = PACKAGE.name
-SILENT = {f"{NAME}.{module}" for module in ("config", "errors", "job")}
+SILENT = {
+    f"{NAME}.{module}"
+    for module in ("config", "config_attribution", "config_base", "config_measure", "errors", "job")
+}
 
 Key = tuple[str, str]
 
@@ -53,9 +59,37 @@ def digest(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) 
     `roots` are dotted names of modules of this package that the script loads by name; `files` are
     templates and notebooks that it reads, which count by their contents.
     """
-    parts = [f"{module}:{name}:{text}" for (module, name), text in reached(script, roots).items()]
-    parts += [f"{Path(file).name}:{_contents(file)}" for file in files]
-    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
+    return summary(parts(script, roots, files))
+
+
+def parts(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> dict[str, str]:
+    """What a digest is made of: the text of each definition by `module:name`, and of each file."""
+    found = {f"{module}:{name}": text for (module, name), text in reached(script, roots).items()}
+    return found | {Path(file).name: _contents(file) for file in files}
+
+
+def summary(found: Mapping[str, str]) -> str:
+    """SHA-256 (first 16 hex digits) of parts."""
+    lines = sorted(f"{name}:{text}" for name, text in found.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def noted(found: Mapping[str, str], folder: Path) -> str:
+    """The summary of parts; `<summary>.json` in the folder tells the digest of each of them.
+
+    So a job can tell later which definition is another one. A folder that cannot be written to is
+    no obstacle.
+    """
+    value = summary(found)
+    note = folder / f"{value}.json"
+    with contextlib.suppress(OSError):
+        if not note.is_file():
+            note.parent.mkdir(parents=True, exist_ok=True)
+            short = {k: hashlib.sha256(v.encode()).hexdigest()[:8] for k, v in found.items()}
+            part = note.with_name(f"{note.name}.{os.getpid()}.part")
+            part.write_text(json.dumps(short), encoding="utf-8")
+            part.replace(note)
+    return value
 
 
 def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:

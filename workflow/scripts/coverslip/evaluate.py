@@ -1,42 +1,45 @@
 """Scores of a study: `metrics.json` and one row a picture in `pictures.csv`.
 
 Every number stands with its definition, its support, its interval by the bootstrap over groups
-(`coverslip.intervals`) and the same number of two trivial baselines (`coverslip.baselines`).
-Needs no TensorFlow.
+(`coverslip.intervals`) and the same number of two trivial baselines (`coverslip.baselines`). What a
+study with instances has beyond one with masks alone: metrics of instances, their scores by modality
+and by group, and further columns of the table. Needs no TensorFlow.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from coverslip import baselines, metrics
+from coverslip import confluency, instance_metrics, metrics
 from coverslip.aside import aside
 from coverslip.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.panel_choice import choose
-from coverslip.records import confusion_records, metric_records, train_records
-from coverslip.runs import fold_and_seed, read_info, run_of
-from coverslip.scoring import (
-    Predictions,
-    count_objects,
-    count_true_objects,
-    scored_image,
-    scored_size,
-    truth_mask,
+from coverslip.instance_records import breakdown, instance_sources
+from coverslip.matching import PERCENT
+from coverslip.observations import (
+    COUNTS,
+    OTSU_COUNTS,
+    SUBSETS,
+    has_instances,
+    instance_columns,
+    observe,
 )
-from coverslip.store import Store
+from coverslip.panel_choice import choose
+from coverslip.records import (
+    Sources,
+    confusion_records,
+    mask_sources,
+    metric_records,
+    train_records,
+)
+from coverslip.runs import fold_and_seed, read_info, run_of
 
 FORMAT = 1
-SUBSETS = ("validation", "test")
-"""Subsets that are predicted and scored picture by picture."""
-COUNTS = ["tn", "fp", "fn", "tp"]
-OTSU_COUNTS = [f"otsu_{name}" for name in COUNTS]
 TABLE = [
     "id",
     "group",
@@ -52,8 +55,26 @@ TABLE = [
     "objects_predicted",
     "foreground_true",
     "foreground_predicted",
+    *confluency.TABLE,
 ]
-"""Columns of `pictures.csv`: shares are 0..1, `foreground_*` is the share of the picture."""
+"""Columns of `pictures.csv`: shares are 0..1, `foreground_*` is the share of the picture,
+`confluency_*` the percentage of its field of view."""
+TRUE_POSITIVES = [f"tp_{percent}" for percent in PERCENT]
+INSTANCE_TABLE = [
+    "mean_ap",
+    "ap50",
+    "f1_50",
+    "pq",
+    "otsu_mean_ap",
+    "otsu_watershed_mean_ap",
+    *TRUE_POSITIVES,
+    "splits",
+    "merges",
+    "missed",
+    "invented",
+]
+"""Further columns of a study with instances: scores 0..1; numbers of true positives at each
+threshold of the IoU in percent, and of objects that are wrong, as `coverslip.matching` tells."""
 
 
 def evaluate(
@@ -91,12 +112,7 @@ def evaluate(
     runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
     observed, facts = observe(predictions, runs, pictures, rows, preprocessing, evaluation)
     classes = class_names(models[0])
-    records = []
-    for subset in SUBSETS:
-        rows_of = observed[observed["subset"] == subset]
-        wanted = _wanted(subset, evaluation)
-        records += metric_records(wanted, rows_of, subset, classes, evaluation.bootstrap)
-    records += train_records(models, facts)
+    records = [*_scores(observed, classes, evaluation), *train_records(models, facts)]
     panels_of, panels = choose(observed)
     document = {
         "format": FORMAT,
@@ -111,6 +127,8 @@ def evaluate(
         "panels_subset": panels_of,
         "panels": panels,
     }
+    if has_instances(observed):
+        document["instances"] = breakdown(observed, evaluation.bootstrap)
     with aside(table) as part:
         picture_table(observed).to_csv(part, index=False, lineterminator="\n")
     with aside(output) as part:
@@ -118,11 +136,26 @@ def evaluate(
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def _wanted(subset: str, evaluation: Evaluation) -> list[metrics.Metric]:
-    wanted = metrics.segmentation(evaluation.minimum_area)
+def _scores(
+    observed: pd.DataFrame, classes: Sequence[str], evaluation: Evaluation
+) -> Iterator[dict[str, Any]]:
+    """Records of all metrics on the subsets that are predicted."""
+    instances = has_instances(observed)
+    for subset in SUBSETS:
+        rows = observed[observed["subset"] == subset]
+        for wanted, sources in _wanted(subset, evaluation, instances, rows):
+            yield from metric_records(wanted, rows, subset, classes, evaluation.bootstrap, sources)
+
+
+def _wanted(
+    subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
+) -> list[tuple[list[metrics.Metric], Sources]]:
+    """Metrics of a subset, with the model and the baselines that they are computed of."""
+    wanted = metrics.foreground() if instances else metrics.segmentation(evaluation.minimum_area)
     if subset == "test" and evaluation.blank_test_labels:
         wanted.append(metrics.blank_labels())
-    return wanted
+    told = [(wanted, mask_sources()), (confluency.metrics(rows), confluency.sources())]
+    return [(instance_metrics.instances(), instance_sources()), *told] if instances else told
 
 
 def read_split(split: Path, groups: Path) -> pd.DataFrame:
@@ -156,63 +189,6 @@ def class_names(model: Path) -> list[str]:
     return [str(name) for name in read_info(model)["classes"][:2]]
 
 
-def observe(
-    predictions: Sequence[Path],
-    runs: Sequence[str],
-    pictures: Path,
-    rows: pd.DataFrame,
-    preprocessing: Preprocessing,
-    evaluation: Evaluation,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Count pixels and objects of every picture, once for the truth and once a run.
-
-    Returns:
-        One row a prediction (id, group, modality, subset, fold, seed, `COUNTS`,
-        `objects_predicted` and the columns of the second table), sorted by seed, fold and id;
-        and one row a picture of the split with the counts of the truth and of Otsu's threshold.
-    """
-    size = scored_size(preprocessing, evaluation)
-    where = rows[rows["fold"].isin({fold_and_seed(run)[0] for run in runs})]
-    scored = where[where["subset"].isin(SUBSETS)].groupby("id", sort=True)["fold"].agg(set)
-    found: list[dict] = []
-    truths: list[dict] = []
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(pictures))
-        answers = {
-            run: stack.enter_context(Predictions([p for p in predictions if run_of(p) == run]))
-            for run in runs
-        }
-        for id in sorted(set(where["id"])):
-            label = store.label(id)
-            truth = truth_mask(label, size, preprocessing.mask_resize)
-            image = scored_image(store.image(id), size)
-            truths.append({"id": id, **_truth(truth, label, image, evaluation.minimum_area)})
-            for run in runs:
-                fold, seed = fold_and_seed(run)
-                if fold in scored.get(id, ()):
-                    mask = answers[run].mask(id, truth.shape)
-                    counts = dict(zip(COUNTS, metrics.pixel_counts(truth, mask), strict=True))
-                    objects = count_objects(mask, evaluation.minimum_area)
-                    counts |= {"objects_predicted": objects}
-                    found.append({"id": id, "fold": fold, "seed": seed, **counts})
-    columns = ["id", "fold", "seed", *COUNTS, "objects_predicted"]
-    facts = pd.DataFrame(truths)
-    observed = pd.DataFrame(found, columns=columns).merge(where, on=["id", "fold"])
-    observed = observed.merge(facts, on="id").sort_values(["seed", "fold", "id"], ignore_index=True)
-    return observed, where.merge(facts, on="id")
-
-
-def _truth(
-    truth: np.ndarray, label: np.ndarray, image: np.ndarray, minimum_area: int
-) -> dict[str, int]:
-    otsu = baselines.otsu(image)
-    return {
-        **dict(zip(OTSU_COUNTS, metrics.pixel_counts(truth, otsu), strict=True)),
-        "otsu_objects": count_objects(otsu, minimum_area),
-        "objects_true": count_true_objects(label),
-    }
-
-
 def picture_table(observed: pd.DataFrame) -> pd.DataFrame:
     """`pictures.csv` of the observations, sorted by subset, fold, seed and id."""
     table = observed.copy()
@@ -225,4 +201,25 @@ def picture_table(observed: pd.DataFrame) -> pd.DataFrame:
     table["otsu_iou"] = metrics.picture_iou(otsu_tp, otsu_fp, otsu_fn)
     table["foreground_true"] = (tp + fn) / size
     table["foreground_predicted"] = (tp + fp) / size
-    return table[TABLE].sort_values(["subset", "fold", "seed", "id"]).round(6)
+    table = table.assign(**confluency.columns(observed))
+    columns = TABLE
+    if has_instances(observed):
+        columns = [*TABLE, *INSTANCE_TABLE]
+        table = table.assign(**_instance_columns(observed))
+    return table[columns].sort_values(["subset", "fold", "seed", "id"]).round(6)
+
+
+def _instance_columns(observed: pd.DataFrame) -> dict[str, pd.Series]:
+    """Columns of `INSTANCE_TABLE`."""
+    sources = {"": "model", "otsu_": "otsu", "otsu_watershed_": "otsu watershed"}
+    found: dict[str, pd.Series] = {}
+    for prefix, source in sources.items():
+        names = dict(zip(instance_metrics.STATISTICS, instance_columns(source), strict=True))
+        ap = [names[f"ap_{percent}"] for percent in PERCENT]
+        found[f"{prefix}mean_ap"] = observed[ap].mean(axis=1)
+        if source == "model":
+            whole = [*TRUE_POSITIVES, "splits", "merges", "missed", "invented"]
+            found |= {name: observed[names[name]].astype(int) for name in whole}
+            found |= {name: observed[names[name]] for name in ("f1_50", "pq")}
+            found["ap50"] = observed[names["ap_50"]]
+    return found

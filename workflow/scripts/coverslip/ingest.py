@@ -45,7 +45,7 @@ class Picture(NamedTuple):
     """A picture that is ready to be written."""
 
     image: np.ndarray
-    label: np.ndarray
+    label: np.ndarray | None
     row: dict[str, object]
     contents: dict[str, str]
     kind: str
@@ -62,9 +62,12 @@ def ingest(
         dataset: its section of the config.
         pictures: the store to write (HDF5).
         manifest: the manifest to write (csv), see `coverslip.manifest`.
-        summary: facts of the whole dataset (JSON): title, licence, citation, layout, digest of the
-            archive and of the files read, numbers of pictures and objects, and `objects_by`: how
-            many pictures have objects that are masks, labels or connected components.
+        summary: facts of the whole dataset (JSON): layout, digest of the archive and of the files
+            read, numbers of pictures and objects, and `objects_by`: how many pictures have objects
+            that are masks, labels or connected components. Title, licence and citation are not
+            among them, since they are no parameters: a changed word reads no archive again. Report
+            and crate take them from the config. Pictures of a layout without masks have no label
+            map in the store.
         processes: number of worker processes; with 1 all is done in this one. The files do not
             depend on it.
 
@@ -81,13 +84,15 @@ def ingest(
         archive = stack.enter_context(open_archive(source, pictures.parent, dataset.source.limits))
         digest = None if archive.is_folder else matched(source, sha256(source), dataset)
         found = records(dataset.layout, archive, dataset)
-        groups = {record.id: group_of(record.id) for record in found}
+        contents = dict(archive.digests)
+        groups = {record.id: group_of(record) for record in found}
         LOG.info("%s: %d pictures", source, len(found))
-        rows, contents, totals = [], {}, Counter()
+        rows, totals = [], Counter()
         for picture in worked(archive, found, dataset.mask_threshold, processes):
             row = {**picture.row, "group": groups[str(picture.row["id"])]}
             store.image(str(row["id"]), picture.image)
-            store.label(str(row["id"]), picture.label)
+            if picture.label is not None:
+                store.label(str(row["id"]), picture.label)
             rows.append(row)
             contents.update(picture.contents)
             totals.update({picture.kind: 1, "transparent": int(picture.transparent)})
@@ -113,9 +118,6 @@ def described(dataset: Dataset, table: pd.DataFrame, totals: Counter[str]) -> di
     """Facts of a dataset for `dataset.json`, but for its source."""
     return {
         "format": FORMAT,
-        "title": dataset.title,
-        "licence": dataset.licence,
-        "citation": dataset.citation,
         "layout": dataset.layout,
         "mask_threshold": dataset.mask_threshold,
         "pictures": len(table),
@@ -152,7 +154,7 @@ def inventory_digest(contents: dict[str, str]) -> str:
 
 
 class Groups:
-    """Group of an id, as the config says; empty where `check` derives it."""
+    """Group of a record, as the config says; empty where `check` derives it."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.method = dataset.groups
@@ -160,22 +162,29 @@ class Groups:
         if self.method == "pattern":
             self.pattern = compiled(dataset.group_pattern)
 
-    def __call__(self, id: str) -> str:
+    def __call__(self, record: Record) -> str:
         if self.method == "picture":
-            return id
+            return record.id
+        if self.method == "layout":
+            if record.group is None:
+                raise CoverslipError(
+                    f"{record.image}: this layout knows no groups: set `groups` of the dataset to "
+                    "another rule"
+                )
+            return record.group
         if self.pattern is None:
             return ""
-        match = self.pattern.search(id)
+        match = self.pattern.search(record.id)
         if match is None or not match["group"]:
             raise CoverslipError(
-                f"id '{id}': no group: `group_pattern: {self.pattern.pattern}` does not match it; "
-                "mend the pattern or rename the picture"
+                f"id '{record.id}': no group: `group_pattern: {self.pattern.pattern}` does not "
+                "match it; mend the pattern or rename the picture"
             )
         return match["group"]
 
 
 def grouping(dataset: Dataset) -> Groups:
-    """Return the function from id to group.
+    """Return the function from record to group.
 
     Raises:
         CoverslipError: the pattern is missing, is no regular expression, or names no group.
@@ -251,7 +260,7 @@ def work_here(record: Record) -> Picture:
 
 
 def work(archive: Archive, record: Record, threshold: int) -> Picture:
-    """Decode a picture and merge its masks.
+    """Decode a picture and merge its masks, if it has any.
 
     Raises:
         CoverslipError: a member cannot be decoded, or a mask has another size than its picture.
@@ -278,7 +287,9 @@ def work(archive: Archive, record: Record, threshold: int) -> Picture:
             )
         return values
 
-    if record.whole:
+    if record.draw is not None:
+        merged = record.draw(image.shape[:2])
+    elif record.whole:
         data = read(record.masks[0])
         values = mask(record.masks[0], data)
         lossy = decode.is_lossy(data)
@@ -286,8 +297,10 @@ def work(archive: Archive, record: Record, threshold: int) -> Picture:
     else:
         masks = (mask(member, read(member)) > threshold for member in record.masks)
         merged = label_maps.from_masks(masks, image.shape[:2])
-    # The smallest type that holds the labels: less to send; the store keeps int32.
-    label = merged.label.astype(np.min_scalar_type(merged.objects))
+    label, kind = None, "none"
+    if record.masks or record.draw is not None:
+        # The smallest type that holds the labels: less to send; the store keeps int32.
+        label, kind = merged.label.astype(np.min_scalar_type(merged.objects)), merged.kind
     row = {
         "id": record.id,
         "class": record.label or "",
@@ -298,11 +311,11 @@ def work(archive: Archive, record: Record, threshold: int) -> Picture:
         "sha256": pixel_digest(image),
         "member": record.image,
         "objects": merged.objects,
-        "foreground": float((label > 0).mean()),
+        "foreground": float((merged.label > 0).mean()),
         "overlap_pixels": merged.overlap_pixels,
         "empty_masks": merged.empty_masks,
     }
-    return Picture(image, label, row, contents, merged.kind, transparent)
+    return Picture(image, label, row, contents, kind, transparent)
 
 
 def size(array: np.ndarray) -> str:

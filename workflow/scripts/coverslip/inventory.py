@@ -30,6 +30,34 @@ def digest(folder: Path, notes: Path, read: bool = True) -> str:
     return UNREAD if found is None else summary(found)
 
 
+def of_file(path: Path, notes: Path, read: bool = True) -> str:
+    """SHA-256 of one file, read only where size or time stamp differ from the last reading.
+
+    Snakemake looks at a file again only where its time stamp is newer than that of the results; a
+    replaced file with an older one would go unnoticed. `"unread"` with `read=False` where it was
+    never read.
+    """
+    known = _notes(notes).get(Path(path).name)
+    if known is None and not read:
+        return UNREAD
+    seen = _looked_at(str(path), known)
+    if seen != known:
+        _keep(notes, {Path(path).name: seen})
+    return seen[2]
+
+
+def refuse_changed(watched: Mapping[str, str]) -> None:
+    """Raise a CoverslipError where a folder is not what it was when the workflow looked at it.
+
+    `watched` has the folder's `path`, the `notes` about it, and its digest as `inventory`.
+    """
+    if digest(Path(watched["path"]), Path(watched["notes"])) != watched["inventory"]:
+        raise CoverslipError(
+            f"{watched['path']}: pictures changed while they were read, so that the dataset would "
+            "be of neither the old nor the new ones: run again"
+        )
+
+
 def summary(found: Mapping[str, str]) -> str:
     """SHA-256 (first 16 hex digits) of names and contents, given as a map of the two."""
     lines = "\n".join(f"{name}\t{content}" for name, content in sorted(found.items()))
@@ -52,11 +80,15 @@ def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | N
     for name, path in _files(folder, ""):
         seen[name] = _looked_at(path, known.get(name))
     if seen != known:
-        notes.parent.mkdir(parents=True, exist_ok=True)
-        part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(seen), encoding="utf-8")
-        part.replace(notes)
+        _keep(notes, seen)
     return {name: entry[2] for name, entry in seen.items()}
+
+
+def _keep(notes: Path, seen: Mapping[str, list]) -> None:
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(seen), encoding="utf-8")
+    part.replace(notes)
 
 
 def _notes(path: Path) -> dict[str, list]:

@@ -1,50 +1,131 @@
-"""What every script does around its one call: log, errors, and a record of the run."""
+"""What every script does around its one call: log, errors, record of the run, shared cache."""
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
-import platform
-import resource
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from coverslip import cache, provenance
 from coverslip.errors import CoverslipError
+from coverslip.provenance import identity, versions
+
+__all__ = ["LOG", "identity", "job", "versions", "write_json"]
 
 LOG = logging.getLogger("coverslip")
-PACKAGES = ("snakemake", "tensorflow-cpu", "tensorflow", "keras", "numpy", "opencv-python-headless")
-PACKAGES += ("scikit-image", "scikit-learn", "h5py", "pandas")
+NOTICED = 10.0
+"""Seconds: clocks of a cluster's machines differ by less, which is no news."""
 
 
 @contextlib.contextmanager
-def job(snakemake: Any, record: Path | None = None) -> Iterator[dict[str, Any]]:
-    """Run the body of a script with its log; write `record` (run.json) when it ends well.
+def job(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
+    """Run the body of a script with its log; write its record (`run.json`) when it ends.
 
     Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
     of a CoverslipError, which ends the job with exit status 1. Tracebacks go to the log file.
-    The dictionary that is yielded is merged into the record.
+    The record is the output or log of the rule that is called `record`; the dictionary that is
+    yielded is merged into it. A job fails whose inputs changed while it ran.
+
+    With `reuse` the outputs are taken from the shared cache (`coverslip.cache`) where they lie in
+    it, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise they are
+    kept there.
     """
-    log = Path(snakemake.log[0]) if len(snakemake.log) else None
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        LOG.addHandler(handler)
+    path = _record_path(snakemake)
+    with _logged(snakemake):
+        _refuse_the_future(map(Path, snakemake.input))
+        record = provenance.Record(snakemake)
+        outputs = [Path(p) for p in snakemake.output if Path(p) != path]
+        entry = cache.entry(snakemake) if reuse else None
+        facts = _fetched(entry, outputs)
+        try:
+            yield facts
+            _refuse_changed(record)
+        except BaseException as error:
+            if path is not None and path not in map(Path, snakemake.output):
+                with contextlib.suppress(OSError):
+                    write_json(path, record.facts() | {"failed": str(error)})
+            raise
+        whole = record.facts() | {"outputs": provenance.outputs(snakemake, path)} | facts
+        if entry is not None and "reused" not in facts:
+            cache.keep(entry, outputs, whole)
+        if path is not None:
+            write_json(path, whole)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON aside and rename it, keys in their given order."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _record_path(snakemake: Any) -> Path | None:
+    for files in (snakemake.output, snakemake.log):
+        if path := files.get("record"):
+            return Path(path)
+    return None
+
+
+def _fetched(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
+    """The record of results that were taken from the shared cache; empty where there are none."""
+    found = None if entry is None else cache.fetch(entry, outputs)
+    if found is None:
+        return {}
+    LOG.info("taken from the shared cache: %s", entry)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return found | {"reused": {"at": now, "entry": entry.name, "git": provenance.git_state()}}
+
+
+def _refuse_changed(record: provenance.Record) -> None:
+    if changed := record.changed_inputs():
+        raise CoverslipError(
+            f"{changed[0]}: changed while the job read it, so that its result would be of neither "
+            "the old nor the new one: run again"
+        )
+
+
+def _refuse_the_future(inputs: Iterable[Path]) -> None:
+    """Date inputs now that are dated later.
+
+    So they are after a clock was set back, or when they come from a machine whose clock is wrong.
+    Snakemake fails each job whose outputs seem older than its inputs, after all work was done.
+    """
+    for path in inputs:
+        # Snakemake keeps the time of a folder in this file.
+        dated = path / ".snakemake_timestamp" if path.is_dir() else path
+        if not dated.exists() or (ahead := dated.stat().st_mtime - time.time()) <= 0:
+            continue
+        try:
+            os.utime(dated)
+        except OSError as error:
+            raise CoverslipError(
+                f"{path}: is dated {ahead:.0f} s in the future, and its date cannot be changed "
+                f"({error.strerror}): `touch` it, and look whether the clock is right"
+            ) from error
+        if ahead > NOTICED:
+            LOG.warning("%s: was dated %.0f s in the future, is dated now", path, ahead)
+
+
+@contextlib.contextmanager
+def _logged(snakemake: Any) -> Iterator[None]:
+    """Messages to terminal and log file; an expected error as one line and exit status 1."""
+    handlers: list[logging.Handler] = []
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
-    started = time.time()
-    facts: dict[str, Any] = {}
     try:
-        yield facts
+        _add(handlers, logging.StreamHandler(sys.stderr))
+        if len(snakemake.log):
+            log = Path(snakemake.log[0])
+            log.parent.mkdir(parents=True, exist_ok=True)
+            _add(handlers, logging.FileHandler(log, mode="w", encoding="utf-8"))
+        yield
     except CoverslipError as error:
         LOG.error("coverslip: %s", error)
         _to_file(handlers, error)
@@ -56,91 +137,12 @@ def job(snakemake: Any, record: Path | None = None) -> Iterator[dict[str, Any]]:
     except BaseException as error:
         _to_file(handlers, error)
         raise
-    if record is not None:
-        write_json(record, run_facts(snakemake, started) | facts)
 
 
-def run_facts(snakemake: Any, started: float) -> dict[str, Any]:
-    """When, where and with what a job ran; nothing of the user's environment or credentials."""
-    return {
-        "rule": snakemake.rule,
-        "wildcards": dict(snakemake.wildcards.items()),
-        "code": snakemake.params.get("code"),
-        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.time() - started, 2),
-        "cpu_seconds": round(sum(os.times()[:4]), 2),
-        "peak_memory_mb": round(_peak_memory()),
-        "threads": snakemake.threads,
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
-        "python": platform.python_version(),
-        "packages": versions(),
-        "git": git_state(),
-    }
-
-
-def identity(snakemake: Any) -> str:
-    """SHA-256 of all that a job's result depends on: parameters, code, inputs and packages."""
-    total = hashlib.sha256()
-    params = {key: value for key, value in snakemake.params.items()}
-    total.update(json.dumps([params, versions()], sort_keys=True).encode())
-    total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
-    for path in snakemake.input:
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on, as far as they are installed."""
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def processor() -> str:
-    """The processor's name as the system tells it."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def git_state() -> str | None:
-    """Commit of the workflow, with `+` where files differ from it; none outside a clone."""
-    where = Path(__file__).parent
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=where,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ("+" if changed else "")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside and rename it, keys in their given order."""
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def _peak_memory() -> float:
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    unit = 1024 if sys.platform != "darwin" else 1024**2
-    return max(own, children) / unit
+def _add(handlers: list[logging.Handler], handler: logging.Handler) -> None:
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOG.addHandler(handler)
+    handlers.append(handler)
 
 
 def _disk_message(error: OSError) -> str:

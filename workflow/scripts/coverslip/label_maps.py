@@ -107,3 +107,24 @@ def renumbered(label: np.ndarray) -> tuple[np.ndarray, int]:
     first = 1 if found[0] != 0 else 0
     numbered = inverse.reshape(label.shape).astype(np.int32) + first
     return numbered, len(found) - 1 + first
+
+
+def components(mask: np.ndarray) -> np.ndarray:
+    """Connected regions (8 neighbours) of a mask, bool HxW, as an int32 label map."""
+    return ndimage.label(mask, np.ones((3, 3), bool))[0].astype(np.int32)
+
+
+def drop_small(label: np.ndarray, minimum_area: int) -> np.ndarray:
+    """Leave out small objects and close up the numbers of the others, in their order.
+
+    Args:
+        label: int HxW, 0 is background.
+        minimum_area: objects of fewer pixels become background.
+
+    Returns:
+        int32 HxW; the objects are numbered 1, 2, ... without gaps.
+    """
+    keep = np.bincount(label.ravel(), minlength=1) >= max(1, minimum_area)
+    keep[0] = False
+    numbers = np.cumsum(keep) * keep
+    return numbers[label].astype(np.int32)

@@ -30,7 +30,7 @@ from coverslip.measure_links import link
 from coverslip.measure_objects import OBJECTS
 from coverslip.measure_pictures import Plane, planes
 from coverslip.measure_tables import OBJECT_COLUMNS, SHARD_COLUMNS
-from coverslip.model import Model, class_map, load
+from coverslip.model import Model, load
 
 
 class Outputs(NamedTuple):
@@ -90,7 +90,8 @@ def measure(
             missing.setdefault(key, name)
     report(f"shard {shard}: {len(names)} files, {len(missing)} of them to be computed")
     if missing:
-        device.prepare(threads=threads)
+        if network.info["kind"] == "network":
+            device.prepare(threads=threads)
         todo = [(folder / name, Entry(entry_path(state, key))) for key, name in missing.items()]
         for count, entry in enumerate(_computed(network, todo, settings), start=1):
             entry.close()
@@ -144,7 +145,8 @@ def _computed(network: Model, todo: list[tuple[Path, Entry]], settings: Measure)
 
     for answer in network.predict(images(), "native", settings.overlap, settings.flips):
         entry, plane, field = waiting.popleft()
-        entry.add(plane, field, class_map(answer, network.threshold) > 0, settings)
+        mask, label = network.mask(answer) > 0, network.objects(answer)
+        entry.add(plane, field, mask, label, settings)
         while unfinished and unfinished[0].finished:
             yield unfinished.popleft()
     yield from unfinished

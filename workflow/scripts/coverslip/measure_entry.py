@@ -13,7 +13,8 @@ import tifffile
 
 from coverslip.config import Measure
 from coverslip.job import write_json
-from coverslip.measure_objects import OBJECTS, find_objects, object_table, summary
+from coverslip.label_maps import drop_small
+from coverslip.measure_objects import OBJECTS, object_table, summary
 from coverslip.measure_overlay import encoded, overlay
 from coverslip.measure_pictures import Plane
 
@@ -50,18 +51,26 @@ class Entry:
         """Note a plane that cannot be measured."""
         self.planes.append({"page": plane.page, "plane": plane.plane, "error": plane.error})
 
-    def add(self, plane: Plane, field: np.ndarray, mask: np.ndarray, settings: Measure) -> None:
+    def add(
+        self,
+        plane: Plane,
+        field: np.ndarray,
+        mask: np.ndarray,
+        label: np.ndarray,
+        settings: Measure,
+    ) -> None:
         """Measure a plane.
 
         Args:
             plane: with its image.
             field: bool HxW, the field of view.
             mask: bool HxW, what the model takes for foreground.
+            label: int32 HxW, its objects.
             settings: the section `measure` of the config.
         """
         image = plane.image
         mask = mask & field
-        label = find_objects(mask, settings.minimum_area)
+        label = drop_small(np.where(field, label, 0), settings.minimum_area)
         size, source = plane.pixel_um, "file" if plane.pixel_um else ""
         if settings.pixel_size_um is not None:
             size, source = (settings.pixel_size_um, settings.pixel_size_um), "config"

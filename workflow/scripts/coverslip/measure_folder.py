@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +80,21 @@ def model_of(config: Mapping[str, Any]) -> Path:
     return path.parent if path.name in ("model.json", "model.keras") else path
 
 
-def model_files(folder: Path) -> list[str]:
+def model_files(folder: Path, kmeans: Collection[str] = ()) -> list[str]:
     """Files of a model that predicting needs; those to come where the folder is not made yet.
 
-    Raises CoverslipError where the folder is none of a model and none that the workflow makes.
+    `kmeans` are names of studies whose models are K-means, which have no weights. Raises
+    CoverslipError where the folder is none of a model and none that the workflow makes.
     """
     folder = Path(folder)
     if (folder / "model.json").is_file():
         kept = ("run.json", "history.csv")
         files = sorted(path for path in folder.iterdir() if path.is_file())
         return [str(p) for p in files if p.name not in kept and not p.name.endswith(".part")]
-    if re.fullmatch(r"results/studies/[^/]+/fold\d+_seed\d+/model", folder.as_posix()):
-        return [f"{folder}/model.keras", f"{folder}/model.json"]
+    made = re.fullmatch(r"results/studies/([^/]+)/fold\d+_seed\d+/model", folder.as_posix())
+    if made:
+        weights = [] if made[1] in kmeans else [f"{folder}/model.keras"]
+        return [*weights, f"{folder}/model.json"]
     raise CoverslipError(
         f"model: {folder}: not a model folder (it has no model.json); give the folder `model` of a "
         "finished training"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from skimage.measure import regionprops_table
 
 from coverslip.baselines import to_grey
@@ -35,25 +34,6 @@ OBJECTS = {
 """Columns of the table of objects, with their types; see `docs/usage.md`."""
 
 
-def find_objects(mask: np.ndarray, minimum_area: int) -> np.ndarray:
-    """Number the objects of a mask: its connected components (8-neighbourhood).
-
-    Touching cells are one object. Whatever tells them apart takes the place of this function.
-
-    Args:
-        mask: bool HxW.
-        minimum_area: components of fewer pixels are left out.
-
-    Returns:
-        int32 HxW, 0 is background, objects are 1, 2, ... without gaps.
-    """
-    label, count = ndimage.label(mask, np.ones((3, 3), bool))
-    keep = np.bincount(label.ravel(), minlength=count + 1) >= max(1, minimum_area)
-    keep[0] = False
-    numbers = np.cumsum(keep) * keep
-    return numbers[label].astype(np.int32)
-
-
 def object_table(
     label: np.ndarray, image: np.ndarray, pixel_um: tuple[float, float] | None
 ) -> pd.DataFrame:
@@ -66,7 +46,7 @@ def object_table(
     where the size of a pixel is not known.
 
     Args:
-        label: int32 HxW as `find_objects` gives it.
+        label: int32 HxW as `Model.objects` gives it.
         image: uint8 or uint16, HxWxC.
         pixel_um: height and width of a pixel in micrometres.
     """

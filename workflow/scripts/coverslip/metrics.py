@@ -182,7 +182,12 @@ def blank_accuracy(sums: np.ndarray) -> np.ndarray:
 
 def segmentation(minimum_area: int) -> list[Metric]:
     """All metrics of a segmentation; `minimum_area` in pixels stands in the definitions."""
-    return [*_whole(), *_classes(), *_objects(minimum_area)]
+    return [*foreground(), *_objects(minimum_area)]
+
+
+def foreground() -> list[Metric]:
+    """Metrics of foreground and background, which know no objects."""
+    return [*_whole(), *_classes()]
 
 
 def blank_labels() -> Metric:

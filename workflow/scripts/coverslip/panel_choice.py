@@ -21,7 +21,7 @@ def choose(observed: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
     left. Equal IoU: in the order of the ids.
 
     Args:
-        observed: rows of `evaluate.observe`.
+        observed: rows of `observations.observe`.
 
     Returns:
         The subset and, for `best`, `median`, `worst` and `draw`, up to `EACH` ids.

@@ -1,7 +1,8 @@
 """Patches: what a network is trained on, cut once and then memory-mapped.
 
-A shard is a folder with `images.npy` (uint8 NxPxPxC), `targets.npy` (uint8 NxPxP, 1 is foreground)
-and `index.csv` (one row a patch, in the order of the arrays).
+A shard is a folder with `images.npy` (uint8 NxPxPxC), `labels.npy` (uint16 NxPxP, instances
+numbered from 1 in each patch; where masks are resized, foreground is 1) and `index.csv` (one row a
+patch, in the order of the arrays).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from coverslip import preprocess
 from coverslip.aside import aside
 from coverslip.config import Preprocessing
 from coverslip.errors import CoverslipError
+from coverslip.label_maps import renumbered
 from coverslip.store import Store
 from coverslip.tiles import pad, window_starts
 
@@ -40,6 +42,9 @@ INDEX_TYPES = {
 - `height`, `width`: size of the whole picture, in pixels.
 - `foreground`: share of foreground in the patch, 0..1.
 """
+
+CLASS = "class"
+"""A further column of an index of pictures with classes: the picture's label, or empty."""
 
 
 def corners(height: int, width: int, p: Preprocessing) -> list[tuple[int, int]]:
@@ -92,30 +97,43 @@ def prepare(
         # The index is renamed last: where it stands, the arrays are whole.
         part = stack.enter_context(aside(output / "index.csv"))
         index = stack.enter_context(part.open("w", newline="", encoding="utf-8"))
-        images = _array(stack, output / "images.npy", shape)
-        targets = _array(stack, output / "targets.npy", shape[:3])
+        images = array_file(stack, output / "images.npy", shape, np.uint8)
+        labels = array_file(stack, output / "labels.npy", shape[:3], np.uint16)
         store = stack.enter_context(Store(pictures))
         rows = csv.writer(index, lineterminator="\n")
         rows.writerow(INDEX_TYPES)
         numbers = itertools.count()
         for id, height, width in zip(table.index, table["height"], table["width"], strict=True):
-            image, mask = _read(store, id, (height, width), p)
+            image, label = _read(store, id, (height, width), p)
             for y, x in corners(height, width, p):
                 window = np.s_[y : y + shape[1], x : x + shape[2]]
                 images.write(image[window].tobytes())
-                targets.write(mask[window].tobytes())
-                share = round(float(mask[window].mean()), 6)
+                labels.write(_numbered(label[window]).tobytes())
+                share = round(float((label[window] > 0).mean()), 6)
                 rows.writerow((next(numbers), id, y, x, height, width, share))
 
 
-def _array(stack: contextlib.ExitStack, path: Path, shape: tuple[int, ...]) -> BinaryIO:
-    """Open a .npy file of uint8 for writing row by row, its header written.
+def _numbered(label: np.ndarray) -> np.ndarray:
+    """Number the instances of a patch from 1 on, uint16 HxW."""
+    label, count = renumbered(label)
+    if count > np.iinfo(np.uint16).max:
+        raise CoverslipError(
+            f"a patch holds {count} objects, and at most 65535 can be kept: set "
+            "preprocessing.patch to a smaller size"
+        )
+    return label.astype(np.uint16)
+
+
+def array_file(
+    stack: contextlib.ExitStack, path: Path, shape: tuple[int, ...], dtype: type
+) -> BinaryIO:
+    """Open a .npy file for writing row by row, its header written.
 
     Written as a file, not through a memory map: on a full disk a write raises an error, where a
     memory map would kill the process (SIGBUS).
     """
     file = stack.enter_context(stack.enter_context(aside(path)).open("wb"))
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     return file
 
@@ -123,7 +141,7 @@ def _array(stack: contextlib.ExitStack, path: Path, shape: tuple[int, ...]) -> B
 def _read(
     store: Store, id: str, size: tuple[int, int], p: Preprocessing
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the picture as the network sees it (uint8 HxWxC) and its mask (uint8 HxW, 0 or 1)."""
+    """Return the picture as the network sees it (uint8 HxWxC) and its label map (int HxW)."""
     image, label = store.image(id), store.label(id)
     if image.shape[:2] != tuple(size) or label.shape != tuple(size):
         raise CoverslipError(
@@ -139,7 +157,7 @@ def _read(
             preprocess.resize_image(image, p.resize),
             preprocess.resize_mask(label, p.resize, p.mask_resize),
         )
-    return pad(image, (p.patch, p.patch)), pad((label > 0).astype(np.uint8), (p.patch, p.patch))
+    return pad(image, (p.patch, p.patch)), pad(label, (p.patch, p.patch))
 
 
 class Patches:
@@ -161,12 +179,14 @@ class Patches:
         if not self._folders:
             raise CoverslipError("no folder of patches was given")
         self._images = [_open(folder / "images.npy") for folder in self._folders]
-        self._targets = [_open(folder / "targets.npy") for folder in self._folders]
+        self._labels = [_open(folder / "labels.npy") for folder in self._folders]
         tables = [_read_index(folder / "index.csv") for folder in self._folders]
-        for folder, images, targets, table in zip(
-            self._folders, self._images, self._targets, tables, strict=True
+        for folder, images, labels, table in zip(
+            self._folders, self._images, self._labels, tables, strict=True
         ):
-            same = images.shape[:3] == targets.shape and len(images) == len(table)
+            # A picture with a class has one label instead of one a pixel.
+            fits = labels.shape[1:] in (images.shape[1:3], (1, 1))
+            same = fits and len(images) == len(labels) == len(table)
             if not same or images.shape[1:] != self._images[0].shape[1:]:
                 raise CoverslipError(
                     f"{folder}: does not fit the other patches: remove it and run again"
@@ -182,6 +202,11 @@ class Patches:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def classes(self) -> list[str]:
+        """Labels of the classes of whole pictures, sorted; their numbers are in `labels`."""
+        return sorted(set(self.index[CLASS]) - {""})
+
     def rows(self, ids: Iterable[str], minimum_foreground: float = 0.0) -> np.ndarray:
         """Return the numbers of the rows of these pictures, int64, ascending.
 
@@ -196,9 +221,12 @@ class Patches:
         """Return a copy of these images, uint8 NxHxWxC, in the order asked for."""
         return self._gather(self._images, rows)
 
-    def targets(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return a copy of these targets, uint8 NxHxW, 0 or 1, in the order asked for."""
-        return self._gather(self._targets, rows)
+    def labels(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return a copy of these label maps, uint16 NxHxW, 0 background, in the order asked for.
+
+        Of pictures with classes it is the number of the class, Nx1x1.
+        """
+        return self._gather(self._labels, rows)
 
     def blocks(self, rows: Sequence[int] | np.ndarray, size: int = 256) -> Iterator[np.ndarray]:
         """Yield the images of these rows in blocks, uint8 NxHxWxC; for `preprocess.fit`."""
@@ -207,7 +235,7 @@ class Patches:
 
     def _gather(self, arrays: list[np.ndarray], rows: Sequence[int] | np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, np.int64)
-        gathered = np.empty((len(rows), *arrays[0].shape[1:]), np.uint8)
+        gathered = np.empty((len(rows), *arrays[0].shape[1:]), arrays[0].dtype)
         shards = self._shard[rows]
         for shard in np.unique(shards):
             here = np.flatnonzero(shards == shard)
@@ -226,8 +254,9 @@ def _open(path: Path) -> np.ndarray:
 
 def _read_index(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
-        return table[list(INDEX_TYPES)].astype(INDEX_TYPES)
+        table = pd.read_csv(path, dtype={"id": str, CLASS: str}, keep_default_na=False)
+        columns = [*INDEX_TYPES, *({CLASS} & set(table.columns))]
+        return table[columns].astype(INDEX_TYPES)
     except (OSError, ValueError, KeyError) as error:
         raise CoverslipError(
             f"{path}: not a readable index of patches ({error}): remove its folder and run again"

@@ -12,7 +12,7 @@ import pandas as pd
 from coverslip.aside import aside
 from coverslip.config import Evaluation
 from coverslip.errors import CoverslipError
-from coverslip.model import Model, class_map, foreground, load
+from coverslip.model import Model, foreground, load
 from coverslip.store import Store, chunk_shape
 
 
@@ -30,7 +30,8 @@ def predict(
     """Predict one shard of the pictures of some subsets; a batch of pictures is in memory.
 
     The file holds `probability/<id>`, float16 HxW, probability of foreground, 0..1, and
-    `label/<id>`, uint8 HxW, class of each pixel (`model.class_map`), with the attribute `subset`.
+    `label/<id>`, uint8 HxW, class of each pixel (`Model.mask`), with the attribute `subset`.
+    A model of instances adds `instance/<id>`, int32 HxW, its objects.
     The root has the attributes `fold`, `threshold` and `resolution`. Equal predictions give equal
     bytes.
 
@@ -59,8 +60,10 @@ def predict(
         answers = _answers(network, store, list(table.index), evaluation)
         for (id, subset), answer in zip(table["subset"].items(), answers, strict=True):
             _write(file, f"probability/{id}", foreground(answer).astype(np.float16))
-            label = _write(file, f"label/{id}", class_map(answer, network.threshold))
+            label = _write(file, f"label/{id}", network.mask(answer))
             label.attrs["subset"] = subset
+            if network.head == "instances":
+                _write(file, f"instance/{id}", network.objects(answer))
 
 
 def chosen(split: Path, fold: int, subsets: Iterable[str]) -> pd.DataFrame:

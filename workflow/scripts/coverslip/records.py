@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,9 @@ from coverslip.intervals import limits, resampled_sums
 from coverslip.metrics import Metric, pixel_accuracy, statistics
 from coverslip.runs import at_epoch, fold_and_seed, read_history, read_info, run_name, run_of
 
-SOURCES = ("model", "all background", "otsu")
-"""The model first, then the baselines, in the order of the arrays' axis."""
+Sources = Mapping[str, Callable[[pd.DataFrame], np.ndarray]]
+"""The model first, then the baselines: from rows of `observations.observe` to their sufficient
+statistics, (N, S)."""
 ALL = "all"
 """Name of all runs together: folds pooled, then the mean over seeds."""
 SEED = 1
@@ -22,7 +24,39 @@ SEED = 1
 DIGITS = 6
 ONE_GROUP = "one group only: an interval over groups needs at least two"
 UNDEFINED = "undefined: there is nothing to divide by"
+TRAIN_ACCURACY = {
+    "network": "Share of right pixels over the augmented training patches while the weights still "
+    "changed, in the epoch whose weights were kept (mean over runs).",
+    "kmeans": "Share of right pixels over the training pictures, with the number of clusters that "
+    "was kept (mean over runs).",
+}
 FROM_HISTORY = "taken from the history of the training, which keeps no counts of single pictures"
+
+
+class Estimate(NamedTuple):
+    """A metric of the model and of each baseline, in the order of the sources."""
+
+    metric: Metric
+    value: np.ndarray
+    """(sources,) float64."""
+    low: np.ndarray
+    """Lower limit of the interval, (sources,); NaN where there is none."""
+    high: np.ndarray
+    support: int
+    """What the metric is counted on, for the model."""
+    units: int
+    """Number of groups, or of whatever the bootstrap draws."""
+
+
+def mask_sources() -> Sources:
+    """What masks are compared with: nothing found, and Otsu's threshold on the grey values and on
+    the local deviation."""
+    return {
+        "model": _model,
+        "all background": _all_background,
+        "otsu": partial(_trivial, name="otsu"),
+        "otsu of deviation": partial(_trivial, name="deviation"),
+    }
 
 
 def metric_records(
@@ -31,50 +65,73 @@ def metric_records(
     subset: str,
     classes: Sequence[str],
     resamples: int,
+    sources: Sources,
 ) -> list[dict[str, Any]]:
     """Records of all metrics on one subset, for all runs together and for each run.
 
     Args:
-        wanted: the metrics.
-        observed: the subset's rows of `evaluate.observe`.
+        wanted: the metrics, as functions of the statistics that `sources` give.
+        observed: the subset's rows of `observations.observe`.
         subset: name of the subset.
         classes: names of background and foreground.
         resamples: resamples of the bootstrap.
+        sources: the model and its baselines.
     """
-    records = []
-    for run, rows in _by_run(observed):
-        values, groups = sources(rows)
-        count = len(set(groups))
-        sums = values.sum(axis=0)
-        resampled = resampled_sums(values, groups, resamples, SEED) if count > 1 else None
-        for metric in wanted:
-            value, low, high = _estimate(metric, sums, resampled)
-            records.append(
-                {
-                    "name": metric.name,
-                    "subset": subset,
-                    "class": None if metric.class_index is None else classes[metric.class_index],
-                    "run": run,
-                    "value": number(value[0]),
-                    "low": number(low[0]),
-                    "high": number(high[0]),
-                    "interval_reason": _reason(value[0], count),
-                    "support": int(metric.support(sums)[0, 0]),
-                    "support_unit": metric.support_unit,
-                    "groups": count,
-                    "unit": metric.unit,
-                    "definition": metric.definition,
-                    "baselines": {name: number(value[at]) for at, name in _baselines()},
-                    "baseline_intervals": {
-                        name: [number(low[at]), number(high[at])] for at, name in _baselines()
-                    },
-                }
-            )
-    return records
+    baselines = list(enumerate(sources))[1:]
+    return [
+        {
+            "name": found.metric.name,
+            "subset": subset,
+            "class": None
+            if found.metric.class_index is None
+            else classes[found.metric.class_index],
+            "run": run,
+            "value": number(found.value[0]),
+            "low": number(found.low[0]),
+            "high": number(found.high[0]),
+            "interval_reason": _reason(found.value[0], found.units),
+            "support": found.support,
+            "support_unit": found.metric.support_unit,
+            "groups": found.units,
+            "unit": found.metric.unit,
+            "definition": found.metric.definition,
+            "baselines": {name: number(found.value[at]) for at, name in baselines},
+            "baseline_intervals": {
+                name: [number(found.low[at]), number(found.high[at])] for at, name in baselines
+            },
+        }
+        for run, rows in _by_run(observed)
+        for found in estimates(wanted, rows, sources, resamples)
+    ]
 
 
-def sources(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Statistics of model and baselines: (N, seeds, sources, S), and the group of each row (N,).
+def estimates(
+    wanted: Sequence[Metric],
+    rows: pd.DataFrame,
+    sources: Sources,
+    resamples: int,
+    unit: str = "group",
+) -> Iterator[Estimate]:
+    """Estimate each metric with its interval; the bootstrap draws whole groups, or other units.
+
+    Args:
+        wanted: the metrics.
+        rows: rows of `observations.observe`.
+        sources: the model and its baselines.
+        resamples: resamples of the bootstrap.
+        unit: the column of `rows` whose values are drawn.
+    """
+    values, units = _stacked(rows, sources, unit)
+    count = len(set(units))
+    sums = values.sum(axis=0)
+    resampled = resampled_sums(values, units, resamples, SEED) if count > 1 else None
+    for metric in wanted:
+        value, low, high = _estimate(metric, sums, resampled)
+        yield Estimate(metric, value, low, high, int(metric.support(sums)[0, 0]), count)
+
+
+def _stacked(rows: pd.DataFrame, sources: Sources, unit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Statistics of model and baselines: (N, seeds, sources, S), and the unit of each row (N,).
 
     A row is a picture in a fold; all seeds must have the same ones.
 
@@ -86,11 +143,11 @@ def sources(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         part = part.sort_values(["fold", "id"])
         keys = part[["fold", "id"]].to_numpy().tolist()
         if first is None:
-            first, groups = keys, part["group"].to_numpy(dtype=str)
+            first, units = keys, part[unit].to_numpy(dtype=str)
         elif keys != first:
             raise ValueError("the seeds of a study have predictions of different pictures")
-        by_seed.append(np.stack([_model(part), _all_background(part), _otsu(part)], axis=1))
-    return np.stack(by_seed, axis=1), groups
+        by_seed.append(np.stack([statistics_of(part) for statistics_of in sources.values()], 1))
+    return np.stack(by_seed, axis=1), units
 
 
 def confusion_records(observed: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
@@ -108,23 +165,26 @@ def train_records(models: Sequence[Path], facts: pd.DataFrame) -> list[dict[str,
 
     Args:
         models: model folders of all runs.
-        facts: one row a picture of the split and fold, with the counts of truth and Otsu.
+        facts: one row a picture of the split and fold, with the counts of truth and baselines.
     """
     parts = []
     for model in sorted(models, key=lambda path: fold_and_seed(run_of(path))):
         run = run_of(model)
-        row = at_epoch(read_history(model), read_info(model)["kept_epoch"])
+        info = read_info(model)
+        row = at_epoch(read_history(model), info["kept_epoch"])
         fold = facts["fold"] == fold_and_seed(run)[0]
         rows = facts[fold & (facts["subset"] == "train")]
-        blank = pixel_accuracy(_all_background(rows).sum(axis=0))
-        otsu = pixel_accuracy(_otsu(rows).sum(axis=0))
+        baselines = {
+            name: float(pixel_accuracy(statistics_of(rows).sum(axis=0)))
+            for name, statistics_of in list(mask_sources().items())[1:]
+        }
         support = (len(rows), rows["group"].nunique())
-        parts.append((run, float(row["accuracy"]), float(blank), float(otsu), support))
-    mean = [float(np.mean([part[at] for part in parts])) for at in (1, 2, 3)]
-    return [
-        _train_record(ALL, *mean, (parts[0][4][0], parts[0][4][1])),
-        *(_train_record(*part) for part in parts),
-    ]
+        parts.append((run, float(row["accuracy"]), baselines, support))
+    value = float(np.mean([accuracy for _, accuracy, _, _ in parts]))
+    mean = {name: float(np.mean([part[2][name] for part in parts])) for name in parts[0][2]}
+    told = TRAIN_ACCURACY[info.get("kind", "network")]
+    parts = [(ALL, value, mean, parts[0][3]), *parts]
+    return [_train_record(*part) | {"definition": told} for part in parts]
 
 
 def number(value: float) -> float | None:
@@ -133,7 +193,7 @@ def number(value: float) -> float | None:
 
 
 def _train_record(
-    run: str, value: float, blank: float, otsu: float, support: tuple[int, int]
+    run: str, value: float, baselines: Mapping[str, float], support: tuple[int, int]
 ) -> dict[str, Any]:
     return {
         "name": "pixel_accuracy",
@@ -148,10 +208,8 @@ def _train_record(
         "support_unit": "pictures",
         "groups": support[1],
         "unit": "share",
-        "definition": "Share of right pixels over the augmented training patches while the weights "
-        "still changed, in the epoch whose weights were kept (mean over runs).",
-        "baselines": {"all background": number(blank), "otsu": number(otsu)},
-        "baseline_intervals": {"all background": [None, None], "otsu": [None, None]},
+        "baselines": {name: number(share) for name, share in baselines.items()},
+        "baseline_intervals": {name: [None, None] for name in baselines},
     }
 
 
@@ -162,14 +220,10 @@ def _by_run(observed: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(ALL, observed), *((run_name(*key), rows) for key, rows in parts)]
 
 
-def _baselines() -> list[tuple[int, str]]:
-    return list(enumerate(SOURCES))[1:]
-
-
 def _estimate(
     metric: Metric, sums: np.ndarray, resampled: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value and limits of each source (3,): the mean over seeds of (seeds, 3, S)."""
+    """Value and limits of each source: the mean over seeds of `sums` (seeds, sources, S)."""
     value = metric.compute(sums).mean(axis=0)
     if resampled is None:
         return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
@@ -188,9 +242,9 @@ def _model(rows: pd.DataFrame) -> np.ndarray:
     return statistics(counts, rows["objects_true"], rows["objects_predicted"])
 
 
-def _otsu(rows: pd.DataFrame) -> np.ndarray:
-    counts = rows[["otsu_tn", "otsu_fp", "otsu_fn", "otsu_tp"]].to_numpy()
-    return statistics(counts, rows["objects_true"], rows["otsu_objects"])
+def _trivial(rows: pd.DataFrame, name: str) -> np.ndarray:
+    counts = rows[[f"{name}_{count}" for count in ("tn", "fp", "fn", "tp")]].to_numpy()
+    return statistics(counts, rows["objects_true"], rows[f"{name}_objects"])
 
 
 def _all_background(rows: pd.DataFrame) -> np.ndarray:

@@ -23,7 +23,20 @@ from coverslip.results import DASH, Row, StudyInputs, read_json, read_metrics, r
 
 PICTURE_BYTES = 300_000
 PAGE_BYTES = 25_000_000
-ORDER = ("panels", "scores", "confusion", "classification_report", "curves", "network")
+ORDER = (
+    "panels",
+    "class_panels",
+    "scores",
+    "class_confusion",
+    "class_report",
+    "confusion",
+    "classification_report",
+    "reasons",
+    "mistakes",
+    "reliability",
+    "curves",
+    "network",
+)
 """Figures from the picture to the machine; others follow by name."""
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 SETTINGS = ("split", "preprocessing", "network", "training", "evaluation", "seeds")

@@ -14,11 +14,14 @@ GROUPS = {
     "picture": "each picture on its own, less duplicates",
     "pattern": "taken from the names of the pictures",
     "acquisition": "derived from size, modality and likeness",
+    "layout": "wells, as the names of the files tell",
+    "overlap": "pictures with a common area, pixel by pixel",
 }
 SPLITS = {
     "random": "at random, picture by picture",
     "grouped": "by whole groups: what was taken together stays together",
     "listed": "in the order of the archive",
+    "folder": "the archive's own folder of test pictures, validation by whole groups",
     "file": "from a table",
 }
 
@@ -58,9 +61,10 @@ def data_facts(report: Mapping[str, Any]) -> list[Fact]:
                 f"{_count(objects.get('pictures without'))} pictures without any",
             )
         )
-    if report.get("foreground"):
+    masked = has_masks(report)
+    if report.get("foreground") and masked:
         facts.append(Fact("Foreground", f"{_spread(report['foreground'], percent=True)}"))
-    if report.get("diameter"):
+    if report.get("diameter") and masked:
         facts.append(Fact("Diameter of objects", f"{_spread(report['diameter'])} pixels"))
     return facts + _data_doubts(report)
 
@@ -74,10 +78,15 @@ def _data_doubts(report: Mapping[str, Any]) -> list[Fact]:
         facts.append(Fact("Groups", f"{text} pictures"))
     if report.get("duplicates"):
         facts.append(Fact("Pairs of duplicates", _kinds(report["duplicates"])))
-    if report.get("masks"):
+    if report.get("masks") and has_masks(report):
         facts.append(Fact("Masks", _kinds(report["masks"])))
     facts += [Fact("Fault", fault, bad=True) for fault in report.get("faults") or []]
     return facts
+
+
+def has_masks(report: Mapping[str, Any]) -> bool:
+    """Whether a dataset is about masks, and not about the classes of pictures alone."""
+    return bool((report.get("objects") or {}).get("total")) or not report.get("classes")
 
 
 def data_warnings(report: Mapping[str, Any]) -> list[str]:
@@ -99,6 +108,8 @@ def split_facts(split: Mapping[str, Any]) -> list[Fact]:
         if count.get("share") is not None:
             told += f" ({count['share']:.0%})"
         facts.append(Fact(f"Fold {count['fold']}, {name.lower()}" if several else name, told))
+    if split.get("unlabelled"):
+        facts.append(Fact("Without a class", f"{_count(split['unlabelled'])} pictures"))
     leaks = split.get("leaks") or []
     for fold, leak in enumerate(leaks):
         label = f"Leaks, fold {fold}" if len(leaks) > 1 else "Leaks"
@@ -114,6 +125,10 @@ def _leak(label: str, leak: Mapping[str, Any]) -> Fact:
         f"{_count(groups)} groups and {_count(pairs)} pairs of duplicates stand in two subsets, so "
         "the scores of this study are too good"
     )
+    if leak.get("relatives"):
+        text += (
+            f": {leak['relatives']:.1%} of the test pictures have one of their group in training"
+        )
     return Fact(label, text, bad=True)
 
 

@@ -20,6 +20,8 @@ from coverslip.results import (
     value_text,
 )
 
+FEW_CLASSES = 2
+"""With more classes than this, what is told of each of them has a table of its own."""
 STRIP = (2.0, 148.0)
 """Offset and length of the strip from 0 to 1, in units of its view box."""
 
@@ -90,7 +92,13 @@ def score_tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         of_subset = [r for r in whole if r["subset"] == subset]
         if of_subset:
             name = f"Scores on {SUBSET_WORDS[subset]} pictures"
-            tables.append(_table(of_subset, name, _scope(subset)))
+            several = len(metrics.get("classes") or ()) > FEW_CLASSES
+            together = [r for r in of_subset if not several or r.get("class") is None]
+            tables.append(_table(together, name, _scope(subset)))
+            if len(together) < len(of_subset):
+                single_classes = [r for r in of_subset if r.get("class") is not None]
+                title = f"Scores of each class on {SUBSET_WORDS[subset]} pictures"
+                tables.append(_table(single_classes, title, _scope(subset)))
     if len({r["run"] for r in single}) > 1:
         tables.append(_table(single, "Each training by itself", "One line a training."))
     return tables

@@ -27,15 +27,26 @@ HIGHER_IS_BETTER = frozenset(
         "iou",
         "iou_pooled",
         "dice",
+        "mean_ap",
+        "mean_ap_pooled",
+        "ap50",
+        "ap50_pooled",
+        "f1_50",
+        "f1_50_pooled",
+        "pq",
+        "pq_pooled",
         "precision",
         "recall",
         "f1",
         "macro_f1",
     )
 )
+LEARNED = frozenset(("brightness",))
+"""Baselines that learn, though not from cells."""
 UNSEEN = {
     "random": "on test pictures drawn at random",
     "grouped": "on test pictures from groups that training never saw",
+    "folder": "on the archive's own test pictures",
 }
 
 
@@ -86,15 +97,15 @@ def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
     told = ", ".join(
         f"{baseline_label(name)} {number(v, record.get('unit'))}" for name, v in known.items()
     )
-    text = f"Without any learning: {told}."
+    without = "a look at any cell" if LEARNED & set(known) else "any learning"
+    text = f"Without {without}: {told}."
     if metric in HIGHER_IS_BETTER and record.get("low") is not None:
         best = max(known, key=lambda name: known[name])
         if record["low"] > known[best]:
             text += " The whole interval lies above that."
         else:
-            text += (
-                f" That is not clearly better than {baseline_label(best)}, which needs no learning."
-            )
+            needs = "looks at no cell" if LEARNED & set(known) else "needs no learning"
+            text += f" That is not clearly better than {baseline_label(best)}, which {needs}."
     return [text]
 
 
@@ -119,6 +130,7 @@ def run_facts(run: Mapping[str, Any]) -> list[Fact]:
     ]
     told = {"device", "machine", "seconds", "training_seconds", "started", "ended", "code", "git"}
     told |= {"packages", "versions", "python", "wildcards"}
+    told |= {"params", "inputs", "outputs", "environment", "definitions"}
     return facts + flat({key: item for key, item in run.items() if key not in told})
 
 

@@ -17,8 +17,8 @@ from coverslip.runs import run_name
 
 DASH = "–"
 METRICS_FORMAT = 1
-HEADLINES = ("iou", "macro_f1", "accuracy")
-"""The metric that a study is told by where nothing was published: the first that it has."""
+HEADLINES = (("iou", "mean_ap"), ("accuracy", "macro_f1"))
+"""The metrics that a study is told by beside those published: of the first kind that it has."""
 LABELS = {
     "iou": "IoU",
     "dice": "Dice",
@@ -29,8 +29,38 @@ LABELS = {
     "object_count_mae": "objects per picture, mean error",
     "object_count_bias": "objects per picture, predicted less true",
     "object_count_ratio": "objects, predicted over true",
+    "confluency": "confluency",
+    "confluency_true": "true confluency",
+    "confluency_bias": "confluency, predicted less true",
+    "confluency_mae": "confluency, mean error",
+    "confluency_rmse": "confluency, root mean square error",
+    "mean_ap": "AP, mean over IoU 0.50 to 0.95",
+    "mean_ap_pooled": "AP of all objects, mean over IoU 0.50 to 0.95",
+    **{f"ap{percent}": f"AP at IoU 0.{percent}" for percent in range(50, 100, 5)},
+    **{f"ap{at}_pooled": f"AP of all objects at IoU 0.{at}" for at in range(50, 100, 5)},
+    "f1_50": "F1 of objects at IoU 0.50, mean over pictures",
+    "f1_50_pooled": "F1 of all objects at IoU 0.50",
+    "pq": "panoptic quality, mean over pictures",
+    "pq_pooled": "panoptic quality of all objects",
+    "precision_50": "precision of objects at IoU 0.50",
+    "recall_50": "recall of objects at IoU 0.50",
+    "mean_matched_iou": "IoU of matched objects, mean",
+    "mean_true_iou": "IoU of matched objects over all true ones",
+    "split_rate": "share of true objects in pieces",
+    "merge_rate": "share of predicted objects that join true ones",
+    "missed_rate": "share of true objects missed",
+    "invented_rate": "share of predicted objects invented",
+    "log_loss_uncalibrated": "log loss without temperature",
+    "ece": "expected calibration error",
+    "ece_uncalibrated": "expected calibration error without temperature",
 }
-BASELINES = {"all background": "all background", "otsu": "Otsu's threshold"}
+BASELINES = {
+    "all background": "all background",
+    "otsu": "Otsu's threshold",
+    "otsu watershed": "Otsu's threshold with watershed",
+    "otsu of deviation": "Otsu's threshold on the local deviation",
+    "brightness": "brightness alone",
+}
 SUBSETS = ("test", "validation", "train")
 SUBSET_WORDS = {"test": "test", "validation": "validation", "train": "training"}
 
@@ -194,7 +224,7 @@ def pairs(studies: Sequence[StudyInputs]) -> list[tuple[StudyInputs | None, Stud
 
 
 def rows(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """The table of studies: each published figure, then the headline metric if it is another.
+    """The table of studies: each published figure, then the headline metrics if they are others.
 
     `metrics` holds the metrics of each study by its name.
     """
@@ -204,10 +234,12 @@ def rows(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]
         for side in (repeated, honest):
             for figure in side.study.get("published") or [] if side else []:
                 wanted.setdefault((figure["metric"], figure["subset"]), figure["value"])
-        for metric in HEADLINES:
-            sides = [metrics[s.name] for s in (repeated, honest) if s is not None]
-            if any(find(side, metric, "test") for side in sides):
+        sides = [metrics[s.name] for s in (repeated, honest) if s is not None]
+        for kind in HEADLINES:
+            had = [m for m in kind if any(find(side, m, "test") for side in sides)]
+            for metric in had:
                 wanted.setdefault((metric, "test"), None)
+            if had:
                 break
         table += [
             _row(repeated, honest, metrics, metric, subset, value)

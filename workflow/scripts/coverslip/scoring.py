@@ -55,6 +55,8 @@ class Predictions:
         self.paths = sorted(Path(path) for path in paths)
         self._stack = ExitStack()
         self._where: dict[str, h5py.File] = {}
+        self.has_instances = False
+        """Whether objects were predicted one by one, and not the foreground alone."""
 
     def __enter__(self) -> Predictions:
         with self._stack as stack:
@@ -67,6 +69,7 @@ class Predictions:
                     ) from error
                 # A shard of a small study may hold no picture at all.
                 self._where |= {id: file for id in file.get("label", ())}
+                self.has_instances |= len(file.get("instance", ())) > 0
             self._stack = stack.pop_all()
         return self
 
@@ -92,9 +95,26 @@ class Predictions:
             CoverslipError: there is none, or it has another size than the truth.
         """
         label = self.label(id)
-        if label.shape != shape:
+        self._refuse_size(id, label.shape, shape)
+        return label > 0
+
+    def instances(self, id: str, shape: tuple[int, int]) -> np.ndarray:
+        """Return the predicted objects, int32 HxW: 0 is background, each object has its number.
+
+        Raises:
+            CoverslipError: there are none, or they have another size than the truth.
+        """
+        if id not in self._where or f"instance/{id}" not in self._where[id]:
             raise CoverslipError(
-                f"{self._where[id].filename}: the prediction of '{id}' has {label.shape} pixels, "
+                f"{self.paths[0].parent}: holds no instances of '{id}': remove it and run again"
+            )
+        label = self._where[id][f"instance/{id}"][...]
+        self._refuse_size(id, label.shape, shape)
+        return label
+
+    def _refuse_size(self, id: str, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+        if found != shape:
+            raise CoverslipError(
+                f"{self._where[id].filename}: the prediction of '{id}' has {found} pixels, "
                 f"its truth {shape}: remove the file and run again"
             )
-        return label > 0

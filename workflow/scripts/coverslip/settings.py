@@ -13,10 +13,11 @@ from typing import Any
 
 import jsonschema
 
+from coverslip import settings_tasks
 from coverslip.errors import CoverslipError
 
 WORDS = {
-    "dataset": ("title", "licence", "citation"),
+    "dataset": ("title", "licence", "citation", "class_names"),
     "study": ("title", "question", "source", "flaws", "published", "beside"),
 }
 """Keys that are only shown: they never cause work beyond the report."""
@@ -35,7 +36,7 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
     mistakes = [line for error in errors for line in _explain(error, schema)]
     if not mistakes:
-        resolved = _complete(config, schema, schema)
+        resolved = _complete(settings_tasks.implied(config), schema, schema)
         mistakes = list(_cross_check(resolved))
     if mistakes:
         raise CoverslipError("the config is not valid:\n" + "\n".join(f"  {m}" for m in mistakes))
@@ -64,6 +65,10 @@ def _follow(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
 
 def _complete(value: Any, node: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
     node = _follow(node, schema)
+    if isinstance(value, Mapping) and "anyOf" in node:
+        # A section that may be left out.
+        sections = (_follow(part, schema) for part in node["anyOf"])
+        node = next((part for part in sections if "properties" in part), node)
     if isinstance(value, Mapping) and "properties" in node:
         return {
             key: _complete(value.get(key, child.get("default")), child, schema)
@@ -139,6 +144,7 @@ def _check_dataset(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.source.path: name an archive or a folder"
     if source["kind"] == "kaggle" and bool(source["competition"]) == bool(source["dataset"]):
         yield f"{where}.source: name either a `competition` or a `dataset`"
+    yield from settings_tasks.check_groups(where, dataset)
     pattern = dataset["group_pattern"]
     if (dataset["groups"] == "pattern") != (pattern is not None):
         yield f"{where}.group_pattern: goes with `groups: pattern`, and only with it"
@@ -168,6 +174,8 @@ def _check_study(
     if len(set(study["seeds"])) != len(study["seeds"]):
         yield f"{where}.seeds: a seed stands there twice"
     preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
+    if study["kmeans"] is not None and preprocessing["resize"] is not None:
+        yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
     if study["protocol"] != "as-published":
         if preprocessing["mask_resize"] == "bilinear-ceil":
             yield f"{where}.preprocessing.mask_resize: that needs `protocol: as-published`"
@@ -175,19 +183,21 @@ def _check_study(
             yield f"{where}.evaluation.blank_test_labels: needs `protocol: as-published`"
     if split["method"] == "file" and not split["file"]:
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
-    if split["folds"] > 1 and split["method"] == "listed":
-        yield f"{where}.split.folds: `listed` has one fold"
+    yield from settings_tasks.check_split(where, split)
+    yield from settings_tasks.check(where, study, datasets.get(study["dataset"]))
     if study["evaluation"]["resolution"] == "network" and preprocessing["resize"] is None:
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
         yield f"{where}.preprocessing.channels: `mobilenetv2_unet` needs `rgb`"
-    if network["architecture"] != "mobilenetv2_unet" and network["weights"] != "none":
-        yield f"{where}.network.weights: only `mobilenetv2_unet` has pretrained weights"
     if network["freeze_encoder"] and network["weights"] == "none":
         yield f"{where}.network.freeze_encoder: random features would stay random; needs weights"
     side = min(preprocessing["resize"] or [preprocessing["patch"]])
-    steps = {"unet": network["depth"], "unet_confluency": 4, "mobilenetv2_unet": 5}
-    factor = 2 ** steps[network["architecture"]]
+    if network["head"] == "instances" and preprocessing["resize"] is not None:
+        yield f"{where}.network.head: `instances` needs native size, without preprocessing.resize"
+    halvings = network["depth"] + (network["stem"] == 2)
+    steps = {"unet": halvings, "unet_confluency": 4, "mobilenetv2_unet": 5}
+    steps["cnn"] = network["depth"]
+    factor = 2 ** steps.get(network["architecture"], 0)
     for size in preprocessing["resize"] or [preprocessing["patch"]]:
         if size % factor:
             yield (

@@ -34,6 +34,8 @@ BUSY = (429, 500, 502, 503, 504)
 """What a server answers that may answer otherwise after a while."""
 LONGEST_PAUSE = 600.0
 """Seconds: who asks to wait longer gets no answer from this job."""
+SILENCE = 60.0
+"""Seconds without a byte after which a connection counts as broken."""
 MARKER = ".kaggle-partial"
 """Ending of the client's note beside a partial file: which file it is a part of."""
 
@@ -63,7 +65,7 @@ def download(source: Source, output: Path) -> None:
     with told_when_full(output) as progress:
         folder.mkdir(parents=True, exist_ok=True)
         LOG.info("%s: downloading %s from Kaggle", output, described(source))
-        with explained(source, output, folder):
+        with explained(source, output, folder), not_silent():
             patiently(lambda: fetch(client(progress), source, folder), folder, source.retries)
         found = only_file(folder, source)
         check_digest(found, source, output)
@@ -127,6 +129,27 @@ def once(transfer: Callable[..., None], progress: Progress) -> Callable[..., Non
         transfer(response, outfile, *args, max_retries=0, **options)
 
     return transfer_once
+
+
+@contextlib.contextmanager
+def not_silent() -> Iterator[None]:
+    """Let no server be silent for longer than `SILENCE`.
+
+    The client sets no limit for its first request, which also transfers the file: a server that
+    stalls would be waited for without end.
+    """
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def limited(adapter: Any, request: Any, stream: bool = False, timeout: Any = None, **more: Any):
+        return send(adapter, request, stream, timeout or SILENCE, **more)
+
+    HTTPAdapter.send = limited
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send
 
 
 def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:

@@ -1,8 +1,12 @@
 """Which pictures are for training, validation and test, and what leaks between them.
 
 Units are assigned to subsets: pictures (`random`), whole groups (`grouped`), places in the archive
-(`listed`) or rows of a table (`file`). With k folds the units are cut into k parts, fold f tests on
-part f, and validation is drawn from the rest by the same method.
+(`listed`), its own folder of test pictures (`folder`) or rows of a table (`file`). With k folds the
+units are cut into k parts, fold f tests on part f, and validation is drawn from the rest by the
+same method (`folder`: by whole groups).
+
+Pictures without a class cannot be learned nor scored by a classification; they are the subset
+`unlabelled` of every fold.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,8 @@ from coverslip.job import write_json
 
 LOG = logging.getLogger("coverslip")
 SUBSETS = ("train", "validation", "test")
+UNLABELLED = "unlabelled"
+KINDS = ("exact", "near", "abutting", "overlap")
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
 TRIES = 200
 """Random orders that `assign_groups` tries."""
@@ -41,6 +47,7 @@ def split(
     protocol: str,
     table: Path,
     summary: Path,
+    task: str = "segmentation",
 ) -> None:
     """Write the split of a study.
 
@@ -51,35 +58,43 @@ def split(
             is the class with `stratify: class`, else the modality.
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
             duplicates that stand in two subsets.
+        task: `segmentation` or `classification`.
 
     Raises:
         CoverslipError: too few pictures or groups; a file that does not fit; a leak, unless the
             protocol is `as-published` or the method `random` (then it is only told). After a leak
             the two files are not written.
     """
-    frame = _frame(groups, manifest, config)
+    everything = _frame(groups, manifest, config, task)
+    frame = everything[everything["labelled"]]
     folds = _read_file(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
+    other = everything[~everything["labelled"]]
+    rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
     result = pd.concat(rows).sort_index(kind="stable").sort_values("fold", kind="stable")
     result = result.rename_axis("id").reset_index()[COLUMNS]
     pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str}, keep_default_na=False)
+    pairs = pairs[pairs["a"].isin(frame.index) & pairs["b"].isin(frame.index)]
     leaks = [leak(frame["group"], subset, pairs) for subset in folds]
     _judge(leaks, config, protocol)
     with aside(table) as part:
         result.to_csv(part, index=False, lineterminator="\n")
     summary.parent.mkdir(parents=True, exist_ok=True)
-    write_json(summary, _summary(frame, folds, leaks, config, protocol))
+    write_json(summary, _summary(frame, folds, leaks, config, protocol, len(other)))
 
 
-def _frame(groups: Path, manifest: Path, config: Split) -> pd.DataFrame:
-    """Pictures by id, in the order of the archive, with the columns group and stratum."""
+def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFrame:
+    """Pictures by id, in the order of the archive, with group, stratum, labelled and member."""
     known = manifests.read(manifest)
     texts = pd.read_csv(groups, dtype=str, keep_default_na=False).set_index("id")
     if sorted(texts.index) != sorted(known.index):
         raise CoverslipError(
             f"{groups}: other pictures than in {manifest}: remove it and run again"
         )
-    if config.stratify == "class" and (known["class"] == "").any():
+    labelled = (known["class"] != "") | (task != "classification")
+    if not labelled.any():
+        raise CoverslipError(f"{manifest}: no picture has a class: correct the layout or labels")
+    if config.stratify == "class" and (known["class"][labelled] == "").any():
         name = known.index[known["class"] == ""][0]
         raise CoverslipError(
             f"{manifest}: stratify is 'class' but picture {name} has none: set stratify to none or "
@@ -87,7 +102,15 @@ def _frame(groups: Path, manifest: Path, config: Split) -> pd.DataFrame:
         )
     order = known.sort_values("member", kind="stable").index
     stratum = known["class"] if config.stratify == "class" else texts["modality"]
-    return pd.DataFrame({"group": texts["group"][order], "stratum": stratum[order]}, index=order)
+    return pd.DataFrame(
+        {
+            "group": texts["group"][order],
+            "stratum": stratum[order],
+            "labelled": labelled[order],
+            "member": known["member"][order],
+        },
+        index=order,
+    )
 
 
 def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
@@ -106,7 +129,9 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
 
     everything = np.arange(len(frame))
     folds = []
-    if config.folds == 1:
+    if config.method == "folder":
+        held = [_in_folder(frame["member"], config.test_folder)]
+    elif config.folds == 1:
         part = parts(everything, [1 - config.test, config.test], 0)
         held = [part == 1]
     else:
@@ -119,6 +144,18 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
         subset[rest] = np.where(drawn == 1, "validation", "train")
         folds.append(subset)
     return folds
+
+
+def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
+    """Whether each picture lies in a folder of this name, bool; some do and some do not."""
+    inside = members.map(lambda member: folder in PurePosixPath(member).parent.parts).to_numpy(bool)
+    if inside.all() or not inside.any():
+        what = "all pictures lie" if inside.all() else "no picture lies"
+        raise CoverslipError(
+            f"split: {what} in a folder called '{folder}', such as {members.iloc[0]}: mend "
+            "split.test_folder"
+        )
+    return inside
 
 
 def assign_listed(count: int, shares: Sequence[float]) -> np.ndarray:
@@ -281,7 +318,8 @@ def leak(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str
         pairs: duplicates with the columns a, b, kind.
 
     Returns:
-        `groups` and `pairs` (numbers), numbers by kind of pair, and the first names of both.
+        `groups` and `pairs` (numbers), numbers by kind of pair, the first names of both, and
+        `relatives`, the share of the test pictures that have one of their group in training.
     """
     where = dict(zip(groups.index, subset, strict=True))
     homes = defaultdict(set)
@@ -290,12 +328,16 @@ def leak(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str
     torn = sorted(group for group, found in homes.items() if len(found) > 1)
     apart = [where[a] != where[b] for a, b in zip(pairs["a"], pairs["b"], strict=True)]
     crossing = pairs[np.array(apart, bool)]
-    kinds = {kind: int((crossing["kind"] == kind).sum()) for kind in ("exact", "near", "abutting")}
+    kinds = {kind: int((crossing["kind"] == kind).sum()) for kind in KINDS}
+    learned, tested = (set(groups.index[subset == name]) for name in ("train", "test"))
+    known = {groups[id] for id in learned}
+    relatives = [groups[id] in known for id in sorted(tested)]
     examples = [f"{a} = {b}" for a, b in zip(crossing["a"], crossing["b"], strict=True)]
     return {
         "groups": len(torn),
         "pairs": len(crossing),
         **kinds,
+        "relatives": round(float(np.mean(relatives)), 4) if relatives else 0.0,
         "named groups": torn[:NAMED],
         "named pairs": examples[:NAMED],
     }
@@ -323,6 +365,7 @@ def _summary(
     leaks: list[dict[str, Any]],
     config: Split,
     protocol: str,
+    unlabelled: int,
 ) -> dict[str, Any]:
     """The content of `split.json`."""
     counts = []
@@ -348,6 +391,7 @@ def _summary(
         "seed": config.seed,
         "stratify": config.stratify,
         "pictures": len(frame),
+        "unlabelled": unlabelled,
         "groups": int(frame["group"].nunique()),
         "counts": counts,
         "leaking": any(found["groups"] or found["pairs"] for found in leaks),

@@ -1,7 +1,8 @@
 """The store: pictures and label maps at native size in one HDF5 file.
 
-A file holds two datasets a picture, `image/<id>` and `label/<id>`. It is written in the order of
-the calls, without time stamps, so that equal calls give equal bytes.
+A file holds two datasets a picture, `image/<id>` and `label/<id>`; a picture that has only a class
+has no label map. It is written in the order of the calls, without time stamps, so that equal calls
+give equal bytes.
 """
 
 from __future__ import annotations
@@ -205,6 +206,10 @@ class Store:
     def image(self, id: str) -> np.ndarray:
         """Return a picture, HxWxC (grey: C=1), uint8 or uint16 as ingested."""
         return self._read("image", id)
+
+    def has_label(self, id: str) -> bool:
+        """Whether there is a label map of a picture; there is none where it has only a class."""
+        return f"label/{id}" in self._file
 
     def label(self, id: str) -> np.ndarray:
         """Return a label map, HxW int32, 0 is background."""

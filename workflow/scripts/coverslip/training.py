@@ -20,8 +20,8 @@ import keras
 import numpy as np
 import pandas as pd
 
+from coverslip import calibration, losses, model, networks, schedules
 from coverslip import device as devices
-from coverslip import losses, model, networks, schedules, thresholds
 from coverslip import state as states
 from coverslip.aside import aside
 from coverslip.batches import Batches, class_weights, select
@@ -103,33 +103,44 @@ def train(
         SystemExit: 143 after SIGTERM; the state of the last whole epoch is kept.
     """
     device = device or devices.prepare()
-    sections = Sections(preprocessing, network, training, seed, weights_file)
     data = Patches(patches)
+    network, classes = _outputs(network, data)
+    sections = Sections(preprocessing, network, training, seed, weights_file)
     subsets = select(data, split, fold, preprocessing.minimum_foreground)
+    absent = _absent(network, data, subsets.training, classes)
+    if absent:
+        report(f"no training picture of {', '.join(absent)}: none will be predicted as such")
     fitted = fit(data.blocks(subsets.training), preprocessing)
-    workers = max(1, min(8, (device.threads or os.cpu_count() or 1) - 1)) if device.gpu else 1
+    workers = max(2, min(8, (device.threads or os.cpu_count() or 1) - 1))
     batches = {
-        name: Batches(data, rows, preprocessing, fitted, training.batch_size, workers)
+        name: Batches(data, rows, preprocessing, fitted, training.batch_size, workers, network.head)
         for name, rows in (("train", subsets.training), ("validation", subsets.validation))
     }
     try:
         with _dtype_policy(device.dtype_policy), _terminable() as stop:
             loop = Loop(sections, device, batches, Path(state), identity, stop, report)
             history, best = loop.run()
-        final = _final(sections, data.shape[2], best)
-        threshold = thresholds.DEFAULT
-        if tune_threshold:
-            threshold = _threshold(final, batches["validation"])
+        final = _final(sections, data.shape, best)
+        if training.statistics == "precise":
+            report("statistics of batch normalization are taken anew from training patches")
+            calibration.settle_statistics(final, _drawn(batches["train"], sections, len(history)))
+        found = calibration.fit(final, batches["validation"], tune_threshold)
     except devices.memory_errors() as error:
         raise CoverslipError(_memory_message(training.batch_size)) from error
-    info = _info(sections, data.shape, fitted, history, final) | {
-        "threshold": threshold,
-        "fold": fold,
-        "device": device.facts(),
-        "versions": devices.versions(),
-    }
+    info = (
+        _info(sections, data.shape, fitted, history, final)
+        | found
+        | ({"absent_classes": absent} if absent else {})
+        | {
+            "classes": classes,
+            "fold": fold,
+            "device": device.facts(),
+            "versions": devices.versions(),
+        }
+    )
     with aside(Path(output) / "history.csv") as part:
-        pd.DataFrame(history, columns=list(HISTORY)).to_csv(part, index=False)
+        columns = [name for name in HISTORY if name in history[0]]
+        pd.DataFrame(history, columns=columns).to_csv(part, index=False)
     model.save(Path(output), final, info | facts)
     loop.clear()
     return {
@@ -196,18 +207,14 @@ class Loop:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         started = time.monotonic()
-        batches = self.batches["train"].shuffled(
-            self.sections.seed,
-            epoch,
-            self.training.augmentation,
-            self.training.patches_per_epoch,
-        )
+        batches = _drawn(self.batches["train"], self.sections, epoch)
         callback = _Steps(self.training, epoch, len(batches), self.stop, self.report)
         logs = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[callback])
         row: dict[str, float] = {"epoch": epoch + 1}
-        row |= {name: float(logs.history[name][0]) for name in ("loss", "accuracy", "iou")}
+        watched = losses.watched(self.sections.network.head)
+        row |= {name: float(logs.history[name][0]) for name in watched}
         scores = self.model.evaluate(self.batches["validation"], verbose=0, return_dict=True)
-        row |= {f"validation_{name}": float(scores[name]) for name in ("loss", "accuracy", "iou")}
+        row |= {f"validation_{name}": float(scores[name]) for name in watched}
         row["learning_rate"] = schedules.rate(self.training, epoch)
         row["seconds"] = round(time.monotonic() - started, 2)
         return row
@@ -249,6 +256,12 @@ class _Steps(keras.callbacks.Callback):
             raise SystemExit(TERMINATED)
 
 
+def _drawn(batches: Batches, sections: Sections, epoch: int) -> Batches:
+    """The training batches of an epoch, from 0."""
+    training = sections.training
+    return batches.shuffled(sections.seed, epoch, training.augmentation, training.patches_per_epoch)
+
+
 def _compiled(sections: Sections, device: devices.Device, batches: Batches) -> keras.Model:
     keras.utils.set_random_seed(sections.seed)
     training, network = sections.training, sections.network
@@ -257,42 +270,45 @@ def _compiled(sections: Sections, device: devices.Device, batches: Batches) -> k
         networks.load_pretrained(built, network, sections.weights_file)
     weights = None
     if training.class_weights == "balanced":
-        weights = class_weights(batches.patches, batches.rows, network.outputs)
+        classes = losses.CLASSES if network.head == "instances" else max(network.outputs, 2)
+        weights = class_weights(batches.patches, batches.rows, classes, network.head)
     built.compile(
         optimizer=keras.optimizers.Adam(training.learning_rate),
-        loss=losses.make(training, network.outputs, weights),
-        metrics=[losses.PixelAccuracy(), losses.ForegroundIoU()],
+        loss=losses.make(training, network.head, weights),
+        metrics=losses.metrics(network.head),
         jit_compile=device.jit_compile,
     )
     built.optimizer.build(built.trainable_variables)
     return built
 
 
-def _final(sections: Sections, channels: int, variables: list[np.ndarray]) -> keras.Model:
-    """The network in float32 for pictures of any size, with the given values; not compiled."""
-    final = networks.build(sections.network, (None, None, channels))
+def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
+    """The network section with as many outputs as there are classes, and their names."""
+    if network.head == "class":
+        classes = patches.classes
+        return network.model_copy(update={"outputs": len(classes)}), classes
+    extra = [f"class {number}" for number in range(2, network.outputs)]
+    return network, ["background", "foreground", *extra]
+
+
+def _absent(
+    network: Network, patches: Patches, training: np.ndarray, classes: list[str]
+) -> list[str]:
+    """Classes of whole pictures of which there is no training picture."""
+    if network.head != "class":
+        return []
+    return sorted(set(classes) - set(patches.index["class"].to_numpy()[training]))
+
+
+def _final(
+    sections: Sections, shape: tuple[int, int, int], variables: list[np.ndarray]
+) -> keras.Model:
+    """The network in float32, not compiled, with the given values; for pictures of any size,
+    or of the one that they are resized to if it is about their classes."""
+    any_size = sections.network.head != "class"
+    final = networks.build(sections.network, (None, None, shape[2]) if any_size else shape)
     states.put(final.variables, variables)
     return final
-
-
-def _threshold(final: keras.Model, batches: Batches) -> float:
-    """Tune the threshold where there is one foreground class."""
-    if final.output_shape[-1] > 2:
-        return thresholds.DEFAULT
-
-    def predictions() -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-        names = batches.patches.index["id"].to_numpy()
-        for i in range(len(batches)):
-            images, masks = batches[i]
-            logits = keras.ops.convert_to_tensor(final.predict_on_batch(images))
-            if logits.shape[-1] == 1:
-                probability = keras.ops.sigmoid(logits)[..., 0]
-            else:
-                probability = keras.ops.softmax(logits, axis=-1)[..., 1]
-            ids = names[batches.rows[batches.places(i)]]
-            yield list(ids), masks, keras.ops.convert_to_numpy(probability)
-
-    return thresholds.tune(predictions())
 
 
 def _info(
@@ -305,16 +321,14 @@ def _info(
     """What `model.json` tells about the training."""
     network = sections.network
     best = best_epoch(history)
-    extra = [f"class {number}" for number in range(2, network.outputs)]
     return {
-        "task": "segmentation",
+        "task": "classification" if network.head == "class" else "segmentation",
         "architecture": network.architecture,
         "network": network.model_dump(mode="json"),
         "preprocessing": sections.preprocessing.model_dump(mode="json"),
         "fitted": fitted,
         "training": sections.training.model_dump(mode="json"),
-        "classes": ["background", "foreground", *extra],
-        "outputs": network.outputs,
+        "head": network.head,
         "patch": list(shape[:2]),
         "channels": shape[2],
         "best_epoch": best,

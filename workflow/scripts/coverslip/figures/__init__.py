@@ -48,6 +48,9 @@ class FigureInputs:
     """The study's section."""
     evaluation: Evaluation
     """The study's section."""
+    attribution: Path | None = None
+    """Folder with `maps.h5` and `scores.json` of a classification (`coverslip.class_attribution`),
+    where it has them."""
 
     def record(
         self, name: str, subset: str, class_name: str | None = None, run: str = "all"
@@ -76,6 +79,7 @@ def load(
     models: Sequence[Path],
     preprocessing: Preprocessing,
     evaluation: Evaluation,
+    attribution: Path | None = None,
 ) -> FigureInputs:
     """Read what figures need; the histories are those in the model folders.
 
@@ -102,6 +106,7 @@ def load(
         models=[Path(path) for path in models],
         preprocessing=preprocessing,
         evaluation=evaluation,
+        attribution=attribution,
     )
 
 

@@ -22,6 +22,11 @@ from coverslip.runs import at_epoch, read_info, run_of
 
 NAME = "curves"
 TITLE = "Loss and accuracy while training"
+CLUSTERS = "Loss and accuracy by number of clusters"
+"""Title for K-means, which has no epochs: the history has a row for each number that was tried."""
+PIXELS = ("pixel_accuracy", "pixels", "all background")
+WHOLE = ("accuracy", "pictures", "majority class")
+"""Metric, what it counts, and its baseline, of masks and of whole pictures."""
 LEGEND_RUNS = 1
 """With more runs than this, a line is thin and stands for one run."""
 
@@ -34,23 +39,30 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     stopping goes back, unless the study keeps the last one.
     """
     figure = new(8.6, 4.6)
-    heading(figure, TITLE, inputs)
+    infos = {run_of(model): read_info(model) for model in inputs.models}
+    clusters = any(info.get("kind") == "kmeans" for info in infos.values())
+    heading(figure, CLUSTERS if clusters else TITLE, inputs)
     loss, accuracy = figure.subplots(1, 2)
-    kept = {run_of(model): read_info(model)["kept_epoch"] for model in inputs.models}
+    kept = {run: info["kept_epoch"] for run, info in infos.items()}
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
-        _panel(axes, quantity, inputs, kept)
+        _panel(axes, quantity, inputs, kept, "number of clusters" if clusters else "epoch")
     loss.set(title="Loss (lower is better)", ylabel="Loss")
-    accuracy.set(title="Pixel accuracy (higher is better)", ylabel="Share of right pixels")
-    record = inputs.record("pixel_accuracy", "validation")
-    blank = record and record["baselines"].get("all background")
+    pictures = inputs.metrics["task"] == "classification"
+    metric, unit, baseline = WHOLE if pictures else PIXELS
+    name = metric.replace("_", " ").capitalize()
+    accuracy.set(title=f"{name} (higher is better)", ylabel=f"Share of right {unit}")
+    record = inputs.record(metric, "validation")
+    blank = record and record["baselines"].get(baseline)
     if blank is not None:
-        accuracy.axhline(blank, color=BLANK, linestyle=":", label="all background (validation)")
+        accuracy.axhline(blank, color=BLANK, linestyle=":", label=f"{baseline} (validation)")
     handles, labels = accuracy.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     save(figure, output)
 
 
-def _panel(axes: Axes, quantity: str, inputs: FigureInputs, kept: dict[str, int]) -> None:
+def _panel(
+    axes: Axes, quantity: str, inputs: FigureInputs, kept: dict[str, int], step: str
+) -> None:
     """Draw one quantity: every run thin, and the mean over runs thick if there are several."""
     runs = list(inputs.histories)
     several = len(runs) > LEGEND_RUNS
@@ -74,7 +86,7 @@ def _panel(axes: Axes, quantity: str, inputs: FigureInputs, kept: dict[str, int]
             axes.plot(*_mean(inputs, column), color=colour, label=f"{word}, mean of runs")
     for at, run in enumerate(runs):
         row = at_epoch(inputs.histories[run], kept[run])
-        told = "kept epoch" + ("s" if several else f" ({int(row['epoch'])})")
+        told = f"kept {step}" + ("s" if several else f" ({int(row['epoch'])})")
         axes.plot(
             row["epoch"],
             row[f"validation_{quantity}"],
@@ -89,7 +101,7 @@ def _panel(axes: Axes, quantity: str, inputs: FigureInputs, kept: dict[str, int]
         )
         if not several:
             axes.axvline(row["epoch"], color=VALIDATION, linewidth=0.8, linestyle="--", alpha=0.7)
-    axes.set_xlabel("Epoch")
+    axes.set_xlabel(step.capitalize())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     longest = max(int(history["epoch"].max()) for history in inputs.histories.values())
     axes.set_xlim(0.5, longest + 0.5)
@@ -99,4 +111,5 @@ def _mean(inputs: FigureInputs, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean over runs as far as all of them reach: beyond, it would jump where a run ends."""
     values = [history[column].to_numpy(dtype=float) for history in inputs.histories.values()]
     shortest = min(len(each) for each in values)
-    return np.arange(1, shortest + 1), np.mean([each[:shortest] for each in values], axis=0)
+    epochs = next(iter(inputs.histories.values()))["epoch"].to_numpy()[:shortest]
+    return epochs, np.mean([each[:shortest] for each in values], axis=0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from coverslip.archive import Archive, nested_zips
 from coverslip.config import Dataset
 from coverslip.errors import CoverslipError
+from coverslip.label_maps import Labelled
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
@@ -24,11 +25,16 @@ class Record:
     image: str
     """Member with the picture."""
     masks: tuple[str, ...]
-    """Members with its masks, sorted."""
+    """Members with its masks, sorted; without any, and without `draw`, it has no label map."""
     whole: bool = False
     """Whether the one mask holds all objects; else each mask is one object."""
     label: str | None = None
     """Class of the whole picture."""
+    group: str | None = None
+    """What must not cross a split, where the layout knows it."""
+    draw: Callable[[tuple[int, int]], Labelled] | None = None
+    """Draws the label map of this height and width, where there are outlines instead of masks; it
+    can be sent to another process."""
 
 
 def records(layout: str, archive: Archive, dataset: Dataset) -> list[Record]:
@@ -86,4 +92,14 @@ def refuse_empty(archive: Archive, found: Iterable[object], expected: str) -> No
         raise CoverslipError(
             f"{archive.path}: no pictures found: expected {expected} "
             f"({', '.join(sorted(EXTENSIONS))}); mend `source` or `layout` in the config"
+        )
+
+
+def refuse_single(archive: Archive, labels: Iterable[str]) -> None:
+    """Raise a CoverslipError where all labels are one."""
+    known = set(labels)
+    if len(known) == 1:
+        raise CoverslipError(
+            f"{archive.path}: all pictures are of one class, '{known.pop()}': nothing can be "
+            "learned from that; add pictures of other classes, or mend `layout` in the config"
         )

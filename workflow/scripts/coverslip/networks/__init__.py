@@ -1,7 +1,8 @@
 """Networks: one module an architecture, loaded by name, each with `build(network, shape)`.
 
-All give logits of shape (N, height, width, outputs), float32 under every dtype policy, are made of
-keras layers only (a saved model loads without coverslip) and are fully convolutional.
+All give float32 logits under every dtype policy and are made of keras layers only (a saved model
+loads without coverslip). Those for segmentation give (N, height, width, outputs) and are fully
+convolutional; those for classes give (N, outputs).
 """
 
 from __future__ import annotations
@@ -34,6 +35,19 @@ def build(network: Network, shape: Shape) -> keras.Model:
                 f"pixels: set preprocessing.patch or resize to multiples of {multiple}"
             )
     return module.build(network, shape)
+
+
+def fixed_size(architecture: str, shape: Shape, smallest: int) -> Shape:
+    """Return the shape, for networks whose weights are bound to the size of the picture.
+
+    Raises CoverslipError if the size is open, or below `smallest`, which poolings leave nothing of.
+    """
+    if None in shape or min(shape[:2]) < smallest:
+        raise CoverslipError(
+            f"network {architecture} needs pictures of one size, at least {smallest}x{smallest} "
+            "pixels: set preprocessing.resize"
+        )
+    return shape
 
 
 def load_pretrained(model: keras.Model, network: Network, path: Path | None) -> None:

@@ -52,7 +52,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = _upsample(x, filters)
         x = layers.Concatenate()([x, encoder.get_layer(skip).output])
     outputs = layers.Conv2DTranspose(
-        network.outputs, 3, strides=2, padding="same", dtype="float32", name="logits"
+        network.channels, 3, strides=2, padding="same", dtype="float32", name="logits"
     )(x)
     return keras.Model(inputs, outputs, name="mobilenetv2_unet")
 

@@ -39,7 +39,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = layers.Conv2DTranspose(filters, 2, strides=2, padding="same")(x)
         x = layers.Concatenate()([x, skips.pop()])
         x = _level(x, filters, dropout)
-    outputs = layers.Conv2D(network.outputs, 1, dtype="float32", name="logits")(x)
+    outputs = layers.Conv2D(network.channels, 1, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="unet_confluency")
 
 

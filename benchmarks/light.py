@@ -1,0 +1,131 @@
+"""What light does to confluency: `python benchmarks/light.py [PICTURES.h5] [--figure FILE.png]`.
+
+K-means as published and honest are fitted on every other picture of a store (as `ingest` writes it;
+without one: synthetic bright-field pictures). Over each of the others a gradient of light is laid,
+from 1 down to a share of it; a table tells by how many points this changes their confluency. The
+figure shows the same, and a picture in both lights with what each way takes for cells.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from coverslip import kmeans_fit, recipes
+from coverslip.config import Dataset, KMeans, Preprocessing, Source
+from coverslip.figures.style import BLUE, VERMILLION
+from coverslip.ingest import ingest
+from coverslip.kmeans_model import checked, labels
+from coverslip.measure_field import field_of_view
+from coverslip.store import Store
+
+LIGHTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+WAYS = {
+    "as published": (KMeans(recipe="published", clusters=[3]), "rgb", VERMILLION),
+    "honest": (KMeans(clusters=[2, 4, 8]), "grey", BLUE),
+}
+
+
+class Way:
+    """One way of K-means, fitted."""
+
+    def __init__(self, store: Store, ids: list[str], recipe: KMeans, channels: str) -> None:
+        self.recipe = recipe
+        self.source = kmeans_fit.Source(store, Preprocessing(channels=channels, scaling="none"))
+        fits = {}
+        if recipe.recipe == "honest":
+            fits = kmeans_fit.find_clusters(self.source, ids, recipe)
+        tallies = {"train": kmeans_fit.tally(self.source, ids, recipe, fits, 1)}
+        tallies["validation"] = tallies["train"]
+        _, number, self.cells = kmeans_fit.select(tallies, recipe.clusters, lambda line: None)
+        self.clusters = checked(recipe, {"number": number, **fits.get(number, {})})
+
+    def mask(self, image: np.ndarray) -> np.ndarray:
+        """What of a picture (uint8 HxWxC) is taken for cells, bool HxW."""
+        return np.isin(labels(image, self.recipe, self.clusters, 1), self.cells)
+
+
+def lit(image: np.ndarray, low: float) -> np.ndarray:
+    """A picture under a light that falls from 1 to `low`, from one corner to the other."""
+    y, x = (np.linspace(0, 1, length) for length in image.shape[:2])
+    light = 1 - (1 - low) * np.add.outer(y, x) / 2
+    return np.rint(image * light[:, :, np.newaxis]).astype(np.uint8)
+
+
+def synthetic(folder: Path) -> Path:
+    """A store of synthetic pictures."""
+    recipes.make("brightfield", folder / "raw.zip", 24, 256, 1)
+    dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
+    outputs = [folder / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
+    ingest(folder / "raw.zip", dataset, *outputs, 1)
+    return outputs[0]
+
+
+def draw(store: Store, ways: dict[str, Way], changes: dict, id: str, output: Path) -> None:
+    """Draw the table, and one picture in both lights."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    parts = figure.subfigures(1, 2, width_ratios=[1, 1.35])
+    axes = parts[0].subplots()
+    for name, (_, _, colour) in WAYS.items():
+        means = [np.mean(changes[name, low]) for low in LIGHTS]
+        largest = [np.max(changes[name, low]) for low in LIGHTS]
+        axes.plot(LIGHTS, means, color=colour, marker="o", label=f"{name}, mean")
+        axes.plot(LIGHTS, largest, color=colour, linestyle=":", label=f"{name}, largest")
+    axes.axhline(2, color="grey", linestyle="--", linewidth=1, label="2 points")
+    axes.invert_xaxis()
+    axes.set(xlabel="Light in the darkest corner (1 is even)", ylim=(0, None))
+    axes.set(ylabel="Change of confluency (percentage points)")
+    axes.legend(frameon=False, fontsize=8)
+    grid = parts[1].subplots(2, 3)
+    for line, low in zip(grid, (1.0, LIGHTS[-1]), strict=True):
+        for at, (axes, name) in enumerate(zip(line, ("", *ways), strict=True)):
+            source = ways[name].source if name else ways["honest"].source
+            image = lit(source.image(id), low)
+            shown = ways[name].mask(image) if name else image[:, :, 0]
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=1 if name else 255)
+            axes.set(xticks=[], yticks=[])
+            told = f"{name}: {100 * shown.mean():.1f} %" if name else f"light down to {low:g}"
+            axes.set_title(told, fontsize=9, color="black" if at else "0.3")
+    figure.savefig(output, dpi=120)
+
+
+def main(pictures: Path, output: Path | None) -> None:
+    """Print the table; draw the figure, if asked for."""
+    with Store(pictures) as store:
+        ids = store.ids()
+        ways = {
+            name: Way(store, ids[::2], recipe, channels)
+            for name, (recipe, channels, _) in WAYS.items()
+        }
+        changes: dict[tuple[str, float], list[float]] = {}
+        for name, way in ways.items():
+            for id in ids[1::2]:
+                image = way.source.image(id)
+                area = np.count_nonzero(field_of_view(image, "black"))
+                even = np.count_nonzero(way.mask(image))
+                for low in LIGHTS if area else ():
+                    found = np.count_nonzero(way.mask(lit(image, low)))
+                    changes.setdefault((name, low), []).append(100 * abs(found - even) / area)
+        for low in LIGHTS:
+            points = {name: changes[name, low] for name in WAYS}
+            told = ", ".join(
+                f"{name} {np.mean(moved):.2f} (at most {np.max(moved):.2f})"
+                for name, moved in points.items()
+            )
+            print(f"light down to {low:g}: confluency of {len(ids) // 2} pictures moves by {told}")
+        if output is not None:
+            draw(store, ways, changes, ids[1::2][len(ids) // 4], output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pictures", nargs="?", type=Path)
+    parser.add_argument("--figure", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        main(asked.pictures or synthetic(Path(scratch)), asked.figure)

@@ -1,0 +1,50 @@
+"""Studies whose model is K-means walk the same road, without patches and without a network."""
+
+import re
+
+import kmeans_study
+import pytest
+import yaml
+from running import copy_project, jobs, snakemake
+
+
+@pytest.fixture
+def clone(tmp_path):
+    where = copy_project(tmp_path / "project")
+    (where / "study.yaml").write_text(yaml.safe_dump(kmeans_study.config()))
+    return where
+
+
+def arguments(*runs):
+    return ["--configfile", "study.yaml", "--config", f"run={list(runs)}"]
+
+
+def test_kmeans_needs_neither_patches_nor_training(clone):
+    counts = jobs(clone, *arguments("published", "honest"))
+    assert counts["fit_kmeans"] == counts["predict"] == counts["evaluate"] == 2
+    assert counts["model_card"] == counts["notebook"] == 2 and counts["report"] == 1
+    assert not {"train", "prepare", "encoder_weights"} & set(counts)
+
+
+def test_beside_a_network(clone):
+    counts = jobs(clone, *arguments("honest", "network"))
+    assert counts["fit_kmeans"] == counts["train"] == counts["prepare"] == 1
+    assert counts["predict"] == 2
+    told = snakemake(clone, "--dry-run", *arguments("honest", "network"))
+    stats = told.split("Job stats:")[1].split("\n\n")[0]
+    figures = dict(re.findall(r"^figure_(\w+)\s+(\d+)", stats, flags=re.MULTILINE))
+    assert figures["confluency"] == figures["curves"] == "2"
+    assert figures["clusters"] == figures["network"] == "1"
+
+
+def test_only_networks_are_exported(clone):
+    counts = jobs(clone, "onnx", *arguments("honest", "network"))
+    assert counts["export_onnx"] == counts["train"] == 1 and "fit_kmeans" not in counts
+
+
+def test_own_pictures_by_a_study_of_kmeans(clone):
+    (clone / "mine").mkdir()
+    (clone / "mine/a.png").write_bytes(b"")
+    own = ["measure", "--configfile", "study.yaml", "--config", "pictures=mine", "model=honest"]
+    counts = jobs(clone, *own)
+    assert counts["fit_kmeans"] == counts["measure_shard"] == 1 and "train" not in counts

@@ -1,0 +1,86 @@
+"""Faults: in every stage, and of a whole run under Snakemake."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import reliability
+import yaml
+from running import ROOT, clean_environment, copy_project, jobs, snakemake
+
+pytestmark = pytest.mark.e2e
+METRICS = "results/studies/one/metrics.json"
+
+
+def test_every_stage_survives_every_fault_as_the_page_says(finished):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests/reliability.py", "--finished", finished],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    page = reliability.PAGE.read_text(encoding="utf-8")
+    assert reliability.written(page, done.stdout) == page, "run `make reliability`"
+
+
+def wait_for(path: Path, run: subprocess.Popen) -> None:
+    """Wait until a running workflow has come to a file."""
+    while not path.exists():
+        assert run.poll() is None, "the run has ended too early"
+        time.sleep(0.05)
+
+
+def test_a_disturbed_run_ends_with_the_results_of_an_undisturbed_one(finished, tmp_path):
+    """A clock that is a day behind, a second run at once, and a power cut in training."""
+    clone = copy_project(tmp_path / "clone", finished)
+    shutil.copyfile(finished / "results/raw/made.zip", clone / "made.zip")
+    later = time.time() + 86400
+    os.utime(clone / "made.zip", (later, later))
+    file = clone / "config/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["datasets"]["made"]["source"] = {"kind": "path", "path": "made.zip"}
+    config["datasets"].pop("own"), config["studies"].pop("two")
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", METRICS],
+        cwd=clone,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(clone / "results/logs/ingest/made.log", run)
+        told = snakemake(clone, METRICS, check=False)
+        assert "Directory cannot be locked" in told
+        wait_for(clone / "results/logs/train/one_fold0_seed1.log", run)
+        assert run.poll() is None
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    assert not (clone / METRICS).exists()
+    assert "Directory cannot be locked" in snakemake(clone, METRICS, check=False)
+    snakemake(clone, "--unlock")
+    snakemake(clone, METRICS)
+
+    made = [p for p in sorted(clone.glob("results/**/*")) if p.is_file()]
+    made = [p for p in made if not {"logs", "benchmarks"} & set(p.parts)]
+    made = [p for p in made if not p.name.endswith("run.json")]
+    assert {"metrics.json", "pictures.csv", "0.h5", "split.csv"} <= {p.name for p in made}
+    found = {p.name: reliability.difference(p, finished / p.relative_to(clone)) for p in made}
+    assert {name for name, kind in found.items() if kind} <= {"model.keras", "history.csv"}
+    assert "other" not in found.values(), found
+    assert jobs(clone, METRICS) == {}
+
+    # Snakemake looks only for newer time stamps; this archive has an older one.
+    shutil.copyfile(finished / "results/studies/two/metrics.json", clone / "other.zip")
+    os.utime(clone / "other.zip", (1, 1))
+    (clone / "other.zip").replace(clone / "made.zip")
+    assert jobs(clone, METRICS)["ingest"] == 1

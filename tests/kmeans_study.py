@@ -1,0 +1,38 @@
+"""Studies of confluency on a few synthetic dishes: K-means both ways, and a network."""
+
+
+def config() -> dict:
+    """The configuration; nothing is shared between its sections."""
+    split = {"method": "grouped", "test": 0.25, "validation": 0.25}
+    made = {"kind": "synthetic", "recipe": "brightfield", "pictures": 12, "size": 96}
+    recipes = {
+        "published": {"kmeans": {"recipe": "published", "clusters": [3]}},
+        "honest": {"kmeans": {"clusters": [2, 4]}},
+        "network": {
+            "network": {"filters": 2, "depth": 1},
+            "training": {"epochs": 1, "batch_size": 4},
+        },
+    }
+    return {
+        "datasets": {
+            "dishes": {
+                "title": "Dishes",
+                "source": made,
+                "layout": "paired",
+                "groups": "pattern",
+                "group_pattern": "^(?P<group>dish[0-9]+)_",
+            }
+        },
+        "studies": {
+            name: {
+                "title": name,
+                "task": "confluency",
+                "dataset": "dishes",
+                "split": dict(split),
+                "preprocessing": {"channels": "grey", "scaling": "none", "patch": 32},
+                "evaluation": {"bootstrap": 100},
+                **recipe,
+            }
+            for name, recipe in recipes.items()
+        },
+    }

@@ -1,0 +1,338 @@
+"""Faults in every stage of a run, and what becomes of its results: `python tests/reliability.py`.
+
+Each stage is disturbed in a copy of a finished run: its script runs as under Snakemake, in a
+process of its own, and is hit at the moment when its first outputs are to appear. What Snakemake
+does between two tries (remove the outputs of a failed job) is done here too. After all faults the
+stage runs to its end, and its results are compared with those of the finished run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import types
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from running import ROOT, clean_environment, finish
+
+PAGE = ROOT / "docs/reliability.md"
+START, END = "<!-- table -->\n", "<!-- end of table -->\n"
+STAGES = ("synthesize", "ingest", "check", "split", "prepare", "train", "predict", "evaluate")
+STAGES += ("model_card", "figure_scores", "notebook", "report")
+STUDY = {"dataset": "made", "study": "one", "fold": "0", "seed": "1", "shard": "0"}
+# What differs between two runs of the same, see the page.
+TIMED = ("notebook.html", "report.html")
+LATER = 86400
+# Imported once instead of in every process; nothing is computed with it here.
+PRELOADED = ("tensorflow", "keras", "matplotlib.pyplot", "coverslip.check", "coverslip.evaluate")
+PRELOADED += ("coverslip.ingest", "coverslip.report", "coverslip.splits", "coverslip.patches")
+LIST_JOBS = """
+import dataclasses, json, sys
+from coverslip.plan import planned
+jobs = planned("results/report.html", ["--cores", "2"])
+print(json.dumps([dataclasses.asdict(job) for job in jobs]))
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong in a job."""
+
+    name: str
+    hit: Callable[[types.SimpleNamespace, str, int], None]
+    """Called with the job, the path of an output that is to appear, and how many came before."""
+    told: str
+    """Part of the one line that the job ends with; empty where it cannot say anything."""
+
+
+def kill(job: types.SimpleNamespace, path: str, number: int) -> None:
+    """End the process as the kernel does when memory is short, between two outputs."""
+    if number == min(1, len(job.output) - 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(code: int) -> Callable[[types.SimpleNamespace, str, int], None]:
+    """Refuse to make an output, as the system does."""
+
+    def hit(job: types.SimpleNamespace, path: str, number: int) -> None:
+        raise OSError(code, os.strerror(code), path)
+
+    return hit
+
+
+def replace_input(job: types.SimpleNamespace, path: str, number: int) -> None:
+    """Put another file in the place of the first input."""
+    if job.input and number == 0:
+        target = Path(job.input[0])
+        other = target.with_name(f"{target.name}.other")
+        other.write_bytes(target.read_bytes() + b" ")
+        other.replace(target)
+
+
+FAULTS = (
+    Fault("killed", kill, ""),
+    Fault("disk full", fail(errno.ENOSPC), "no space left|free some space"),
+    Fault("not writable", fail(errno.EACCES), "Permission denied"),
+    Fault("input replaced", replace_input, "changed while"),
+)
+
+
+def jobs(project: Path) -> list[dict[str, Any]]:
+    """All jobs of a finished project, as Snakemake would run them."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_JOBS],
+        cwd=project,
+        env=clean_environment() | {"PYTHONPATH": "workflow/scripts"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def snakemake_object(job: dict[str, Any], config: dict[str, Any]) -> Any:
+    """What Snakemake gives the script of a job."""
+    from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
+
+    def files(kind: Any, named: dict[str, Any]) -> Any:
+        found = kind()
+        for name, value in named.items():
+            start = len(found)
+            found.extend([value] if isinstance(value, str) else value)
+            if name:
+                found._set_name(name, start, end=None if isinstance(value, str) else len(found))
+        return found
+
+    # Unnamed files come first in a rule.
+    first = {
+        kind: dict(sorted(job[kind].items(), key=lambda item: item[0] != "")) for kind in FILES
+    }
+    return types.SimpleNamespace(
+        input=files(InputFiles, first["input"]),
+        output=files(OutputFiles, first["output"]),
+        log=files(Log, first["log"]),
+        params=Params(fromdict=job["params"]),
+        wildcards=Wildcards(fromdict=job["wildcards"]),
+        threads=job["threads"],
+        rule=job["rule"],
+        config=config,
+    )
+
+
+FILES = ("input", "output", "log")
+
+
+def run(job: dict[str, Any], config: dict[str, Any], fault: Fault | None = None) -> tuple[int, str]:
+    """Run the script of a job here, in a process of its own; give its status and what it said."""
+    with tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                os.dup2(said.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+                code = _script(job, config, fault)
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        return os.waitstatus_to_exitcode(status), said.read().decode(errors="replace")
+
+
+def _script(job: dict[str, Any], config: dict[str, Any], fault: Fault | None) -> int:
+    given = snakemake_object(job, config)
+    if fault is not None:
+        _arm(fault, given)
+    script = Path("workflow/scripts") / job["script"]
+    try:
+        runpy.run_path(str(script), init_globals={"snakemake": given}, run_name="__main__")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    sys.stderr.flush()
+    return 0
+
+
+def _arm(fault: Fault, job: Any) -> None:
+    """Let the fault hit when an output is renamed to its place: all are written aside first."""
+    outputs = {os.path.abspath(path) for path in job.output}
+    replace, appeared = os.replace, []
+
+    def disturbed(source: Any, target: Any, **options: Any) -> None:
+        if os.path.abspath(target) in outputs:
+            fault.hit(job, str(target), len(appeared))
+            appeared.append(target)
+        replace(source, target, **options)
+
+    os.replace = disturbed
+
+
+def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
+    """Let a fault hit a job; give what happened, empty where it could not hit."""
+    files = snakemake_object(job, config)
+    inputs = {path: Path(path).read_bytes() for path in files.input[:1]}
+    if fault.name == "input replaced" and not inputs:
+        return ""
+    clear(job, config)
+    status, said = run(job, config, fault)
+    left = [path for path in files.output if os.path.exists(path)]
+    for path, content in inputs.items():
+        Path(path).write_bytes(content)
+    if status == 0:
+        return "FAILED: the job did not notice"
+    if fault.name == "killed":
+        return "ended" if status == -signal.SIGKILL else f"FAILED: status {status}: {said[-300:]}"
+    lines = [line for line in said.splitlines() if line.startswith("coverslip: ")]
+    if (
+        status != 1
+        or len(lines) != 1
+        or not any(word in lines[0] for word in fault.told.split("|"))
+    ):
+        return f"FAILED: status {status}: {said[-300:]}"
+    # A replaced input is noticed at the end; Snakemake then removes what is there.
+    if left and fault.name != "input replaced" and len(left) == len(files.output):
+        return f"FAILED: left {left}"
+    return "told in one line"
+
+
+def clear(job: dict[str, Any], config: dict[str, Any]) -> None:
+    """Remove the outputs of a job, as Snakemake does before and after a failed try."""
+    for path in snakemake_object(job, config).output:
+        Path(path).unlink(missing_ok=True)
+
+
+def mended(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple[str, str]:
+    """Run a job undisturbed but for a clock that was set back by a day since its inputs were made.
+
+    Gives what became of the times of its results, and of the results beside those of the finished
+    project.
+    """
+    clear(job, config)
+    files = snakemake_object(job, config)
+    later = time.time() + LATER
+    for path in files.input:
+        os.utime(path, (later, later))
+    status, said = run(job, config)
+    if status != 0:
+        return "FAILED", f"FAILED: {said[-300:]}"
+    # Snakemake dates outputs now, and refuses them where an input is later still.
+    late = [path for path in files.input if os.stat(path).st_mtime > time.time()]
+    clock = "has no input" if not files.input else "FAILED" if late else "no harm"
+    found = {path: difference(path, finished / path) for path in map(Path, files.output)}
+    wrong = [path.name for path, kind in found.items() if kind == "other"]
+    wrong += [str(path) for path in Path("results").rglob("*.part*")]
+    if wrong:
+        return clock, f"FAILED: {wrong}"
+    timed = [path.name for path, kind in found.items() if kind == "times"]
+    for path in found:
+        shutil.copyfile(finished / path, path)  # so that the next stage has the very same inputs
+    return clock, f"equal, but for times in {', '.join(timed)}" if timed else "equal"
+
+
+def difference(path: Path, other: Path) -> str:
+    """`times` where two results differ only in them, `other` where they do in more, else empty."""
+    if path.name == "run.json" or path.read_bytes() == other.read_bytes():
+        return ""
+    if path.name in TIMED:
+        return "times"
+    same = False
+    if path.suffix == ".keras":
+        same = _weights(path) == _weights(other)
+    elif path.name == "history.csv":
+        one, two = (pd.read_csv(file).drop(columns="seconds") for file in (path, other))
+        same = one.equals(two)
+    elif path.suffix == ".ipynb":
+        same = _cells(path) == _cells(other)
+    return "times" if same else "other"
+
+
+def _weights(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("model.weights.h5")
+
+
+def _cells(path: Path) -> list[tuple[Any, Any]]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [(cell["source"], cell.get("outputs")) for cell in cells]
+
+
+def rows(finished: Path, where: Path) -> Iterator[list[str]]:
+    """Disturb every stage of a finished project in a copy; one row a stage."""
+    project = where / "project"
+    shutil.copytree(finished, project, symlinks=True)
+    given = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
+    listed = jobs(project)
+    # The project's own code: what lies here may have been edited since it ran.
+    sys.path.insert(0, str(project / "workflow/scripts"))
+    for module in PRELOADED:
+        importlib.import_module(module)
+    before = Path.cwd()
+    os.chdir(project)
+    try:
+        from coverslip import settings
+
+        config = settings.resolve(given, Path("workflow/schemas/config.schema.json"))
+        for stage in STAGES:
+            job = next(
+                job
+                for job in listed
+                if job["rule"] == stage and job["wildcards"].items() <= STUDY.items()
+            )
+            cells = [disturb(job, config, fault) or "has no input" for fault in FAULTS]
+            name = "figure" if stage.startswith("figure") else stage.replace("_", " ")
+            yield [name, *cells, *mended(job, config, finished)]
+    finally:
+        os.chdir(before)
+
+
+def table(found: list[list[str]]) -> str:
+    """The rows as Markdown."""
+    head = ["stage", *(fault.name for fault in FAULTS), "clock set back", "results in the end"]
+    lines = [head, ["---"] * len(head), *found]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def written(page: str, text: str) -> str:
+    """The page with another table."""
+    start, end = page.index(START) + len(START), page.index(END)
+    return page[:start] + text + page[end:]
+
+
+def main() -> None:
+    """Make a small finished run, disturb it, and print the table or write it into the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--finished", type=Path, help="a finished project; by default one is made")
+    parser.add_argument("--write", action="store_true", help=f"write into {PAGE.relative_to(ROOT)}")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as where:
+        found = []
+        finished = given.finished or finish(Path(where) / "finished")
+        for row in rows(finished.resolve(), Path(where)):
+            found.append(row)
+            print(*row, sep=" | ", file=sys.stderr)
+    if given.write:
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
+    print(table(found), end="")
+    sys.exit(any("FAILED" in cell for row in found for cell in row))
+
+
+if __name__ == "__main__":
+    main()

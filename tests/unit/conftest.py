@@ -1,0 +1,40 @@
+"""Fixtures of the unit tests."""
+
+import types
+
+import pytest
+
+from coverslip.job import LOG
+
+
+class Named(list):
+    """A list with names, as Snakemake's input, params, wildcards and log are."""
+
+    def items(self):
+        return self.named.items()
+
+    def get(self, key, default=None):
+        return self.named.get(key, default)
+
+
+def named(values=(), **pairs):
+    result = Named(values)
+    result.named = pairs
+    return result
+
+
+@pytest.fixture
+def snakemake_object(tmp_path):
+    """What Snakemake gives a script: one input, one output, a log."""
+    (tmp_path / "input.txt").write_text("1")
+    yield types.SimpleNamespace(
+        log=named([str(tmp_path / "logs/x.log")]),
+        rule="train",
+        threads=2,
+        wildcards=named(study="s"),
+        params=named(code="abc"),
+        input=named([str(tmp_path / "input.txt")]),
+        output=named([str(tmp_path / "output.txt")]),
+    )
+    for handler in list(LOG.handlers):
+        LOG.removeHandler(handler)

@@ -1,0 +1,23 @@
+from dataclasses import asdict
+from pathlib import Path
+
+from coverslip import device
+from coverslip.config_attribution import Attribution
+from coverslip.job import job
+
+with job(snakemake) as facts:
+    facts["device"] = asdict(device.prepare(threads=snakemake.threads))
+    from coverslip.class_attribution import attribute
+
+    attribute(
+        model=Path(snakemake.input.info).parent,
+        predictions=[Path(path) for path in snakemake.input.predictions],
+        pictures=Path(snakemake.input.pictures),
+        groups=Path(snakemake.input.groups),
+        split=Path(snakemake.input.split),
+        fold=snakemake.params.fold,
+        section=Attribution(**snakemake.params.attribution),
+        resamples=snakemake.params.bootstrap,
+        maps=Path(snakemake.output.maps),
+        scores=Path(snakemake.output.scores),
+    )

@@ -1,0 +1,25 @@
+"""What differs between tasks: one module a task and stage, loaded by name.
+
+All tasks walk the same road; at these stages a picture's answer is a mask in one and a class in the
+other. The function has the name of the stage and the same arguments for all tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+MASKS = {"prepare": "patches", "predict": "prediction", "evaluate": "evaluate"}
+CLASSES = {
+    "prepare": "class_patches",
+    "predict": "class_prediction",
+    "evaluate": "class_evaluate",
+}
+MODULES = {"segmentation": MASKS, "confluency": MASKS, "classification": CLASSES}
+"""Where the function of each stage stands."""
+
+
+def stage(task: str, name: str) -> Callable[..., Any]:
+    """The function of a stage (`prepare`, `predict`, `evaluate`) for a task."""
+    return getattr(import_module(f"coverslip.{MODULES[task][name]}"), name)
