@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coverslip import gpus
+
 CHATTER = ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
 
 
@@ -69,6 +71,7 @@ def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    gpus.claim()  # before a backend looks for GPUs
     backend = os.environ["KERAS_BACKEND"]
     if backend != "tensorflow":
         return Device(backend, backend, threads=threads, deterministic=False)
@@ -78,14 +81,14 @@ def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
         _set_threads(tf, threads)
         if deterministic:
             tf.config.experimental.enable_op_determinism()
-        gpus = tf.config.list_physical_devices("GPU")
+        found = tf.config.list_physical_devices("GPU")
         intra = tf.config.threading.get_intra_op_parallelism_threads() or None
-        if not gpus:
+        if not found:
             tf.zeros(1)  # the first operation logs its own greeting; have it over with here
             return Device(
                 "CPU", bfloat16=cpu_has_bfloat16(), threads=intra, deterministic=deterministic
             )
-        details = tf.config.experimental.get_device_details(gpus[0])
+        details = tf.config.experimental.get_device_details(found[0])
         tf.zeros(1)
     return Device(
         name=details.get("device_name", "GPU"),
