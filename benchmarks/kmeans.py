@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.kmeans import distinct, partition
+from coverslip.models.kmeans import distinct, partition
 
 SIZE = (1536, 2048)
 CLUSTERS = 3

@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip import kmeans_fit, recipes
-from coverslip.config import Dataset, KMeans, Preprocessing, Source
-from coverslip.figures.style import BLUE, VERMILLION
-from coverslip.ingest import ingest
-from coverslip.kmeans_model import checked, labels
-from coverslip.measure_field import field_of_view
-from coverslip.store import Store
+from coverslip.configuration.config import Dataset, KMeans, Preprocessing, Source
+from coverslip.data.ingest import ingest
+from coverslip.data.store import Store
+from coverslip.measuring.measure_field import field_of_view
+from coverslip.models import kmeans_fit
+from coverslip.models.kmeans_model import checked, labels
+from coverslip.reporting.figures.style import BLUE, VERMILLION
+from coverslip.synthesis import recipes
 
 LIGHTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 WAYS = {

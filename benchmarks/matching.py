@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from stardist.matching import matching  # noqa: E402
 
-from coverslip.matching import PERCENT, match  # noqa: E402
-from coverslip.store import Store  # noqa: E402
+from coverslip.data.store import Store  # noqa: E402
+from coverslip.evaluation.matching import PERCENT, match  # noqa: E402
 
 THRESHOLDS = tuple(percent / 100 for percent in PERCENT)
 ROUNDS = 5

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 sys.path.insert(0, str(ROOT / "tests"))
 
-from coverslip import device  # noqa: E402
+from coverslip.learning import device  # noqa: E402
 
 device.prepare()
 
@@ -26,9 +26,9 @@ import captum.attr  # noqa: E402
 import torch  # noqa: E402
 import torch_models  # noqa: E402
 
-from coverslip import networks  # noqa: E402
-from coverslip.config import Network  # noqa: E402
-from coverslip.occlusion import occlusion  # noqa: E402
+from coverslip.configuration.config import Network  # noqa: E402
+from coverslip.explanation.occlusion import occlusion  # noqa: E402
+from coverslip.models import networks  # noqa: E402
 
 ROUNDS = 3
 BATCH = 64

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import yaml
 
-from coverslip import settings
+from coverslip.configuration import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ("curves", "scores", "classification_report", "confusion", "panels", "network")

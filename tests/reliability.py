@@ -40,11 +40,20 @@ STUDY = {"dataset": "made", "study": "one", "fold": "0", "seed": "1", "shard": "
 TIMED = ("notebook.html", "report.html")
 LATER = 86400
 # Imported once instead of in every process; nothing is computed with it here.
-PRELOADED = ("tensorflow", "keras", "matplotlib.pyplot", "coverslip.check", "coverslip.evaluate")
-PRELOADED += ("coverslip.ingest", "coverslip.report", "coverslip.splits", "coverslip.patches")
+PRELOADED = (
+    "tensorflow",
+    "keras",
+    "matplotlib.pyplot",
+    "coverslip.data.check",
+    "coverslip.data.ingest",
+    "coverslip.data.splits",
+    "coverslip.evaluation.evaluate",
+    "coverslip.learning.patches",
+    "coverslip.reporting.report",
+)
 LIST_JOBS = """
 import dataclasses, json, sys
-from coverslip.plan import planned
+from coverslip.bookkeeping.plan import planned
 jobs = planned("results/report.html", ["--cores", "2"])
 print(json.dumps([dataclasses.asdict(job) for job in jobs]))
 """
@@ -287,7 +296,7 @@ def rows(finished: Path, where: Path) -> Iterator[list[str]]:
     before = Path.cwd()
     os.chdir(project)
     try:
-        from coverslip import settings
+        from coverslip.configuration import settings
 
         config = settings.resolve(given, Path("workflow/schemas/config.schema.json"))
         for stage in STAGES:

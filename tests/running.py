@@ -65,7 +65,7 @@ def copy_project(where: Path, root: Path = ROOT) -> Path:
 
 def finish(where: Path, **variables: str) -> Path:
     """Make a project of two tiny studies and run it to its end."""
-    from coverslip import synthetic
+    from coverslip.synthesis import synthetic
 
     copy_project(where)
     archive = where / "own.zip"

@@ -16,7 +16,9 @@ from rocrate_validator.models import ValidationSettings
 from rocrate_validator.services import validate
 from running import ROOT, clean_environment
 
-from coverslip import contents, crate, settings
+from coverslip.bookkeeping import crate
+from coverslip.configuration import settings
+from coverslip.data import contents
 
 MODEL = Path("results/studies/one/fold0_seed1/model/model.keras")
 APART = {"logs", "benchmarks", "state"}
@@ -69,7 +71,7 @@ def test_no_secret_is_in_anything_that_was_written(finished):
 
 def explain(project: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "coverslip.explain", *arguments],
+        [sys.executable, "-m", "coverslip.bookkeeping.explain", *arguments],
         cwd=project,
         env=clean_environment() | {"PYTHONPATH": "workflow/scripts"},
         capture_output=True,
@@ -96,7 +98,7 @@ def test_what_has_changed_is_told(project):
     config.write_text(
         config.read_text().replace("epochs: 1", "epochs: 1\n      learning_rate: 2.0e-3")
     )
-    module = project / "workflow/scripts/coverslip/schedules.py"
+    module = project / "workflow/scripts/coverslip/learning/schedules.py"
     module.write_text(module.read_text().replace("\ndef rate(", "\n@id\ndef rate("))
     split = project / MODEL.parents[2] / "split.csv"
     split.write_text(split.read_text().replace("validation", "test", 1))
@@ -104,7 +106,7 @@ def test_what_has_changed_is_told(project):
     told = explain(project, str(MODEL))
     for line in (
         "training.learning_rate CHANGED: 0.001 -> 0.002",
-        "CHANGED: rate in coverslip.schedules",
+        "CHANGED: rate in coverslip.learning.schedules",
     ):
         assert f"\n{line}\n" in told
     assert "CHANGED since it was made" in told

@@ -9,7 +9,7 @@ import yaml
 from kaggle_server import CHUNK, ONLY_HERE, SHA256, environment, no_secret, serving
 from running import copy_project, jobs, snakemake
 
-from coverslip import synthetic
+from coverslip.synthesis import synthetic
 
 CONFIG = ["--configfile", "config/kaggle.yaml"]
 ARCHIVE = Path("resources/raw/dsb2018.zip")

@@ -60,7 +60,7 @@ def test_comments_and_docstrings_do_nothing(project, module):
 
 
 def test_a_function_of_training_trains_again_all_who_use_it(project):
-    training = project / "workflow/scripts/coverslip/training.py"
+    training = project / "workflow/scripts/coverslip/learning/training.py"
     edit(training, "\ndef train(", "\nADDED = 1\n\n\ndef train(")
     assert jobs(project) == {}, "a constant that nobody uses is no change"
     edit(training, "\ndef train(", "\n@(lambda function: function)\ndef train(")
@@ -70,7 +70,7 @@ def test_a_function_of_training_trains_again_all_who_use_it(project):
 
 
 def test_an_architecture_trains_again_only_the_studies_that_use_it(project):
-    module = project / "workflow/scripts/coverslip/networks/unet_confluency.py"
+    module = project / "workflow/scripts/coverslip/models/networks/unet_confluency.py"
     edit(module, "\ndef build(", "\n@(lambda function: function)\ndef build(")
     counts = jobs(project)
     assert counts["train"] == 1 and counts["figure"] == FIGURES
@@ -78,7 +78,7 @@ def test_an_architecture_trains_again_only_the_studies_that_use_it(project):
 
 
 def test_a_figure_draws_only_that_figure(project):
-    module = project / "workflow/scripts/coverslip/figures/curves.py"
+    module = project / "workflow/scripts/coverslip/reporting/figures/curves.py"
     edit(module, "\ndef draw(", "\n@(lambda function: function)\ndef draw(")
     assert jobs(project) == {"figure": 2, "notebook": 2, "report": 1}
 

@@ -16,7 +16,7 @@ MODEL = "results/studies/one/fold0_seed1/model/model.keras"
 PROGRAM = """
 import json, re, sys, types
 from pathlib import Path
-from coverslip import cache, digest, plan
+from coverslip.bookkeeping import cache, digest, plan
 
 MODEL = sys.argv[1]
 CODE, CONFIG = "workflow/scripts/coverslip/", "config/config.yaml"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from running import copy_project, jobs, snakemake
 
-from coverslip import synthetic
+from coverslip.synthesis import synthetic
 
 pytestmark = pytest.mark.e2e
 

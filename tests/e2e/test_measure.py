@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from running import copy_project, jobs, snakemake
 
-from coverslip import model
-from coverslip.config import Preprocessing
+from coverslip.configuration.config import Preprocessing
+from coverslip.models import model
 
 pytestmark = pytest.mark.e2e
 

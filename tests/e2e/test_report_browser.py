@@ -6,7 +6,7 @@ import browser
 import made_up
 import pytest
 
-from coverslip import report, results
+from coverslip.reporting import report, results
 
 TAB = ("Tab", 9)
 ENTER = ("Enter", 13, "\r")

@@ -26,7 +26,7 @@ import sbatch_lines
 import yaml
 from running import copy_project, jobs, snakemake
 
-from coverslip import state
+from coverslip.learning import state
 
 pytestmark = pytest.mark.e2e
 RUN = "results/studies/nuclei/fold0_seed1"

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from coverslip.store import StoreWriter
+from coverslip.data.store import StoreWriter
 
 CLASSES = ["a172", "bv2", "mcf7"]
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from coverslip.label_maps import from_masks
-from coverslip.layouts.dsb2018 import sorted_out
+from coverslip.data.label_maps import from_masks
+from coverslip.data.layouts.dsb2018 import sorted_out
 
 
 def bowl(real_data: Path, every: int) -> Iterator[np.ndarray]:

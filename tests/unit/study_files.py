@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from coverslip.scoring import truth_mask
-from coverslip.store import StoreWriter
+from coverslip.data.store import StoreWriter
+from coverslip.evaluation.scoring import truth_mask
 
 
 @dataclass(frozen=True)

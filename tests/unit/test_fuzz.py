@@ -20,12 +20,12 @@ from PIL import Image
 from test_archive import pack, packed
 from test_manifest import row
 
-from coverslip import decode, inventory, manifest, splits
-from coverslip import settings as configs
-from coverslip.archive import open_archive
-from coverslip.config import Config, Dataset, Limits, Source, Split
+from coverslip.configuration import settings as configs
+from coverslip.configuration.config import Config, Dataset, Limits, Source, Split
+from coverslip.data import decode, inventory, manifest, splits
+from coverslip.data.archive import open_archive
+from coverslip.data.layouts import records
 from coverslip.errors import CoverslipError
-from coverslip.layouts import records
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"

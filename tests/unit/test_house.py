@@ -260,7 +260,7 @@ def test_old_python_is_refused_with_a_mend(tmp_path):
 
 
 def test_configs_in_the_documents_are_valid():
-    from coverslip import settings
+    from coverslip.configuration import settings
 
     schema = ROOT / "workflow" / "schemas" / "config.schema.json"
     found = 0

@@ -10,7 +10,11 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from coverslip import digest, inventory, measure_folder, provenance, recipes, settings
+from coverslip.bookkeeping import digest, provenance
+from coverslip.configuration import settings
+from coverslip.data import inventory
+from coverslip.measuring import measure_folder
+from coverslip.synthesis import recipes
 from coverslip.errors import CoverslipError
 
 try:
@@ -95,7 +99,7 @@ def one_of(studies):
 def network_code(wildcards):
     """Code of training, with the one architecture that the study uses."""
     network = config["studies"][wildcards.study]["network"]
-    return code("train.py", f"networks.{network['architecture']}")
+    return code("train.py", f"models.networks.{network['architecture']}")
 
 
 def recipe_code(wildcards):
@@ -106,7 +110,7 @@ def recipe_code(wildcards):
 
 def layout_code(wildcards):
     """Code of ingest, with the one layout that the dataset has."""
-    return code("ingest.py", f"layouts.{config['datasets'][wildcards.dataset]['layout']}")
+    return code("ingest.py", f"data.layouts.{config['datasets'][wildcards.dataset]['layout']}")
 
 
 def without(section, *keys):

@@ -1,6 +1,7 @@
 # Needs: the completed config. Makes: what rules call where tasks differ.
 
-from coverslip import pretrained, tasks
+from coverslip import tasks
+from coverslip.models import pretrained
 
 CLASSIFICATIONS = sorted(
     name for name, study in config["studies"].items() if study["task"] == "classification"
@@ -11,11 +12,6 @@ ATTRIBUTION = f"{STUDY}/attribution"
 def task_of(wildcards):
     """Task of a study."""
     return config["studies"][wildcards.study]["task"]
-
-
-def stage_module(stage):
-    """Params function: the module of this stage for the study's task."""
-    return lambda wildcards: tasks.MODULES[task_of(wildcards)][stage]
 
 
 def stage_code(stage):

@@ -93,6 +93,6 @@ for name, extension in ALL_FIGURES.items():
             protocol=lookup("studies/{study}/protocol", within=config),
             preprocessing=lookup("studies/{study}/preprocessing", within=config),
             evaluation=lookup("studies/{study}/evaluation", within=config),
-            code=code("figure.py", f"figures.{name}"),
+            code=code("figure.py", f"reporting.figures.{name}"),
         script:
             "../scripts/figure.py"

@@ -1,13 +1,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip import device
-from coverslip.config_attribution import Attribution
+from coverslip.configuration.config_attribution import Attribution
 from coverslip.job import job
+from coverslip.learning import device
 
 with job(snakemake) as facts:
     facts["device"] = asdict(device.prepare(threads=snakemake.threads))
-    from coverslip.class_attribution import attribute
+    from coverslip.explanation.class_attribution import attribute
 
     attribute(
         model=Path(snakemake.input.info).parent,

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coverslip.check import check
-from coverslip.config import bare_dataset
+from coverslip.configuration.config import bare_dataset
+from coverslip.data.check import check
 from coverslip.job import job
 
 with job(snakemake):

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coverslip import sources
-from coverslip.config import Source
+from coverslip.configuration.config import Source
+from coverslip.data import sources
 from coverslip.job import job
 
 with job(snakemake):

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from coverslip.config import Evaluation, Preprocessing
+from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.job import job
 from coverslip.tasks import stage
 

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip import device
 from coverslip.job import job
+from coverslip.learning import device
 
 with job(snakemake):
     device.prepare(threads=snakemake.threads)
-    from coverslip import export
+    from coverslip.models import export
 
     export.onnx(Path(snakemake.input.model).parent, Path(snakemake.output[0]))

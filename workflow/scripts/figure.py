@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from coverslip import figures
-from coverslip.config import Evaluation, Preprocessing
+from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.job import job
+from coverslip.reporting import figures
 
 with job(snakemake):
     maps = snakemake.input.attribution

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from coverslip.config import KMeans, Preprocessing
+from coverslip.configuration.config import KMeans, Preprocessing
 from coverslip.job import LOG, identity, job
-from coverslip.kmeans_fit import train
+from coverslip.models.kmeans_fit import train
 
 with job(snakemake, reuse=True) as facts:
     if "reused" not in facts:

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from coverslip import inventory
-from coverslip.config import bare_dataset
-from coverslip.ingest import ingest
+from coverslip.configuration.config import bare_dataset
+from coverslip.data import inventory
+from coverslip.data.ingest import ingest
 from coverslip.job import job
 
 with job(snakemake, reuse=True) as facts:

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from coverslip.job import job
-from coverslip.measure_page import build
-from coverslip.model import load
+from coverslip.measuring.measure_page import build
+from coverslip.models.model import load
 
 with job(snakemake):
     build(

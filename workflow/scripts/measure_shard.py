@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from coverslip.config import Measure
+from coverslip.configuration.config import Measure
 from coverslip.job import LOG, job
-from coverslip.measure import Outputs, measure
+from coverslip.measuring.measure import Outputs, measure
 
 with job(snakemake):
     measure(

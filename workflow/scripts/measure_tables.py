@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from coverslip import measure_plot, measure_tables
 from coverslip.job import job
-from coverslip.measure_links import link_all
-from coverslip.measure_parquet import write_parquet
+from coverslip.measuring import measure_plot, measure_tables
+from coverslip.measuring.measure_links import link_all
+from coverslip.measuring.measure_parquet import write_parquet
 
 with job(snakemake):
     time = snakemake.params.time

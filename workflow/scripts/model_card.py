@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coverslip import model_card
 from coverslip.job import job
+from coverslip.models import model_card
 
 with job(snakemake):
     model_card.write(

@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 from coverslip.job import job
-from coverslip.notebook import NOTEBOOKS, execute
+from coverslip.reporting.notebook import NOTEBOOKS, execute
 
 page = Path(snakemake.output.page)
 

@@ -1,9 +1,9 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip import device
-from coverslip.config import Evaluation
+from coverslip.configuration.config import Evaluation
 from coverslip.job import job
+from coverslip.learning import device
 from coverslip.tasks import stage
 
 with job(snakemake) as facts:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from coverslip.config import Preprocessing
+from coverslip.configuration.config import Preprocessing
 from coverslip.job import job
 from coverslip.tasks import stage
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from coverslip.job import job
-from coverslip.report import build
-from coverslip.results import collect
+from coverslip.reporting.report import build
+from coverslip.reporting.results import collect
 
 with job(snakemake):
     figures = [Path(path) for path in snakemake.input.figures]

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from coverslip.config import Split
+from coverslip.configuration.config import Split
+from coverslip.data.splits import split
 from coverslip.job import job
-from coverslip.splits import split
 
 with job(snakemake):
     split(

@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from coverslip.evaluation.submission import submission
 from coverslip.job import job
-from coverslip.submission import submission
 
 with job(snakemake):
     submission(

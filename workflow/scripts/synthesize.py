@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from coverslip import recipes
-from coverslip.config import Source
+from coverslip.configuration.config import Source
 from coverslip.job import job
+from coverslip.synthesis import recipes
 
 with job(snakemake):
     source = Source(**snakemake.params.source)

@@ -1,16 +1,16 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip import device
-from coverslip.config import Network, Preprocessing, Training
+from coverslip.configuration.config import Network, Preprocessing, Training
 from coverslip.job import LOG, identity, job
+from coverslip.learning import device
 
 output = Path(snakemake.output.model).parent
 with job(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         found = device.prepare(threads=snakemake.threads)
         facts["device"] = asdict(found)
-        from coverslip.training import train
+        from coverslip.learning.training import train
 
         key = identity(snakemake)
         facts["training"] = train(

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from coverslip import cache, provenance
+from coverslip.bookkeeping import cache, provenance
+from coverslip.bookkeeping.provenance import identity, versions
 from coverslip.errors import CoverslipError
-from coverslip.provenance import identity, versions
 
 __all__ = ["LOG", "identity", "job", "versions", "write_json"]
 
@@ -31,9 +31,9 @@ def job(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     The record is the output or log of the rule that is called `record`; the dictionary that is
     yielded is merged into it. A job fails whose inputs changed while it ran.
 
-    With `reuse` the outputs are taken from the shared cache (`coverslip.cache`) where they lie in
-    it, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise they are
-    kept there.
+    With `reuse` the outputs are taken from the shared cache (`coverslip.bookkeeping.cache`) where
+    they lie in it, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
+    they are kept there.
     """
     path = _record_path(snakemake)
     with _logged(snakemake):

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-MASKS = {"prepare": "patches", "predict": "prediction", "evaluate": "evaluate"}
+MASKS = {
+    "prepare": "learning.patches",
+    "predict": "models.prediction",
+    "evaluate": "evaluation.evaluate",
+}
 CLASSES = {
-    "prepare": "class_patches",
-    "predict": "class_prediction",
-    "evaluate": "class_evaluate",
+    "prepare": "learning.class_patches",
+    "predict": "models.class_prediction",
+    "evaluate": "evaluation.class_evaluate",
 }
 MODULES = {"segmentation": MASKS, "confluency": MASKS, "classification": CLASSES}
 """Where the function of each stage stands."""

@@ -1,0 +1,146 @@
+"""The digest follows what a script reaches, and nothing else."""
+
+import json
+import textwrap
+
+import pytest
+
+from coverslip.bookkeeping import digest
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package `pack` with two modules and a script; returns (write, digest)."""
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    monkeypatch.setattr(digest, "PACKAGE", folder)
+    monkeypatch.setattr(digest, "NAME", "pack")
+    monkeypatch.setattr(digest, "SILENT", {"pack.silent"})
+
+    def write(name: str, text: str) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text))
+
+    def value(*roots: str) -> str:
+        digest._unit.cache_clear()
+        return digest.digest(tmp_path / "pack/script.py", roots)
+
+    write("__init__.py", '"""The package."""')
+    write("silent.py", "def log():\n    return 1\n")
+    write("script.py", "from pack import a\nfrom pack.silent import log\nlog()\na.used(1)\n")
+    write("a.py", A)
+    write("b.py", B)
+    write("kinds/__init__.py", "")
+    write("kinds/one.py", "def build():\n    return 1\n")
+    return write, value
+
+
+A = '''
+"""A module."""
+from pack.b import helper
+import json
+
+LIMIT = 3
+
+def used(x):
+    """Doc."""
+    # a comment
+    return helper(x) + LIMIT
+
+def unused(x):
+    return x
+'''
+B = """
+def helper(x):
+    return inner(x)
+
+def inner(x):
+    return 2 * x
+
+def stranger():
+    return 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "changes"),
+    [
+        ("a.py", "LIMIT = 3", "LIMIT = 4", True),
+        ("a.py", "+ LIMIT", "- LIMIT", True),
+        ("b.py", "2 * x", "3 * x", True),
+        ("a.py", "# a comment", "# another comment", False),
+        ("a.py", '"""Doc."""', '"""Another."""', False),
+        ("a.py", "return helper(x) + LIMIT", "return (helper(x)\n            + LIMIT)", False),
+        ("a.py", "    return x\n", "    return x + 1\n", False),
+        ("b.py", "return 0", "return 1", False),
+        ("a.py", "import json", "import json\nimport math", False),
+        ("a.py", "LIMIT = 3", "LIMIT = 3\nprint(LIMIT)", True),
+    ],
+)
+def test_edits_count_where_they_are_reached(package, module, old, new, changes):
+    write, value = package
+    text = {"a.py": A, "b.py": B}[module]
+    before = value()
+    assert old in text
+    write(module, text.replace(old, new))
+    assert (value() != before) is changes
+
+
+def test_lazy_imports_and_bare_modules_are_followed(package):
+    write, value = package
+    write(
+        "a.py",
+        "def used(x):\n    from pack import b\n    return run(b)\ndef run(m):\n    return m\n",
+    )
+    before = value()
+    write("b.py", B.replace("return 0", "return 1"))
+    assert value() != before, "a module handed on whole counts whole"
+
+
+def test_a_root_is_followed_and_must_exist(package):
+    write, value = package
+    before = value("pack.kinds.one")
+    assert before != value()
+    write("kinds/one.py", "def build():\n    return 2\n")
+    assert value("pack.kinds.one") != before
+    with pytest.raises(ValueError, match=r"pack\.kinds\.two"):
+        value("pack.kinds.two")
+
+
+def test_silent_modules_do_not_count(package):
+    write, value = package
+    before = value()
+    write("silent.py", "def log():\n    return 2\n")
+    assert value() == before
+
+
+def test_renamed_import_of_another_library_counts(package):
+    write, value = package
+    write("a.py", "import json as lib\ndef used(x):\n    return lib.dumps(x)\n")
+    before = value()
+    write("a.py", "import pickle as lib\ndef used(x):\n    return lib.dumps(x)\n")
+    assert value() != before
+
+
+def test_import_cycles_end(package):
+    write, value = package
+    write("b.py", "from pack import a\ndef helper(x):\n    return a.used(x)\n")
+    assert len(value()) == 16
+
+
+def test_what_a_digest_stands_for_is_noted(package, tmp_path):
+    write, value = package
+    digest._unit.cache_clear()
+    found = digest.parts(tmp_path / "pack/script.py")
+    notes = tmp_path / "notes"
+    assert digest.noted(found, notes) == value() == digest.summary(found)
+    before = json.loads((notes / f"{value()}.json").read_text())
+    assert {"pack.a:used", "pack.b:helper", "pack.b:inner"} <= set(before)
+    assert "pack.b:stranger" not in before
+    write("b.py", B.replace("2 * x", "3 * x"))
+    digest._unit.cache_clear()
+    after_value = digest.noted(digest.parts(tmp_path / "pack/script.py"), notes)
+    after = json.loads((notes / f"{after_value}.json").read_text())
+    assert {name for name in before if before[name] != after[name]} == {"pack.b:inner"}
+    (tmp_path / "file").write_text("in the way")
+    assert digest.noted(found, tmp_path / "file") == digest.summary(found)

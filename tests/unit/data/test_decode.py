@@ -1,0 +1,214 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from coverslip.data import decode
+from coverslip.errors import CoverslipError
+
+RNG = np.random.default_rng(1)
+GREY = RNG.integers(0, 256, (9, 7), dtype=np.uint8)
+RGB = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+GREY16 = RNG.integers(0, 65536, (9, 7), dtype=np.uint16)
+RGB16 = RNG.integers(0, 65536, (9, 7, 3), dtype=np.uint16)
+DAMAGED = r"a/x\.png: (cannot be decoded .*replace|holds no picture: save)"
+RGBA = np.concatenate([RGB, np.full((9, 7, 1), 255, np.uint8)], axis=2)
+
+
+def saved(array, kind, **options):
+    data = io.BytesIO()
+    image = array if isinstance(array, Image.Image) else Image.fromarray(array)
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def tiff(array, **options):
+    data = io.BytesIO()
+    tifffile.imwrite(data, array, **options)
+    return data.getvalue()
+
+
+def deep_png(array):
+    return cv2.imencode(".png", array)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (saved(GREY, "PNG"), GREY),
+        (saved(RGB, "PNG"), RGB),
+        (saved(RGBA, "PNG"), RGB),
+        (saved(GREY16, "PNG"), GREY16),
+        (deep_png(RGB16[:, :, ::-1]), RGB16),
+        (saved(GREY, "BMP"), GREY),
+        (saved(RGB, "BMP"), RGB),
+        (saved(GREY, "TIFF"), GREY),
+        (saved(RGB, "TIFF", compression="tiff_lzw"), RGB),
+        (saved(GREY16, "TIFF", compression="tiff_lzw"), GREY16),
+        (tiff(GREY16, byteorder=">"), GREY16),
+        (tiff(RGB16, photometric="rgb", compression="zlib"), RGB16),
+        (tiff(RGB16.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"), RGB16),
+        (tiff(RGBA, photometric="rgb", extrasamples=["unassalpha"]), RGB),
+        (tiff(255 - GREY, photometric="miniswhite"), GREY),
+        (tiff(GREY, tile=(16, 16)), GREY),
+        (tiff(GREY, imagej=True), GREY),
+        (tiff(GREY16.astype(np.int32)), GREY16),
+        (saved(GREY > 99, "PNG"), np.where(GREY > 99, 255, 0).astype(np.uint8)),
+    ],
+)
+def test_pictures_without_loss(data, expected):
+    array, transparent = decode.picture(data, "x")
+    assert array.dtype == expected.dtype
+    assert array.shape == (9, 7, 3 if expected.ndim == 3 else 1)
+    np.testing.assert_array_equal(array.squeeze(), expected)
+    assert not transparent
+
+
+def test_deep_colour_tiff_with_lzw():
+    data = cv2.imencode(".tiff", RGB16[:, :, ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+    np.testing.assert_array_equal(decode.picture(data, "x")[0], RGB16)
+
+
+def test_deep_grey_with_alpha():
+    # OpenCV writes no grey with alpha: the header of a PNG with 16 bits, colour type 4.
+    import struct
+    import zlib
+
+    rows = b"".join(
+        b"\0" + np.stack([row, np.full(7, 9, np.uint16)], 1).astype(">u2").tobytes()
+        for row in GREY16
+    )
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 7, 9, 16, 4, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    data = decode.PNG_START + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    array, transparent = decode.picture(data, "x")
+    np.testing.assert_array_equal(array[:, :, 0], GREY16)
+    assert array.shape == (9, 7, 1)
+    assert not transparent
+
+
+def test_jpeg_is_near():
+    smooth = np.tile(np.arange(0, 64, dtype=np.uint8)[:, None, None], (1, 48, 3)) * 4
+    array, _ = decode.picture(saved(smooth, "JPEG", quality=95), "x")
+    assert array.shape == smooth.shape
+    assert np.abs(array.astype(int) - smooth).max() < 8
+    assert decode.picture(saved(GREY, "JPEG"), "x")[0].shape == (9, 7, 1)
+
+
+def test_palette_becomes_rgb():
+    image = Image.fromarray(RGB).quantize(16)
+    array, _ = decode.picture(saved(image, "PNG"), "x")
+    np.testing.assert_array_equal(array, np.asarray(image.convert("RGB")))
+
+
+def test_transparency_that_varies_is_dropped_and_told():
+    data = RGBA.copy()
+    data[0, 0, 3] = 0
+    array, transparent = decode.picture(saved(data, "PNG"), "x")
+    assert transparent
+    np.testing.assert_array_equal(array, RGB)
+
+
+def test_rotation_is_left_to_the_viewer():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode.picture(saved(GREY, "JPEG", exif=exif), "x")[0].shape == (9, 7, 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no picture at all",
+        saved(RGB, "PNG")[:-40],
+        saved(RGB, "PNG")[:60],
+        deep_png(RGB16)[:-40],
+        saved(np.tile(RGB, (9, 9, 1)), "JPEG")[:900],
+        saved(RGB, "BMP")[:-40],
+        tiff(GREY)[:-20],
+        tiff(RGB16, photometric="rgb", compression="zlib")[:-20],
+        saved(RGB, "TIFF", compression="tiff_lzw")[:-150],
+        tiff(GREY)[:20],
+        saved(RGB, "PNG").replace(b"IDAT", b"IDAX"),
+        saved(RGB, "GIF"),
+    ],
+)
+def test_damaged_pictures_are_named(data):
+    for reader in (decode.picture, decode.mask):
+        with pytest.raises(CoverslipError, match=DAMAGED) as error:
+            reader(data, "a/x.png")
+        assert "\n" not in str(error.value)
+
+
+def test_bomb_is_refused():
+    image = Image.new("1", (20000, 20000))
+    with pytest.raises(CoverslipError, match="x: a picture of 20000x20000 pixels, more than 200"):
+        decode.picture(saved(image, "PNG"), "x")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (tiff(GREY.astype(np.float32)), "x: pixels are of type float32"),
+        (tiff(GREY.astype(np.int32) - 300), "x: values from -"),
+        (tiff(np.full((3, 3), 70000, np.uint32)), "x: values from 70000 to 70000"),
+        (tiff(np.zeros((5, 9, 7), np.uint8), photometric="minisblack"), "stack of shape"),
+        (
+            saved(
+                Image.fromarray(GREY),
+                "TIFF",
+                save_all=True,
+                append_images=[Image.fromarray(GREY[:4])],
+            ),
+            "several pictures",
+        ),
+    ],
+)
+def test_unfit_pictures_are_named(data, message):
+    with pytest.raises(CoverslipError, match=message):
+        decode.picture(data, "x")
+
+
+def test_masks():
+    binary = np.where(GREY > 99, 255, 0).astype(np.uint8)
+    for data in (
+        saved(binary, "PNG"),
+        saved(np.stack([binary] * 3, 2), "PNG"),
+        saved(np.stack([binary] * 3 + [binary], 2), "PNG"),
+        saved(GREY > 99, "PNG"),
+        saved(Image.fromarray(binary).convert("P"), "PNG"),
+        tiff(binary),
+    ):
+        np.testing.assert_array_equal(decode.mask(data, "x"), binary)
+    labels = np.arange(63, dtype=np.int32).reshape(9, 7) * 2000
+    np.testing.assert_array_equal(decode.mask(tiff(labels), "x"), labels)
+    np.testing.assert_array_equal(decode.mask(saved(GREY16, "PNG"), "x"), GREY16)
+
+
+def test_mask_with_a_palette_of_colours_gives_its_indices():
+    image = Image.fromarray(GREY % 3)
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    np.testing.assert_array_equal(decode.mask(saved(image, "PNG"), "x"), GREY % 3)
+
+
+def test_mask_with_white_before_black_in_its_palette():
+    image = Image.fromarray(GREY % 2)
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    expected = np.where(GREY % 2, 0, 255)
+    np.testing.assert_array_equal(decode.mask(saved(image, "PNG"), "x"), expected)
+
+
+def test_mask_with_colours_or_floats():
+    with pytest.raises(CoverslipError, match="x: mask with colours"):
+        decode.mask(saved(RGB, "PNG"), "x")
+    with pytest.raises(CoverslipError, match="x: mask of type float"):
+        decode.mask(tiff(GREY.astype(np.float32)), "x")

@@ -1,0 +1,286 @@
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.measure import label as components
+from test_archive import pack
+from test_store import small_disk
+
+from coverslip.configuration.config import Dataset, Source
+from coverslip.data import manifest
+from coverslip.data.ingest import ingest, work
+from coverslip.data.store import Store
+from coverslip.errors import CoverslipError
+
+RNG = np.random.default_rng(1)
+GREY = RNG.integers(0, 256, (12, 10), dtype=np.uint8)
+RGBA = np.dstack([RNG.integers(0, 256, (12, 10, 3), dtype=np.uint8), np.full((12, 10), 255)])
+DEEP = RNG.integers(0, 65536, (12, 10), dtype=np.uint16)
+NONE = np.zeros((12, 10), np.uint8)
+LEFT, RIGHT = NONE.copy(), NONE.copy()
+LEFT[2:6, 1:4] = 255
+RIGHT[2:6, 4:7] = 255
+
+
+def png(array):
+    data = io.BytesIO()
+    Image.fromarray(array.astype(array.dtype if array.dtype == np.uint16 else np.uint8)).save(
+        data, "PNG"
+    )
+    return data.getvalue()
+
+
+def bowl():
+    return {
+        "p1_a/images/a.png": png(GREY),
+        "p1_a/masks/1.png": png(LEFT),
+        "p1_a/masks/2.png": png(RIGHT),
+        "p1_b/images/b.png": png(RGBA),
+        "p1_b/masks/1.png": png(LEFT),
+        "p1_b/masks/2.png": png(NONE),
+        "p2_c/images/c.png": png(DEEP),
+        "p2_c/masks/1.png": png(NONE),
+        "p2_d/images/d.png": png(np.dstack([GREY] * 3)),
+        "p2_d/masks/1.png": png(LEFT),
+        "p2_d/masks/2.png": png(np.maximum(LEFT, RIGHT)),
+    }
+
+
+class Run:
+    """A dataset and where it goes."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.out = folder / "out"
+        self.files = [self.out / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
+
+    def __call__(self, source, processes=1, sha256=None, **options):
+        options = {"layout": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
+        dataset = Dataset(source=Source(kind="path", sha256=sha256), **options)
+        ingest(source, dataset, *self.files, processes)
+        return manifest.read(self.files[1])
+
+    def refused(self, files, message, **options):
+        source = files if not isinstance(files, dict) else self.pack(files)
+        with pytest.raises(CoverslipError, match=message) as error:
+            self(source, **options)
+        assert "\n" not in str(error.value)
+        assert self.left() == []
+        return str(error.value)
+
+    def left(self):
+        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
+
+    def pack(self, files):
+        return pack(self.folder / "archive.zip", files)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+def test_mixed_pictures(run):
+    table = run(run.pack(bowl()))
+    assert list(table.index) == ["p1_a", "p1_b", "p2_c", "p2_d"]
+    assert list(table["group"]) == list(table.index)
+    assert list(table["channels"]) == [1, 3, 1, 3]
+    assert list(table["dtype"]) == ["uint8", "uint8", "uint16", "uint8"]
+    assert list(table["objects"]) == [2, 1, 0, 2]
+    assert list(table["empty_masks"]) == [0, 1, 1, 0]
+    assert list(table["overlap_pixels"]) == [0, 0, 0, 12]
+    assert list(table["foreground"]) == [24 / 120, 12 / 120, 0, 24 / 120]
+    assert (table["height"] == 12).all()
+    assert (table["width"] == 10).all()
+    assert (table["class"] == "").all()
+    assert table["member"]["p1_b"] == "p1_b/images/b.png"
+    assert table["sha256"].nunique() == 4
+    with Store(run.files[0]) as store:
+        np.testing.assert_array_equal(store.image("p1_a")[:, :, 0], GREY)
+        np.testing.assert_array_equal(store.image("p1_b"), RGBA[:, :, :3])
+        np.testing.assert_array_equal(store.image("p2_c")[:, :, 0], DEEP)
+        expected = (LEFT > 0) + 2 * (RIGHT > 0)
+        np.testing.assert_array_equal(store.label("p1_a"), expected)
+        np.testing.assert_array_equal(store.label("p2_d"), expected)
+        assert not store.label("p2_c").any()
+    assert run.left() == ["dataset.json", "manifest.csv", "pictures.h5"]
+
+
+def test_summary(run):
+    source = run.pack(bowl())
+    run(source)
+    facts = json.loads(run.files[2].read_text())
+    assert facts["format"] == 1
+    assert not {"title", "licence", "citation"} & set(facts), "words are in the config alone"
+    assert (facts["pictures"], facts["objects"], facts["empty_masks"]) == (4, 5, 2)
+    assert facts["objects_by"] == {"mask": 4, "label": 0, "component": 0}
+    assert facts["source"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert facts["source"]["name"] == "archive.zip"
+    assert str(run.folder) not in run.files[2].read_text()
+
+
+def test_output_is_the_same_with_more_processes(run):
+    source = run.pack(bowl())
+    run(source)
+    alone = [path.read_bytes() for path in run.files]
+    run(source, processes=3)
+    assert [path.read_bytes() for path in run.files] == alone
+
+
+def test_folder_and_nested_zip_give_the_same_pictures(run, tmp_path):
+    source = run.pack(bowl())
+    run(source)
+    alone = run.files[0].read_bytes()
+    facts = json.loads(run.files[2].read_text())
+    with zipfile.ZipFile(source) as archive:
+        archive.extractall(tmp_path / "folder")
+    run(tmp_path / "folder", processes=2)
+    assert run.files[0].read_bytes() == alone
+    folder_facts = json.loads(run.files[2].read_text())
+    assert folder_facts["source"]["kind"] == "folder"
+    assert folder_facts["source"]["sha256"] == facts["source"]["contents_sha256"]
+    outer = pack(tmp_path / "outer.zip", {"stage1_train.zip": source.read_bytes(), "x.csv": b""})
+    run(outer, processes=2)
+    assert run.files[0].read_bytes() == alone
+    assert run.left() == ["dataset.json", "manifest.csv", "pictures.h5"]
+
+
+def test_one_changed_picture_changes_its_row_only(run):
+    first = run(run.pack(bowl()))
+    changed = GREY.copy()
+    changed[0, 0] ^= 1
+    second = run(run.pack(bowl() | {"p1_a/images/a.png": png(changed)}))
+    assert (first["sha256"] != second["sha256"]).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("options", [{}, {"mask_threshold": 127}])
+def test_paired(run, options):
+    both = np.maximum(LEFT, RIGHT)
+    files = {"inputs/1.png": png(GREY), "masks/1.png": png(both)}
+    files |= {"inputs/2.png": png(GREY), "masks/2.png": png(LEFT // 255 + RIGHT // 255 * 2)}
+    table = run(run.pack(files), layout="paired", **options)
+    facts = json.loads(run.files[2].read_text())
+    if options:
+        assert list(table["objects"]) == [1, 0]
+        assert facts["objects_by"] == {"mask": 0, "label": 0, "component": 2}
+    else:
+        assert list(table["objects"]) == [1, 2]
+        assert facts["objects_by"] == {"mask": 0, "label": 1, "component": 1}
+
+
+def test_groups(run):
+    source = run.pack(bowl())
+    pattern = {"groups": "pattern", "group_pattern": "^(?P<group>p[0-9])_"}
+    assert list(run(source, **pattern)["group"]) == ["p1", "p1", "p2", "p2"]
+    assert list(run(source, groups="acquisition")["group"]) == [""] * 4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("^(?P<group>p1)_", r"id 'p2_c': no group: `group_pattern: \^\(\?P<group>p1\)_`"),
+        ("^p(?P<group>[a-z]*)", "id 'p1_a': no group"),
+        ("^(p1)_", "names no group"),
+        ("(", "is no regular expression"),
+        (None, "needs `group_pattern`"),
+    ],
+)
+def test_group_pattern_faults(run, pattern, message):
+    run.refused(bowl(), message, groups="pattern", group_pattern=pattern)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_picture_that_cannot_be_decoded(run, processes):
+    files = bowl() | {"p1_b/images/b.png": png(RGBA)[:-30]}
+    message = r"archive\.zip: p1_b/images/b\.png: cannot be decoded"
+    run.refused(files, message, processes=processes)
+    files = bowl() | {"p1_b/masks/2.png": b"no picture"}
+    run.refused(files, r"p1_b/masks/2\.png: cannot be decoded", processes=processes)
+
+
+def test_mask_of_another_size(run):
+    files = bowl() | {"p1_b/masks/2.png": png(NONE.T)}
+    message = r"p1_b/masks/2\.png: mask of 10x12 pixels, .*p1_b/images/b\.png has 12x10"
+    run.refused(files, message)
+    files = {"inputs/1.png": png(GREY), "masks/1.png": png(LEFT[:-1])}
+    run.refused(files, r"masks/1\.png: mask of 11x10 pixels", layout="paired")
+
+
+def test_faults_of_archive_and_layout_leave_nothing(run, tmp_path):
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(run.pack(bowl()).read_bytes()[:-100])
+    run.refused(cut, r"cut\.zip: truncated")
+    run.refused(tmp_path / "missing.zip", r"missing\.zip: no such archive")
+    run.refused(bowl() | {"t/images/t.png": b""}, r"picture without mask: t/images/t\.png")
+    run.refused({"readme.txt": b""}, "no pictures found")
+    run.refused(bowl() | {"../x.png": b""}, r"leaves the archive: '\.\./x\.png'")
+
+
+def test_expected_digest(run, tmp_path):
+    source = run.pack(bowl())
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    run.refused(source, f"SHA-256 is {digest}, but the config says 0000", sha256="0" * 64)
+    run(source, sha256=digest)
+    (tmp_path / "folder" / "a" / "images").mkdir(parents=True)
+    (tmp_path / "folder" / "a" / "masks").mkdir()
+    (tmp_path / "folder" / "a" / "images" / "a.png").write_bytes(png(GREY))
+    (tmp_path / "folder" / "a" / "masks" / "a.png").write_bytes(png(LEFT))
+    for path in run.files:
+        path.unlink()
+    run.refused(tmp_path / "folder", "but the config says 0000", sha256="0" * 64)
+
+
+def test_rerun_after_the_mend(run):
+    run.refused(bowl() | {"p1_b/masks/2.png": b"no picture"}, "cannot be decoded")
+    run(run.pack(bowl()))
+    mended = [path.read_bytes() for path in run.files]
+    run(run.pack(bowl()))
+    assert [path.read_bytes() for path in run.files] == mended
+
+
+@pytest.mark.parametrize("where", ["picture", "close", "manifest"])
+def test_no_space_left(run, monkeypatch, where):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "manifest":
+        monkeypatch.setattr("coverslip.data.ingest.write_manifest", full)
+    else:
+        run(run.pack(bowl()))
+        needed = run.files[0].stat().st_size
+        for path in run.files:
+            path.unlink()
+        small_disk(monkeypatch, needed - (1 if where == "close" else needed // 4))
+    message = run.refused(bowl(), r"pictures\.h5: no space left on the disk")
+    assert re.search(r"about \d+\.\d MB are needed, [\d.]+ MB are free", message)
+    monkeypatch.undo()
+    assert len(run(run.pack(bowl()))) == 4
+
+
+def test_killed_worker_is_told(run, monkeypatch):
+    def killed(archive, record, threshold):
+        if record.id == "p1_b":
+            os._exit(9)
+        return work(archive, record, threshold)
+
+    monkeypatch.setattr("coverslip.data.ingest.work", killed)
+    run.refused(bowl(), "a worker process was killed, .*more memory", processes=2)
+
+
+def test_the_bowl(run, real_data):
+    table = run(real_data / "dsb2018" / "stage1_train.zip", processes=2, groups="acquisition")
+    assert len(table) == 664
+    assert table["objects"].sum() == 28986
+    assert table["foreground"].mean() == pytest.approx(0.139, abs=5e-4)
+    assert table.groupby(["height", "width"]).ngroups == 9
+    assert set(table["channels"]) == {3}
+    with Store(run.files[0]) as store:
+        found = sum(components(store.label(id) > 0, connectivity=1).max() for id in store.ids())
+    assert found == 24111

@@ -1,0 +1,300 @@
+"""Splits: shares, strata, folds, and above all that no group crosses."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coverslip.configuration.config import Split
+from coverslip.data import manifest, splits
+from coverslip.errors import CoverslipError
+
+PAIRS = ["a", "b", "kind", "distance"]
+
+
+def write(
+    folder: Path,
+    groups: list[str],
+    modality: list[str] | None = None,
+    classes: list[str] | None = None,
+    pairs: tuple[tuple[str, str, str], ...] = (),
+) -> list[str]:
+    """Groups, manifest and duplicates of as many pictures; the archive's order is reversed."""
+    count = len(groups)
+    ids = [f"{number:04d}" for number in range(count)]
+    rows = {name: kind() for name, kind in manifest.DTYPES.items()}
+    table = pd.DataFrame([rows | {"id": name} for name in ids], columns=manifest.COLUMNS)
+    table["class"] = classes or [""] * count
+    table["member"] = [f"m{count - number:04d}" for number in range(count)]
+    manifest.write(table, folder / "manifest.csv")
+    modality = modality or ["fluorescence"] * count
+    found = {"id": ids, "group": groups, "modality": modality, "stratum": modality}
+    pd.DataFrame(found).to_csv(folder / "groups.csv", index=False)
+    told = pd.DataFrame([(*pair, 0) for pair in pairs], columns=PAIRS)
+    told.to_csv(folder / "duplicates.csv", index=False)
+    return ids
+
+
+def run(folder: Path, protocol: str = "honest", **config: object) -> tuple[pd.DataFrame, dict]:
+    names = [folder / name for name in ("groups.csv", "manifest.csv", "duplicates.csv")]
+    splits.split(
+        *names,
+        Split(**config),
+        protocol,
+        folder / "out" / "split.csv",
+        folder / "out" / "split.json",
+    )
+    table = pd.read_csv(
+        folder / "out" / "split.csv",
+        dtype={"id": str, "group": str, "stratum": str},
+        keep_default_na=False,
+    )
+    return table, json.loads((folder / "out" / "split.json").read_text())
+
+
+def check_folds(table: pd.DataFrame, ids: list[str], folds: int) -> None:
+    """What holds for every split: each picture once a fold, each subset there, tests disjoint."""
+    assert list(table.columns) == ["id", "group", "stratum", "fold", "subset"]
+    assert sorted(set(table["fold"])) == list(range(folds))
+    for _, part in table.groupby("fold"):
+        assert sorted(part["id"]) == ids
+        assert {"train", "validation"} <= set(part["subset"])
+    tested = Counter(table["id"][table["subset"] == "test"])
+    if folds > 1:
+        assert tested == dict.fromkeys(ids, 1), "each picture is tested exactly once"
+
+
+def crossing(table: pd.DataFrame) -> int:
+    return int((table.groupby(["fold", "group"])["subset"].nunique() > 1).sum())
+
+
+def test_grouped_keeps_groups_and_nears_the_shares(tmp_path: Path) -> None:
+    sizes = [90, 86, 77, 76, 58, 38, 37, 33, 32, 26, 23, 17, 16, 15, 9, 8, 6, 4, 4, 3, 2, 2, 1, 1]
+    groups = [f"g{number:02d}" for number, size in enumerate(sizes) for _ in range(size)]
+    ids = write(tmp_path, groups)
+    largest = set()
+    for seed in range(6):
+        table, summary = run(tmp_path, seed=seed)
+        check_folds(table, ids, 1)
+        assert crossing(table) == 0
+        assert summary["leaking"] is False
+        share = table["subset"].value_counts() / len(ids)
+        assert share["test"] == pytest.approx(0.2, abs=0.02)
+        assert share["validation"] == pytest.approx(0.16, abs=0.02)
+        largest.add(table.set_index("group")["subset"].loc["g00"].iloc[0])
+    assert len(largest) > 1, "the largest group must not always go to training"
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=4, max_size=14),
+    folds=st.integers(1, 3),
+    seed=st.integers(0, 99),
+    method=st.sampled_from(["grouped", "random"]),
+    stratify=st.sampled_from(["none", "modality", "class"]),
+)
+def test_invariants(tmp_path: Path, sizes, folds, seed, method, stratify) -> None:
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    kinds = [("x", "y", "z")[int(name[1:]) % 3] for name in groups]
+    ids = write(tmp_path, groups, modality=kinds, classes=kinds)
+    if folds >= len(sizes) - 1:
+        folds = 1
+    config = {"folds": folds, "seed": seed, "method": method, "stratify": stratify}
+    table, summary = run(tmp_path, **config)
+    check_folds(table, ids, folds)
+    assert "test" in set(table["subset"])
+    assert summary["leaks"][0]["groups"] == crossing(table[table["fold"] == 0])
+    if method == "grouped":
+        assert crossing(table) == 0
+    again, _ = run(tmp_path, **config)
+    assert again.equals(table)
+
+
+def test_random_shares_are_exact_in_each_stratum(tmp_path: Path) -> None:
+    classes = ["a"] * 100 + ["b"] * 50 + ["c"] * 10
+    write(tmp_path, [str(i) for i in range(160)], classes=classes)
+    table, _ = run(tmp_path, method="random", stratify="class")
+    assert table["subset"].value_counts().to_dict() == {"train": 102, "test": 32, "validation": 26}
+    tested = table[table["subset"] == "test"]["stratum"].value_counts()
+    assert abs(tested["a"] - 20) <= 1
+    assert abs(tested["b"] - 10) <= 1
+    assert abs(tested["c"] - 2) <= 1
+
+
+def test_random_depends_on_the_seed_only(tmp_path: Path) -> None:
+    write(tmp_path, [str(i) for i in range(40)])
+    one, _ = run(tmp_path, method="random", seed=1)
+    two, _ = run(tmp_path, method="random", seed=2)
+    assert not one["subset"].equals(two["subset"])
+
+
+def test_grouped_and_stratified_by_modality(tmp_path: Path) -> None:
+    groups = [f"g{number:02d}" for number in range(30) for _ in range(1 + number % 4)]
+    modality = ["histology" if int(name[1:]) % 5 == 0 else "fluorescence" for name in groups]
+    write(tmp_path, groups, modality=modality)
+    shares = []
+    for seed in range(5):
+        table, _ = run(tmp_path, folds=3, stratify="modality", seed=seed)
+        tested = table[table["subset"] == "test"]
+        share = tested.groupby("fold")["stratum"].apply(lambda s: (s == "histology").mean())
+        shares.append(share.max() - share.min())
+    assert np.mean(shares) < 0.12
+
+
+def test_listed_follows_the_archive(tmp_path: Path) -> None:
+    ids = write(tmp_path, [str(i) for i in range(50)])
+    table, _ = run(tmp_path, method="listed", test=0.0)
+    subset = table.set_index("id")["subset"]
+    assert (subset[ids[:10]] == "validation").all(), "the archive's order is reversed here"
+    assert (subset[ids[10:]] == "train").all()
+    table, _ = run(tmp_path, method="listed", test=0.1)
+    subset = table.set_index("id")["subset"]
+    assert (subset[ids[:5]] == "test").all()
+    assert (subset[ids[5:14]] == "validation").all()
+    assert (subset[ids[14:]] == "train").all()
+
+
+def test_listed_folds_are_blocks(tmp_path: Path) -> None:
+    ids = write(tmp_path, [str(i) for i in range(12)])
+    table, _ = run(tmp_path, method="listed", folds=3)
+    check_folds(table, ids, 3)
+    tested = table[table["subset"] == "test"].groupby("fold")["id"].apply(list)
+    assert tested.tolist() == [ids[8:], ids[4:8], ids[:4]]
+
+
+def test_no_test_set_when_asked_for_none(tmp_path: Path) -> None:
+    write(tmp_path, [str(i % 6) for i in range(30)])
+    for method in ("random", "grouped"):
+        table, _ = run(tmp_path, method=method, test=0.0)
+        assert set(table["subset"]) == {"train", "validation"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "config", "said"),
+    [
+        (["a", "a", "b"], {}, "1 groups cannot be cut into 2 parts"),
+        (["a", "a", "b", "c"], {"folds": 4}, "3 groups cannot be cut into 4 parts.*fewer folds"),
+        (["a", "b"], {"method": "random"}, "1 pictures cannot be cut into 2 parts.*more pictures"),
+    ],
+)
+def test_too_few(tmp_path: Path, groups, config, said) -> None:
+    write(tmp_path, groups)
+    with pytest.raises(CoverslipError, match=said):
+        run(tmp_path, **config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_leak_is_refused_unless_as_published(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        ["g0", "g1", "g2", "g3", "g4", "g4", "g5", "g6", "g7", "g8"],
+        pairs=(("0004", "0005", "near"), ("0007", "0008", "abutting"), ("0001", "0002", "exact")),
+    )
+    # The archive's order is reversed: test 0000 0001, validation 0002 0003, train the others.
+    with pytest.raises(CoverslipError, match="1 pairs of duplicates .* 0001 = 0002: use method"):
+        run(tmp_path, method="listed")
+    assert not (tmp_path / "out").exists()
+    table, summary = run(tmp_path, "as-published", method="listed")
+    assert summary["leaking"] is True
+    assert summary["leaks"][0] == {
+        "groups": 0,
+        "pairs": 1,
+        "exact": 1,
+        "near": 0,
+        "abutting": 0,
+        "overlap": 0,
+        "relatives": 0.0,
+        "named groups": [],
+        "named pairs": ["0001 = 0002"],
+    }
+
+
+def test_a_random_split_tells_its_leaks_loudly(tmp_path: Path, caplog) -> None:
+    write(tmp_path, ["a"] * 10 + ["b"] * 10, pairs=(("0000", "0001", "near"),))
+    with caplog.at_level("WARNING", logger="coverslip"):
+        _, summary = run(tmp_path, method="random")
+    assert summary["leaks"][0]["groups"] == 2
+    assert summary["leaks"][0]["named groups"] == ["a", "b"]
+    assert "2 groups and" in caplog.text
+    assert "too good" in caplog.text
+
+
+def given_file(folder: Path, rows: list[tuple[str, str, str]]) -> str:
+    pd.DataFrame(rows, columns=["id", "fold", "subset"]).to_csv(folder / "own.csv", index=False)
+    return str(folder / "own.csv")
+
+
+def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    ids = write(tmp_path, ["a", "b", "c", "d"])
+    first = ["train", "train", "validation", "test"]
+    rows = [(name, "0", s) for name, s in zip(ids, first, strict=True)]
+    rows += [(name, "1", s) for name, s in zip(ids, reversed(first), strict=True)]
+    table, summary = run(tmp_path, method="file", folds=2, file=given_file(tmp_path, rows[::-1]))
+    check = table.set_index(["fold", "id"])["subset"]
+    assert check[0][ids].tolist() == first
+    assert check[1][ids].tolist() == first[::-1]
+    assert summary["counts"][2]["pictures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: [*r, ("nobody", "0", "train")], "not in the dataset: nobody: correct"),
+        (lambda r: r[1:], "missing in fold 0: 0000"),
+        (lambda r: [*r, r[0]], "twice in a fold: 0000"),
+        (
+            lambda r: [(i, f, s.replace("test", "tset")) for i, f, s in r],
+            "subset 'tset' is unknown",
+        ),
+        (lambda r: [(i, "1", s) for i, _, s in r], "folds are 1 but the study has 1: number them"),
+        (lambda r: [(i, f, "train") for i, f, _ in r], "fold 0 has no picture for validation"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(tmp_path: Path, change, said) -> None:
+    ids = write(tmp_path, ["a", "b", "c", "d"])
+    subsets = ["train", "train", "validation", "test"]
+    rows = [(name, "0", s) for name, s in zip(ids, subsets, strict=True)]
+    with pytest.raises(CoverslipError, match=f"own.csv.*{said}"):
+        run(tmp_path, method="file", file=given_file(tmp_path, change(rows)))
+
+
+def test_a_file_that_is_missing_or_not_named(tmp_path: Path) -> None:
+    write(tmp_path, ["a", "b", "c"])
+    with pytest.raises(CoverslipError, match="set split/file"):
+        run(tmp_path, method="file")
+    with pytest.raises(CoverslipError, match="none.csv: not a readable csv"):
+        run(tmp_path, method="file", file=str(tmp_path / "none.csv"))
+    (tmp_path / "bad.csv").write_text("name,subset\na,train\n")
+    with pytest.raises(CoverslipError, match="bad.csv: column id is missing"):
+        run(tmp_path, method="file", file=str(tmp_path / "bad.csv"))
+
+
+def test_stratify_by_class_needs_classes(tmp_path: Path) -> None:
+    write(tmp_path, ["a", "b", "c"])
+    with pytest.raises(CoverslipError, match="stratify is 'class' but picture 0000 has none"):
+        run(tmp_path, stratify="class")
+
+
+def test_groups_of_another_dataset_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, ["a", "b", "c"])
+    table = pd.read_csv(tmp_path / "groups.csv", dtype=str)
+    table.iloc[:2].to_csv(tmp_path / "groups.csv", index=False)
+    with pytest.raises(CoverslipError, match="other pictures than in"):
+        run(tmp_path)
+
+
+def test_many_pictures_are_split_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    strata = rng.integers(0, 3, 20_000)
+    groups = rng.integers(0, 5_000, 20_000).astype(str)
+    part = splits.assign_groups(groups, strata, [0.8, 0.2], np.random.default_rng(1))
+    assert np.mean(part) == pytest.approx(0.2, abs=1e-3)

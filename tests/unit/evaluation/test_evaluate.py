@@ -1,0 +1,301 @@
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import study_files
+
+from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.data.store import Store
+from coverslip.errors import CoverslipError
+from coverslip.evaluation.evaluate import INSTANCE_TABLE, TABLE, evaluate
+from coverslip.evaluation.instance_metrics import HEADLINES, instances
+from coverslip.evaluation.matching import PERCENT, match
+from coverslip.evaluation.scoring import Predictions
+
+MASK_BASELINES = {"all background", "otsu", "otsu of deviation"}
+TESTED = ("value", "low", "high", "groups")
+
+
+def run(files, folder, preprocessing=None, **evaluation):
+    evaluate(
+        predictions=files.predictions,
+        models=files.models,
+        pictures=files.pictures,
+        groups=files.groups,
+        split=files.split,
+        preprocessing=preprocessing or Preprocessing(),
+        evaluation=Evaluation(**evaluation),
+        study="study",
+        protocol="honest",
+        output=folder / "metrics.json",
+        table=folder / "pictures.csv",
+    )
+    return json.loads((folder / "metrics.json").read_text()), pd.read_csv(folder / "pictures.csv")
+
+
+def find(document, name, subset="test", run="all", of=None):
+    (found,) = (
+        record
+        for record in document["metrics"]
+        if (record["name"], record["subset"], record["run"], record["class"])
+        == (name, subset, run, of)
+    )
+    return found
+
+
+@pytest.fixture
+def files(tmp_path):
+    return study_files.make(tmp_path, pictures=18, groups=6, shards=2)
+
+
+def test_numbers_equal_those_counted_by_hand(files, tmp_path):
+    document, table = run(files, tmp_path)
+    split = pd.read_csv(files.split)
+    ious, right, total = [], 0, 0
+    with Store(files.pictures) as store, Predictions(files.predictions) as predictions:
+        for id in split["id"][split["subset"] == "test"]:
+            truth, found = store.label(id) > 0, predictions.label(id) > 0
+            union = (truth | found).sum()
+            ious.append((truth & found).sum() / union if union else 1.0)
+            right, total = right + (truth == found).sum(), total + truth.size
+    assert find(document, "iou")["value"] == pytest.approx(np.mean(ious), abs=1e-6)
+    assert find(document, "pixel_accuracy")["value"] == pytest.approx(right / total, abs=1e-6)
+    assert find(document, "iou")["support"] == len(ious) == 6
+    assert find(document, "pixel_accuracy")["support"] == total
+    counts = document["confusion"]["test"]["counts"]
+    assert counts[0][0] + counts[1][1] == right
+    of_test = table[table["subset"] == "test"]
+    np.testing.assert_allclose(sorted(of_test["iou"]), sorted(ious), atol=1e-6)
+    assert list(table.columns) == TABLE
+
+
+def test_every_number_has_interval_support_definition_and_baselines(files, tmp_path):
+    document, _ = run(files, tmp_path)
+    assert {record["subset"] for record in document["metrics"]} == {"test", "validation", "train"}
+    for record in document["metrics"]:
+        assert set(record["baselines"]) == MASK_BASELINES
+        assert record["definition"] and record["unit"] and record["support"] > 0
+        if record["low"] is None:
+            assert record["interval_reason"]
+        else:
+            assert record["low"] <= record["value"] <= record["high"]
+    blank = find(document, "iou")["baselines"]["all background"]
+    assert blank == pytest.approx(1 / 6, abs=1e-6)  # one picture of six has no nucleus
+    assert find(document, "recall", of="foreground")["baselines"]["all background"] == 0
+
+
+def test_train_accuracy_is_that_of_the_kept_epoch(files, tmp_path):
+    document, _ = run(files, tmp_path)
+    history = pd.read_csv(files.models[0] / "history.csv")
+    kept = json.loads((files.models[0] / "model.json").read_text())["kept_epoch"]
+    record = find(document, "pixel_accuracy", "train")
+    assert record["value"] == pytest.approx(history["accuracy"][kept - 1], abs=1e-6)
+    assert 0.5 < record["baselines"]["all background"] < 1
+
+
+def test_one_group_has_no_interval_but_a_reason(tmp_path):
+    document, _ = run(study_files.make(tmp_path, pictures=6, groups=1), tmp_path)
+    record = find(document, "iou")
+    assert (record["low"], record["high"], record["groups"]) == (None, None, 1)
+    assert "one group only" in record["interval_reason"]
+
+
+def test_folds_are_pooled_and_seeds_averaged(tmp_path):
+    files = study_files.make(tmp_path, pictures=12, folds=3, seeds=(1, 2), groups=6)
+    document, table = run(files, tmp_path)
+    of_test = table[table["subset"] == "test"]
+    assert len(of_test) == 24
+    assert document["runs"] == [f"fold{fold}_seed{seed}" for fold in range(3) for seed in (1, 2)]
+    whole = find(document, "iou")
+    assert whole["support"] == 12
+    assert whole["value"] == pytest.approx(of_test["iou"].mean(), abs=1e-5)
+    single = find(document, "iou", run="fold1_seed2")
+    chosen = of_test[(of_test["fold"] == 1) & (of_test["seed"] == 2)]
+    assert single["value"] == pytest.approx(chosen["iou"].mean(), abs=1e-5)
+    assert document["confusion"]["test"]["runs"] == 6
+
+
+def test_blank_labels_only_on_test_and_on_request(files, tmp_path):
+    document, table = run(files, tmp_path, blank_test_labels=True)
+    names = [(r["name"], r["subset"]) for r in document["metrics"] if r["run"] == "all"]
+    assert ("accuracy_blank_labels", "test") in names
+    assert ("accuracy_blank_labels", "validation") not in names
+    assert find(document, "accuracy_blank_labels")["baselines"]["all background"] == 1
+    plain, _ = run(files, tmp_path)
+    assert not [r for r in plain["metrics"] if r["name"] == "accuracy_blank_labels"]
+
+
+def test_at_network_resolution_truth_is_resized(tmp_path):
+    files = study_files.make(tmp_path, pictures=9, size=(24, 32))
+    document, _ = run(files, tmp_path, Preprocessing(resize=(24, 32)), resolution="network")
+    assert find(document, "pixel_accuracy")["support"] == 3 * 24 * 32
+    with pytest.raises(CoverslipError, match="pixels, its truth"):
+        run(files, tmp_path, Preprocessing(resize=(24, 32)))
+
+
+def test_minimum_area_changes_counts_of_objects(files, tmp_path):
+    small, _ = run(files, tmp_path, minimum_area=0)
+    large, _ = run(files, tmp_path, minimum_area=100_000)
+    assert find(small, "object_count_ratio")["value"] > 0.5
+    assert find(large, "object_count_ratio")["value"] == 0
+
+
+def test_panels_are_chosen_by_iou(files, tmp_path):
+    document, table = run(files, tmp_path)
+    of_test = table[(table["subset"] == "test") & (table["foreground_true"] > 0)]
+    ranked = of_test.sort_values(["iou", "id"])["id"].tolist()
+    assert document["panels_subset"] == "test"
+    assert document["panels"]["worst"] == ranked[:2]
+    assert document["panels"]["best"] == ranked[::-1][:2]
+    assert set(document["panels"]["draw"]) <= set(table["id"][table["subset"] == "test"])
+
+
+def test_two_runs_write_equal_bytes(files, tmp_path):
+    run(files, tmp_path)
+    first = [(tmp_path / name).read_bytes() for name in ("metrics.json", "pictures.csv")]
+    run(files, tmp_path)
+    assert first == [(tmp_path / name).read_bytes() for name in ("metrics.json", "pictures.csv")]
+
+
+def test_missing_prediction_is_named_and_nothing_is_written(files, tmp_path):
+    files.predictions[1].unlink()
+    with pytest.raises(CoverslipError, match=r"1\.h5"):
+        run(files, tmp_path)
+    files.predictions.pop()
+    with pytest.raises(CoverslipError, match="no prediction of 'picture_"):
+        run(files, tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_broken_split_is_named(files, tmp_path):
+    files.split.write_text("id,subset\na,test\n")
+    with pytest.raises(CoverslipError, match=r"split\.csv: not a readable table with id, group"):
+        run(files, tmp_path)
+
+
+def matched(files, subset="test"):
+    """Matches of all pictures of a subset, by id."""
+    split = pd.read_csv(files.split)
+    with Store(files.pictures) as store, Predictions(files.predictions) as predictions:
+        return {
+            id: match(store.label(id), predictions.instances(id, store.label(id).shape))
+            for id in split["id"][split["subset"] == subset]
+        }
+
+
+def test_instances_are_scored_where_they_are_predicted(tmp_path):
+    files = study_files.make(tmp_path, pictures=18, groups=6, shards=2, instances=True)
+    document, table = run(files, tmp_path)
+    found = matched(files)
+    ap = np.array([each.accuracy for each in found.values()])
+    assert find(document, "mean_ap")["value"] == pytest.approx(ap.mean(), abs=1e-6)
+    assert 0.2 < find(document, "mean_ap")["value"] < 1
+    tp = sum(each.tp[0] for each in found.values())
+    both = sum(each.objects_true + each.objects_predicted for each in found.values())
+    record = find(document, "ap50_pooled")
+    assert record["value"] == pytest.approx(tp / (both - tp), abs=1e-6)
+    assert record["support"] == sum(each.objects_true for each in found.values())
+    assert record["low"] <= record["value"] <= record["high"] and record["groups"] == 6
+    told = [
+        (each["name"], each["class"])
+        for each in document["metrics"]
+        if (each["subset"], each["run"]) == ("test", "all")
+    ]
+    assert len(set(told)) == len(told) and ("iou", None) in told
+    for metric in instances():
+        record = find(document, metric.name)
+        assert set(record["baselines"]) == {"otsu", "otsu watershed"}
+        assert record["definition"] == metric.definition
+    # Objects are counted from the instances, and not from regions of the mask.
+    of_test = table[table["subset"] == "test"].set_index("id")
+    predicted = {id: each.objects_predicted for id, each in found.items()}
+    assert of_test["objects_predicted"].to_dict() == predicted
+    assert list(table.columns) == [*TABLE, *INSTANCE_TABLE]
+    np.testing.assert_allclose(of_test["mean_ap"].loc[list(found)], ap.mean(axis=1), atol=1e-6)
+    columns = [f"tp_{percent}" for percent in PERCENT]
+    assert of_test.loc[list(found), columns].to_numpy().tolist() == [
+        each.tp.tolist() for each in found.values()
+    ]
+
+
+def test_instances_are_told_by_modality_and_by_group(tmp_path):
+    files = study_files.make(tmp_path, pictures=18, groups=6, instances=True)
+    document, table = run(files, tmp_path)
+    assert set(document["instances"]) == {"modality", "group"}
+    modalities = {
+        (each["subset"], each["modality"]): each for each in document["instances"]["modality"]
+    }
+    of_test = table[table["subset"] == "test"]
+    for name, rows in of_test.groupby("modality"):
+        told = modalities["test", name]
+        assert told["pictures"] == len(rows)
+        assert (told["groups"], told["intervals_over"]) == (rows["group"].nunique(), "groups")
+        assert set(told["scores"]) == set(HEADLINES)
+        score = told["scores"]["mean_ap"]
+        assert score["value"] == pytest.approx(rows["mean_ap"].mean(), abs=1e-5)
+        assert score["low"] <= score["value"] <= score["high"]
+        assert score["baselines"] == {
+            "otsu": pytest.approx(rows["otsu_mean_ap"].mean(), abs=1e-5),
+            "otsu watershed": pytest.approx(rows["otsu_watershed_mean_ap"].mean(), abs=1e-5),
+        }
+    groups = [each for each in document["instances"]["group"] if each["subset"] == "test"]
+    assert [each["group"] for each in groups] == sorted(set(of_test["group"]))
+    assert all(each["groups"] == 1 and each["modalities"] for each in groups)
+    assert all((each["interval_reason"] is None) == (each["pictures"] > 1) for each in groups)
+    assert {each["intervals_over"] for each in groups} == {"pictures"}
+    assert sum(each["objects_true"] for each in groups) == of_test["objects_true"].sum()
+
+
+def test_instances_of_folds_and_seeds(tmp_path):
+    files = study_files.make(tmp_path, pictures=12, folds=3, seeds=(1, 2), groups=6, instances=True)
+    document, table = run(files, tmp_path)
+    of_test = table[table["subset"] == "test"]
+    whole = find(document, "mean_ap")
+    assert whole["support"] == 12
+    assert whole["value"] == pytest.approx(of_test["mean_ap"].mean(), abs=1e-5)
+    chosen = of_test[(of_test["fold"] == 1) & (of_test["seed"] == 2)]
+    single = find(document, "mean_ap", run="fold1_seed2")
+    assert single["value"] == pytest.approx(chosen["mean_ap"].mean(), abs=1e-5)
+    group = next(each for each in document["instances"]["group"] if each["subset"] == "test")
+    rows = of_test[of_test["group"] == group["group"]]
+    assert group["scores"]["ap50"]["value"] == pytest.approx(rows["ap50"].mean(), abs=1e-5)
+    assert group["pictures"] == rows["id"].nunique()
+
+
+def test_masks_alone_have_no_word_of_instances(files, tmp_path):
+    document, _ = run(files, tmp_path)
+    assert "instances" not in document
+    assert {r["name"] for r in document["metrics"]}.isdisjoint({"mean_ap", "split_rate"})
+    count = find(document, "object_count_mae")
+    assert set(count["baselines"]) == MASK_BASELINES
+    assert "8-connected" in count["definition"]
+
+
+def test_instances_of_only_some_runs_or_pictures_are_refused(tmp_path):
+    files = study_files.make(tmp_path, pictures=9, seeds=(1, 2), instances=True)
+    with h5py.File(files.predictions[1], "a") as file:
+        (first, *_) = sorted(file["instance"])
+        del file[f"instance/{first}"]
+    with pytest.raises(CoverslipError, match=f"fold0_seed2.*: holds no instances of '{first}'"):
+        run(files, tmp_path)
+    with h5py.File(files.predictions[1], "a") as file:
+        del file["instance"]
+    with pytest.raises(CoverslipError, match="fold0_seed2/predictions: holds no instances, but"):
+        run(files, tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_confluency_is_told_of_every_study(files, tmp_path):
+    document, table = run(files, tmp_path)
+    rows = table[table["subset"] == "test"]
+    error = rows["confluency_predicted"] - rows["confluency_true"]
+    np.testing.assert_allclose(rows["confluency_error"], error, atol=2e-6)
+    np.testing.assert_allclose(rows["confluency_true"], 100 * rows["foreground_true"], atol=1e-4)
+    record = find(document, "confluency_rmse")
+    assert record["value"] == pytest.approx(np.sqrt((error**2).mean()), abs=1e-5)
+    assert record["low"] < record["value"] < record["high"]
+    assert record["unit"] == "percentage points"
+    assert find(document, "confluency_bias_0_25")["support"] == len(rows)
+    assert {r["name"] for r in document["metrics"]}.isdisjoint({"confluency_bias_75_100"})

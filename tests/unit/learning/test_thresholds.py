@@ -1,0 +1,49 @@
+"""The tuned threshold."""
+
+import numpy as np
+import pytest
+
+from coverslip.learning.thresholds import GRID, tune
+
+
+def brute_force(ids, masks, probabilities) -> np.ndarray:
+    """Mean IoU over pictures at each threshold, counted the slow way."""
+    means = []
+    for threshold in np.array(GRID, dtype=np.float32):
+        scores = []
+        for name in sorted(set(ids)):
+            rows = [i for i, each in enumerate(ids) if each == name]
+            truth = masks[rows] > 0
+            if truth.any():
+                found = probabilities[rows] >= threshold
+                scores.append((truth & found).sum() / (truth | found).sum())
+        means.append(np.mean(scores))
+    return np.array(means)
+
+
+def test_against_brute_force():
+    rng = np.random.default_rng(0)
+    ids = ["a", "b", "a", "c", "b", "d"]
+    masks = (rng.random((6, 12, 12)) < np.array([0.1, 0.4, 0.2, 0, 0.6, 0.3])[:, None, None]) * 1
+    probabilities = np.clip(0.25 * masks + rng.random((6, 12, 12)) * 0.6, 0, 1).astype(np.float32)
+    probabilities[0, 0, :5] = GRID[:5]
+    means = brute_force(ids, masks, probabilities)
+    batches = [
+        (ids[i : i + 2], masks[i : i + 2].astype(np.uint8), probabilities[i : i + 2])
+        for i in (0, 2, 4)
+    ]
+    assert tune(batches) == GRID[int(means.argmax())] != 0.5
+    assert tune(reversed(batches)) == tune(batches)
+
+
+def test_nearest_to_half_of_equals():
+    mask = np.array([[[0, 1]]], np.uint8)
+    assert tune([(["a"], mask, np.array([[[0.0, 1.0]]], np.float32))]) == 0.5
+    assert tune([(["a"], mask, np.array([[[0.0, 0.32]]], np.float32))]) == 0.3
+    assert tune([(["a"], mask, np.array([[[0.72, 1.0]]], np.float32))]) == 0.75
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.9])
+def test_no_foreground_at_all(probability):
+    mask = np.zeros((1, 2, 2), np.uint8)
+    assert tune([(["a"], mask, np.full((1, 2, 2), probability, np.float32))]) == 0.5

@@ -1,0 +1,137 @@
+"""Model folders made to do harm: no code of theirs runs, and the message names the file."""
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from coverslip.errors import CoverslipError
+from coverslip.models import model as models
+
+IMAGE = np.zeros((16, 16, 3), np.uint8)
+FACTS = {
+    "classes": ["background", "foreground"],
+    "preprocessing": {"patch": 16},
+    "fitted": {},
+    "threshold": 0.5,
+}
+
+
+class Writes:
+    """Pickled, it writes a file where it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.write_text, (Path(self.path), "gone wrong")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A whole model folder."""
+    inputs = keras.Input((None, None, 3))
+    network = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
+    models.save(tmp_path / "model", network, FACTS)
+    assert next(models.load(tmp_path / "model").predict([IMAGE])).shape == (16, 16, 1)
+    return tmp_path / "model"
+
+
+def refused(folder):
+    before = sorted(folder.parent.rglob("*"))
+    with pytest.raises(CoverslipError, match=r"model\.keras: cannot be loaded") as error:
+        next(models.load(folder).predict([IMAGE]))
+    assert "\n" not in str(error.value)
+    assert sorted(folder.parent.rglob("*")) == before, "something was written"
+    return str(error.value)
+
+
+def rewritten(folder, change):
+    """Change the network's description and leave its weights."""
+    path = folder / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(files["config.json"])
+    change(config)
+    files["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def test_a_lambda_layer(folder):
+    inputs = keras.Input((None, None, 3))
+    hidden = keras.layers.Lambda(lambda x: x * 2)(inputs)
+    keras.Model(inputs, keras.layers.Conv2D(1, 1)(hidden)).save(folder / "model.keras")
+    assert "lambda" in refused(folder).lower()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("os", "system"), ("builtins", "eval"), ("subprocess", "run"), ("pathlib", "Path")],
+)
+def test_a_function_of_another_module(folder, module, name):
+    def change(config):
+        layer = config["config"]["layers"][1]
+        layer |= {"module": module, "class_name": name, "registered_name": name}
+
+    rewritten(folder, change)
+    refused(folder)
+
+
+@pytest.mark.parametrize("module", ["os", "builtins"])
+def test_a_function_as_activation(folder, module):
+    name = {"os": "system", "builtins": "eval"}[module]
+
+    def change(config):
+        layer = config["config"]["layers"][1]["config"]
+        layer["activation"] = {
+            "module": module,
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
+
+    rewritten(folder, change)
+    refused(folder)
+
+
+def test_a_pickle_in_place_of_the_network(folder):
+    made = folder.parent / "made"
+    (folder / "model.keras").write_bytes(pickle.dumps(Writes(made)))
+    refused(folder)
+    assert not made.exists()
+
+
+def test_a_pickle_in_place_of_the_weights(folder):
+    made = folder.parent / "made"
+    data = io.BytesIO()
+    np.save(data, np.array([Writes(made)], dtype=object), allow_pickle=True)
+    path = folder / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    for name in ("model.weights.npz", "model.weights.h5"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", config)
+            archive.writestr("metadata.json", "{}")
+            archive.writestr(name, data.getvalue())
+        refused(folder)
+        assert not made.exists()
+
+
+def test_an_old_file_in_place_of_the_network(folder):
+    with h5py.File(folder / "model.keras", "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Lambda", "config": {}})
+    refused(folder)
+
+
+def test_a_truncated_network(folder):
+    path = folder / "model.keras"
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(folder)

@@ -1,0 +1,66 @@
+"""Objects from probabilities: what is told apart, what is left out, what tuning finds."""
+
+import numpy as np
+import pytest
+from test_targets import blobs
+
+from coverslip.evaluation.matching import match
+from coverslip.learning import targets
+from coverslip.models.instances import AREAS, SEEDS, Rules, segment, tune
+
+RULES = Rules(threshold=0.5, seed=0.5, minimum_area=5)
+
+
+def certain(label: np.ndarray, doubt: float = 0.02) -> np.ndarray:
+    """Probabilities of a network that knows the truth."""
+    classes, depth = np.moveaxis(targets.instances(label.astype(np.uint16)), -1, 0)
+    share = np.stack([classes == number for number in range(3)], axis=-1)
+    share = share * (1 - 3 * doubt) + doubt
+    return np.concatenate([share, depth[..., None] / 255], axis=-1).astype(np.float32)
+
+
+def test_touching_objects_are_told_apart():
+    label = blobs()
+    found = segment(certain(label), RULES)
+    assert found.dtype == np.int32 and sorted(np.unique(found)) == [0, 1, 2, 3, 4]
+    scores = match(np.where(label == 9, 0, label), found)  # the single pixel is too small
+    assert scores.accuracy[0] == 1 and scores.mean_matched_score[0] > 0.97
+
+
+def test_small_objects_count_where_they_are_asked_for():
+    found = segment(certain(blobs()), Rules(0.5, 0.5, 0))
+    assert found.max() == 5 and found[30, 50] > 0
+
+
+def test_holes_are_closed_and_regions_without_seed_kept():
+    label = np.zeros((32, 32), np.uint16)
+    label[4:16, 4:16] = 1
+    label[20:28, 20:28] = 2
+    probabilities = certain(label)
+    probabilities[9:11, 9:11, :3] = (0.9, 0.05, 0.05)  # a hole
+    probabilities[20:28, 20:28, 3] = 0.1  # never deep
+    found = segment(probabilities, RULES)
+    assert found[9, 9] == found[5, 5] > 0
+    assert (found[20:28, 20:28] == found[24, 24]).all() and found[24, 24] not in (0, found[5, 5])
+
+
+@pytest.mark.parametrize("certainty", [0.0, 1.0])
+def test_a_picture_of_one_kind(certainty):
+    probabilities = np.zeros((16, 16, 4), np.float32)
+    probabilities[..., 0] = 1 - certainty
+    probabilities[..., 1] = probabilities[..., 3] = certainty
+    assert len(np.unique(segment(probabilities, RULES))) == 1
+    assert segment(probabilities, RULES).max() == certainty
+
+
+def test_tuning_finds_the_size_of_dirt():
+    label = blobs()
+    label[label == 9] = 0
+    probabilities = certain(label)
+    for y, x in ((25, 50), (50, 5), (50, 35)):
+        probabilities[y : y + 4, x : x + 4] = (0.02, 0.96, 0.02, 1.0)  # 16 pixels of dirt
+    rules = tune([(label, probabilities)], 0.5)
+    assert rules.minimum_area == min(area for area in AREAS if area > 16)
+    assert rules.seed in SEEDS and abs(rules.threshold - 0.5) <= 0.1 + 1e-9
+    assert match(label, segment(probabilities, rules)).accuracy[0] == 1
+    assert Rules(**rules.facts()) == rules

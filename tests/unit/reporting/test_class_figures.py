@@ -1,0 +1,112 @@
+"""Figures of a made-up classification: small, the same each time, nothing cut off."""
+
+import json
+import re
+
+import class_files
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from test_class_evaluate import EVALUATION, PREPROCESSING, scored
+
+from coverslip.errors import CoverslipError
+from coverslip.reporting import figures
+
+VECTOR = ("curves", "class_confusion", "class_report", "reliability")
+RASTER = ("class_panels", "mistakes", "reasons")
+METHODS = ["occlusion 10/5", "integrated gradients", "grad-cam"]
+
+
+def explained(folder, ids, labels):
+    """Maps and scores as `class_attribution.attribute` writes them."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    with h5py.File(folder / "maps.h5", "w") as file:
+        for number, id in enumerate(ids):
+            group = file.create_group(id)
+            group["image"] = rng.integers(0, 255, (16, 16, 1), dtype=np.uint8)
+            for method in METHODS:
+                group[method.replace("/", " by ")] = rng.normal(size=(16, 16)).astype(np.float32)
+            facts = {"true": labels[number % 3], "predicted": labels[0], "probability": 0.8}
+            pictures.append({"id": id, "group": "g", **facts})
+    scores = [
+        {"name": name, "method": method, "value": 0.3}
+        for name in ("deletion", "insertion")
+        for method in [*METHODS, "random"]
+    ]
+    document = {"subset": "test", "methods": [*METHODS, "random"]}
+    (folder / "scores.json").write_text(
+        json.dumps(document | {"pictures": pictures, "scores": scores})
+    )
+    return folder
+
+
+def inputs_of(folder, title="Lines of cells", protocol="honest", changes=None, **options):
+    files = class_files.make(folder, **options)
+    document, _ = scored(folder, files, protocol=protocol, **(changes or {}))
+    ids = document["panels"]["last"] * 3
+    return figures.load(
+        study="lines",
+        title=title,
+        protocol=protocol,
+        metrics=folder / "metrics.json",
+        table=folder / "pictures.csv",
+        pictures=files.pictures,
+        predictions=files.predictions,
+        models=files.models,
+        preprocessing=PREPROCESSING,
+        evaluation=EVALUATION,
+        attribution=explained(folder, sorted(set(ids)), class_files.CLASSES),
+    )
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    return inputs_of(tmp_path_factory.mktemp("usual"))
+
+
+@pytest.fixture(scope="module")
+def extreme(tmp_path_factory):
+    """One epoch, several folds and seeds, long names of classes, a long title."""
+    names = {"a172": "a very long name of a class that nobody has shortened"}
+    folder = tmp_path_factory.mktemp("extreme")
+    options = {"pictures": 18, "folds": 3, "seeds": (1, 2), "epochs": 1}
+    changes = {"class_names": names}
+    return inputs_of(folder, "A very long title " * 12, "as-published", changes, **options)
+
+
+@pytest.mark.parametrize("name", (*VECTOR, *RASTER))
+def test_small_and_the_same_each_time(usual, tmp_path, name):
+    path = tmp_path / f"{name}.{'svg' if name in VECTOR else 'png'}"
+    figures.draw(name, usual, path)
+    first = path.read_bytes()
+    assert 2_000 < len(first) < 300_000
+    assert not re.search(rb"<dc:date>|/tmp|/home", first)
+    figures.draw(name, usual, path)
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize("name", (*VECTOR, *RASTER))
+def test_extreme_studies_are_drawn(extreme, tmp_path, name):
+    path = tmp_path / f"{name}.png"
+    figures.draw(name, extreme, path)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    # Nothing is cut off: the margin of every figure is white.
+    edges = (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])
+    assert all((edge > 245).all() for edge in edges)
+    red = (abs(pixels - (0xB0, 0, 0x20)) < 24).all(axis=2)
+    assert red.sum() > 100, "the warning"
+
+
+def test_no_mistakes_and_no_maps(usual, tmp_path):
+    document = usual.metrics | {"panels": {"last": [], "mistakes": []}}
+    nothing = figures.FigureInputs(**{**vars(usual), "metrics": document, "attribution": None})
+    for name in ("mistakes", "class_panels"):
+        figures.draw(name, nothing, tmp_path / f"{name}.png")
+    with pytest.raises(CoverslipError, match="lines: no maps were made"):
+        figures.draw("reasons", nothing, tmp_path / "reasons.png")
+    missing = figures.FigureInputs(**{**vars(usual), "metrics": document | {"confusion": {}}})
+    with pytest.raises(CoverslipError, match="no confusion matrix of test pictures"):
+        figures.draw("class_confusion", missing, tmp_path / "x.svg")

@@ -1,0 +1,174 @@
+import re
+
+import numpy as np
+import pytest
+import study_files
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.errors import CoverslipError
+from coverslip.evaluation.evaluate import evaluate
+from coverslip.reporting import figures
+from coverslip.reporting.figures import outlines, panels
+from coverslip.reporting.figures.style import shorten, thousands
+
+VECTOR = ("curves", "scores", "classification_report", "confusion", "network")
+INSTANCES = ("average_precision", "objects", "outlines")
+
+
+def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
+    evaluate(
+        predictions=files.predictions,
+        models=files.models,
+        pictures=files.pictures,
+        groups=files.groups,
+        split=files.split,
+        preprocessing=Preprocessing(),
+        evaluation=Evaluation(bootstrap=100),
+        study="study",
+        protocol=protocol,
+        output=folder / "metrics.json",
+        table=folder / "pictures.csv",
+    )
+    return figures.load(
+        study="study",
+        title=title,
+        protocol=protocol,
+        metrics=folder / "metrics.json",
+        table=folder / "pictures.csv",
+        pictures=files.pictures,
+        predictions=files.predictions,
+        models=files.models,
+        preprocessing=Preprocessing(),
+        evaluation=Evaluation(bootstrap=100),
+    )
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("usual")
+    return inputs_of(study_files.make(folder), folder)
+
+
+@pytest.fixture(scope="module")
+def extreme(tmp_path_factory):
+    """One epoch, one group, few pictures of differing sizes, folds and seeds, a long title."""
+    folder = tmp_path_factory.mktemp("extreme")
+    files = study_files.make(
+        folder,
+        pictures=3,
+        folds=3,
+        seeds=(1, 2),
+        groups=1,
+        epochs=1,
+        shapes=((20, 90), (64, 24)),
+        instances=True,
+    )
+    return inputs_of(files, folder, "A very long title " * 12, "as-published")
+
+
+@pytest.fixture(scope="module")
+def told_apart(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("told_apart")
+    return inputs_of(study_files.make(folder, instances=True), folder)
+
+
+def test_outlines_are_coloured_by_what_they_match():
+    truth, found = np.zeros((2, 20, 40), np.int32)
+    truth[4:14, 4:14], truth[4:14, 24:34] = 1, 2
+    found[4:14, 4:14], found[16:20, 0:6] = 7, 9
+    drawn = outlines.outlined(
+        np.zeros((20, 40), np.uint8), truth, found, outlines.match(truth, found)
+    )
+    colours = [np.rint(255 * np.array(to_rgb(c))).tolist() for c in outlines.COLOURS.values()]
+    at = [drawn[4, 8].tolist(), drawn[16, 2].tolist(), drawn[4, 30].tolist()]
+    assert at == colours and not drawn[8, 8].any() and not drawn[8, 30].any()
+
+
+@pytest.mark.parametrize("name", ["average_precision", "objects"])
+def test_figures_of_objects_are_the_same_each_time(told_apart, tmp_path, name):
+    path = tmp_path / f"{name}.svg"
+    figures.draw(name, told_apart, path)
+    first = path.read_bytes()
+    figures.draw(name, told_apart, path)
+    assert path.read_bytes() == first and len(first) < 300_000
+
+
+@pytest.mark.parametrize("name", VECTOR)
+def test_vector_figures_are_small_and_the_same_each_time(usual, tmp_path, name):
+    path = tmp_path / "figures" / f"{name}.svg"
+    figures.draw(name, usual, path)
+    first = path.read_bytes()
+    assert first.lstrip().startswith(b"<?xml") and len(first) < 300_000
+    assert not re.search(rb"<dc:date>|/tmp|/home", first)
+    figures.draw(name, usual, path)
+    assert path.read_bytes() == first
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", (*VECTOR, *INSTANCES, "panels"))
+def test_extreme_studies_are_drawn(extreme, tmp_path, name):
+    path = tmp_path / f"{name}.png"
+    figures.draw(name, extreme, path)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    # Nothing is cut off: the margin of every figure is white.
+    edges = (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])
+    assert all((edge > 245).all() for edge in edges)
+    red = (abs(pixels - (0xB0, 0, 0x20)) < 24).all(axis=2)
+    assert red.sum() > 100  # the warning
+
+
+def test_panels_stay_below_their_size(usual, tmp_path):
+    figures.draw("panels", usual, tmp_path / "panels.png")
+    assert 5_000 < (tmp_path / "panels.png").stat().st_size < 300_000
+
+
+def test_errors_are_coloured_by_kind():
+    image = np.full((1, 4), 100, np.uint8)
+    truth = np.array([[True, False, True, False]])
+    mask = np.array([[True, True, False, False]])
+    found, wrong, missed, rest = panels.coloured_errors(image, truth, mask)[0].tolist()
+    assert rest == [100, 100, 100]
+    assert found[2] > found[0]  # sky blue
+    assert wrong[0] > wrong[1] > wrong[2]  # vermillion
+    assert min(missed[:2]) > missed[2] + 100  # yellow
+
+
+def test_display_is_stretched_and_flat_pictures_stay_dark():
+    image = np.arange(10_000, dtype=np.uint16).reshape(100, 100, 1)
+    shown = panels.stretched(image)
+    assert (shown.min(), shown.max(), shown.shape) == (0, 255, (100, 100))
+    assert panels.stretched(np.full((4, 4, 3), 77, np.uint8)).max() == 0
+
+
+def test_unknown_figure_is_refused(usual, tmp_path):
+    with pytest.raises(CoverslipError, match="no figure 'pie'"):
+        figures.draw("pie", usual, tmp_path / "pie.svg")
+    with pytest.raises(ValueError, match="svg or png"):
+        figures.draw("confusion", usual, tmp_path / "confusion.pdf")
+
+
+def test_unreadable_metrics_are_named(usual, tmp_path):
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(CoverslipError, match=r"metrics\.json"):
+        figures.load(
+            "study",
+            "",
+            "honest",
+            tmp_path / "metrics.json",
+            tmp_path / "pictures.csv",
+            usual.pictures,
+            [],
+            [],
+            Preprocessing(),
+            Evaluation(),
+        )
+
+
+def test_words():
+    assert shorten("0123456789abcdef", 10) == "012345…def"
+    assert shorten("short", 10) == "short"
+    assert thousands(1234567) == "1\u2009234\u2009567"
+    assert thousands(123456789) == "123.5 M"

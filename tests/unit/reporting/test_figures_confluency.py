@@ -1,0 +1,98 @@
+"""Figures of confluency and of clusters: drawn on the road from pictures to report."""
+
+import numpy as np
+import pytest
+import study_files
+from PIL import Image
+from test_figures import inputs_of
+
+from coverslip.configuration.config import KMeans, Preprocessing
+from coverslip.data.store import Store
+from coverslip.errors import CoverslipError
+from coverslip.models import kmeans_fit
+from coverslip.models.kmeans_model import OUTSIDE
+from coverslip.models.model import load
+from coverslip.reporting import figures
+from coverslip.reporting.figures import clusters
+
+NAMES = ("confluency", "clusters", "curves")
+
+
+@pytest.fixture(scope="module", params=["honest", "published"])
+def kmeans(request, tmp_path_factory):
+    """A study whose models are K-means; its predictions are the truth, shifted."""
+    folder = tmp_path_factory.mktemp(request.param)
+    files = study_files.make(folder, seeds=(1, 2))
+    p = Preprocessing(channels="grey", scaling="none")
+    recipe = KMeans(recipe=request.param, clusters=[3])
+    for seed, model in zip((1, 2), files.models, strict=True):
+        arguments = (files.pictures, files.split, 0, seed, p, recipe, model, {})
+        kmeans_fit.train(*arguments, report=lambda line: None)
+    return inputs_of(files, folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_small_and_the_same_each_time(kmeans, tmp_path, name):
+    path = tmp_path / f"{name}.{'png' if name == 'clusters' else 'svg'}"
+    figures.draw(name, kmeans, path)
+    first = path.read_bytes()
+    figures.draw(name, kmeans, path)
+    assert path.read_bytes() == first and len(first) < 300_000
+
+
+@pytest.fixture(scope="module")
+def extreme(tmp_path_factory):
+    """One group, few pictures of differing sizes, folds and seeds, a long title."""
+    folder = tmp_path_factory.mktemp("extreme")
+    shapes = ((20, 90), (64, 24))
+    files = study_files.make(
+        folder, pictures=3, folds=3, seeds=(1, 2), groups=1, epochs=1, shapes=shapes
+    )
+    return inputs_of(files, folder, "A very long title " * 12, "as-published")
+
+
+def test_extreme_studies_are_drawn(extreme, tmp_path):
+    path = tmp_path / "confluency.png"
+    figures.draw("confluency", extreme, path)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    edges = (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])
+    assert all((edge > 245).all() for edge in edges)
+    assert ((abs(pixels - (0xB0, 0, 0x20)) < 24).all(axis=2)).sum() > 100  # the warning
+
+
+def test_clusters_are_told_as_the_model_finds_them(kmeans):
+    model = load(kmeans.models[0])
+    with Store(kmeans.pictures) as store:
+        id = store.ids()[1]
+        found = clusters.segmented(model, store, id)
+        (answer,) = model.predict([store.image(id)])
+    np.testing.assert_array_equal(
+        np.isin(found.labels, model.info["clusters"]["cells"]), model.mask(answer) > 0
+    )
+    inside = found.labels != OUTSIDE
+    for number in range(3):
+        here = found.labels == number
+        assert found.shares[number] == pytest.approx(here.sum() / inside.sum())
+        if here.any():
+            mean = found.image[here].mean() / 255
+            np.testing.assert_allclose(found.swatches[number], mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("number", [2, 3, 8, 9, 64])
+def test_every_cluster_has_a_colour_of_its_own(number):
+    colours = clusters.false_colours(number)
+    assert colours.shape == (number, 3) and len(np.unique(colours, axis=0)) == number
+    found = np.array([[0, number - 1, OUTSIDE]], np.uint8)
+    drawn = clusters.painted(found, colours)
+    np.testing.assert_array_equal(drawn[0, 2], [255, 255, 255])
+    np.testing.assert_array_equal(drawn[0, 1], np.rint(255 * colours[-1]))
+
+
+def test_what_cannot_be_drawn_is_told(extreme, kmeans, tmp_path):
+    with pytest.raises(CoverslipError, match="model.json"):
+        figures.draw("clusters", extreme, tmp_path / "x.png")
+    dark = kmeans.table.assign(confluency_true=np.nan)
+    nothing = figures.FigureInputs(**(vars(kmeans) | {"table": dark}))
+    with pytest.raises(CoverslipError, match="no test picture has a field of view"):
+        figures.draw("confluency", nothing, tmp_path / "x.svg")

@@ -1,0 +1,318 @@
+"""The report: what it says, what it refuses, and that it stands by itself."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import cv2
+import made_up
+import numpy as np
+import pytest
+from docutils.core import publish_parts
+from docutils.writers.html5_polyglot import Writer
+from jinja2 import Environment
+
+from coverslip.errors import CoverslipError
+from coverslip.reporting import embed, report, report_captions, report_data, report_words, results
+
+EMPTY = ("area", "br", "col", "hr", "img", "input", "link", "meta")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and whether each tag that opens also closes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"[ \n]+", " ", " ".join(self.words))
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config, figures = made_up.results(folder)
+    return results.collect(config, list(config["studies"]), figures, folder)
+
+
+@pytest.fixture(scope="module")
+def output(studies):
+    path = studies[0].metrics.parents[2] / "report.html"
+    report.build(studies, {"command": "snakemake --cores all"}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(output):
+    parsed = Page(output.read_text(encoding="utf-8"))
+    assert parsed.open == []
+    return parsed
+
+
+def test_the_page_needs_nothing_from_outside(output, page):
+    assert output.stat().st_size < 2_000_000
+    assert not page.of("script") and not page.of("iframe")
+    sources = [image["src"] for image in page.of("img")]
+    assert len(sources) == 4 * len(made_up.FIGURES)
+    assert all(source.startswith("data:image/") for source in sources)
+    assert [link["href"] for link in page.of("link")] == ["data:,"]
+    assert "@import" not in output.read_text() and "url(" not in output.read_text()
+    (policy,) = [m["content"] for m in page.of("meta") if "http-equiv" in m]
+    assert "default-src 'none'" in policy
+
+
+def test_every_link_leads_somewhere(output, page):
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    links = [link["href"] for link in page.of("a")]
+    assert all(link[1:] in ids for link in links if link.startswith("#"))
+    files = [link for link in links if not link.startswith("#")]
+    assert "studies/nuclei-honest/notebook.html" in files
+    assert all((output.parent / link).is_file() for link in files)
+
+
+def test_ids_are_unique_and_headings_descend_in_steps(page):
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+
+
+def test_pictures_have_alt_texts_that_tell_study_and_figure(page):
+    alts = [image["alt"] for image in page.of("img")]
+    assert len(set(alts)) == len(alts)
+    assert "Learning curves of the study Honest: U-Net at native size" in " ".join(alts)
+
+
+def test_the_first_table_pairs_published_repeated_and_honest(page):
+    text = page.text
+    line = (
+        "Pixel accuracy 0.9675 on validation 0.9728 on validation 0.9712 on test 0.9566 to 0.9827"
+    )
+    assert line + " 0.8611 0.9402" in text
+    blank = "Accuracy against blank labels 0.8660 on test 0.8655 on test – 0.8525 to 0.9193"
+    assert blank in text
+
+
+def test_flaws_stand_in_red_in_their_study_only(page, studies):
+    flawed = [a for _, a in page.tags if a.get("class") == "flaws"]
+    assert len(flawed) == 2
+    assert all(flaw in page.text for study in studies for flaw in study.study["flaws"])
+
+
+def test_each_number_has_its_definition_and_captions_their_values(page):
+    for definition in made_up.DEFINITIONS.values():
+        assert definition in page.text
+    assert "Over all of them, IoU on the test pictures is 0.8612 (95 % interval" in page.text
+    assert "9\u202f081\u202f757 pixels of test pictures" in page.text
+    assert "Best: 0a7d30b2" in page.text and "Worst: b1eb0123b1eb…" in page.text.replace(" …", "…")
+
+
+def test_leaks_are_told_in_red(page):
+    bad = [a for tag, a in page.tags if tag == "dd" and a.get("class") == "bad"]
+    assert len(bad) == 3
+    assert "44 groups and 23 pairs of duplicates stand in two subsets" in page.text
+    assert "none: no group and no pair of duplicates" in page.text
+
+
+def test_the_engineer_finds_machine_time_versions_and_code(page):
+    assert "CPU, Intel Xeon Platinum, 2 cores" in page.text
+    assert "12.2 minutes" in page.text
+    assert "5f1b20c9a7e4d310" in page.text and "keras 3.15.0" in page.text
+    assert "training.augmentation.flips" in page.text
+
+
+def test_building_twice_gives_the_same_bytes(studies, output, tmp_path):
+    again = output.with_name("again.html")
+    report.build(studies, {"command": "snakemake --cores all"}, again)
+    assert again.read_bytes() == output.read_bytes()
+    again.unlink()
+
+
+def test_what_is_absent_is_a_dash(studies, tmp_path):
+    study = studies[-1]
+    metrics = json.loads(study.metrics.read_text())
+    for record in metrics["metrics"]:
+        record |= {"low": None, "high": None, "baselines": {"otsu": None}, "support": None}
+    metrics["panels"] = {}
+    metrics["confusion"] = {}
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(metrics))
+    report.build([replace(study, metrics=path, runs=())], {}, tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "IoU – – 0.8612 on test – –" in text
+    assert "No record of a run was kept." in text
+    assert "None" not in text.replace("clahe_clip", "") and "nan" not in text.lower().split()
+
+
+def test_text_of_the_config_cannot_become_markup(studies, tmp_path):
+    study = replace(studies[-1], study={**studies[-1].study, "title": "<script>alert(1)</script>"})
+    report.build([study], {"title": "a < b & c"}, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "<script>" not in html and "a &lt; b &amp; c" in html
+
+
+def test_a_missing_or_broken_input_is_named(studies, tmp_path):
+    broken = tmp_path / "split.json"
+    with pytest.raises(CoverslipError, match="split.json: missing"):
+        report.build([replace(studies[0], split=broken)], {}, tmp_path / "report.html")
+    broken.write_text("{")
+    with pytest.raises(CoverslipError, match="split.json: not JSON"):
+        report.build([replace(studies[0], split=broken)], {}, tmp_path / "report.html")
+    broken.write_text('{"format": 2, "metrics": []}')
+    with pytest.raises(CoverslipError, match="not metrics of format 1"):
+        report.build([replace(studies[0], metrics=broken)], {}, tmp_path / "report.html")
+    with pytest.raises(CoverslipError, match="no study"):
+        report.build([], {}, tmp_path / "report.html")
+    assert not list(tmp_path.glob("report.html*"))
+
+
+def test_a_page_that_is_too_large_is_refused(studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PAGE_BYTES", 50_000)
+    with pytest.raises(CoverslipError, match="fewer studies|too many"):
+        report.build(studies, {}, tmp_path / "report.html")
+
+
+def test_a_large_picture_is_made_smaller_and_a_small_one_left_alone(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 255, (500, 700, 3), np.uint8)
+    path = tmp_path / "noise.png"
+    cv2.imwrite(str(path), noise)
+    assert path.stat().st_size > 300_000
+    shown = embed.picture(path, 100_000)
+    assert shown.size <= 100_000 and shown.source.startswith("data:image/jpeg;base64,")
+    data = np.frombuffer(base64.b64decode(shown.source.split(",")[1]), np.uint8)
+    small = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert small.shape[1] / small.shape[0] == pytest.approx(1.4, abs=0.02)
+    whole = embed.picture(path, 10_000_000)
+    assert base64.b64decode(whole.source.split(",")[1]) == path.read_bytes()
+    assert (whole.width, whole.height) == (700, 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pdf", b"%PDF", "draw it as"),
+        ("a.png", b"not a png", "cannot be decoded"),
+        ("a.svg", b"<html></html>", "holds no SVG"),
+        ("a.svg", b'<svg viewBox="0 0 2 1">' + b" " * 2000 + b"</svg>", "as png"),
+    ],
+)
+def test_what_is_no_picture_is_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CoverslipError, match=message):
+        embed.picture(path, 1000)
+    with pytest.raises(CoverslipError, match="missing"):
+        embed.picture(tmp_path / "absent.png", 1000)
+
+
+@pytest.mark.parametrize("name", [*made_up.FIGURES, "notebook"])
+def test_captions_serve_snakemake_too_which_knows_no_numbers(name):
+    class Job:
+        wildcards = {"study": "nuclei"}
+        params: dict = {}
+
+    text = (report.TEMPLATES / f"{name}.rst").read_text(encoding="utf-8")
+    environment = Environment(trim_blocks=True, lstrip_blocks=True)
+    filled = environment.from_string(text).render(snakemake=Job(), categories={}, files={})
+    html = publish_parts(filled, writer=Writer(), settings_overrides={"halt_level": 2})["body"]
+    assert html.startswith("<p><strong>") and "{" not in html
+
+
+def test_the_front_page_of_snakemakes_report_names_questions_and_data():
+    class Workflow:
+        config = made_up.config()
+
+    text = (report.TEMPLATES / "workflow.rst").read_text(encoding="utf-8")
+    environment = Environment(trim_blocks=True, lstrip_blocks=True)
+    filled = environment.from_string(text).render(snakemake=Workflow, categories={}, files={})
+    html = publish_parts(filled, writer=Writer(), settings_overrides={"halt_level": 2})
+    body = html["html_body"]
+    assert body.count("<dt>") == 5 and "Which pixels belong to a nucleus?" in body
+    assert "CC0-1.0" in body and "All background already scores" in body
+
+
+def test_a_figure_without_a_caption_is_called_by_its_name(tmp_path):
+    numbers = report_captions.Numbers({"metrics": []})
+    assert report_captions.caption("own_figure", "s", numbers, tmp_path)[0] == "Own figure"
+
+
+def test_a_verdict_says_when_a_baseline_is_not_beaten():
+    record = made_up.record("iou", "test", 0.70)
+    row = results.Row("a", "A", None, None, "iou", None, "test", None, None, record)
+    assert "not clearly better than Otsu's threshold" in report_words.reading(row, "a", "grouped")
+    better = record | {"value": 0.9, "low": 0.88}
+    row = results.Row("a", "A", None, None, "iou", None, "test", None, None, better)
+    assert "The whole interval lies above" in report_words.reading(row, "a", "grouped")
+
+
+def test_an_honest_study_stands_beside_one_as_published_whichever_names_the_other(studies):
+    found = [(a and a.name, b and b.name) for a, b in results.pairs(studies)]
+    assert found == [
+        ("nuclei-mobilenet-published", "nuclei-honest"),
+        ("nuclei-semantic-published", "nuclei-honest"),
+        (None, "nuclei-random"),
+    ]
+    first, honest = studies[0], studies[-1]
+    first = replace(first, study={**first.study, "beside": None})
+    honest = replace(honest, study={**honest.study, "beside": first.name})
+    assert results.pairs([first, honest]) == [(first, honest)]
+    assert results.pairs([studies[0]]) == [(studies[0], None)]
+
+
+def test_a_class_by_class_metric_is_told_of_the_foreground():
+    metrics = made_up.metrics("nuclei-honest", "honest")
+    assert results.find(metrics, "precision", "test")["class"] == "nucleus"
+    assert results.find(metrics, "iou", "test")["run"] == "all"
+    assert results.find(metrics, "unheard_of", "test") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.96751, "share", "0.9675"),
+        (1.0, "share", "1.0000"),
+        (None, "share", "–"),
+        (float("nan"), "share", "–"),
+        (29461, "count", "29\u202f461"),
+        (4.31712, "objects per picture", "4.317"),
+        (-0.25, "objects per picture", "-0.25"),
+        (1234.5, "pixels", "1\u202f234"),
+        (0, "count", "0"),
+    ],
+)
+def test_numbers_for_reading(value, unit, text):
+    assert results.number(value, unit) == text
+
+
+def test_several_folds_are_told_one_by_one():
+    split = made_up.split_summary("grouped")
+    split |= {"folds": 2, "counts": [c | {"fold": f} for f in (0, 1) for c in split["counts"]]}
+    split["leaks"] = split["leaks"] * 2
+    labels = [fact.label for fact in report_data.split_facts(split)]
+    assert labels[2] == "Fold 0, training" and labels[-1] == "Leaks, fold 1"

@@ -1,0 +1,115 @@
+"""docs/results.md, as it is written from a run."""
+
+import json
+
+import made_up
+import pytest
+import yaml
+
+from coverslip.errors import CoverslipError
+from coverslip.reporting import results, results_page
+
+
+@pytest.fixture
+def run(tmp_path):
+    config, _ = made_up.results(tmp_path / "results")
+    return config, tmp_path / "results"
+
+
+def table(text: str, start: str) -> list[list[str]]:
+    """Cells of the table whose head begins with `start`."""
+    lines = text[text.index(start) :].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def write(config, root, output):
+    studies = results.collect(config, list(config["studies"]), root=root)
+    results_page.write(studies, "make results", output)
+    return output.read_text(encoding="utf-8")
+
+
+def test_each_published_figure_has_a_line_and_so_has_the_iou(run, tmp_path):
+    text = write(*run, tmp_path / "results.md")
+    head, rule, *lines = table(text, "| Study | Metric")
+    assert all(len(line) == len(head) for line in lines) and set(rule) == {"---"}
+    assert len(lines) == 4 + 4 + 1
+    assert lines[1] == [
+        "`nuclei-mobilenet-published`, beside it `nuclei-honest`",
+        "pixel accuracy",
+        "0.9675 (validation)",
+        "0.9728 (validation)",
+        "0.9712 (test)",
+        "0.9566 to 0.9827",
+        "0.8611",
+        "0.9402",
+        "12.2 / 12.2",
+    ]
+    assert lines[-1][:5] == ["`nuclei-random`", "IoU", "–", "–", "0.8893 (test)"]
+    assert "```\nmake results\n```" in text
+
+
+def test_an_interval_of_the_figure_as_published_is_marked(run, tmp_path):
+    lines = table(write(*run, tmp_path / "results.md"), "| Study | Metric")
+    (blank,) = [line for line in lines if line[1] == "accuracy against blank labels"]
+    assert blank[4] == "–" and blank[5] == r"0.8525 to 0.9193 \*"
+
+
+def test_machine_minutes_and_licence_are_told(run, tmp_path):
+    config, root = run
+    text = write(config, root, tmp_path / "results.md")
+    _, _, *lines = table(text, "| Study | Title")
+    assert [line[0] for line in lines] == [f"`{name}`" for name in config["studies"]]
+    assert lines[0][4:7] == [
+        "12.2",
+        "CPU, Intel Xeon Platinum, 2 cores",
+        "2026-03-02T09:14:05+00:00",
+    ]
+    assert "Licence: CC0-1.0. Caicedo et al." in text
+
+
+def test_without_time_or_device_nothing_is_invented(run, tmp_path):
+    config, root = run
+    for path in root.glob("studies/*/fold0_seed1/model/run.json"):
+        path.write_text("{}")
+    _, _, *lines = table(write(config, root, tmp_path / "results.md"), "| Study | Title")
+    assert lines[0][4:] == ["–", "machine not recorded", "–", "–"]
+
+
+def test_several_trainings_are_summed(run, tmp_path):
+    config, root = run
+    config["studies"]["nuclei-honest"]["seeds"] = [1, 2]
+    home = root / "studies" / "nuclei-honest"
+    second = home / "fold0_seed2" / "model" / "run.json"
+    second.parent.mkdir(parents=True)
+    second.write_text(json.dumps({"seconds": 60}))
+    _, _, *lines = table(write(config, root, tmp_path / "results.md"), "| Study | Title")
+    assert lines[-1][3:5] == ["2", "13.2"]
+
+
+def test_bars_in_titles_do_not_break_the_table(run, tmp_path):
+    config, root = run
+    config["studies"]["nuclei-random"]["title"] = "a|b"
+    assert r"| a\|b |" in write(config, root, tmp_path / "results.md")
+
+
+def test_the_command_line_writes_the_page(run, tmp_path, monkeypatch):
+    _, root = run
+    configfile = tmp_path / "own.yaml"
+    source = yaml.safe_load((made_up.ROOT / "config" / "kaggle.yaml").read_text())
+    configfile.write_text(yaml.safe_dump(source | {"run": ["nuclei-random"]}))
+    output = tmp_path / "docs" / "results.md"
+    arguments = ["--configfile", str(configfile), "--results", str(root), "--output", str(output)]
+    results_page.main(arguments)
+    text = output.read_text()
+    assert f"python -m coverslip.reporting.results_page --configfile {configfile}" in text
+    assert "nuclei-honest" not in text
+
+
+def test_a_run_that_is_not_there_is_one_line_and_writes_nothing(run, tmp_path):
+    config, _ = run
+    with pytest.raises(CoverslipError, match="metrics.json: missing"):
+        write(config, tmp_path / "nowhere", tmp_path / "results.md")
+    assert not (tmp_path / "results.md").exists()
+    arguments = ["--configfile", str(tmp_path / "absent.yaml")]
+    with pytest.raises(SystemExit, match="coverslip: .*absent.yaml"):
+        results_page.main(arguments)

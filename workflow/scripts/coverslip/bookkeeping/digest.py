@@ -1,0 +1,235 @@
+"""Digest of the code that a job reaches, so that code is an input of every rule.
+
+Snakemake sees the text of a script but not the modules that it imports. This module follows a
+script's names through the package at the level of top-level definitions (functions, classes,
+constants) and hashes the syntax trees of those it reaches. Comments, docstrings and formatting do
+not count; an edited definition changes the digest of just those rules that reach it.
+
+The modules in `SILENT` do not count: logs, records and messages change no result, and the values
+of the config are parameters of each rule anyway.
+
+Limits: a module loaded by name at run time is not seen and has to be given as a root (see
+`rules/common.smk`); a definition reached only through `getattr` with a computed name is not seen.
+Needs only the standard library.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+NAME = PACKAGE.name
+SILENT = {
+    f"{NAME}.{module}"
+    for module in (
+        "configuration.config",
+        "configuration.config_attribution",
+        "configuration.config_base",
+        "configuration.config_measure",
+        "errors",
+        "job",
+    )
+}
+
+Key = tuple[str, str]
+
+
+class Unit:
+    """One module: its top-level definitions, imports, and statements that run on import."""
+
+    def __init__(self, name: str, path: Path):
+        self.name = name
+        tree = _strip(ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.imports: dict[str, tuple[str, str | None]] = {}
+        self.effects: list[ast.stmt] = []
+        for node in tree.body:
+            names = list(_bound(node))
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self.imports.update(_imports(node))
+            elif names:
+                for bound in names:
+                    self.definitions.setdefault(bound, []).append(node)
+            else:
+                self.imports.update(_nested_imports(node))
+                self.effects.append(node)
+
+
+def digest(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+    """SHA-256 (first 16 hex digits) of what a script and further root modules reach.
+
+    `roots` are dotted names of modules of this package that the script loads by name; `files` are
+    templates and notebooks that it reads, which count by their contents.
+    """
+    return summary(parts(script, roots, files))
+
+
+def parts(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> dict[str, str]:
+    """What a digest is made of: the text of each definition by `module:name`, and of each file."""
+    found = {f"{module}:{name}": text for (module, name), text in reached(script, roots).items()}
+    return found | {Path(file).name: _contents(file) for file in files}
+
+
+def summary(found: Mapping[str, str]) -> str:
+    """SHA-256 (first 16 hex digits) of parts."""
+    lines = sorted(f"{name}:{text}" for name, text in found.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def noted(found: Mapping[str, str], folder: Path) -> str:
+    """The summary of parts; `<summary>.json` in the folder tells the digest of each of them.
+
+    So a job can tell later which definition is another one. A folder that cannot be written to is
+    no obstacle.
+    """
+    value = summary(found)
+    note = folder / f"{value}.json"
+    with contextlib.suppress(OSError):
+        if not note.is_file():
+            note.parent.mkdir(parents=True, exist_ok=True)
+            short = {k: hashlib.sha256(v.encode()).hexdigest()[:8] for k, v in found.items()}
+            part = note.with_name(f"{note.name}.{os.getpid()}.part")
+            part.write_text(json.dumps(short), encoding="utf-8")
+            part.replace(note)
+    return value
+
+
+def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
+    """Map (module, definition) to the dumped syntax tree of each definition reached."""
+    found: dict[Key, str] = {}
+    start = _unit("__script__", Path(script))
+    queue: list[tuple[Unit, str]] = [(start, name) for name in _all(start)]
+    for root in sorted(roots):
+        unit = _module(root)
+        if unit is None:
+            raise ValueError(f"no module of {NAME} is called {root}")
+        queue += [(unit, name) for name in _all(unit)]
+    while queue:
+        unit, name = queue.pop()
+        if (unit.name, name) in found:
+            continue
+        nodes = unit.effects if name == "" else unit.definitions[name]
+        found[unit.name, name] = "".join(ast.dump(node) for node in nodes)
+        if name:
+            queue.append((unit, ""))
+        for node in nodes:
+            queue += _uses(unit, node, found)
+    return dict(sorted(found.items()))
+
+
+def _contents(file: Path) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _all(unit: Unit) -> list[str]:
+    return ["", *unit.definitions]
+
+
+def _uses(unit: Unit, node: ast.AST, found: dict[Key, str]) -> Iterator[tuple[Unit, str]]:
+    """Definitions that a syntax tree refers to, in its own module or through imports."""
+    imports = unit.imports | _nested_imports(node)
+    plain, dotted = _references(node)
+    for name in plain | {head for head, _ in dotted}:
+        if name in unit.definitions:
+            yield unit, name
+    for name in plain:
+        if name in imports:
+            module, member = imports[name]
+            found[unit.name, f"import {name}"] = f"{module}.{member}"
+            yield from _target(module, member, None)
+    for head, attribute in dotted:
+        if head in imports:
+            module, member = imports[head]
+            found[unit.name, f"import {head}"] = f"{module}.{member}"
+            yield from _target(module, member, attribute)
+
+
+def _target(module: str, member: str | None, attribute: str | None) -> Iterator[tuple[Unit, str]]:
+    """What `module.member` or `module.member.attribute` means within this package."""
+    if member is not None and _module(f"{module}.{member}") is not None:
+        module, member = f"{module}.{member}", None
+    unit = _module(module)
+    if unit is None:
+        return
+    name = member if member is not None else attribute
+    if name is None or (name not in unit.definitions and name not in unit.imports):
+        yield from ((unit, each) for each in _all(unit))
+    elif name in unit.definitions:
+        yield unit, name
+        yield unit, ""
+    else:
+        yield from _target(*unit.imports[name], attribute)
+
+
+def _references(node: ast.AST) -> tuple[set[str], set[tuple[str, str]]]:
+    """Names used bare, and (name, attribute) pairs of `name.attribute`."""
+    nodes = list(ast.walk(node))
+    dotted = [n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+    heads = {id(n.value) for n in dotted}
+    plain = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in heads}
+    return plain, {(n.value.id, n.attr) for n in dotted}
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            yield from (inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name))
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str, str | None]]]:
+    for alias in node.names:
+        if isinstance(node, ast.ImportFrom):
+            yield alias.asname or alias.name, (node.module or "", alias.name)
+        elif alias.asname:
+            yield alias.asname, (alias.name, None)
+        else:
+            yield alias.name.split(".")[0], (alias.name, None)
+
+
+def _nested_imports(node: ast.AST) -> dict[str, tuple[str, str | None]]:
+    found: dict[str, tuple[str, str | None]] = {}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Import | ast.ImportFrom):
+            found.update(_imports(inner))
+    return found
+
+
+def _strip(tree: ast.Module) -> ast.Module:
+    """Remove docstrings and other bare strings: they change no result."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                child
+                for child in body
+                if not (
+                    isinstance(child, ast.Expr)
+                    and isinstance(child.value, ast.Constant)
+                    and isinstance(child.value.value, str)
+                )
+            ]
+    return tree
+
+
+def _module(dotted: str) -> Unit | None:
+    parts = dotted.split(".")
+    if parts[0] != NAME or dotted in SILENT:
+        return None
+    base = PACKAGE.joinpath(*parts[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return _unit(dotted, path)
+    return None
+
+
+@cache
+def _unit(name: str, path: Path) -> Unit:
+    return Unit(name, path)

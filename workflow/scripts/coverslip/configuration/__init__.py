@@ -1,0 +1,1 @@
+"""The config: its models, and how it is completed and checked."""

@@ -1,0 +1,41 @@
+"""The section of the configuration on measuring own pictures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from coverslip.configuration.config_base import Section
+
+
+class Measure(Section):
+    """How own pictures are measured (target `measure`)."""
+
+    name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Name of the folder `results/measure/<name>`; none: that of the folder of pictures."""
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
+    resolution), if anything. A value given here goes before that of the files."""
+    channel: int | None = Field(default=None, ge=0)
+    """Channel to measure, from 0, where a picture has several; none: grey and RGB pictures as they
+    are, while others with several channels are listed as not measured."""
+    padding: Literal["black", "none"] = "black"
+    """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
+    minimum_area: int = Field(default=16, ge=0)
+    """Objects of fewer pixels are not counted."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Share of a tile that its neighbour covers too."""
+    flips: bool = False
+    """Average the predictions over the eight flips and turns of a picture."""
+    time_pattern: str = (
+        r"(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m"
+        r"|(?:^|[_\- ])[tT](?P<time>\d+(?:\.\d+)?)(?![0-9A-Za-z])"
+    )
+    """Regular expression searched in a picture's name, with the named group `time` (a number) or
+    any of `days`, `hours`, `minutes`, `seconds`. What is left of the name, or the group `series`,
+    tells which pictures are of one place. Times in the files' metadata go before."""
+    time_unit: str = "frame"
+    """Unit of the group `time`."""
+    shards: int = Field(default=1, ge=1)
+    """Number of jobs that the pictures are cut into."""

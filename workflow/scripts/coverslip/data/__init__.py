@@ -1,0 +1,1 @@
+"""From an archive of pictures to a dataset and its splits."""

@@ -1,0 +1,330 @@
+"""Ingest: from an archive of pictures and masks to the dataset contract.
+
+Pictures are decoded and their masks merged in worker processes that open the archive themselves;
+this process only writes. Results are written in the order of the ids, and no more than a few wait
+at any time: the bytes written do not depend on the number of processes, nor the memory on that of
+pictures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import multiprocessing
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from coverslip.aside import aside
+from coverslip.configuration.config import Dataset
+from coverslip.data import decode, label_maps
+from coverslip.data.archive import Archive, open_archive, sha256
+from coverslip.data.layouts import Record, records
+from coverslip.data.manifest import write as write_manifest
+from coverslip.data.store import StoreWriter
+from coverslip.errors import CoverslipError
+from coverslip.full_disk import told_when_full
+
+LOG = logging.getLogger("coverslip")
+FORMAT = 1
+"""Version of the dataset contract; to be raised when its files change their meaning."""
+WAITING = 2
+"""Pictures that are under way at any time, for each process."""
+
+
+class Picture(NamedTuple):
+    """A picture that is ready to be written."""
+
+    image: np.ndarray
+    label: np.ndarray | None
+    row: dict[str, object]
+    contents: dict[str, str]
+    kind: str
+    transparent: bool
+
+
+def ingest(
+    source: Path, dataset: Dataset, pictures: Path, manifest: Path, summary: Path, processes: int
+) -> None:
+    """Bring a raw archive or folder into the dataset contract.
+
+    Args:
+        source: a zip archive or a folder.
+        dataset: its section of the config.
+        pictures: the store to write (HDF5).
+        manifest: the manifest to write (csv), see `coverslip.data.manifest`.
+        summary: facts of the whole dataset (JSON): layout, digest of the archive and of the files
+            read, numbers of pictures and objects, and `objects_by`: how many pictures have objects
+            that are masks, labels or connected components. Title, licence and citation are not
+            among them, since they are no parameters: a changed word reads no archive again. Report
+            and crate take them from the config. Pictures of a layout without masks have no label
+            map in the store.
+        processes: number of worker processes; with 1 all is done in this one. The files do not
+            depend on it.
+
+    Raises:
+        CoverslipError: bad input, named with its file, or no space left. All three files appear, or
+            none.
+    """
+    source, pictures = Path(source), Path(pictures)
+    group_of = grouping(dataset)
+    with told_when_full(pictures) as progress, contextlib.ExitStack() as stack:
+        summary_part = stack.enter_context(aside(summary))
+        manifest_part = stack.enter_context(aside(manifest))
+        store = stack.enter_context(StoreWriter(pictures))
+        archive = stack.enter_context(open_archive(source, pictures.parent, dataset.source.limits))
+        digest = None if archive.is_folder else matched(source, sha256(source), dataset)
+        found = records(dataset.layout, archive, dataset)
+        contents = dict(archive.digests)
+        groups = {record.id: group_of(record) for record in found}
+        LOG.info("%s: %d pictures", source, len(found))
+        rows, totals = [], Counter()
+        for picture in worked(archive, found, dataset.mask_threshold, processes):
+            row = {**picture.row, "group": groups[str(picture.row["id"])]}
+            store.image(str(row["id"]), picture.image)
+            if picture.label is not None:
+                store.label(str(row["id"]), picture.label)
+            rows.append(row)
+            contents.update(picture.contents)
+            totals.update({picture.kind: 1, "transparent": int(picture.transparent)})
+            progress.note(len(rows) / len(found), store.part.stat().st_size)
+        inventory = inventory_digest(contents)
+        digest = digest or matched(source, inventory, dataset)
+        table = pd.DataFrame(rows)
+        write_manifest(table, manifest_part)
+        facts = described(dataset, table, totals)
+        facts["source"] = {
+            "name": source.resolve().name,
+            "kind": "folder" if archive.is_folder else "zip",
+            "sha256": digest,
+            "contents_sha256": inventory,
+        }
+        text = json.dumps(facts, indent=1, ensure_ascii=False)
+        summary_part.write_text(text + "\n", encoding="utf-8")
+    if totals["transparent"]:
+        LOG.warning("%s: transparency dropped in %d pictures", source, totals["transparent"])
+
+
+def described(dataset: Dataset, table: pd.DataFrame, totals: Counter[str]) -> dict[str, object]:
+    """Facts of a dataset for `dataset.json`, but for its source."""
+    return {
+        "format": FORMAT,
+        "layout": dataset.layout,
+        "mask_threshold": dataset.mask_threshold,
+        "pictures": len(table),
+        "objects": int(table["objects"].sum()),
+        "objects_by": {kind: totals[kind] for kind in ("mask", "label", "component")},
+        "overlap_pixels": int(table["overlap_pixels"].sum()),
+        "empty_masks": int(table["empty_masks"].sum()),
+        "transparency_dropped": totals["transparent"],
+    }
+
+
+def matched(source: Path, digest: str, dataset: Dataset) -> str:
+    """Return a digest that is the one of the config, or that none is asked for.
+
+    Raises:
+        CoverslipError: another digest.
+    """
+    expected = dataset.source.sha256
+    if expected not in (None, digest):
+        raise CoverslipError(
+            f"{source}: its SHA-256 is {digest}, but the config says {expected}: "
+            "get the archive again, or mend `source.sha256`"
+        )
+    return digest
+
+
+def inventory_digest(contents: dict[str, str]) -> str:
+    """SHA-256 over the names and the SHA-256 of all members read, in the order of the names.
+
+    It is the same for a folder and for a zip archive of what is in it.
+    """
+    lines = "".join(f"{digest}  {member}\n" for member, digest in sorted(contents.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Groups:
+    """Group of a record, as the config says; empty where `check` derives it."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.method = dataset.groups
+        self.pattern: re.Pattern[str] | None = None
+        if self.method == "pattern":
+            self.pattern = compiled(dataset.group_pattern)
+
+    def __call__(self, record: Record) -> str:
+        if self.method == "picture":
+            return record.id
+        if self.method == "layout":
+            if record.group is None:
+                raise CoverslipError(
+                    f"{record.image}: this layout knows no groups: set `groups` of the dataset to "
+                    "another rule"
+                )
+            return record.group
+        if self.pattern is None:
+            return ""
+        match = self.pattern.search(record.id)
+        if match is None or not match["group"]:
+            raise CoverslipError(
+                f"id '{record.id}': no group: `group_pattern: {self.pattern.pattern}` does not "
+                "match it; mend the pattern or rename the picture"
+            )
+        return match["group"]
+
+
+def grouping(dataset: Dataset) -> Groups:
+    """Return the function from record to group.
+
+    Raises:
+        CoverslipError: the pattern is missing, is no regular expression, or names no group.
+    """
+    return Groups(dataset)
+
+
+def compiled(pattern: str | None) -> re.Pattern[str]:
+    """Compile a group pattern, which has to hold a group named `group`."""
+    mend = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
+    if not pattern:
+        raise CoverslipError(f"`groups: pattern` needs `group_pattern`: {mend}")
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise CoverslipError(
+            f"`group_pattern: {pattern}` is no regular expression ({error}): {mend}"
+        ) from error
+    if "group" not in found.groupindex:
+        raise CoverslipError(f"`group_pattern: {pattern}` names no group: {mend}")
+    return found
+
+
+def worked(
+    archive: Archive, found: list[Record], threshold: int, processes: int
+) -> Iterator[Picture]:
+    """Yield the pictures of all records in their order, worked out by some processes."""
+    processes = min(processes, len(found))
+    if processes <= 1:
+        for record in found:
+            yield work(archive, record, threshold)
+        return
+    # Fork where there is one: other methods import the main script anew, which would run it again.
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if "fork" in methods else None)
+    pool = ProcessPoolExecutor(processes, context, initializer=start, initargs=(archive, threshold))
+    try:
+        with pool:
+            try:
+                yield from in_order(pool, found, WAITING * processes)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise CoverslipError(
+            f"{archive.path}: a worker process was killed, most likely for want of memory: "
+            "give the job more memory or fewer threads"
+        ) from error
+
+
+def in_order(pool: ProcessPoolExecutor, found: Iterable[Record], waiting: int) -> Iterator[Picture]:
+    """Yield results in the order of the records, with at most `waiting` under way."""
+    queue: deque[Future[Picture]] = deque()
+    for record in found:
+        queue.append(pool.submit(work_here, record))
+        if len(queue) >= waiting:
+            yield queue.popleft().result()
+    while queue:
+        yield queue.popleft().result()
+
+
+WORKER: dict[str, object] = {}
+"""What a worker process keeps between pictures."""
+
+
+def start(archive: Archive, threshold: int) -> None:
+    """Begin a worker process with files of its own: a shared one would share its position."""
+    WORKER.update(archive=archive.reopened(), threshold=threshold)
+
+
+def work_here(record: Record) -> Picture:
+    """`work` in a worker process."""
+    return work(WORKER["archive"], record, WORKER["threshold"])
+
+
+def work(archive: Archive, record: Record, threshold: int) -> Picture:
+    """Decode a picture and merge its masks, if it has any.
+
+    Raises:
+        CoverslipError: a member cannot be decoded, or a mask has another size than its picture.
+    """
+    contents: dict[str, str] = {}
+
+    def read(member: str) -> bytes:
+        data = archive.read(member)
+        contents[member] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def named(member: str) -> str:
+        return f"{archive.path}: {member}"
+
+    pixels = round(archive.limits.megapixels * 1e6)
+    image, transparent = decode.picture(read(record.image), named(record.image), pixels)
+
+    def mask(member: str, data: bytes) -> np.ndarray:
+        values = decode.mask(data, named(member), pixels)
+        if values.shape != image.shape[:2]:
+            raise CoverslipError(
+                f"{named(member)}: mask of {size(values)} pixels, but its picture "
+                f"{record.image} has {size(image)}: give both the same height and width"
+            )
+        return values
+
+    if record.draw is not None:
+        merged = record.draw(image.shape[:2])
+    elif record.whole:
+        data = read(record.masks[0])
+        values = mask(record.masks[0], data)
+        lossy = decode.is_lossy(data)
+        merged = label_maps.from_picture(values, threshold, named(record.masks[0]), lossy)
+    else:
+        masks = (mask(member, read(member)) > threshold for member in record.masks)
+        merged = label_maps.from_masks(masks, image.shape[:2])
+    label, kind = None, "none"
+    if record.masks or record.draw is not None:
+        # The smallest type that holds the labels: less to send; the store keeps int32.
+        label, kind = merged.label.astype(np.min_scalar_type(merged.objects)), merged.kind
+    row = {
+        "id": record.id,
+        "class": record.label or "",
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "channels": image.shape[2],
+        "dtype": image.dtype.name,
+        "sha256": pixel_digest(image),
+        "member": record.image,
+        "objects": merged.objects,
+        "foreground": float((merged.label > 0).mean()),
+        "overlap_pixels": merged.overlap_pixels,
+        "empty_masks": merged.empty_masks,
+    }
+    return Picture(image, label, row, contents, kind, transparent)
+
+
+def size(array: np.ndarray) -> str:
+    """Height and width in words."""
+    return f"{array.shape[0]}x{array.shape[1]}"
+
+
+def pixel_digest(image: np.ndarray) -> str:
+    """SHA-256 of type, shape and pixels (little-endian, rows first) of a picture."""
+    total = hashlib.sha256(f"{image.dtype.name} {image.shape}".encode())
+    total.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")))
+    return total.hexdigest()

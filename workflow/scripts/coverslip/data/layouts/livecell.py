@@ -1,0 +1,70 @@
+"""The cell lines of LIVECell, as in the Kaggle archive `sartorius-cell-instance-segmentation`.
+
+    <anything>/livecell_train_val_images/[<line>/]<Line>_Phase_<Well>_<Location>_<Time>_<Crop>.tif
+    <anything>/livecell_test_images/[<line>/]<...>.tif
+
+The class is the folder below, so that the classes are those that are found (the Kaggle copy has a
+line that the public release lacks); without such folders it is the line in the file's name. The
+group is line and well. Of the Kaggle archive nothing else is read. Edlund et al., "LIVECell, a
+large-scale dataset for label-free live cell segmentation", Nature Methods 18, 2021.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from coverslip.configuration.config import Dataset
+from coverslip.data.archive import Archive
+from coverslip.data.layouts import (
+    Record,
+    expand_nested,
+    is_picture,
+    refuse,
+    refuse_empty,
+    refuse_single,
+)
+from coverslip.data.livecell_names import EXAMPLE, parse
+
+LOG = logging.getLogger("coverslip")
+PARTS = ("livecell_train_val_images", "livecell_test_images")
+"""Folders of pictures: for training and validation, and for test."""
+
+
+def records(archive: Archive, dataset: Dataset) -> Iterator[Record]:
+    """Yield one record a picture, without masks; the id is the file's name without extension.
+
+    Raises:
+        CoverslipError: no picture, a name that does not tell the well, or a single line.
+    """
+    expand_nested(archive, "images.zip")
+    found = {member: folders(member) for member in filter(is_picture, archive.members())}
+    found = {member: below for member, below in found.items() if below is not None}
+    refuse_empty(archive, found, f"<line>/<picture> in {' and '.join(PARTS)}")
+    refuse(
+        archive,
+        "name that does not tell line and well",
+        (member for member in found if parse(member) is None),
+        f"name it as {EXAMPLE}, or use `layout: class_folders`",
+    )
+    lines = {m: below[0] if below else parse(m).line for m, below in found.items()}
+    refuse_single(archive, lines.values())
+    other = [m for m in sorted(lines) if lines[m].lower() != parse(m).line.lower()]
+    if other:
+        LOG.warning(
+            "%s: %d names tell another line than their folder, which counts, such as %s",
+            archive.path,
+            len(other),
+            other[0],
+        )
+    for member, line in lines.items():
+        group = parse(member)._replace(line=line).group
+        yield Record(PurePosixPath(member).stem, member, (), label=line, group=group)
+
+
+def folders(member: str) -> tuple[str, ...] | None:
+    """Folders of a picture below the one of `PARTS` on its path; none outside of these."""
+    parts = PurePosixPath(member).parent.parts
+    places = [place for place, part in enumerate(parts) if part in PARTS]
+    return parts[places[-1] + 1 :] if places else None

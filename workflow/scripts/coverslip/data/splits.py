@@ -1,0 +1,399 @@
+"""Which pictures are for training, validation and test, and what leaks between them.
+
+Units are assigned to subsets: pictures (`random`), whole groups (`grouped`), places in the archive
+(`listed`), its own folder of test pictures (`folder`) or rows of a table (`file`). With k folds the
+units are cut into k parts, fold f tests on part f, and validation is drawn from the rest by the
+same method (`folder`: by whole groups).
+
+Pictures without a class cannot be learned nor scored by a classification; they are the subset
+`unlabelled` of every fold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from coverslip.aside import aside
+from coverslip.configuration.config import Split
+from coverslip.data import manifest as manifests
+from coverslip.errors import CoverslipError
+from coverslip.job import write_json
+
+LOG = logging.getLogger("coverslip")
+SUBSETS = ("train", "validation", "test")
+UNLABELLED = "unlabelled"
+KINDS = ("exact", "near", "abutting", "overlap")
+COLUMNS = ["id", "group", "stratum", "fold", "subset"]
+TRIES = 200
+"""Random orders that `assign_groups` tries."""
+TRIED_UNITS = 40_000
+"""With many groups fewer orders are tried: about so many assignments in all."""
+NAMED = 20
+"""So many groups and pairs are named in the summary."""
+
+
+def split(
+    groups: Path,
+    manifest: Path,
+    duplicates: Path,
+    config: Split,
+    protocol: str,
+    table: Path,
+    summary: Path,
+    task: str = "segmentation",
+) -> None:
+    """Write the split of a study.
+
+    Args:
+        groups, duplicates: csv files of `coverslip.data.check`. manifest: of the dataset.
+        config: method, folds, shares, stratification, seed. protocol: `honest` or `as-published`.
+        table: csv to write: id, group, stratum, fold, subset; one row a picture and fold; stratum
+            is the class with `stratify: class`, else the modality.
+        summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
+            duplicates that stand in two subsets.
+        task: `segmentation` or `classification`.
+
+    Raises:
+        CoverslipError: too few pictures or groups; a file that does not fit; a leak, unless the
+            protocol is `as-published` or the method `random` (then it is only told). After a leak
+            the two files are not written.
+    """
+    everything = _frame(groups, manifest, config, task)
+    frame = everything[everything["labelled"]]
+    folds = _read_file(frame, config) if config.method == "file" else _draw(frame, config)
+    rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
+    other = everything[~everything["labelled"]]
+    rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
+    result = pd.concat(rows).sort_index(kind="stable").sort_values("fold", kind="stable")
+    result = result.rename_axis("id").reset_index()[COLUMNS]
+    pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str}, keep_default_na=False)
+    pairs = pairs[pairs["a"].isin(frame.index) & pairs["b"].isin(frame.index)]
+    leaks = [leak(frame["group"], subset, pairs) for subset in folds]
+    _judge(leaks, config, protocol)
+    with aside(table) as part:
+        result.to_csv(part, index=False, lineterminator="\n")
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    write_json(summary, _summary(frame, folds, leaks, config, protocol, len(other)))
+
+
+def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFrame:
+    """Pictures by id, in the order of the archive, with group, stratum, labelled and member."""
+    known = manifests.read(manifest)
+    texts = pd.read_csv(groups, dtype=str, keep_default_na=False).set_index("id")
+    if sorted(texts.index) != sorted(known.index):
+        raise CoverslipError(
+            f"{groups}: other pictures than in {manifest}: remove it and run again"
+        )
+    labelled = (known["class"] != "") | (task != "classification")
+    if not labelled.any():
+        raise CoverslipError(f"{manifest}: no picture has a class: correct the layout or labels")
+    if config.stratify == "class" and (known["class"][labelled] == "").any():
+        name = known.index[known["class"] == ""][0]
+        raise CoverslipError(
+            f"{manifest}: stratify is 'class' but picture {name} has none: set stratify to none or "
+            "modality"
+        )
+    order = known.sort_values("member", kind="stable").index
+    stratum = known["class"] if config.stratify == "class" else texts["modality"]
+    return pd.DataFrame(
+        {
+            "group": texts["group"][order],
+            "stratum": stratum[order],
+            "labelled": labelled[order],
+            "member": known["member"][order],
+        },
+        index=order,
+    )
+
+
+def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
+    """For each fold the subset of each picture (str), by the method of the config."""
+    strata = frame["stratum"] if config.stratify != "none" else frame["stratum"].map(lambda _: "")
+    codes = np.unique(strata, return_inverse=True)[1]
+    groups = frame["group"].to_numpy()
+
+    def parts(rows: np.ndarray, shares: Sequence[float], step: int) -> np.ndarray:
+        rng = np.random.default_rng([config.seed, step])
+        if config.method == "listed":
+            return assign_listed(len(rows), shares)
+        if config.method == "random":
+            return assign_pictures(codes[rows], shares, rng)
+        return assign_groups(groups[rows], codes[rows], shares, rng)
+
+    everything = np.arange(len(frame))
+    folds = []
+    if config.method == "folder":
+        held = [_in_folder(frame["member"], config.test_folder)]
+    elif config.folds == 1:
+        part = parts(everything, [1 - config.test, config.test], 0)
+        held = [part == 1]
+    else:
+        part = parts(everything, [1 / config.folds] * config.folds, 0)
+        held = [part == fold for fold in range(config.folds)]
+    for fold, test in enumerate(held):
+        subset = np.full(len(frame), "test", dtype=object)
+        rest = np.flatnonzero(~test)
+        drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
+        subset[rest] = np.where(drawn == 1, "validation", "train")
+        folds.append(subset)
+    return folds
+
+
+def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
+    """Whether each picture lies in a folder of this name, bool; some do and some do not."""
+    inside = members.map(lambda member: folder in PurePosixPath(member).parent.parts).to_numpy(bool)
+    if inside.all() or not inside.any():
+        what = "all pictures lie" if inside.all() else "no picture lies"
+        raise CoverslipError(
+            f"split: {what} in a folder called '{folder}', such as {members.iloc[0]}: mend "
+            "split.test_folder"
+        )
+    return inside
+
+
+def assign_listed(count: int, shares: Sequence[float]) -> np.ndarray:
+    """Contiguous parts in order: int64 part of each of `count` units; every part gets a unit."""
+    _enough(count, shares, "pictures")
+    wanted = [number for number, share in enumerate(shares) if share > 0]
+    cuts = np.rint(np.cumsum([shares[number] for number in wanted])[:-1] * count).astype(int)
+    for place in range(len(cuts)):
+        lowest = 1 if place == 0 else cuts[place - 1] + 1
+        cuts[place] = np.clip(cuts[place], lowest, count - len(cuts) + place)
+    return np.array(wanted)[np.searchsorted(cuts, np.arange(count), side="right")]
+
+
+def assign_pictures(
+    strata: np.ndarray, shares: Sequence[float], rng: np.random.Generator
+) -> np.ndarray:
+    """Pictures at random, each stratum with like shares.
+
+    The pictures are shuffled, sorted by stratum and dealt one by one to the part that lacks most,
+    so that the counts of the whole and of each stratum differ from their shares by about one.
+
+    Args:
+        strata: N int, stratum of each picture. shares: of the parts, sum 1.
+
+    Returns:
+        N int64, the part of each picture; every part with a share gets one.
+    """
+    count = len(strata)
+    _enough(count, shares, "pictures")
+    order = rng.permutation(count)
+    order = order[np.argsort(strata[order], kind="stable")]
+    wanted = np.asarray(shares, np.float64)
+    given = np.zeros(len(wanted))
+    part = np.empty(count, np.int64)
+    for place, picture in enumerate(order):
+        empty = np.flatnonzero((given == 0) & (wanted > 0))
+        lack = wanted * (place + 1) - given
+        chosen = empty[lack[empty].argmax()] if count - place <= len(empty) else lack.argmax()
+        part[picture] = chosen
+        given[chosen] += 1
+    return part
+
+
+def assign_groups(
+    groups: np.ndarray, strata: np.ndarray, shares: Sequence[float], rng: np.random.Generator
+) -> np.ndarray:
+    """Whole groups at random, so that the counts of pictures come near the shares.
+
+    A greedy assignment in random order: each group goes to the part where the sum of squares of
+    what is lacking, over parts and strata, falls most. (scikit-learn's StratifiedGroupKFold goes by
+    size instead, so that the largest groups always end in one place.) Of `TRIES` orders the one
+    that ends nearest to the shares is kept; every part with a share gets a group.
+
+    Args:
+        groups: N, group of each picture. strata: N int, stratum. shares: of the parts, sum 1.
+
+    Returns:
+        N int64, the part of each picture.
+    """
+    names, owner = np.unique(groups.astype(str), return_inverse=True)
+    _enough(len(names), shares, "groups")
+    counts = np.zeros((len(names), int(strata.max()) + 1))
+    np.add.at(counts, (owner, strata), 1)
+    if counts.shape[1] > 1:
+        # The whole counts as much as all strata together.
+        counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)])
+    totals = counts.sum(axis=0)
+    counts = counts / np.where(totals > 0, totals, 1)
+    weight = np.ones(counts.shape[1])
+    weight[-1] = max(1, counts.shape[1] - 1)
+    goal = np.asarray(shares)[:, None] * (totals > 0)
+    best, best_cost = np.empty(0, np.int64), np.inf
+    for _ in range(max(1, min(TRIES, TRIED_UNITS // len(names)))):
+        part, lack = _greedy(counts, goal, weight, rng.permutation(len(names)))
+        cost = float((weight * lack**2).sum())
+        if cost < best_cost - 1e-12:
+            best, best_cost = part, cost
+    return best[owner]
+
+
+def _greedy(
+    counts: np.ndarray, goal: np.ndarray, weight: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Part of each group and what each part lacks at the end, for one order of the groups."""
+    lack = goal.copy()
+    part = np.full(len(counts), -1)
+    empty = goal.any(axis=1)
+    usable = empty.copy()
+    for place, group in enumerate(order):
+        # Adding c to a part changes its sum of squares by c² - 2 c lack.
+        cost = (weight * (counts[group] ** 2 - 2 * counts[group] * lack)).sum(axis=1)
+        forced = len(order) - place <= empty.sum()
+        cost[~(empty if forced else usable)] = np.inf
+        chosen = int(cost.argmin())
+        part[group] = chosen
+        lack[chosen] -= counts[group]
+        empty[chosen] = False
+    return part, lack
+
+
+def _enough(units: int, shares: Sequence[float], what: str) -> None:
+    needed = sum(share > 0 for share in shares)
+    if units < needed:
+        mend = "give more pictures or ask for fewer folds"
+        if what == "groups":
+            mend += ", or set groups of the dataset to a finer rule"
+        raise CoverslipError(
+            f"split: {units} {what} cannot be cut into {needed} parts, each of at least one: {mend}"
+        )
+
+
+def _read_file(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
+    """For each fold the subset of each picture, from the csv file of the config."""
+    if not config.file:
+        raise CoverslipError("split: method is 'file' but no file is named: set split/file")
+    path = Path(config.file)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise CoverslipError(
+            f"{path}: not a readable csv ({error}): give a csv with the columns id, fold, subset"
+        ) from error
+    missing = [name for name in ("id", "fold", "subset") if name not in table.columns]
+    if missing:
+        raise CoverslipError(f"{path}: column {missing[0]} is missing: give id, fold, subset")
+    wrong = sorted(set(table["subset"]) - set(SUBSETS))
+    if wrong:
+        raise CoverslipError(f"{path}: subset '{wrong[0]}' is unknown: use {', '.join(SUBSETS)}")
+    _refuse(path, sorted(set(table["id"]) - set(frame.index)), "not in the dataset")
+    twice = table["id"][table.duplicated(["id", "fold"])]
+    _refuse(path, sorted(set(twice)), "twice in a fold")
+    expected = [str(fold) for fold in range(config.folds)]
+    if sorted(set(table["fold"])) != sorted(expected):
+        raise CoverslipError(
+            f"{path}: folds are {', '.join(sorted(set(table['fold'])))} but the study has "
+            f"{config.folds}: number them from 0 and set split/folds to their count"
+        )
+    folds = []
+    for fold in expected:
+        subset = table[table["fold"] == fold].set_index("id")["subset"]
+        _refuse(path, sorted(set(frame.index) - set(subset.index)), f"missing in fold {fold}")
+        for name in ("train", "validation"):
+            if not (subset == name).any():
+                raise CoverslipError(f"{path}: fold {fold} has no picture for {name}: add some")
+        folds.append(subset[frame.index].to_numpy(dtype=object))
+    return folds
+
+
+def _refuse(path: Path, ids: Sequence[str], what: str) -> None:
+    if ids:
+        named = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+        raise CoverslipError(f"{path}: pictures {what}: {named}: correct these rows")
+
+
+def leak(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str, Any]:
+    """What stands in two subsets of one fold.
+
+    Args:
+        groups: group by id. subset: of each id, in the same order.
+        pairs: duplicates with the columns a, b, kind.
+
+    Returns:
+        `groups` and `pairs` (numbers), numbers by kind of pair, the first names of both, and
+        `relatives`, the share of the test pictures that have one of their group in training.
+    """
+    where = dict(zip(groups.index, subset, strict=True))
+    homes = defaultdict(set)
+    for group, home in zip(groups, subset, strict=True):
+        homes[group].add(home)
+    torn = sorted(group for group, found in homes.items() if len(found) > 1)
+    apart = [where[a] != where[b] for a, b in zip(pairs["a"], pairs["b"], strict=True)]
+    crossing = pairs[np.array(apart, bool)]
+    kinds = {kind: int((crossing["kind"] == kind).sum()) for kind in KINDS}
+    learned, tested = (set(groups.index[subset == name]) for name in ("train", "test"))
+    known = {groups[id] for id in learned}
+    relatives = [groups[id] in known for id in sorted(tested)]
+    examples = [f"{a} = {b}" for a, b in zip(crossing["a"], crossing["b"], strict=True)]
+    return {
+        "groups": len(torn),
+        "pairs": len(crossing),
+        **kinds,
+        "relatives": round(float(np.mean(relatives)), 4) if relatives else 0.0,
+        "named groups": torn[:NAMED],
+        "named pairs": examples[:NAMED],
+    }
+
+
+def _judge(leaks: list[dict[str, Any]], config: Split, protocol: str) -> None:
+    """Refuse a split that leaks, or tell of it where the study asked for it."""
+    worst = max(leaks, key=lambda found: (found["groups"], found["pairs"]))
+    if not worst["groups"] and not worst["pairs"]:
+        return
+    named = ", ".join((worst["named groups"] + worst["named pairs"])[:3])
+    text = (
+        f"split ({config.method}): {worst['groups']} groups and {worst['pairs']} pairs of "
+        f"duplicates stand in two subsets, such as {named}"
+    )
+    if protocol != "as-published" and config.method != "random":
+        mend = "correct the file" if config.method == "file" else "use method grouped"
+        raise CoverslipError(f"{text}: {mend}, or state protocol: as-published")
+    LOG.warning("%s: the scores of this study are too good", text)
+
+
+def _summary(
+    frame: pd.DataFrame,
+    folds: list[np.ndarray],
+    leaks: list[dict[str, Any]],
+    config: Split,
+    protocol: str,
+    unlabelled: int,
+) -> dict[str, Any]:
+    """The content of `split.json`."""
+    counts = []
+    for fold, subset in enumerate(folds):
+        for name in SUBSETS:
+            chosen = frame[subset == name]
+            strata = chosen["stratum"].value_counts().sort_index()
+            counts.append(
+                {
+                    "fold": fold,
+                    "subset": name,
+                    "pictures": len(chosen),
+                    "share": round(len(chosen) / len(frame), 4),
+                    "groups": int(chosen["group"].nunique()),
+                    "strata": {stratum: int(count) for stratum, count in strata.items()},
+                }
+            )
+    return {
+        "format": 1,
+        "method": config.method,
+        "protocol": protocol,
+        "folds": config.folds,
+        "seed": config.seed,
+        "stratify": config.stratify,
+        "pictures": len(frame),
+        "unlabelled": unlabelled,
+        "groups": int(frame["group"].nunique()),
+        "counts": counts,
+        "leaking": any(found["groups"] or found["pairs"] for found in leaks),
+        "leaks": leaks,
+    }

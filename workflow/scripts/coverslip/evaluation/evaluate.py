@@ -1,0 +1,227 @@
+"""Scores of a study: `metrics.json` and one row a picture in `pictures.csv`.
+
+Every number stands with its definition, its support, its interval by the bootstrap over groups
+(`coverslip.evaluation.intervals`) and the same number of two trivial baselines
+(`coverslip.evaluation.baselines`). What a study with instances has beyond one with masks alone:
+metrics of instances, their scores by modality and by group, and further columns of the table. Needs
+no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from coverslip.aside import aside
+from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.errors import CoverslipError
+from coverslip.evaluation import confluency, instance_metrics, metrics
+from coverslip.evaluation.instance_records import breakdown, instance_sources
+from coverslip.evaluation.matching import PERCENT
+from coverslip.evaluation.observations import (
+    COUNTS,
+    OTSU_COUNTS,
+    SUBSETS,
+    has_instances,
+    instance_columns,
+    observe,
+)
+from coverslip.evaluation.records import (
+    Sources,
+    confusion_records,
+    mask_sources,
+    metric_records,
+    train_records,
+)
+from coverslip.evaluation.runs import fold_and_seed, read_info, run_of
+from coverslip.reporting.panel_choice import choose
+
+FORMAT = 1
+TABLE = [
+    "id",
+    "group",
+    "modality",
+    "subset",
+    "fold",
+    "seed",
+    "accuracy",
+    "iou",
+    "dice",
+    "otsu_iou",
+    "objects_true",
+    "objects_predicted",
+    "foreground_true",
+    "foreground_predicted",
+    *confluency.TABLE,
+]
+"""Columns of `pictures.csv`: shares are 0..1, `foreground_*` is the share of the picture,
+`confluency_*` the percentage of its field of view."""
+TRUE_POSITIVES = [f"tp_{percent}" for percent in PERCENT]
+INSTANCE_TABLE = [
+    "mean_ap",
+    "ap50",
+    "f1_50",
+    "pq",
+    "otsu_mean_ap",
+    "otsu_watershed_mean_ap",
+    *TRUE_POSITIVES,
+    "splits",
+    "merges",
+    "missed",
+    "invented",
+]
+"""Further columns of a study with instances: scores 0..1; numbers of true positives at each
+threshold of the IoU in percent, and of objects that are wrong, as
+`coverslip.evaluation.matching` tells."""
+
+
+def evaluate(
+    predictions: Sequence[Path],
+    models: Sequence[Path],
+    pictures: Path,
+    groups: Path,
+    split: Path,
+    preprocessing: Preprocessing,
+    evaluation: Evaluation,
+    study: str,
+    protocol: str,
+    output: Path,
+    table: Path,
+) -> None:
+    """Score all runs (folds and seeds) of a study.
+
+    Args:
+        predictions: prediction files of all runs and shards; their folder tells the run.
+        models: model folders of all runs.
+        pictures: the store.
+        groups: `groups.csv` of the dataset (id, group, modality).
+        split: the table of the split (id, group, fold, subset).
+        preprocessing: the study's section; `resize` and `mask_resize` are used.
+        evaluation: the study's section.
+        study: name of the study.
+        protocol: `honest` or `as-published`.
+        output: `metrics.json` to write.
+        table: `pictures.csv` to write.
+
+    Raises:
+        CoverslipError: a file cannot be read, or a prediction is missing or of another size.
+    """
+    rows = read_split(split, groups)
+    runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
+    observed, facts = observe(predictions, runs, pictures, rows, preprocessing, evaluation)
+    classes = class_names(models[0])
+    records = [*_scores(observed, classes, evaluation), *train_records(models, facts)]
+    panels_of, panels = choose(observed)
+    document = {
+        "format": FORMAT,
+        "study": study,
+        "protocol": protocol,
+        "task": "segmentation",
+        "classes": classes,
+        "resolution": evaluation.resolution,
+        "runs": runs,
+        "metrics": records,
+        "confusion": confusion_records(observed, classes),
+        "panels_subset": panels_of,
+        "panels": panels,
+    }
+    if has_instances(observed):
+        document["instances"] = breakdown(observed, evaluation.bootstrap)
+    with aside(table) as part:
+        picture_table(observed).to_csv(part, index=False, lineterminator="\n")
+    with aside(output) as part:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def _scores(
+    observed: pd.DataFrame, classes: Sequence[str], evaluation: Evaluation
+) -> Iterator[dict[str, Any]]:
+    """Records of all metrics on the subsets that are predicted."""
+    instances = has_instances(observed)
+    for subset in SUBSETS:
+        rows = observed[observed["subset"] == subset]
+        for wanted, sources in _wanted(subset, evaluation, instances, rows):
+            yield from metric_records(wanted, rows, subset, classes, evaluation.bootstrap, sources)
+
+
+def _wanted(
+    subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
+) -> list[tuple[list[metrics.Metric], Sources]]:
+    """Metrics of a subset, with the model and the baselines that they are computed of."""
+    wanted = metrics.foreground() if instances else metrics.segmentation(evaluation.minimum_area)
+    if subset == "test" and evaluation.blank_test_labels:
+        wanted.append(metrics.blank_labels())
+    told = [(wanted, mask_sources()), (confluency.metrics(rows), confluency.sources())]
+    return [(instance_metrics.instances(), instance_sources()), *told] if instances else told
+
+
+def read_split(split: Path, groups: Path) -> pd.DataFrame:
+    """Rows of the split with the modality of each picture: id, group, fold, subset, modality.
+
+    Raises:
+        CoverslipError: a table is missing or lacks a column.
+    """
+    table = _read_table(split, ["id", "group", "fold", "subset"])
+    modality = _read_table(groups, ["id", "modality"]).set_index("id")["modality"]
+    table["fold"] = table["fold"].astype(int)
+    table["modality"] = table["id"].map(modality).fillna("")
+    return table.sort_values(["fold", "id"], ignore_index=True)
+
+
+def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
+    except (OSError, ValueError, KeyError) as error:
+        raise CoverslipError(
+            f"{path}: not a readable table with {', '.join(columns)} ({error}): remove it and run "
+            "again"
+        ) from error
+
+
+def class_names(model: Path) -> list[str]:
+    """Names of background and foreground, from `model.json`.
+
+    Further classes that a model may put out are foreground here, as the truth is a mask.
+    """
+    return [str(name) for name in read_info(model)["classes"][:2]]
+
+
+def picture_table(observed: pd.DataFrame) -> pd.DataFrame:
+    """`pictures.csv` of the observations, sorted by subset, fold, seed and id."""
+    table = observed.copy()
+    tn, fp, fn, tp = (table[name].to_numpy(dtype=float) for name in COUNTS)
+    _, otsu_fp, otsu_fn, otsu_tp = (table[name].to_numpy(dtype=float) for name in OTSU_COUNTS)
+    size = tn + fp + fn + tp
+    table["accuracy"] = (tn + tp) / size
+    table["iou"] = metrics.picture_iou(tp, fp, fn)
+    table["dice"] = metrics.picture_dice(tp, fp, fn)
+    table["otsu_iou"] = metrics.picture_iou(otsu_tp, otsu_fp, otsu_fn)
+    table["foreground_true"] = (tp + fn) / size
+    table["foreground_predicted"] = (tp + fp) / size
+    table = table.assign(**confluency.columns(observed))
+    columns = TABLE
+    if has_instances(observed):
+        columns = [*TABLE, *INSTANCE_TABLE]
+        table = table.assign(**_instance_columns(observed))
+    return table[columns].sort_values(["subset", "fold", "seed", "id"]).round(6)
+
+
+def _instance_columns(observed: pd.DataFrame) -> dict[str, pd.Series]:
+    """Columns of `INSTANCE_TABLE`."""
+    sources = {"": "model", "otsu_": "otsu", "otsu_watershed_": "otsu watershed"}
+    found: dict[str, pd.Series] = {}
+    for prefix, source in sources.items():
+        names = dict(zip(instance_metrics.STATISTICS, instance_columns(source), strict=True))
+        ap = [names[f"ap_{percent}"] for percent in PERCENT]
+        found[f"{prefix}mean_ap"] = observed[ap].mean(axis=1)
+        if source == "model":
+            whole = [*TRUE_POSITIVES, "splits", "merges", "missed", "invented"]
+            found |= {name: observed[names[name]].astype(int) for name in whole}
+            found |= {name: observed[names[name]] for name in ("f1_50", "pq")}
+            found["ap50"] = observed[names["ap_50"]]
+    return found

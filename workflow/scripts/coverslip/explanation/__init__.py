@@ -1,0 +1,1 @@
+"""What a classification rests on."""

@@ -1,0 +1,1 @@
+"""Own pictures: tables, overlays and a page."""

@@ -1,0 +1,176 @@
+"""Measuring own pictures, one shard of a folder at a time, each file once.
+
+What was found in a file is kept in an entry of its own under `results/state/measure`, whose name is
+a digest of all that it depends on: the file's content, the model, the settings, the code and the
+packages. So only new and changed files are computed, whichever shard they fall into, and a run that
+was killed goes on where it was. The folder of entries may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from coverslip.aside import aside
+from coverslip.configuration.config import Measure
+from coverslip.data import inventory
+from coverslip.job import versions
+from coverslip.learning import device
+from coverslip.measuring.measure_entry import Entry
+from coverslip.measuring.measure_field import continued, field_of_view
+from coverslip.measuring.measure_folder import ELSEWHERE, model_files, pictures, shard_of
+from coverslip.measuring.measure_links import link
+from coverslip.measuring.measure_objects import OBJECTS
+from coverslip.measuring.measure_pictures import Plane, planes
+from coverslip.measuring.measure_tables import OBJECT_COLUMNS, SHARD_COLUMNS
+from coverslip.models.model import Model, load
+
+
+class Outputs(NamedTuple):
+    """What is written for a shard."""
+
+    pictures: Path
+    """Table, one row a plane: `SHARD_COLUMNS`."""
+    objects: Path
+    """Table, one row an object: `OBJECT_COLUMNS`."""
+    labels: Path
+    """Folder of label maps, `<picture>.label.tif`."""
+    overlays: Path
+    """Folder of overlays, `<picture>.overlay.png`."""
+
+
+def measure(
+    folder: Path,
+    notes: Path,
+    shard: int,
+    shards: int,
+    model: Path,
+    settings: Measure,
+    code: str,
+    state: Path,
+    outputs: Outputs,
+    threads: int,
+    report: Callable[[str], None] = print,
+) -> int:
+    """Measure the pictures of one shard; return how many files had to be computed.
+
+    Files that cannot be read have a row with the reason in the column `error`.
+
+    Args:
+        folder: the pictures, at any depth; other files are left aside.
+        notes: the inventory of the folder, see `inventory.contents`.
+        shard: number of the shard, from 0; a picture's name tells its shard.
+        shards: number of shards.
+        model: the model folder.
+        settings: the section `measure` of the config.
+        code: digest of the code.
+        state: folder of the entries.
+        outputs: what is written.
+        threads: CPU threads.
+        report: is given a line for the log now and then.
+
+    Raises:
+        CoverslipError: the folder or the model cannot be read.
+    """
+    found = pictures(inventory.contents(folder, notes))
+    names = [name for name in found if shard_of(name, shards) == shard]
+    network = load(model)
+    facts = [model_digest(model), _facts(settings), code, versions()]
+    keys = {name: entry_key(found[name], facts) for name in names}
+    missing: dict[str, str] = {}
+    for name, key in keys.items():
+        if not (entry_path(state, key) / "record.json").is_file():
+            missing.setdefault(key, name)
+    report(f"shard {shard}: {len(names)} files, {len(missing)} of them to be computed")
+    if missing:
+        if network.info["kind"] == "network":
+            device.prepare(threads=threads)
+        todo = [(folder / name, Entry(entry_path(state, key))) for key, name in missing.items()]
+        for count, entry in enumerate(_computed(network, todo, settings), start=1):
+            entry.close()
+            if count % 100 == 0:
+                report(f"shard {shard}: {count} of {len(missing)} files computed")
+    _assemble({name: entry_path(state, key) for name, key in keys.items()}, outputs)
+    return len(missing)
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 of the files of a model folder, less the records of its training."""
+    total = hashlib.sha256()
+    for path in model_files(folder):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{Path(path).name}\t{content}\n".encode())
+    return total.hexdigest()
+
+
+def _facts(settings: Measure) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude=set(ELSEWHERE))
+
+
+def entry_key(content: str, facts: list) -> str:
+    """Name of an entry: a digest of the file's content and of all else that it depends on."""
+    return hashlib.sha256(json.dumps([content, facts], sort_keys=True).encode()).hexdigest()
+
+
+def entry_path(state: Path, key: str) -> Path:
+    """Folder of an entry; a folder of folders, since there may be many."""
+    return state / key[:2] / key[:40]
+
+
+def _computed(network: Model, todo: list[tuple[Path, Entry]], settings: Measure) -> Iterator[Entry]:
+    """Predict and measure the files; yield each entry when all its planes are in it."""
+    waiting: deque[tuple[Entry, Plane, np.ndarray]] = deque()
+    unfinished: deque[Entry] = deque()
+
+    def images() -> Iterator[np.ndarray]:
+        for path, entry in todo:
+            unfinished.append(entry)
+            for plane in planes(path, settings.channel):
+                if plane.image is None:
+                    entry.refuse(plane)
+                else:
+                    entry.expected += 1
+                    field = field_of_view(plane.image, settings.padding)
+                    waiting.append((entry, plane, field))
+                    yield continued(plane.image, field)
+            entry.whole = True
+
+    for answer in network.predict(images(), "native", settings.overlap, settings.flips):
+        entry, plane, field = waiting.popleft()
+        mask, label = network.mask(answer) > 0, network.objects(answer)
+        entry.add(plane, field, mask, label, settings)
+        while unfinished and unfinished[0].finished:
+            yield unfinished.popleft()
+    yield from unfinished
+
+
+def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
+    """Write the tables of a shard, and link its label maps and overlays."""
+    rows: list[dict[str, Any]] = []
+    for folder in (outputs.labels, outputs.overlays):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    with aside(outputs.objects) as part:
+        pd.DataFrame(columns=OBJECT_COLUMNS).to_csv(part, index=False)
+        for name, entry in entries.items():
+            record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
+            rows += [{"picture": name, **row} for row in record["planes"]]
+            objects = pd.read_csv(entry / "objects.csv", dtype={"page": "int64", **OBJECTS})
+            objects.insert(0, "picture", name)
+            objects[OBJECT_COLUMNS].to_csv(part, index=False, header=False, mode="a")
+            for file in sorted(entry.iterdir()):
+                if file.name.endswith(".tif"):
+                    link(file, outputs.labels / f"{name}.{file.name}")
+                elif file.name.endswith(".png"):
+                    link(file, outputs.overlays / f"{name}.{file.name}")
+    with aside(outputs.pictures) as part:
+        pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)

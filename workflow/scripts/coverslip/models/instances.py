@@ -1,0 +1,94 @@
+"""From what a network says of pixels to objects: seeds, watershed, small objects and holes.
+
+The rules have three numbers, tuned on validation pictures and kept in the model folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from coverslip.data.label_maps import drop_small
+from coverslip.evaluation.matching import match
+from coverslip.learning.targets import BACKGROUND, BORDER
+
+EIGHT = np.ones((3, 3), bool)
+"""Neighbours of a pixel that belong to the same seed."""
+SEEDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+AREAS = (0, 10, 20, 30, 50, 80)
+STEPS = (-0.1, 0.0, 0.1)
+"""What `tune` tries: depth of seeds, smallest area, and steps from the mask's threshold."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How objects are made of probabilities."""
+
+    threshold: float
+    """Probability of foreground from which on a pixel belongs to an object, 0..1."""
+    seed: float
+    """Depth from which on a pixel belongs to the seed of an object, 0..1."""
+    minimum_area: int
+    """Smaller objects are left out, in pixels."""
+
+    def facts(self) -> dict[str, Any]:
+        """The rules as JSON, for `model.json`."""
+        return asdict(self)
+
+
+def segment(probabilities: np.ndarray, rules: Rules) -> np.ndarray:
+    """Objects of a picture, as an int32 label map HxW, 0 is background, numbered without gaps.
+
+    Seeds are connected regions of deep pixels; from them a watershed on the depth (Vincent and
+    Soille, IEEE PAMI 13, 1991, as in scikit-image) fills the foreground, whose holes are closed
+    before. A region of foreground without a seed is an object of its own.
+
+    Args:
+        probabilities: float32 HxWx4, 0..1, as `Model.predict` gives them for the head `instances`:
+            background, interior, border, depth.
+        rules: thresholds and smallest area.
+    """
+    return drop_small(_grown(probabilities, rules.threshold, rules.seed), rules.minimum_area)
+
+
+def depth_of(probabilities: np.ndarray) -> np.ndarray:
+    """How deep in an object a pixel lies, float32 HxW: the depth, less where a border is likely."""
+    return probabilities[..., -1] * (1.0 - probabilities[..., BORDER])
+
+
+def _grown(probabilities: np.ndarray, threshold: float, seed: float) -> np.ndarray:
+    mask = ndimage.binary_fill_holes(1.0 - probabilities[..., BACKGROUND] >= threshold)
+    depth = depth_of(probabilities)
+    seeds, _ = ndimage.label(mask & (depth >= seed), EIGHT)
+    labels = watershed(-depth, seeds, mask=mask).astype(np.int32)
+    rest, _ = ndimage.label(mask & (labels == 0), EIGHT)
+    return np.where(rest > 0, rest + int(labels.max()), labels).astype(np.int32)
+
+
+def tune(pictures: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float) -> Rules:
+    """The rules with the best mean AP (0.50 to 0.95) over pictures.
+
+    All of `SEEDS` x `AREAS` x (threshold + `STEPS`) are tried. Of equally good rules the first in
+    that order is taken.
+
+    Args:
+        pictures: true label map (integers HxW) and probabilities (float32 HxWx4) of each.
+        threshold: that of the mask, 0..1.
+    """
+    thresholds = [min(0.95, max(0.05, round(threshold + step, 2))) for step in STEPS]
+    tried = [Rules(t, s, a) for t in thresholds for s in SEEDS for a in AREAS]
+    scores = np.zeros(len(tried))
+    for truth, probabilities in pictures:
+        grown: dict[tuple[float, float], np.ndarray] = {}
+        for place, rules in enumerate(tried):
+            key = (rules.threshold, rules.seed)
+            if key not in grown:
+                grown[key] = _grown(probabilities, *key)
+            found = drop_small(grown[key], rules.minimum_area)
+            scores[place] += match(truth, found).accuracy.mean()
+    return tried[int(np.argmax(scores))]

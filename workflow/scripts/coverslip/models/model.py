@@ -1,0 +1,339 @@
+"""The model folder: all that predicting needs, whatever the model is.
+
+A folder holds `model.keras` (the network, giving logits) and `model.json`. The latter tells:
+
+- `format`: number of this layout; `kind`: what the model is, see `KINDS`;
+- `classes`: names, `background` first; `outputs`: output channels; `head`: what they mean, see
+  `probabilities`;
+- `preprocessing`: the section of the configuration; `fitted`: its numbers, see `preprocess.fit`;
+- `threshold`: probability from which a pixel is foreground, tuned on validation;
+- `temperature`: for the head `class`, in place of a threshold, see
+  `coverslip.learning.temperature`;
+- `instances`: for the head `instances`, how objects are made, see `coverslip.models.instances`;
+- and whatever else training tells: architecture, digests, licence of the data.
+
+Reading a folder needs no Keras; it is imported when something is predicted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from coverslip.aside import aside
+from coverslip.configuration.config import Preprocessing
+from coverslip.data.label_maps import components
+from coverslip.errors import CoverslipError
+from coverslip.learning import temperature as temperatures
+from coverslip.models import preprocess
+from coverslip.models.class_model import answers
+from coverslip.models.instances import Rules, segment
+from coverslip.models.kmeans_model import predictor
+from coverslip.models.tiles import Predict, predict_stream
+
+FORMAT = 1
+REQUIRED = ("classes", "preprocessing", "fitted", "threshold")
+HEAD = "instances"
+"""Head of models that tell objects apart."""
+BATCH_PIXELS = 2**19
+"""Pixels a batch, about: 8 tiles of 256x256, 32 of 128x128. On a CPU fewer are slower (up to twice
+with single tiles of 128x128) and more are no faster."""
+
+
+def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
+    """Write a network and what belongs to it; other files in the folder stay.
+
+    Each file is written aside and renamed, `model.json` last: where it stands, all is there.
+
+    Args:
+        folder: the model folder; made if need be.
+        model: `keras.Model` from HxWxC to HxWxK logits.
+        info: values for `model.json`, JSON types, with at least `classes`, `preprocessing`
+            (a `Preprocessing` or its fields), `fitted` and `threshold`; `format`, `kind` and
+            `outputs` are added.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    missing = [name for name in REQUIRED if name not in info]
+    if missing:
+        raise ValueError(f"model.json needs {', '.join(missing)}")
+    facts = {"format": FORMAT, "kind": "network", **info}
+    facts["outputs"] = int(model.output_shape[-1])
+    if isinstance(facts["preprocessing"], Preprocessing):
+        facts["preprocessing"] = facts["preprocessing"].model_dump(mode="json")
+    text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").unlink(missing_ok=True)  # it must not describe another network
+    with aside(folder / "model.keras") as part:
+        whole = part.with_name("model.part.keras")  # Keras insists on the ending
+        try:
+            model.save(whole)
+            whole.replace(part)
+        finally:
+            whole.unlink(missing_ok=True)
+    with aside(folder / "model.json") as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def load(folder: Path) -> Model:
+    """Read a model folder.
+
+    Raises:
+        CoverslipError: the folder is missing, is not a model folder, or was written by a newer
+            version.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CoverslipError(
+            f"{folder}: not a model folder ({error.strerror}: model.json): "
+            "give the folder `model` of a finished training"
+        ) from error
+    except ValueError as error:
+        raise CoverslipError(f"{path}: not JSON ({error}): train anew") from error
+    return Model(Path(folder), info)
+
+
+def read_network(model: Model) -> Any:
+    """Return the `keras.Model` of a folder, giving logits.
+
+    Raises:
+        CoverslipError: it cannot be loaded, or holds code that would run.
+    """
+    import keras
+
+    path = model.folder / "model.keras"
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise CoverslipError(f"{path}: cannot be loaded ({reason}): train anew") from error
+
+
+def _network(model: Model) -> Predict:
+    """Return the network of a folder as a function of uint8 tiles that gives probabilities, or
+    the logits of classes."""
+    network = read_network(model)
+    whole = network if model.head == "class" else probabilities(network, model.head)
+
+    def predict(tiles: np.ndarray) -> np.ndarray:
+        return whole.predict_on_batch(
+            preprocess.batch(tiles, model.preprocessing, model.info["fitted"])
+        )
+
+    return predict
+
+
+def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
+    """The network with its logits turned into float32 probabilities, 0..1.
+
+    `mask`: one channel by a sigmoid, more by a softmax, and so `class`, whose logits are divided by
+    the temperature. `instances`: background, interior and border by a softmax, and the depth by a
+    sigmoid, see `coverslip.learning.targets`.
+    """
+    import keras
+
+    logits = network.output
+    if head == HEAD:
+        classes = keras.layers.Activation("softmax", dtype="float32")(logits[..., :3])
+        depth = keras.layers.Activation("sigmoid", dtype="float32")(logits[..., 3:])
+        return keras.Model(network.input, keras.ops.concatenate([classes, depth], axis=-1))
+    if head == "class":
+        logits = logits / temperature
+    activation = "sigmoid" if network.output_shape[-1] == 1 else "softmax"
+    return keras.Model(network.input, keras.layers.Activation(activation, dtype="float32")(logits))
+
+
+KINDS: dict[str, Callable[[Model], Predict]] = {"network": _network, "kmeans": predictor}
+"""What a folder may hold: from the name in `model.json` to what predicts tiles."""
+WHOLE = frozenset({"kmeans"})
+"""Kinds that see a picture whole, one at a time, instead of tile by tile."""
+
+
+class Model:
+    """A trained model as read from its folder.
+
+    Attributes:
+        folder: where it lies.
+        info: `model.json`.
+        preprocessing: the preprocessing section that it was trained with.
+    """
+
+    def __init__(self, folder: Path, info: Any) -> None:
+        path = folder / "model.json"
+        if not isinstance(info, dict) or not isinstance(info.get("format"), int):
+            raise CoverslipError(
+                f"{path}: not written by coverslip: give the folder `model` of a finished training"
+            )
+        if info["format"] > FORMAT:
+            raise CoverslipError(
+                f"{path}: format {info['format']} is newer than this coverslip "
+                f"(format {FORMAT}): update coverslip"
+            )
+        required = (*REQUIRED, "outputs", *(["instances"] if info.get("head") == HEAD else []))
+        missing = [name for name in required if name not in info]
+        if missing or info.get("kind") not in KINDS:
+            raise CoverslipError(
+                f"{path}: {'no ' + missing[0] if missing else 'unknown kind of model'}: "
+                "update coverslip or train anew"
+            )
+        try:
+            self.preprocessing = Preprocessing(**info["preprocessing"])
+        except (ValidationError, TypeError) as error:
+            raise CoverslipError(
+                f"{path}: its preprocessing is not known to this coverslip: train anew"
+            ) from error
+        self.folder = folder
+        self.info: dict[str, Any] = info
+        self._predict: Predict | None = None
+
+    @property
+    def threshold(self) -> float:
+        """Probability of foreground, 0..1, from which on a pixel is foreground."""
+        return float(self.info["threshold"])
+
+    @property
+    def head(self) -> str:
+        """What the network says of a pixel: `mask` or `instances`, see `probabilities`."""
+        return self.info.get("head", "mask")
+
+    def mask(self, probabilities: np.ndarray) -> np.ndarray:
+        """Class of each pixel, uint8 HxW, see `class_map`.
+
+        Raises CoverslipError where the model knows only the class of a whole picture.
+        """
+        if self.head == "class":
+            raise CoverslipError(
+                f"{self.folder}: tells the class of a picture and draws no masks: give a model of "
+                "a segmentation"
+            )
+        return class_map(probabilities, self.threshold, self.head)
+
+    def objects(self, probabilities: np.ndarray) -> np.ndarray:
+        """Objects as an int32 label map HxW, 0 is background, numbered without gaps.
+
+        Those that a model of instances tells apart, or the 8-connected regions of the mask.
+
+        Args:
+            probabilities: float32 HxWxK as `predict` gives them.
+        """
+        if self.head == HEAD:
+            return segment(probabilities, Rules(**self.info["instances"]))
+        return components(self.mask(probabilities) > 0)
+
+    @property
+    def temperature(self) -> float:
+        """What the logits of classes are divided by."""
+        return float(self.info.get("temperature", 1.0))
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Height and width in pixels that the model works at."""
+        p = self.preprocessing
+        return p.resize or (p.patch, p.patch)
+
+    def predict(
+        self,
+        images: Iterable[np.ndarray],
+        resolution: str = "native",
+        overlap: float = 0.25,
+        flips: bool = False,
+        batch: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Predict pictures one after the other, in bounded memory.
+
+        A model that resizes predicts each picture in one piece, as do those of the kinds `WHOLE`,
+        which know neither overlaps nor flips; others go over it in tiles.
+
+        Args:
+            images: HxW or HxWxC as `preprocess.picture` reads them, any sizes.
+            resolution: `native`: the size of each picture (linear interpolation, area average
+                where that is smaller); `network`: the size the model resizes to.
+            overlap: share of a tile that its neighbour covers too.
+            flips: average over flips and turns, see `tiles.predict_stream`.
+            batch: tiles a batch; without it as many as make about `BATCH_PIXELS`.
+
+        Yields:
+            float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
+            background; with the head `instances` the last of four is the depth. With the head
+            `class` float32 (K,), one probability a class.
+
+        Raises:
+            CoverslipError: a picture that `preprocess.picture` does not read, or a network that
+                cannot be loaded.
+        """
+        if self.head == "class":
+            for logits in self.logits(images, flips, batch):
+                yield temperatures.probabilities(logits, self.temperature).astype(np.float32)
+            return
+        if self._predict is None:
+            self._predict = KINDS[self.info["kind"]](self)
+        if self.info["kind"] in WHOLE:
+            for image in images:
+                yield self._predict(preprocess.picture(image, self.preprocessing)[np.newaxis])[0]
+            return
+        size = self.preprocessing.resize
+        sizes: list[tuple[int, int]] = []
+
+        def seen() -> Iterator[np.ndarray]:
+            for image in images:
+                sizes.append(image.shape[:2])
+                pixels = preprocess.picture(image, self.preprocessing)
+                yield pixels if size is None else preprocess.resize_image(pixels, size)
+
+        batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+        for answer in predict_stream(self._predict, seen(), self.tile, overlap, batch, flips):
+            native = sizes.pop(0)
+            if size is not None and resolution == "native":
+                answer = preprocess.resize_image(answer, native)
+            yield answer
+
+    def logits(
+        self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the logits of the classes of pictures, float32 (K,), with the head `class`.
+
+        Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
+        """
+        if self._predict is None:
+            self._predict = KINDS[self.info["kind"]](self)
+        size = self.preprocessing.resize
+        pixels = (preprocess.picture(image, self.preprocessing) for image in images)
+        seen = (image if size is None else preprocess.resize_image(image, size) for image in pixels)
+        batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+        yield from answers(self._predict, seen, batch, flips)
+
+
+def foreground(probabilities: np.ndarray) -> np.ndarray:
+    """Probability of foreground, float32 HxW: the only channel, or 1 - background.
+
+    Args:
+        probabilities: float32 HxWxK as `Model.predict` gives them.
+    """
+    if probabilities.shape[-1] == 1:
+        return probabilities[..., 0]
+    return np.float32(1) - probabilities[..., 0]
+
+
+def class_map(probabilities: np.ndarray, threshold: float, head: str = "mask") -> np.ndarray:
+    """Class of each pixel, uint8 HxW, 0 is background.
+
+    With one foreground class by the threshold on its probability, with more the most probable;
+    interior and border of an object are both foreground.
+
+    Args:
+        probabilities: float32 HxWxK as `Model.predict` gives them.
+        threshold: probability of foreground from which on a pixel is foreground.
+        head: that of the model.
+    """
+    if head == HEAD or probabilities.shape[-1] <= 2:
+        return (foreground(probabilities) >= threshold).astype(np.uint8)
+    return probabilities.argmax(axis=-1).astype(np.uint8)

@@ -1,0 +1,55 @@
+"""The network of the nuclei types study: four convolutions and 20 million weights after them.
+
+3x3 convolutions of 16 and 32 filters, max-pooling, of 64 and 128, max-pooling, dense layers of 256
+and 32, each with batch normalization and relu, and dropout of 0.5 before the classes: 20,587,108
+trainable parameters with RGB pictures of 100x100 pixels and four classes, as published. The size is
+fixed: of the section, only `outputs` applies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+from keras import layers
+
+from coverslip.models.networks import fixed_size
+
+if TYPE_CHECKING:
+    from coverslip.configuration.config import Network
+
+FILTERS = ((16, 32), (64, 128))
+DENSE = (256, 32)
+DROPOUT = 0.5
+MOMENTUM, EPSILON = 0.9, 1e-5
+"""Of batch normalization, as in the study's framework (where the momentum is counted the other way
+round)."""
+
+
+def multiple(network: Network) -> int:
+    """Heights and widths must be multiples of this number of pixels."""
+    return 1
+
+
+def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.Model:
+    """From float32 (N, height, width, channels) to float32 logits (N, outputs).
+
+    Raises CoverslipError without a fixed size of 4x4 pixels or more.
+    """
+    inputs = keras.Input(fixed_size("nuclei_cnn", shape, 2 ** len(FILTERS)))
+    x = inputs
+    for level in FILTERS:
+        for filters in level:
+            x = _normalized(layers.Conv2D(filters, 3, padding="same")(x))
+        x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    for units in DENSE:
+        x = _normalized(layers.Dense(units)(x))
+    x = layers.Dropout(DROPOUT)(x)
+    outputs = layers.Dense(network.outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, outputs, name="nuclei_cnn")
+
+
+def _normalized(x):
+    x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON)(x)
+    return layers.Activation("relu")(x)

@@ -1,0 +1,1 @@
+"""Figures, notebooks, the report and the table of results."""

@@ -1,0 +1,64 @@
+"""Average precision of objects against the IoU that counts as a match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from coverslip.evaluation.matching import PERCENT
+from coverslip.reporting.figures import FigureInputs
+from coverslip.reporting.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    SUBSETS,
+    heading,
+    new,
+    save,
+    styled,
+)
+
+NAME = "average_precision"
+TITLE = "Average precision of objects"
+LINES = (
+    ("model", "model", BLUE, "o"),
+    ("otsu watershed", "Otsu, cut by watershed", GREEN, "^"),
+    ("otsu", "Otsu, connected regions", ORANGE, "s"),
+)
+
+
+@styled
+def draw(inputs: FigureInputs, output: Path) -> None:
+    """Draw AP against the threshold: mean over pictures left, all objects together right.
+
+    The band is the 95 % interval over groups of the model's values, from `metrics.json`.
+    """
+    figure = new(9.6, 4.2)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _curves(left, inputs, "")
+    _curves(right, inputs, "_pooled")
+    left.set_title("Of each picture, then the mean")
+    right.set_title("Of all objects together")
+    left.set_ylabel("AP = TP / (TP + FP + FN), 0 to 1")
+    save(figure, output)
+
+
+def _curves(axes: Axes, inputs: FigureInputs, suffix: str) -> None:
+    records = [inputs.record(f"ap{percent}{suffix}", inputs.subset) for percent in PERCENT]
+    thresholds = [percent / 100 for percent in PERCENT]
+    whole = inputs.record(f"mean_ap{suffix}", inputs.subset)
+    for source, name, colour, marker in LINES:
+        values = [_value(record, source) for record in records]
+        label = f"{name}: {_value(whole, source):.3f}"
+        axes.plot(thresholds, values, color=colour, marker=marker, markersize=5, label=label)
+    if all(record["low"] is not None for record in records):
+        low, high = ([record[end] for record in records] for end in ("low", "high"))
+        axes.fill_between(thresholds, low, high, color=LINES[0][2], alpha=0.15, linewidth=0)
+    axes.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="IoU from which on a pair is a match")
+    axes.legend(loc="upper right", title="mean over the thresholds", title_fontsize=9)
+
+
+def _value(record: dict, source: str) -> float:
+    return record["value"] if source == "model" else record["baselines"][source]

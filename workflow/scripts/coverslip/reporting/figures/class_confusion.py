@@ -1,0 +1,92 @@
+"""Confusion matrix of pictures: shares of each true class, and counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from coverslip.errors import CoverslipError
+from coverslip.reporting.figures import FigureInputs
+from coverslip.reporting.figures.style import (
+    SUBSETS,
+    heading,
+    new,
+    save,
+    shorten,
+    styled,
+    thousands,
+)
+
+NAME = "class_confusion"
+TITLE = "Confusion matrix of pictures"
+LETTERS = 18
+"""Longer names of classes are shortened."""
+SMALL = 6
+"""With more classes than this, letters are smaller."""
+
+
+@styled
+def draw(inputs: FigureInputs, output: Path) -> None:
+    """Draw two matrices, rows are the truth: shares that add up to 100 % a row, and counts.
+
+    Loss and accuracy stand above them.
+
+    Raises:
+        CoverslipError: the study has no confusion matrix.
+    """
+    found = inputs.metrics["confusion"].get(inputs.subset)
+    if found is None:
+        raise CoverslipError(
+            f"metrics.json of {inputs.study}: no confusion matrix of {inputs.subset} pictures: "
+            "remove it and run again"
+        )
+    counts = np.asarray(found["counts"], dtype=float)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    number = len(found["classes"])
+    side = 1.9 + 0.52 * number
+    figure = new(max(8.2, 2 * side), max(5.4, 1.6 + side))
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    names = [shorten(name, LETTERS) for name in found["classes"]]
+    left, right = figure.subplots(1, 2)
+    matrix(left, shares, [[f"{100 * v:.0f}" for v in row] for row in shares], names)
+    left.set_title(f"{told(inputs, found)}\nShare of the true class (%)")
+    matrix(right, shares, [[thousands(v) for v in row] for row in counts], names)
+    right.set_title("Pictures")
+    save(figure, output)
+
+
+def matrix(axes: Axes, shares: np.ndarray, texts: list[list[str]], classes: list[str]) -> None:
+    """Draw one matrix, shaded by the shares."""
+    number = len(classes)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(number):
+        for column in range(number):
+            axes.text(
+                column,
+                row,
+                texts[row][column],
+                ha="center",
+                va="center",
+                color="white" if shares[row, column] > 0.6 else "black",
+                fontsize=11 if number <= SMALL else 8,
+            )
+    axes.set_xticks(range(number), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(number), classes)
+    axes.set(xlabel="Predicted class", ylabel="True class")
+    axes.grid(False)
+
+
+def told(inputs: FigureInputs, found: dict) -> str:
+    """Loss and accuracy in words."""
+    subset = SUBSETS[inputs.subset].capitalize()
+    parts = []
+    for name, word in (("log_loss", "loss"), ("accuracy", "accuracy")):
+        record = inputs.record(name, inputs.subset)
+        if record and record["value"] is not None:
+            parts.append(f"{word} {record['value']:.4f}")
+    runs = found.get("runs", 1)
+    text = f"{subset} {', '.join(parts)}"
+    return f"{text} ({runs} runs)" if runs > 1 else text

@@ -1,0 +1,129 @@
+"""Outlines of true and predicted objects on pictures chosen by IoU and by lot."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
+from skimage.segmentation import find_boundaries
+
+from coverslip.data.store import Store
+from coverslip.evaluation.baselines import to_grey
+from coverslip.evaluation.matching import Matching, match
+from coverslip.evaluation.runs import run_name, run_of
+from coverslip.evaluation.scoring import Predictions
+from coverslip.reporting.figures import FigureInputs
+from coverslip.reporting.figures.panels import KINDS, LONGEST, stretched
+from coverslip.reporting.figures.style import (
+    PALE,
+    SKY,
+    SUBSETS,
+    VERMILLION,
+    YELLOW,
+    heading,
+    new,
+    save,
+    shorten,
+    styled,
+)
+
+NAME = "outlines"
+TITLE = "Objects told apart"
+COLOURS = {
+    "matches a true object at IoU 0.5": SKY,
+    "matches none": VERMILLION,
+    "true object that was not matched": YELLOW,
+}
+
+
+@styled
+def draw(inputs: FigureInputs, output: Path) -> None:
+    """Draw a row a kind of choice and two columns a picture: as it is, and with outlines."""
+    panels = {kind: inputs.metrics["panels"][kind] for kind in KINDS}
+    across = max(1, max(len(ids) for ids in panels.values()))
+    figure = new(0.4 + 3.9 * across, 1.2 + 2.1 * len(KINDS))
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    ratios = ([1, 1, 0.06] * across)[:-1]
+    grid = figure.subplots(len(KINDS), len(ratios), squeeze=False, width_ratios=ratios)
+    for axes in grid.ravel():
+        axes.axis("off")
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(inputs.pictures))
+        for line, (kind, ids) in zip(grid, panels.items(), strict=True):
+            for at, id in enumerate(ids):
+                _example(line[3 * at : 3 * at + 2], inputs, store, id)
+            line[0].axis("on")
+            line[0].set(xticks=[], yticks=[])
+            line[0].set_ylabel(KINDS[kind], weight="bold")
+    handles = [Patch(color=colour, label=name) for name, colour in COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if across > 1 else 1)
+    save(figure, output)
+
+
+def _example(line: list[Axes], inputs: FigureInputs, store: Store, id: str) -> None:
+    table = inputs.table
+    rows = table[(table["id"] == id) & (table["subset"] == inputs.subset)]
+    row = rows.sort_values(["fold", "seed"]).iloc[0]
+    run = run_name(int(row["fold"]), int(row["seed"]))
+    truth = store.label(id)
+    with Predictions([path for path in inputs.predictions if run_of(path) == run]) as predictions:
+        found = predictions.instances(id, truth.shape)
+    image = stretched(store.image(id))
+    window = _window(truth)
+    shown = outlined(image[window], truth[window], found[window], match(truth, found))
+    for axes, pixels in zip(line, (image[window], shown), strict=True):
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
+        axes.axis("on")
+        axes.grid(False)
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=PALE)
+    height, width = image[window].shape[:2]
+    part = "" if truth.shape == (height, width) else ", a part"
+    line[0].set_title(
+        f"{shorten(str(id), 20)}\n{height} × {width} pixels{part}", fontsize=8, loc="center"
+    )
+    counts = f"{row['objects_predicted']} objects, {row['objects_true']} true"
+    line[1].set_title(f"{counts}\nmean AP {row['mean_ap']:.3f}", fontsize=8, loc="center")
+
+
+def _window(truth: np.ndarray) -> tuple[slice, slice]:
+    """The part of a large picture that is shown, at full resolution: about its middle object."""
+    if max(truth.shape) <= LONGEST:
+        return np.s_[:, :]
+    places = np.argwhere(truth > 0)
+    middle = np.median(places, axis=0) if len(places) else np.array(truth.shape) / 2
+    starts = [
+        int(np.clip(at - LONGEST // 2, 0, max(0, length - LONGEST)))
+        for at, length in zip(middle, truth.shape, strict=True)
+    ]
+    return tuple(slice(start, start + LONGEST) for start in starts)
+
+
+def outlined(
+    image: np.ndarray, truth: np.ndarray, found: np.ndarray, matching: Matching
+) -> np.ndarray:
+    """The picture in grey with outlines, uint8 HxWx3.
+
+    Args:
+        image: uint8 HxW or HxWx3.
+        truth: int HxW, true objects.
+        found: int HxW, predicted objects.
+        matching: `matching.match` of the two, or of the whole pictures that they are parts of.
+    """
+    shown = np.repeat(to_grey(image)[:, :, np.newaxis], 3, axis=2).astype(np.uint8)
+    right = np.isin(found, matching.predicted_labels) & (found > 0)
+    missed = (truth > 0) & ~np.isin(truth, matching.true_labels)
+    for where, objects, colour in zip(
+        (missed, (found > 0) & ~right, right),
+        (truth, found, found),
+        reversed(COLOURS.values()),
+        strict=True,
+    ):
+        edge = find_boundaries(np.where(where, objects, 0), mode="inner")
+        shown[edge] = np.rint(255 * np.asarray(to_rgb(colour))).astype(np.uint8)
+    return shown

@@ -1,0 +1,154 @@
+"""Picture, truth and prediction with coloured errors, for pictures chosen by IoU and by lot."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
+
+from coverslip.data.store import Store
+from coverslip.evaluation.baselines import to_grey
+from coverslip.evaluation.runs import run_name, run_of
+from coverslip.evaluation.scoring import Predictions, scored_image, scored_size, truth_mask
+from coverslip.reporting.figures import FigureInputs
+from coverslip.reporting.figures.style import (
+    PALE,
+    SKY,
+    SUBSETS,
+    VERMILLION,
+    YELLOW,
+    heading,
+    new,
+    save,
+    shorten,
+    styled,
+)
+
+NAME = "panels"
+TITLE = "Picture, truth and prediction"
+KINDS = {"best": "Best IoU", "median": "Median IoU", "worst": "Worst IoU", "draw": "Drawn by lot"}
+ERRORS = {
+    "found (true positive)": SKY,
+    "wrongly found (false positive)": VERMILLION,
+    "missed (false negative)": YELLOW,
+}
+OPACITY = (0.45, 0.9, 0.9)
+"""What is right lets the picture through, errors stand out."""
+LONGEST = 512
+"""Larger pictures are thinned out to this height or width before they are drawn."""
+
+
+@styled
+def draw(inputs: FigureInputs, output: Path) -> None:
+    """Draw a row a kind of choice and three columns a picture; errors are coloured.
+
+    Pictures are stretched from their 1st to their 99.8th percentile for display only. A picture
+    that several runs predicted is shown with the first of them (lowest fold, then seed).
+    """
+    panels = {kind: inputs.metrics["panels"][kind] for kind in KINDS}
+    across = max(1, max(len(ids) for ids in panels.values()))
+    figure = new(0.4 + 4.7 * across, 1.2 + 1.8 * len(KINDS))
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    # A narrow empty column keeps the pictures apart.
+    ratios = ([1, 1, 1, 0.06] * across)[:-1]
+    grid = figure.subplots(len(KINDS), len(ratios), squeeze=False, width_ratios=ratios)
+    for axes in grid.ravel():
+        axes.axis("off")
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(inputs.pictures))
+        for line, (kind, ids) in zip(grid, panels.items(), strict=True):
+            for at, id in enumerate(ids):
+                row = _row(inputs, id)
+                run = run_name(int(row["fold"]), int(row["seed"]))
+                paths = [path for path in inputs.predictions if run_of(path) == run]
+                with Predictions(paths) as predictions:
+                    *parts, row["shape"] = _parts(inputs, store, predictions, id)
+                _example(line[4 * at : 4 * at + 3], parts, row)
+            _label(line[0], KINDS[kind])
+    handles = [Patch(color=colour, label=name) for name, colour in ERRORS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if across > 1 else 1)
+    save(figure, output)
+
+
+def _row(inputs: FigureInputs, id: str) -> dict[str, Any]:
+    table = inputs.table
+    rows = table[(table["id"] == id) & (table["subset"] == inputs.subset)]
+    return rows.sort_values(["fold", "seed"]).iloc[0].to_dict()
+
+
+def _parts(
+    inputs: FigureInputs, store: Store, predictions: Predictions, id: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
+    """Picture (uint8 HxW or HxWx3), truth and prediction (bool HxW), and their full size.
+
+    Large ones are thinned out.
+    """
+    size = scored_size(inputs.preprocessing, inputs.evaluation)
+    truth = truth_mask(store.label(id), size, inputs.preprocessing.mask_resize)
+    image = stretched(scored_image(store.image(id), size))
+    mask = predictions.mask(id, truth.shape)
+    step = -(-max(truth.shape) // LONGEST)
+    return image[::step, ::step], truth[::step, ::step], mask[::step, ::step], truth.shape
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    """The picture as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
+
+    Args:
+        image: HxWxC, 1, 3 or 4 channels, uint8 or uint16.
+    """
+    pixels = (image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]).astype(np.float32)
+    low, high = np.percentile(pixels, (1, 99.8))
+    return np.clip((pixels - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+
+
+def coloured_errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture in grey with true and false positives and false negatives in colours.
+
+    Args:
+        image: uint8 HxW or HxWx3.
+        truth: bool HxW.
+        mask: bool HxW, the prediction.
+
+    Returns:
+        uint8 HxWx3.
+    """
+    grey = to_grey(image).astype(np.float32)
+    shown = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    where = (truth & mask, ~truth & mask, truth & ~mask)
+    for chosen, colour, opacity in zip(where, ERRORS.values(), OPACITY, strict=True):
+        paint = 255 * np.asarray(to_rgb(colour), dtype=np.float32)
+        shown[chosen] = (1 - opacity) * shown[chosen] + opacity * paint
+    return np.rint(shown).astype(np.uint8)
+
+
+def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> None:
+    image, truth, mask = parts
+    errors = coloured_errors(image, truth, mask)
+    for axes, shown in zip(line, (image, truth.astype(np.uint8) * 255, errors), strict=True):
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
+        axes.axis("on")
+        axes.grid(False)
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=PALE)
+    height, width = row["shape"]
+    objects = "1 object" if row["objects_true"] == 1 else f"{row['objects_true']} objects"
+    titles = (
+        f"{shorten(str(row['id']), 20)}\n{height} × {width} pixels",
+        f"truth\n{objects}",
+        f"IoU {row['iou']:.3f}\nOtsu {row['otsu_iou']:.3f}",
+    )
+    for axes, title in zip(line, titles, strict=True):
+        axes.set_title(title, fontsize=8, loc="center")
+
+
+def _label(axes: Axes, text: str) -> None:
+    axes.axis("on")
+    axes.set(xticks=[], yticks=[])
+    axes.set_ylabel(text, weight="bold")

@@ -1,0 +1,117 @@
+"""What the answers rest on: pictures with maps of several methods, and which map to trust."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from matplotlib.axes import Axes
+
+from coverslip.errors import CoverslipError
+from coverslip.reporting.figures import FigureInputs
+from coverslip.reporting.figures.panels import stretched
+from coverslip.reporting.figures.style import (
+    BLACK,
+    PALE,
+    RED,
+    SUBSETS,
+    heading,
+    new,
+    save,
+    shorten,
+    styled,
+)
+
+NAME = "reasons"
+TITLE = "What the answers rest on"
+MOST = 6
+"""So many pictures are shown; the files hold all."""
+
+
+@styled
+def draw(inputs: FigureInputs, output: Path) -> None:
+    """Draw a row a picture: as the network saw it, and a map a method, red speaks for the class.
+
+    Above the maps stand mean deletion (small is good) and insertion (large is good) of the method
+    over all explained pictures, and below, those of a random map.
+
+    Raises:
+        CoverslipError: there are no maps.
+    """
+    if inputs.attribution is None:
+        raise CoverslipError(f"{inputs.study}: no maps were made: set attribution.pictures")
+    scores = json.loads((inputs.attribution / "scores.json").read_text(encoding="utf-8"))
+    shown = chosen(scores["pictures"])
+    methods = scores["methods"][:-1]
+    figure = new(1.75 * (1 + len(methods)), 1.3 + 1.75 * max(1, len(shown)))
+    subset = SUBSETS[scores["subset"]]
+    heading(figure, f"{TITLE}, {subset} pictures: {chance(scores)}", inputs)
+    grid = figure.subplots(max(1, len(shown)), 1 + len(methods), squeeze=False)
+    with h5py.File(inputs.attribution / "maps.h5", "r") as file:
+        for line, facts in zip(grid, shown, strict=False):
+            image = stretched(file[facts["id"]]["image"][...])
+            example(line, image, facts, file[facts["id"]], methods, inputs)
+    for axes, method in zip(grid[0][1:], methods, strict=True):
+        text = f"{method}\n{areas(scores, method)}"
+        axes.set_title(text, fontsize=8, loc="center")
+    save(figure, output)
+
+
+def chosen(pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `MOST` pictures, evenly from all."""
+    if len(pictures) <= MOST:
+        return pictures
+    places = np.linspace(0, len(pictures) - 1, MOST).round().astype(int)
+    return [pictures[place] for place in places]
+
+
+def example(
+    line: np.ndarray,
+    image: np.ndarray,
+    facts: dict[str, Any],
+    folder: h5py.Group,
+    methods: list[str],
+    inputs: FigureInputs,
+) -> None:
+    """Draw one row."""
+    names = dict(zip(inputs.metrics["labels"], inputs.metrics["classes"], strict=True))
+    line[0].imshow(image, cmap="gray", vmin=0, vmax=255)
+    right = facts["true"] == facts["predicted"]
+    text = f"{shorten(names[facts['true']], 22)}\n→ {shorten(names[facts['predicted']], 20)}"
+    line[0].set_title(
+        f"{text} {100 * facts['probability']:.0f} %",
+        fontsize=8,
+        loc="center",
+        color=BLACK if right else RED,
+    )
+    grey = image if image.ndim == 2 else image.mean(axis=2)
+    for axes, method in zip(line[1:], methods, strict=True):
+        heat(axes, grey, folder[method.replace("/", " by ")][...])
+    for axes in line:
+        axes.grid(False)
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=PALE)
+
+
+def heat(axes: Axes, grey: np.ndarray, map: np.ndarray) -> None:
+    """A map over the faint picture: red speaks for the class, blue against it."""
+    axes.imshow(grey, cmap="gray", vmin=-255, vmax=255)
+    limit = float(np.percentile(np.abs(map), 99.5)) or 1.0
+    strength = np.clip(np.abs(map) / limit, 0, 1)
+    axes.imshow(map, cmap="seismic", vmin=-limit, vmax=limit, alpha=0.75 * strength)
+
+
+def areas(scores: dict[str, Any], method: str) -> str:
+    """Mean deletion and insertion of a method in words."""
+    found = {s["name"]: s["value"] for s in scores["scores"] if s["method"] == method}
+    parts = [f"{name[:3]}. {found[name]:.2f}" for name in found if found[name] is not None]
+    return ", ".join(parts)
+
+
+def chance(scores: dict[str, Any]) -> str:
+    """The same of a random map."""
+    return f"a random map has {areas(scores, 'random')}"

@@ -1,0 +1,169 @@
+"""One style for all figures: colours, fonts, headings, and how they are written.
+
+Colours are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers
+tell apart. Figures are drawn without pyplot, so that nothing depends on a display or a global
+state, and written so that equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+from matplotlib.figure import Figure
+from PIL import Image
+
+from coverslip.aside import aside
+
+if TYPE_CHECKING:
+    from coverslip.reporting.figures import FigureInputs
+
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+YELLOW = "#F0E442"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#767676"
+PALE = "#E6E6E6"
+RED = "#B00020"
+
+WARNING = "As published: known to be flawed, do not use its numbers."
+LETTERS = 9.8
+"""Letters of the heading that fit into an inch."""
+LINE = 0.19
+"""Height of a line of the heading in inches."""
+
+TRAIN, VALIDATION = BLUE, VERMILLION
+MODEL, OTSU, BLANK = BLUE, ORANGE, GREY
+BASELINES = {"otsu": "Otsu", "all background": "all background"}
+SUBSETS = {"test": "test", "validation": "validation", "train": "training"}
+
+PNG_BYTES = 280_000
+"""A png is written at the highest of these resolutions at which it stays below this size."""
+PNG_DPI = (140, 120, 100, 85, 70, 55)
+
+SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": 0.08,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "coverslip",
+    "savefig.facecolor": "white",
+}
+
+Draw = Callable[["FigureInputs", Path], None]
+
+
+def styled(draw: Draw) -> Draw:
+    """Decorate a figure's `draw`: it runs in this style, whatever the machine's own settings."""
+
+    @wraps(draw)
+    def inner(inputs: FigureInputs, output: Path) -> None:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(SETTINGS)
+            draw(inputs, output)
+
+    return inner
+
+
+def new(width: float, height: float) -> Figure:
+    """Make an empty figure, in inches, whose parts make room for one another."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def heading(figure: Figure, title: str, inputs: FigureInputs) -> None:
+    """Write what is shown and of which study above the figure; a long title makes it higher.
+
+    A study as published has its heading in red, with a warning.
+    """
+    letters = int(figure.get_figwidth() * LETTERS)
+    lines = [title, *textwrap.wrap(inputs.title or inputs.study, letters)]
+    flawed = inputs.protocol == "as-published"
+    if flawed:
+        lines += textwrap.wrap(WARNING, letters)
+    figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 2))
+    colour = RED if flawed else BLACK
+    text = "\n".join(lines)
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, weight="bold", color=colour)
+
+
+def save(figure: Figure, output: Path) -> None:
+    """Write a figure as svg or png, by the ending of `output`, aside and renamed.
+
+    An svg carries no date and no random names; a png has 256 colours and stays below `PNG_BYTES`
+    wherever one of the resolutions allows it.
+    """
+    kind = output.suffix.removeprefix(".")
+    if kind == "svg":
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "coverslip"})
+        data = buffer.getvalue()
+    elif kind == "png":
+        data = _small_png(figure)
+    else:
+        raise ValueError(f"{output}: a figure is svg or png")
+    with aside(output) as part:
+        part.write_bytes(data)
+
+
+def _small_png(figure: Figure) -> bytes:
+    data = b""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # arranged once, not anew for each resolution
+    for dpi in PNG_DPI:
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
+        pixels = Image.open(drawn).convert("RGB")
+        small = io.BytesIO()
+        palette = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        palette.save(small, format="png", optimize=True)
+        data = small.getvalue()
+        if len(data) <= PNG_BYTES:
+            break
+    return data
+
+
+def shorten(text: str, length: int) -> str:
+    """Shorten a long name in its middle, so that its start and its end can be recognised."""
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 3
+    return f"{text[: length - 1 - end]}…{text[-end:]}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage; a dash for none."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def thousands(value: float) -> str:
+    """A count with thin spaces between thousands, and M or G for large ones."""
+    for limit, unit in ((1e9, "G"), (1e6, "M")):
+        if value >= 10 * limit:
+            return f"{value / limit:.1f} {unit}"
+    return f"{int(value):,}".replace(",", "\u2009")

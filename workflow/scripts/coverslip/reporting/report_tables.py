@@ -1,0 +1,153 @@
+"""The report's tables: the studies side by side, and the scores of one study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coverslip.reporting.results import (
+    DASH,
+    SUBSET_WORDS,
+    SUBSETS,
+    Row,
+    baseline_label,
+    baseline_names,
+    baseline_text,
+    first_capital,
+    interval_text,
+    label,
+    number,
+    value_text,
+)
+
+FEW_CLASSES = 2
+"""With more classes than this, what is told of each of them has a table of its own."""
+STRIP = (2.0, 148.0)
+"""Offset and length of the strip from 0 to 1, in units of its view box."""
+
+
+def answers(table: Sequence[Row]) -> dict[str, Any]:
+    """The table of studies: its baselines' names, and its lines in words, by pair of studies."""
+    names = baseline_names(row.ours for row in table)
+    parts: dict[tuple[str | None, str], dict[str, Any]] = {}
+    for row in table:
+        other = row.repeated_name not in (None, row.name)
+        repeats = {"name": row.repeated_name, "title": row.repeated_title} if other else None
+        head = {"name": row.name, "title": row.title, "repeats": repeats, "lines": []}
+        part = parts.setdefault((row.repeated_name, row.name), head)
+        part["lines"].append(_line(row, names))
+    return {
+        "baselines": [first_capital(baseline_label(name)) for name in names],
+        "parts": list(parts.values()),
+    }
+
+
+def _line(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "label": first_capital(label(row.metric, row.class_name)),
+        "published": number(row.published),
+        "published_on": f"on {SUBSET_WORDS[row.subset]}" if row.published is not None else "",
+        "repeated": value_text(row.repeated),
+        "repeated_on": _on(row.repeated),
+        "honest": value_text(row.honest),
+        "honest_on": _on(row.honest),
+        "interval": interval_text(row.ours),
+        "interval_of": "of ours, as published" if row.ours and not row.honest else "",
+        "baselines": [baseline_text(row.ours, name) for name in names],
+        "marks": _marks(row),
+    }
+
+
+def _on(record: Mapping[str, Any] | None) -> str:
+    return f"on {SUBSET_WORDS[record['subset']]}" if record else ""
+
+
+def _marks(row: Row) -> dict[str, Any] | None:
+    """Places in the strip from 0 to 1, or None where a number does not lie between them."""
+    record = row.ours or {}
+    baselines = [v for v in (record.get("baselines") or {}).values() if v is not None]
+    repeated, honest = row.repeated and row.repeated["value"], row.honest and row.honest["value"]
+    low, high = record.get("low"), record.get("high")
+    if low is None or high is None:
+        low = high = None
+    values = (row.published, repeated, honest, low, high, *baselines)
+    known = [v for v in values if v is not None]
+    if not known or not all(0 <= v <= 1 for v in known):
+        return None
+    offset, length = STRIP
+    places = [None if v is None else round(offset + length * v, 1) for v in values]
+    names = ("published", "repeated", "honest", "low", "high")
+    return dict(zip(names, places, strict=False)) | {"baselines": places[len(names) :]}
+
+
+def score_tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One table of scores a subset, test first; then one of the single trainings."""
+    records = metrics["metrics"]
+    whole = [r for r in records if r.get("run", "all") == "all"]
+    single = [r for r in records if r.get("run", "all") != "all"]
+    if not whole:
+        whole, single = single, []
+    tables = []
+    for subset in SUBSETS:
+        of_subset = [r for r in whole if r["subset"] == subset]
+        if of_subset:
+            name = f"Scores on {SUBSET_WORDS[subset]} pictures"
+            several = len(metrics.get("classes") or ()) > FEW_CLASSES
+            together = [r for r in of_subset if not several or r.get("class") is None]
+            tables.append(_table(together, name, _scope(subset)))
+            if len(together) < len(of_subset):
+                single_classes = [r for r in of_subset if r.get("class") is not None]
+                title = f"Scores of each class on {SUBSET_WORDS[subset]} pictures"
+                tables.append(_table(single_classes, title, _scope(subset)))
+    if len({r["run"] for r in single}) > 1:
+        tables.append(_table(single, "Each training by itself", "One line a training."))
+    return tables
+
+
+def _scope(subset: str) -> str:
+    return {
+        "test": "On test pictures, held out of training and of every choice in it.",
+        "validation": "On validation pictures, by which the weights and the threshold were chosen.",
+        "train": "On training pictures: what was learned by heart shows here.",
+    }[subset]
+
+
+def _table(records: Sequence[Mapping[str, Any]], summary: str, caption: str) -> dict[str, Any]:
+    names = baseline_names(records)
+    lines, defined = [], set()
+    single = any(r.get("run", "all") != "all" for r in records)
+    for record in records:
+        name = label(record["name"], record.get("class"))
+        if single:
+            name += f", {record['run']}, {SUBSET_WORDS[record['subset']]}"
+        definition = record.get("definition") or ""
+        lines.append(
+            {
+                "label": first_capital(name),
+                "definition": "" if record["name"] in defined else definition,
+                "value": value_text(record),
+                "interval": interval_text(record),
+                "no_interval": _why_none(record),
+                "baselines": [baseline_text(record, n) for n in names],
+                "support": _support(record),
+            }
+        )
+        defined.add(record["name"])
+    titles = [first_capital(baseline_label(name)) for name in names]
+    return {"summary": summary, "caption": caption, "baselines": titles, "lines": lines}
+
+
+def _why_none(record: Mapping[str, Any]) -> str:
+    reason = record.get("interval_reason") or ""
+    return reason if interval_text(record) == DASH else ""
+
+
+def _support(record: Mapping[str, Any]) -> str:
+    """`134 pictures in 21 groups`."""
+    support, groups = record.get("support"), record.get("groups")
+    parts = []
+    if support is not None:
+        parts = [number(support, "count"), record.get("support_unit") or ""]
+    if groups is not None:
+        parts.append(f"in {number(groups, 'count')} {'group' if groups == 1 else 'groups'}")
+    return " ".join(part for part in parts if part) or DASH

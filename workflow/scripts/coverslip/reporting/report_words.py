@@ -1,0 +1,159 @@
+"""The report's sentences and lists of facts: from run files to words that a biologist reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coverslip.reporting.results import (
+    DASH,
+    SUBSET_WORDS,
+    Row,
+    baseline_label,
+    device,
+    interval_text,
+    label,
+    minutes,
+    number,
+    value_text,
+)
+
+HIGHER_IS_BETTER = frozenset(
+    (
+        "accuracy",
+        "pixel_accuracy",
+        "balanced_accuracy",
+        "iou",
+        "iou_pooled",
+        "dice",
+        "mean_ap",
+        "mean_ap_pooled",
+        "ap50",
+        "ap50_pooled",
+        "f1_50",
+        "f1_50_pooled",
+        "pq",
+        "pq_pooled",
+        "precision",
+        "recall",
+        "f1",
+        "macro_f1",
+    )
+)
+LEARNED = frozenset(("brightness",))
+"""Baselines that learn, though not from cells."""
+UNSEEN = {
+    "random": "on test pictures drawn at random",
+    "grouped": "on test pictures from groups that training never saw",
+    "folder": "on the archive's own test pictures",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of a list of facts."""
+
+    label: str
+    text: str
+    bad: bool = False
+    """Shown in red."""
+
+
+def reading(row: Row, study: str, split_method: str) -> str:
+    """A row of the table of studies in a few sentences, as told in the section of `study`.
+
+    The study as published tells only its own half where an honest one stands beside it.
+    """
+    name = label(row.metric, row.class_name)
+    said = []
+    if row.published is not None:
+        subset = SUBSET_WORDS[row.subset]
+        said.append(f"The published {name} on {subset} pictures is {number(row.published)}.")
+    if row.repeated:
+        start = "Doing the same, we get" if said else f"Done as published, the {name} is"
+        said.append(f"{start} {value_text(row.repeated)}{_range(row.repeated)}.")
+    if row.honest is None or study != row.name:
+        return " ".join(said + _verdict(row.metric, row.repeated))
+    where = f"on {SUBSET_WORDS[row.honest['subset']]} pictures"
+    if row.honest["subset"] == "test":
+        where = UNSEEN.get(split_method, where)
+    start = "Asked honestly" if said else "Measured"
+    said.append(f"{start} {where}, the {name} is {value_text(row.honest)}{_range(row.honest)}.")
+    return " ".join(said + _verdict(row.metric, row.honest))
+
+
+def _range(record: Mapping[str, Any]) -> str:
+    text = interval_text(record)
+    return "" if text == DASH else f" (95 % interval {text})"
+
+
+def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
+    """The baselines beside a record, and whether its interval lies above them."""
+    record = record or {}
+    known = {k: v for k, v in (record.get("baselines") or {}).items() if v is not None}
+    if not known:
+        return []
+    told = ", ".join(
+        f"{baseline_label(name)} {number(v, record.get('unit'))}" for name, v in known.items()
+    )
+    without = "a look at any cell" if LEARNED & set(known) else "any learning"
+    text = f"Without {without}: {told}."
+    if metric in HIGHER_IS_BETTER and record.get("low") is not None:
+        best = max(known, key=lambda name: known[name])
+        if record["low"] > known[best]:
+            text += " The whole interval lies above that."
+        else:
+            needs = "looks at no cell" if LEARNED & set(known) else "needs no learning"
+            text += f" That is not clearly better than {baseline_label(best)}, which {needs}."
+    return [text]
+
+
+def run_title(run: Mapping[str, Any], path_name: str) -> str:
+    """Which training a record is of: `Fold 1, seed 2`."""
+    wildcards = run.get("wildcards") or {}
+    parts = [f"{key} {wildcards[key]}" for key in ("fold", "seed") if key in wildcards]
+    return ("Training of " + ", ".join(parts)) if parts else path_name
+
+
+def run_facts(run: Mapping[str, Any]) -> list[Fact]:
+    """Device, time, versions and code of a run, then whatever else its record holds."""
+    took = minutes(run)
+    facts = [
+        Fact("Machine", device(run)),
+        Fact("Time", DASH if took is None else f"{took:.1f} minutes"),
+        Fact("Started", str(run.get("started", DASH))),
+        Fact("Ended", str(run.get("ended", DASH))),
+        Fact("Code digest", str(run.get("code") or DASH)),
+        Fact("Commit", str(run.get("git") or DASH)),
+        Fact("Versions", _versions(run)),
+    ]
+    told = {"device", "machine", "seconds", "training_seconds", "started", "ended", "code", "git"}
+    told |= {"packages", "versions", "python", "wildcards"}
+    told |= {"params", "inputs", "outputs", "environment", "definitions"}
+    return facts + flat({key: item for key, item in run.items() if key not in told})
+
+
+def _versions(run: Mapping[str, Any]) -> str:
+    packages = dict(run.get("packages") or run.get("versions") or {})
+    if run.get("python"):
+        packages = {"Python": run["python"], **packages}
+    return ", ".join(f"{name} {version}" for name, version in packages.items()) or DASH
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> list[Fact]:
+    """A nested record as lines: `training.loss` and its value."""
+    return [Fact(key, text) for key, text in _flat(value, prefix)]
+
+
+def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{name}.")
+        elif isinstance(item, bool):
+            yield name, "yes" if item else "no"
+        elif isinstance(item, Sequence) and not isinstance(item, str):
+            yield name, ", ".join(str(part) for part in item) or DASH
+        else:
+            yield name, DASH if item is None else str(item)

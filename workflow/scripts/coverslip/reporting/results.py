@@ -1,0 +1,359 @@
+"""What the studies of a run came to: read, paired and put into words.
+
+The report and the page of results say the same numbers in the same way; both take them from here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coverslip.errors import CoverslipError
+from coverslip.evaluation.runs import run_name
+
+DASH = "–"
+METRICS_FORMAT = 1
+HEADLINES = (("iou", "mean_ap"), ("accuracy", "macro_f1"))
+"""The metrics that a study is told by beside those published: of the first kind that it has."""
+LABELS = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "iou_pooled": "IoU of all pixels",
+    "accuracy_blank_labels": "accuracy against blank labels",
+    "object_count_mae": "objects per picture, mean error",
+    "object_count_bias": "objects per picture, predicted less true",
+    "object_count_ratio": "objects, predicted over true",
+    "confluency": "confluency",
+    "confluency_true": "true confluency",
+    "confluency_bias": "confluency, predicted less true",
+    "confluency_mae": "confluency, mean error",
+    "confluency_rmse": "confluency, root mean square error",
+    "mean_ap": "AP, mean over IoU 0.50 to 0.95",
+    "mean_ap_pooled": "AP of all objects, mean over IoU 0.50 to 0.95",
+    **{f"ap{percent}": f"AP at IoU 0.{percent}" for percent in range(50, 100, 5)},
+    **{f"ap{at}_pooled": f"AP of all objects at IoU 0.{at}" for at in range(50, 100, 5)},
+    "f1_50": "F1 of objects at IoU 0.50, mean over pictures",
+    "f1_50_pooled": "F1 of all objects at IoU 0.50",
+    "pq": "panoptic quality, mean over pictures",
+    "pq_pooled": "panoptic quality of all objects",
+    "precision_50": "precision of objects at IoU 0.50",
+    "recall_50": "recall of objects at IoU 0.50",
+    "mean_matched_iou": "IoU of matched objects, mean",
+    "mean_true_iou": "IoU of matched objects over all true ones",
+    "split_rate": "share of true objects in pieces",
+    "merge_rate": "share of predicted objects that join true ones",
+    "missed_rate": "share of true objects missed",
+    "invented_rate": "share of predicted objects invented",
+    "log_loss_uncalibrated": "log loss without temperature",
+    "ece": "expected calibration error",
+    "ece_uncalibrated": "expected calibration error without temperature",
+}
+BASELINES = {
+    "all background": "all background",
+    "otsu": "Otsu's threshold",
+    "otsu watershed": "Otsu's threshold with watershed",
+    "otsu of deviation": "Otsu's threshold on the local deviation",
+    "brightness": "brightness alone",
+}
+SUBSETS = ("test", "validation", "train")
+SUBSET_WORDS = {"test": "test", "validation": "validation", "train": "training"}
+
+
+@dataclass(frozen=True)
+class StudyInputs:
+    """One study of a run, as the report takes it."""
+
+    name: str
+    """Its key in the config; names its folder."""
+    study: Mapping[str, Any]
+    """Its section of the config, with all defaults."""
+    dataset: Mapping[str, Any]
+    """Its dataset's section of the config, with all defaults."""
+    metrics: Path
+    """`metrics.json` of the study."""
+    report: Path
+    """`check/report.json` of the dataset."""
+    split: Path
+    """`split.json` of the study."""
+    figures: tuple[Path, ...] = ()
+    """Its figures (svg, png or jpg), named after the figure."""
+    notebook: Path | None = None
+    """Its notebook as HTML; linked, not embedded."""
+    runs: tuple[Path, ...] = ()
+    """`run.json` of each of its trainings."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of studies: a metric as published, repeated, and asked honestly."""
+
+    name: str
+    """The study whose question it is: the honest one of a pair, if there is one."""
+    title: str
+    repeated_name: str | None
+    """The study as published, if there is one."""
+    repeated_title: str | None
+    metric: str
+    """Name in `metrics.json`."""
+    class_name: str | None
+    subset: str
+    """Subset of the published figure."""
+    published: float | None
+    repeated: Mapping[str, Any] | None
+    """Record of our value under the published protocol."""
+    honest: Mapping[str, Any] | None
+    """Record of our value under the honest protocol."""
+
+    @property
+    def ours(self) -> Mapping[str, Any] | None:
+        """The record that interval and baselines are told of: honest, else as published."""
+        return self.honest or self.repeated
+
+
+def collect(
+    config: Mapping[str, Any],
+    names: Sequence[str],
+    figures: Iterable[Path] = (),
+    root: Path = Path("results"),
+) -> list[StudyInputs]:
+    """The inputs of the report for the studies of a run, from the workflow's paths below `root`.
+
+    Args:
+        config: the config with all defaults (`coverslip.configuration.settings.resolve`).
+        names: of the studies, in the order in which they are shown.
+        figures: of all studies; each goes to the study in whose folder it lies.
+    """
+    figures = [Path(figure) for figure in figures]
+    found = []
+    for name in names:
+        study = config["studies"][name]
+        home = root / "studies" / name
+        notebook = home / "notebook.html"
+        found.append(
+            StudyInputs(
+                name=name,
+                study=study,
+                dataset=config["datasets"][study["dataset"]],
+                metrics=home / "metrics.json",
+                report=root / "datasets" / study["dataset"] / "check" / "report.json",
+                split=home / "split.json",
+                figures=tuple(f for f in figures if f.parent == home / "figures"),
+                notebook=notebook if notebook.is_file() else None,
+                runs=tuple(
+                    home / run_name(fold, seed) / "model" / "run.json"
+                    for fold in range(study["split"]["folds"])
+                    for seed in study["seeds"]
+                ),
+            )
+        )
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises CoverslipError where it is missing or not one."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CoverslipError(f"{path}: missing; run the workflow again to make it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CoverslipError(f"{path}: not JSON ({error}); delete it and run again") from None
+    if not isinstance(value, dict):
+        raise CoverslipError(f"{path}: holds no JSON object; delete it and run again")
+    return value
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read `metrics.json`; raises CoverslipError where it has another format than 1."""
+    metrics = read_json(path)
+    if metrics.get("format") != METRICS_FORMAT or not isinstance(metrics.get("metrics"), list):
+        raise CoverslipError(
+            f"{path}: not metrics of format {METRICS_FORMAT}; delete it and run again"
+        )
+    return metrics
+
+
+def find(metrics: Mapping[str, Any], name: str, subset: str) -> dict[str, Any] | None:
+    """The record of a metric over all trainings of a study, or None.
+
+    A metric that is told class by class is taken for the last class (the foreground).
+    """
+    of_name = [r for r in metrics["metrics"] if r["name"] == name and r["subset"] == subset]
+    whole = [r for r in of_name if r.get("run", "all") == "all"]
+    if not whole and len({r["run"] for r in of_name}) == 1:
+        whole = of_name
+    classes = metrics.get("classes") or [None]
+    for wanted in (None, classes[-1]):
+        for record in whole:
+            if record.get("class") == wanted:
+                return record
+    return None
+
+
+def pairs(studies: Sequence[StudyInputs]) -> list[tuple[StudyInputs | None, StudyInputs | None]]:
+    """Pair each study as published with the honest one beside it, in the order of the config.
+
+    Either may be None. A pair is named by `beside` in one of the two.
+    """
+    by_name = {study.name: study for study in studies}
+    found: list[tuple[StudyInputs | None, StudyInputs | None]] = []
+    for study in studies:
+        if study.study["protocol"] != "as-published":
+            continue
+        other = by_name.get(study.study.get("beside") or "")
+        if other is None or other.study["protocol"] == "as-published":
+            other = next(
+                (
+                    s
+                    for s in studies
+                    if s.study["protocol"] != "as-published" and s.study.get("beside") == study.name
+                ),
+                None,
+            )
+        found.append((study, other))
+    paired = {honest.name for _, honest in found if honest is not None}
+    found += [
+        (None, s) for s in studies if s.study["protocol"] != "as-published" and s.name not in paired
+    ]
+    return found
+
+
+def rows(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """The table of studies: each published figure, then the headline metrics if they are others.
+
+    `metrics` holds the metrics of each study by its name.
+    """
+    table: list[Row] = []
+    for repeated, honest in pairs(studies):
+        wanted: dict[tuple[str, str], float | None] = {}
+        for side in (repeated, honest):
+            for figure in side.study.get("published") or [] if side else []:
+                wanted.setdefault((figure["metric"], figure["subset"]), figure["value"])
+        sides = [metrics[s.name] for s in (repeated, honest) if s is not None]
+        for kind in HEADLINES:
+            had = [m for m in kind if any(find(side, m, "test") for side in sides)]
+            for metric in had:
+                wanted.setdefault((metric, "test"), None)
+            if had:
+                break
+        table += [
+            _row(repeated, honest, metrics, metric, subset, value)
+            for (metric, subset), value in wanted.items()
+        ]
+    return table
+
+
+def _row(
+    repeated: StudyInputs | None,
+    honest: StudyInputs | None,
+    metrics: Mapping[str, Mapping[str, Any]],
+    metric: str,
+    subset: str,
+    published: float | None,
+) -> Row:
+    ours = find(metrics[repeated.name], metric, subset) if repeated else None
+    fair = None
+    if honest:
+        # An honest study chooses its weights and threshold on validation: only test is unseen.
+        first = "train" if subset == "train" else "test"
+        fair = find(metrics[honest.name], metric, first)
+        fair = fair or find(metrics[honest.name], metric, subset)
+    side = honest or repeated
+    record = fair or ours
+    return Row(
+        name=side.name,
+        title=side.study["title"],
+        repeated_name=repeated.name if repeated else None,
+        repeated_title=repeated.study["title"] if repeated else None,
+        metric=metric,
+        class_name=record.get("class") if record else None,
+        subset=subset,
+        published=published,
+        repeated=ours,
+        honest=fair,
+    )
+
+
+def label(metric: str, class_name: str | None = None) -> str:
+    """A metric's name for reading: `pixel_accuracy` becomes `pixel accuracy`."""
+    words = LABELS.get(metric, metric.replace("_", " "))
+    return f"{words} ({class_name})" if class_name else words
+
+
+def number(value: Any, unit: str | None = None) -> str:
+    """A number for reading; a dash where there is none. Shares have four decimals."""
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return DASH
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or (unit not in (None, "", "share") and float(value).is_integer()):
+        return f"{int(value):,}".replace(",", "\u202f")
+    if unit in (None, "", "share") and abs(value) <= 1:
+        return f"{value:.4f}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def interval_text(record: Mapping[str, Any] | None) -> str:
+    """The 95 % interval of a record as `0.8800 to 0.9200`, or a dash."""
+    if record is None or record.get("low") is None or record.get("high") is None:
+        return DASH
+    unit = record.get("unit")
+    return f"{number(record['low'], unit)} to {number(record['high'], unit)}"
+
+
+def value_text(record: Mapping[str, Any] | None) -> str:
+    """The value of a record, or a dash."""
+    return number(record["value"], record.get("unit")) if record else DASH
+
+
+def baseline_names(records: Iterable[Mapping[str, Any] | None]) -> list[str]:
+    """Names of the trivial baselines that any of the records has, in their order."""
+    names: dict[str, None] = {}
+    for record in records:
+        for name in (record or {}).get("baselines") or {}:
+            names.setdefault(name)
+    return list(names)
+
+
+def baseline_label(name: str) -> str:
+    """A baseline's name for reading."""
+    return BASELINES.get(name, name)
+
+
+def first_capital(text: str) -> str:
+    """The text with a capital at its start; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def baseline_text(record: Mapping[str, Any] | None, name: str) -> str:
+    """The value of a trivial baseline beside a record, or a dash."""
+    found = ((record or {}).get("baselines") or {}).get(name)
+    return number(found, (record or {}).get("unit"))
+
+
+def device(run: Mapping[str, Any]) -> str:
+    """The machine of a run in words: device, processor and cores, as far as they are known."""
+    machine = run.get("machine") or {}
+    found = run.get("device") or machine.get("device")
+    if isinstance(found, Mapping):
+        found = found.get("name")
+    processor = machine.get("processor")
+    cores = machine.get("cores") or run.get("cores")
+    parts = [str(found)] if found else []
+    if processor and processor != found:
+        parts.append(str(processor))
+    if cores:
+        parts.append(f"{cores} cores")
+    return ", ".join(parts) or "machine not recorded"
+
+
+def minutes(run: Mapping[str, Any]) -> float | None:
+    """Minutes that a training took, over all its jobs if it was resumed; None if unknown."""
+    training = run.get("training") or {}
+    seconds = training.get("training_seconds", run.get("seconds"))
+    return None if seconds is None else float(seconds) / 60

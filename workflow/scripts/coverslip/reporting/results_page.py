@@ -1,0 +1,201 @@
+"""`docs/results.md`: the table of studies in Markdown, written from a run, never typed.
+
+Run as `python -m coverslip.reporting.results_page --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from snakemake.utils import update_config
+
+from coverslip.aside import aside
+from coverslip.configuration import settings
+from coverslip.errors import CoverslipError
+from coverslip.reporting.results import (
+    DASH,
+    SUBSET_WORDS,
+    Row,
+    StudyInputs,
+    baseline_label,
+    baseline_names,
+    baseline_text,
+    collect,
+    device,
+    first_capital,
+    interval_text,
+    label,
+    minutes,
+    number,
+    read_json,
+    read_metrics,
+    rows,
+    value_text,
+)
+
+SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
+HEAD = """# Results
+
+Written by a command from the `metrics.json` and `run.json` of a run; do not edit it by hand:
+
+```
+{command}
+```
+
+Each line is one number: what was published, what the same protocol gives here, and what the honest
+protocol gives (whole groups held out where the study says so; on test pictures). The interval is a
+95 % bootstrap interval over groups of the honest figure, or of ours as published where no honest
+one stands beside it (marked \\*), and so are the baselines, which need no learning. A {dash} stands
+for what was not published, not asked or not run.
+"""
+
+
+def write(studies: Sequence[StudyInputs], command: str, output: Path) -> None:
+    """Write the page of results of the studies of a run.
+
+    Args:
+        studies: in the order of the config; only their sections, `metrics.json` and `run.json`
+            are read.
+        command: the command that makes the page, shown in it.
+        output: the Markdown file.
+
+    Raises:
+        CoverslipError: a file of a run is missing or malformed.
+    """
+    metrics = {study.name: read_metrics(study.metrics) for study in studies}
+    runs = {study.name: [read_json(path) for path in study.runs] for study in studies}
+    table = rows(studies, metrics)
+    parts = [HEAD.format(command=command, dash=DASH), _results(table, runs), *_about(studies, runs)]
+    with aside(output) as part:
+        part.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _results(table: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    names = baseline_names(row.ours for row in table)
+    head = ["Study", "Metric", "Published", "Ours, as published", "Ours, honest", "95 % interval"]
+    head += [first_capital(baseline_label(name)) for name in names] + ["Training, minutes"]
+    lines = []
+    for row in table:
+        star = "" if row.honest or not row.ours else r" \*"
+        interval = interval_text(row.ours)
+        lines.append(
+            [
+                _studies_of(row),
+                label(row.metric, row.class_name),
+                _with_subset(number(row.published), row.published is not None and row.subset),
+                _with_subset(value_text(row.repeated), row.repeated and row.repeated["subset"]),
+                _with_subset(value_text(row.honest), row.honest and row.honest["subset"]),
+                interval + (star if interval != DASH else ""),
+                *(baseline_text(row.ours, name) for name in names),
+                _minutes_of(row, runs),
+            ]
+        )
+    return _markdown(head, lines)
+
+
+def _studies_of(row: Row) -> str:
+    if row.repeated_name in (None, row.name):
+        return f"`{row.name}`"
+    return f"`{row.repeated_name}`, beside it `{row.name}`"
+
+
+def _with_subset(text: str, subset: Any) -> str:
+    return f"{text} ({SUBSET_WORDS[subset]})" if subset and text != DASH else text
+
+
+def _minutes_of(row: Row, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    names = [row.repeated_name] if row.repeated_name not in (None, row.name) else []
+    return " / ".join(_total_minutes(runs[name]) for name in [*names, row.name])
+
+
+def _total_minutes(runs: Sequence[Mapping[str, Any]]) -> str:
+    known = [took for took in (minutes(run) for run in runs) if took is not None]
+    return f"{sum(known):.1f}" if known else DASH
+
+
+def _about(
+    studies: Sequence[StudyInputs], runs: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[str]:
+    """What each study is, and on which machine it was trained."""
+    head = [
+        "Study",
+        "Title",
+        "Protocol",
+        "Trainings",
+        "Minutes in all",
+        "Machine",
+        "Started",
+        "Code",
+    ]
+    lines = [
+        [
+            f"`{study.name}`",
+            study.study["title"],
+            study.study["protocol"],
+            str(len(runs[study.name])),
+            _total_minutes(runs[study.name]),
+            _distinct(device(run) for run in runs[study.name]),
+            min((str(run["started"]) for run in runs[study.name] if "started" in run), default=""),
+            _distinct(f"`{run['code']}`" for run in runs[study.name] if run.get("code")),
+        ]
+        for study in studies
+    ]
+    text = ["\n## The trainings\n", _markdown(head, lines), "\n## The data\n"]
+    datasets = {study.study["dataset"]: study.dataset for study in studies}
+    for name, dataset in datasets.items():
+        citation = f" {dataset['citation']}" if dataset.get("citation") else ""
+        text.append(
+            f"- `{name}`: {dataset['title']}. Licence: {dataset.get('licence', 'not stated')}."
+            f"{citation}"
+        )
+    return [*text, ""]
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    table = [head, ["---"] * len(head), *lines]
+    cells = [[(cell or DASH).replace("|", r"\|") for cell in line] for line in table]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page of a run from its config and its folder of results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m coverslip.reporting.results_page",
+        description="Write the table of studies from a run.",
+    )
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="configs of the run, in order",
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
+    parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--command", help="the command to show in the page; by default this one")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
+    command = options.command or f"{parser.prog} {shlex.join(given)}"
+    try:
+        given_config: dict[str, Any] = {}
+        for configfile in options.configfile:
+            update_config(given_config, yaml.safe_load(configfile.read_text(encoding="utf-8")))
+        config = settings.resolve(given_config, SCHEMA)
+        studies = collect(config, settings.chosen(config), root=options.results)
+        write(studies, command, options.output)
+    except (CoverslipError, OSError) as error:
+        sys.exit(f"coverslip: {error}")
+
+
+if __name__ == "__main__":
+    main()
