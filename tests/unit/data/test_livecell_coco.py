@@ -236,7 +236,7 @@ def test_memory_does_not_grow_with_the_annotations(tmp_path):
         annotations = [outline(1 + n % 3, corners, id=n) for n in range(count)]
         path = folder / "livecell_coco_x.json"
         path.write_text(json.dumps(coco(*names, annotations=annotations)))
-        where = str(Path(records.__code__.co_filename).parents[2])
+        where = str(Path(records.__code__.co_filename).parents[3])
         done = subprocess.run(
             [sys.executable, "-c", READ, str(folder)],
             capture_output=True,
