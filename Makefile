@@ -12,12 +12,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test env dev-env lint format schema lock report results clean
-.PHONY: explain crate reliability
+.PHONY: explain crate reliability coverage
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 CONFIGFILE ?= config/kaggle.yaml
+# Of each job only that it is done, and what it says itself.
+QUIET ?= --quiet rules host reason
 KIND := $(if $(filter-out 0,$(GPU)),gpu,cpu)
 
 BIN := $(VENV)/bin
@@ -28,19 +30,26 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/.$(KIND) ## build the environment, run the workflow, make results/report.html
-	$(WITH) snakemake --cores all $(ARGS)
+	$(WITH) snakemake --cores all $(ARGS) $(QUIET)
 
-test: lint ## build the environment for development, check style, run all tests
+test: lint ## build the environment for development, check style and types, run all tests
 	$(WITH) pytest $(ARGS)
+
+coverage: $(VENV)/.dev ## run all tests, tell which lines of the package none of them reached
+	rm -f .coverage .coverage.*
+	$(WITH) coverage run --data-file="$(CURDIR)/.coverage" -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 env: $(VENV)/.$(KIND) ## build the environment that runs the workflow
 
 dev-env: $(VENV)/.dev ## build the environment that also tests and formats
 
-lint: $(VENV)/.dev ## check style and rules, change nothing
+lint: $(VENV)/.dev ## check style, types and rules, change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/mypy
 	$(WITH) snakemake --lint
 
 format: $(VENV)/.dev ## bring all code into its form
@@ -68,7 +77,7 @@ reliability: $(VENV)/.dev ## disturb every stage of a small run, write docs/reli
 	PYTHONPATH=workflow/scripts $(BIN)/python tests/reliability.py --write
 
 clean: ## remove environment and caches; results/ and resources/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* htmlcov
 	find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- locks -------------------------------------------------------------------------------------

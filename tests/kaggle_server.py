@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ TOKEN = "KGAT_0123456789abcdef"
 KEY = "secret-of-the-old-kind"
 SIGNATURE = "5ecre75196ed"
 SECRETS = (TOKEN, KEY, SIGNATURE)
+PLANTED = {"KAGGLE_API_TOKEN": TOKEN, "KAGGLE_USERNAME": KEY, "KAGGLE_KEY": SIGNATURE}
+"""Variables of a user whose runs are searched for secrets."""
 CHUNK = 2**20
 """What the client reads in one go: of a broken download, whole chunks are kept."""
 SILENT = -1
@@ -164,3 +167,20 @@ def no_secret(text: str | bytes, where: str = "output") -> None:
     for secret in SECRETS:
         if secret.encode() in data:
             pytest.fail(f"{where} tells a secret: {secret}")
+
+
+def no_secret_below(folder: Path) -> int:
+    """Fail where a file below a folder, its name or what is packed in it holds a planted secret.
+
+    Returns:
+        How many files were searched.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in files:
+        no_secret(path.read_bytes(), str(path))
+        no_secret(str(path))
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    no_secret(archive.read(name), f"{path}: {name}")
+    return len(files)

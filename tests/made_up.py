@@ -43,9 +43,12 @@ DEFINITIONS = {
 
 
 def config(names: list[str] | None = None) -> dict[str, Any]:
-    """config/kaggle.yaml with all defaults."""
+    """The studies of nuclei of config/kaggle.yaml, with all defaults."""
     with open(ROOT / "config" / "kaggle.yaml", encoding="utf-8") as file:
         loaded = yaml.safe_load(file)
+    loaded["studies"] = {name: loaded["studies"][name] for name in TRUTH}
+    used = {study["dataset"] for study in loaded["studies"].values()}
+    loaded["datasets"] = {name: loaded["datasets"][name] for name in sorted(used)}
     schema = ROOT / "workflow" / "schemas" / "config.schema.json"
     return settings.resolve(loaded | {"run": names}, schema)
 

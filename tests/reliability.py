@@ -29,13 +29,20 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from running import ROOT, clean_environment, finish
+from running import OTHERS, ROOT, clean_environment, finish, finish_others
 
 PAGE = ROOT / "docs/reliability.md"
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
 STAGES = ("synthesize", "ingest", "check", "split", "prepare", "train", "predict", "evaluate")
 STAGES += ("model_card", "figure_scores", "notebook", "report")
 STUDY = {"dataset": "made", "study": "one", "fold": "0", "seed": "1", "shard": "0"}
+CLASS_STAGES = ("prepare", "train", "predict", "evaluate", "attribute", "submission")
+# Of the second project: rules, wildcards, and what is added to the name of a row.
+OTHER_STAGES = (
+    (CLASS_STAGES, STUDY | {"study": "classes"}, " (classes)"),
+    (("fit_kmeans",), STUDY | {"study": "kmeans"}, ""),
+    (("measure_shard", "measure_tables", "measure_page"), {"name": "mine", "shard": "0"}, ""),
+)
 # What differs between two runs of the same, see the page.
 TIMED = ("notebook.html", "report.html")
 LATER = 86400
@@ -47,14 +54,18 @@ PRELOADED = (
     "coverslip.data.check",
     "coverslip.data.ingest",
     "coverslip.data.splits",
+    "coverslip.evaluation.class_evaluate",
     "coverslip.evaluation.evaluate",
+    "coverslip.explanation.class_attribution",
     "coverslip.learning.patches",
+    "coverslip.measuring.measure",
+    "coverslip.models.kmeans_fit",
     "coverslip.reporting.report",
 )
 LIST_JOBS = """
 import dataclasses, json, sys
 from coverslip.bookkeeping.plan import planned
-jobs = planned("results/report.html", ["--cores", "2"])
+jobs = [job for target in sys.argv[1:] for job in planned(target, ["--cores", "2"])]
 print(json.dumps([dataclasses.asdict(job) for job in jobs]))
 """
 
@@ -102,10 +113,10 @@ FAULTS = (
 )
 
 
-def jobs(project: Path) -> list[dict[str, Any]]:
-    """All jobs of a finished project, as Snakemake would run them."""
+def jobs(project: Path, targets: list[str]) -> list[dict[str, Any]]:
+    """All jobs of a finished project that make these files, as Snakemake would run them."""
     done = subprocess.run(
-        [sys.executable, "-c", LIST_JOBS],
+        [sys.executable, "-c", LIST_JOBS, *targets],
         cwd=project,
         env=clean_environment() | {"PYTHONPATH": "workflow/scripts"},
         capture_output=True,
@@ -224,8 +235,10 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
 
 def clear(job: dict[str, Any], config: dict[str, Any]) -> None:
     """Remove the outputs of a job, as Snakemake does before and after a failed try."""
-    for path in snakemake_object(job, config).output:
-        Path(path).unlink(missing_ok=True)
+    for path in map(Path, snakemake_object(job, config).output):
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
 
 def mended(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple[str, str]:
@@ -237,13 +250,13 @@ def mended(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple
     clear(job, config)
     files = snakemake_object(job, config)
     later = time.time() + LATER
-    for path in files.input:
+    for path in map(dated, files.input):
         os.utime(path, (later, later))
     status, said = run(job, config)
     if status != 0:
         return "FAILED", f"FAILED: {said[-300:]}"
     # Snakemake dates outputs now, and refuses them where an input is later still.
-    late = [path for path in files.input if os.stat(path).st_mtime > time.time()]
+    late = [path for path in map(dated, files.input) if os.stat(path).st_mtime > time.time()]
     clock = "has no input" if not files.input else "FAILED" if late else "no harm"
     found = {path: difference(path, finished / path) for path in map(Path, files.output)}
     wrong = [path.name for path, kind in found.items() if kind == "other"]
@@ -251,13 +264,24 @@ def mended(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple
     if wrong:
         return clock, f"FAILED: {wrong}"
     timed = [path.name for path, kind in found.items() if kind == "times"]
-    for path in found:
-        shutil.copyfile(finished / path, path)  # so that the next stage has the very same inputs
+    clear(job, config)
+    for path in found:  # so that the next stage has the very same inputs
+        if (finished / path).is_dir():
+            shutil.copytree(finished / path, path)
+        else:
+            shutil.copyfile(finished / path, path)
     return clock, f"equal, but for times in {', '.join(timed)}" if timed else "equal"
+
+
+def dated(path: str) -> Path:
+    """The file whose date Snakemake takes for that of an input: of a folder, its note in it."""
+    return Path(path, ".snakemake_timestamp") if os.path.isdir(path) else Path(path)
 
 
 def difference(path: Path, other: Path) -> str:
     """`times` where two results differ only in them, `other` where they do in more, else empty."""
+    if path.is_dir():
+        return "" if _files(path) == _files(other) else "other"
     if path.name == "run.json" or path.read_bytes() == other.read_bytes():
         return ""
     if path.name in TIMED:
@@ -273,6 +297,11 @@ def difference(path: Path, other: Path) -> str:
     return "times" if same else "other"
 
 
+def _files(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def _weights(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         return archive.read("model.weights.h5")
@@ -283,12 +312,17 @@ def _cells(path: Path) -> list[tuple[Any, Any]]:
     return [(cell["source"], cell.get("outputs")) for cell in cells]
 
 
-def rows(finished: Path, where: Path) -> Iterator[list[str]]:
-    """Disturb every stage of a finished project in a copy; one row a stage."""
-    project = where / "project"
+def rows(finished: Path, others: Path, where: Path) -> Iterator[list[str]]:
+    """Disturb every stage of two finished projects in copies; one row a stage."""
+    first = [(STAGES, STUDY, "")]
+    yield from _rows(finished, where / "first", ["results/report.html"], first)
+    yield from _rows(others, where / "second", OTHERS, OTHER_STAGES)
+
+
+def _rows(finished: Path, project: Path, targets: list[str], stages: Any) -> Iterator[list[str]]:
     shutil.copytree(finished, project, symlinks=True)
     given = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
-    listed = jobs(project)
+    listed = jobs(project, targets)
     # The project's own code: what lies here may have been edited since it ran.
     sys.path.insert(0, str(project / "workflow/scripts"))
     for module in PRELOADED:
@@ -299,15 +333,16 @@ def rows(finished: Path, where: Path) -> Iterator[list[str]]:
         from coverslip.configuration import settings
 
         config = settings.resolve(given, Path("workflow/schemas/config.schema.json"))
-        for stage in STAGES:
-            job = next(
-                job
-                for job in listed
-                if job["rule"] == stage and job["wildcards"].items() <= STUDY.items()
-            )
-            cells = [disturb(job, config, fault) or "has no input" for fault in FAULTS]
-            name = "figure" if stage.startswith("figure") else stage.replace("_", " ")
-            yield [name, *cells, *mended(job, config, finished)]
+        for rules, wildcards, more in stages:
+            for rule in rules:
+                job = next(
+                    job
+                    for job in listed
+                    if job["rule"] == rule and job["wildcards"].items() <= wildcards.items()
+                )
+                cells = [disturb(job, config, fault) or "has no input" for fault in FAULTS]
+                name = "figure" if rule.startswith("figure") else rule.replace("_", " ")
+                yield [name + more, *cells, *mended(job, config, finished)]
     finally:
         os.chdir(before)
 
@@ -326,15 +361,17 @@ def written(page: str, text: str) -> str:
 
 
 def main() -> None:
-    """Make a small finished run, disturb it, and print the table or write it into the page."""
+    """Make small finished runs, disturb them, and print the table or write it into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--finished", type=Path, help="a finished project; by default one is made")
     parser.add_argument("--write", action="store_true", help=f"write into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--others", type=Path, help="a finished project of the other tasks")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as where:
         found = []
         finished = given.finished or finish(Path(where) / "finished")
-        for row in rows(finished.resolve(), Path(where)):
+        others = given.others or finish_others(Path(where) / "others")
+        for row in rows(finished.resolve(), others.resolve(), Path(where)):
             found.append(row)
             print(*row, sep=" | ", file=sys.stderr)
     if given.write:

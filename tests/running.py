@@ -9,6 +9,8 @@ import zipfile
 from copy import deepcopy
 from pathlib import Path
 
+import cv2
+import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,6 +78,57 @@ def finish(where: Path, **variables: str) -> Path:
     (where / "config/config.yaml").write_text(yaml.safe_dump(tiny(Path("own")), sort_keys=False))
     snakemake(where, **variables)
     return where
+
+
+def finish_others(where: Path, **variables: str) -> Path:
+    """Run the other tasks to their end: a classification, K-means, and a measured folder."""
+    copy_project(where)
+    (where / "mine").mkdir()
+    rng = np.random.default_rng(1)
+    for name in "ab":
+        field = cv2.GaussianBlur(rng.normal(size=(96, 96)).astype(np.float32), (0, 0), 6)
+        cv2.imwrite(str(where / f"mine/{name}.png"), (255 * (field > 0)).astype(np.uint8))
+    (where / "config/config.yaml").write_text(yaml.safe_dump(others(), sort_keys=False))
+    snakemake(where, *OTHERS, **variables)
+    return where
+
+
+OTHERS = [
+    "results/studies/classes/attribution/scores.json",
+    "results/studies/classes/labels.csv",
+    "results/studies/classes/metrics.json",
+    "results/measure/mine/measure.html",
+]
+"""What `finish_others` makes, with all that it needs."""
+
+
+def others() -> dict:
+    """A classification, a study of K-means, and a folder that the latter measures."""
+    study = {"evaluation": {"bootstrap": 100}, "split": {"method": "random", "test": 0.25}}
+    dishes = {"kind": "synthetic", "recipe": "brightfield", "pictures": 8, "size": 96}
+    patches = {"kind": "synthetic", "recipe": "histology_patches", "pictures": 32, "size": 32}
+    return {
+        "datasets": {
+            "dishes": {"title": "Dishes", "source": dishes, "layout": "paired"},
+            "patches": {"title": "Patches", "source": patches, "layout": "labelled_csv"},
+        },
+        "studies": {
+            "kmeans": deepcopy(study) | {"title": "K-means", "dataset": "dishes", "kmeans": {}},
+            "classes": deepcopy(study)
+            | {
+                "title": "Classes",
+                "dataset": "patches",
+                "task": "classification",
+                "preprocessing": {"resize": [32, 32]},
+                "network": {"filters": 2, "depth": 1},
+                "training": {"epochs": 1, "batch_size": 8},
+                "attribution": {"pictures": 1},
+            },
+        },
+        "pictures": "mine",
+        "model": "kmeans",
+        "measure": {"shards": 1},
+    }
 
 
 def tiny(folder: Path) -> dict:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import rocrate
 import yaml
-from kaggle_server import SECRETS
+from kaggle_server import PLANTED, SECRETS, no_secret, no_secret_below
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from rocrate_validator.models import ValidationSettings
 from rocrate_validator.services import validate
-from running import ROOT, clean_environment
+from running import ROOT, clean_environment, snakemake
 
 from coverslip.bookkeeping import crate
 from coverslip.configuration import settings
@@ -26,18 +26,29 @@ LISTED = {"digests", "code", "params", "packages", "environment", "machine", "st
 LISTED |= {"peak_memory_mb", "command", "git", "inputs", "outputs", "wildcards", "definitions"}
 
 
-@pytest.fixture(scope="module")
-def records(finished) -> dict[Path, dict]:
-    paths = sorted(finished.glob("results/**/*run.json"))
+def records_of(project: Path) -> dict[Path, dict]:
+    paths = sorted(project.glob("results/**/*run.json"))
     return {path: json.loads(path.read_text()) for path in paths}
 
 
-def test_every_result_is_told_of_by_the_record_beside_it(finished, records):
-    told = {finished / p: path for path, record in records.items() for p in record["outputs"]}
-    results = {path for path in finished.glob("results/**/*") if path.is_file()}
-    results = {p for p in results if p.relative_to(finished).parts[1] not in APART} - set(records)
-    assert results == set(told)
+@pytest.fixture(scope="module")
+def records(finished) -> dict[Path, dict]:
+    return records_of(finished)
+
+
+@pytest.mark.parametrize("name", ["finished", "others"])
+def test_every_result_is_told_of_by_the_record_beside_it(name, request):
+    project = request.getfixturevalue(name)
+    records = records_of(project)
+    told = {project / p: path for path, record in records.items() for p in record["outputs"]}
+    results = {path for path in project.glob("results/**/*") if path.is_file()}
+    results = {p for p in results if p.relative_to(project).parts[1] not in APART} - set(records)
+    # Of a folder the record tells the number of its files.
+    folders = {path for path in told if path.is_dir()}
+    results = {p for p in results if not folders & set(p.parents)}
+    assert results == set(told) - folders
     assert all(path.parent == note.parent for path, note in told.items())
+    assert all(set(record) >= LISTED for record in records.values())
 
 
 def test_every_rule_with_a_script_has_a_record():
@@ -61,24 +72,36 @@ def test_records_are_whole(finished, records):
     assert train["wildcards"]["seed"] == "1" and train["device"]["name"] == "CPU"
 
 
-def test_no_secret_is_in_anything_that_was_written(finished):
-    """The finished project was run by a user with credentials, see its fixture."""
-    for path in finished.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            assert not any(secret.encode() in content for secret in SECRETS), path
+def test_no_secret_is_in_anything_that_was_written(finished, others, shared_cache):
+    """The finished projects were run by a user with credentials, see their fixtures."""
+    assert no_secret_below(finished) > 100 and no_secret_below(others) > 100
+    assert no_secret_below(shared_cache) > 10
+    kinds = ("logs/*/*.log", "report.html", "studies/*/notebook.html", "*/*/run.json", "**/*.keras")
+    for kind in kinds:
+        assert list(finished.glob(f"results/{kind}")), f"no {kind}: nothing was searched"
+    (finished / "planted").write_text(SECRETS[0])
+    with pytest.raises(pytest.fail.Exception, match="planted tells a secret"):
+        no_secret_below(finished)
+    (finished / "planted").unlink()
 
 
-def explain(project: Path, *arguments: str) -> str:
+def module(project: Path, name: str, *arguments: str) -> str:
+    """What a module prints that a user with credentials calls."""
     done = subprocess.run(
-        [sys.executable, "-m", "coverslip.bookkeeping.explain", *arguments],
+        [sys.executable, "-m", f"coverslip.bookkeeping.{name}", *arguments],
         cwd=project,
-        env=clean_environment() | {"PYTHONPATH": "workflow/scripts"},
+        env=clean_environment() | {"PYTHONPATH": "workflow/scripts"} | PLANTED,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines())
+    no_secret(done.stdout + done.stderr)
+    return done.stdout
+
+
+def explain(project: Path, *arguments: str) -> str:
+    printed = module(project, "explain", *arguments)
+    return "\n".join(" ".join(line.split()) for line in printed.splitlines())
 
 
 def test_an_unchanged_file_is_explained(project):
@@ -118,9 +141,12 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     monkeypatch.chdir(project)
     config = yaml.safe_load((project / "config/config.yaml").read_text())
     config["datasets"]["made"] |= {"licence": "CC0-1.0", "citation": "Nobody, some day"}
+    (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    # As `make crate` does it.
+    path = Path(module(project, "crate", "--configfile", "config/config.yaml").strip())
     config = settings.resolve(config, crate.SCHEMA)
-    path = crate.write(config, ["one", "two"], project / "results")
     first = path.read_bytes()
+    no_secret(first)
     graph = {entity["@id"]: entity for entity in json.loads(first)["@graph"]}
     assert graph["#data-made"]["license"] == "CC0-1.0"
     assert graph["#data-made"]["creditText"] == "Nobody, some day"
@@ -142,6 +168,16 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     (project / "results/studies/one/metrics.json").write_text("{}")
     with pytest.raises(Exception, match=r"metrics.json: is not what its record says"):
         crate.write(config, ["one", "two"], project / "results")
+
+
+def test_snakemakes_own_report_is_packed_and_tells_no_secret(project):
+    """As `make report` does it."""
+    snakemake(project, "--report", "results/snakemake-report.html", **PLANTED)
+    packed = (project / "results/snakemake-report.html").read_bytes()
+    assert len(packed) > 100_000
+    for figure in ("curves", "confusion", "panels"):
+        assert figure.encode() in packed
+    no_secret(packed)
 
 
 def without_network(self: HTTPAdapter, request: PreparedRequest, **options: object) -> Response:

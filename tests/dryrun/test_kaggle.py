@@ -1,17 +1,25 @@
 """Archives of Kaggle in a run: downloaded once, taken where they lie, and no secret anywhere."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
-from kaggle_server import CHUNK, ONLY_HERE, SHA256, environment, no_secret, serving
+from kaggle_server import (
+    CHUNK,
+    ONLY_HERE,
+    SHA256,
+    environment,
+    no_secret,
+    no_secret_below,
+    serving,
+)
 from running import copy_project, jobs, snakemake
 
 from coverslip.synthesis import synthetic
 
-CONFIG = ["--configfile", "config/kaggle.yaml"]
+ALL = ["--configfile", "config/kaggle.yaml"]
+CONFIG = [*ALL, "--config", 'run=["nuclei-honest"]']
 ARCHIVE = Path("resources/raw/dsb2018.zip")
 
 
@@ -42,7 +50,22 @@ def configure(project: Path, **source) -> None:
 def test_a_dry_run_needs_no_credentials(clone, monkeypatch, tmp_path):
     user(monkeypatch, tmp_path, 9, "none")
     assert jobs(clone, *CONFIG)["download"] == 1
+    assert jobs(clone, *ALL)["download"] == 2
     assert not (clone / "resources/raw").exists()
+
+
+def test_datasets_of_one_archive_share_it(monkeypatch, tmp_path):
+    project = copy_project(tmp_path / "project")
+    both = [*ALL, "--config", 'run=["cell-lines-honest", "confluency-unet-honest"]']
+    counts = jobs(project, *both)
+    assert counts["download"] == 1 and counts["ingest"] == 2
+    with serving() as server:
+        user(monkeypatch, tmp_path, server.server_address[1], "token")
+        snakemake(project, *both, "--until", "download")
+        assert server.downloads() == 1
+    assert [path.name for path in (project / "resources/raw").glob("*.zip")] == ["livecell.zip"]
+    counts = jobs(project, *both)
+    assert "download" not in counts and counts["ingest"] == 2
 
 
 def test_the_demo_needs_no_credentials(clone, monkeypatch, tmp_path):
@@ -115,12 +138,5 @@ def test_no_secret_in_anything_that_is_written(monkeypatch, tmp_path, credential
 def search(project: Path, told: str) -> None:
     """Search all that a run printed and wrote, packed or not."""
     no_secret(told)
-    written = [path for path in project.rglob("*") if path.is_file()]
-    assert any("logs" in path.parts for path in written)
-    for path in written:
-        no_secret(path.read_bytes(), str(path))
-        no_secret(str(path))
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    no_secret(archive.read(name), f"{path}: {name}")
+    assert any("logs" in path.parts for path in project.rglob("*") if path.is_file())
+    no_secret_below(project)

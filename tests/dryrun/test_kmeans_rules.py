@@ -48,3 +48,6 @@ def test_own_pictures_by_a_study_of_kmeans(clone):
     own = ["measure", "--configfile", "study.yaml", "--config", "pictures=mine", "model=honest"]
     counts = jobs(clone, *own)
     assert counts["fit_kmeans"] == counts["measure_shard"] == 1 and "train" not in counts
+    told = snakemake(clone, "--dry-run", *own)
+    asked = told.split("rule measure_shard:")[1].split("rule ")[0]
+    assert "gpu=0" in asked and "gpu=1" not in told

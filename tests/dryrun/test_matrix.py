@@ -11,6 +11,14 @@ CONFIGS = {
     "default": [],
     "kaggle": ["--configfile", "config/kaggle.yaml"],
     "from-scratch": ["--configfile", "config/kaggle.yaml", "config/from-scratch.yaml"],
+    "brightfield": ["--configfile", "config/brightfield.yaml"],
+}
+# Jobs that get what the workflow cannot make: by rule, for each config.
+FETCHED = {
+    "default": {},
+    "kaggle": {"download": 2, "by_hand": 1, "encoder_weights": 2},
+    "from-scratch": {"download": 2, "by_hand": 1},
+    "brightfield": {"by_hand": 1},
 }
 # Snakemake and its SLURM plugin themselves import pydantic, numpy and pandas.
 OURS = "tensorflow keras cv2 skimage sklearn matplotlib h5py papermill scipy"
@@ -29,18 +37,71 @@ def clone(tmp_path_factory):
     return copy_project(tmp_path_factory.mktemp("clone"))
 
 
+def shipped(config):
+    """The studies of a shipped config, and how often each is trained."""
+    name = {"default": "config", "from-scratch": "kaggle"}.get(config, config)
+    studies = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())["studies"]
+    runs = {
+        name: study.get("split", {}).get("folds", 1) * len(study.get("seeds", [1]))
+        for name, study in studies.items()
+    }
+    return studies, runs
+
+
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_config_dry_runs(clone, config):
+def test_every_config_dry_runs_without_data_and_credentials(clone, config):
     counts = jobs(clone, *CONFIGS[config])
-    studies = 1 if config == "default" else 4
-    assert counts["train"] == counts["evaluate"] == counts["notebook"] == studies
+    studies, runs = shipped(config)
+    kmeans = [name for name, study in studies.items() if "kmeans" in study]
+    classes = [name for name, study in studies.items() if study.get("task") == "classification"]
+    assert counts["evaluate"] == counts["notebook"] == len(studies)
+    assert counts["predict"] == sum(runs.values())
+    assert counts.get("fit_kmeans", 0) == sum(runs[name] for name in kmeans)
+    assert counts["train"] == sum(runs.values()) - counts.get("fit_kmeans", 0)
+    assert counts.get("attribute", 0) == counts.get("submission", 0) == len(classes)
     assert counts["report"] == 1
-    assert counts.get("encoder_weights", 0) == (1 if config == "kaggle" else 0)
+    rules = ("download", "by_hand", "encoder_weights")
+    assert {rule: counts[rule] for rule in rules if rule in counts} == FETCHED[config]
+
+
+def test_all_five_studies_are_there_as_published_and_honestly():
+    studies, _ = shipped("kaggle")
+    for start in ("cell-lines", "nuclei", "types", "confluency"):
+        protocols = {
+            study.get("protocol", "honest")
+            for name, study in studies.items()
+            if name.startswith(start)
+        }
+        assert protocols == {"as-published", "honest"}, start
+    sources = " ".join(study.get("source", "") for study in studies.values())
+    assert all(f"(study {number}" in sources for number in range(1, 6))
+    for name, study in studies.items():
+        if study.get("protocol") == "as-published":
+            assert study["flaws"] and study["beside"] in studies, name
 
 
 def test_one_study_of_several(clone):
     counts = jobs(clone, *CONFIGS["kaggle"], "--config", 'run=["nuclei-honest"]')
     assert counts["train"] == 1 and "encoder_weights" not in counts
+    assert counts["download"] == 1 and "by_hand" not in counts
+
+
+def test_data_that_are_missing_are_named_and_keep_nobody_from_other_studies(clone, tmp_path):
+    where = ["--directory", str(tmp_path), "--workflow-profile", "workflow/profiles/default"]
+    file = ["--configfile", str(clone / "config/kaggle.yaml")]
+    told = snakemake(clone, *where, *file, "--until", "by_hand", check=False)
+    line = next(line for line in told.splitlines() if line.startswith("coverslip: "))
+    assert "resources/raw/nuclei-patches.zip: is missing: put the archive" in line
+    others = line.partition("--config ")[2]
+    counts = jobs(clone, *where, *file, "--config", others.replace("'", ""))
+    assert counts["download"] == 2 and "by_hand" not in counts
+    names, runs = shipped("kaggle")
+    left = [name for name, study in names.items() if study["dataset"] != "nuclei-patches"]
+    assert counts["evaluate"] == len(left)
+    # As soon as it is there, nothing stands for it any more.
+    (tmp_path / "resources/raw/nuclei-patches.zip").parent.mkdir(parents=True)
+    (tmp_path / "resources/raw/nuclei-patches.zip").touch()
+    assert "by_hand" not in jobs(clone, *where, *file)
 
 
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--lint"]])

@@ -50,7 +50,9 @@ def test_a_fresh_clone_with_results_copied_over_does_nothing(project, tmp_path):
     assert jobs(clone) == {}
 
 
-@pytest.mark.parametrize("module", ["training", "ingest", "synthetic", "networks/unet"])
+@pytest.mark.parametrize(
+    "module", ["learning/training", "data/ingest", "synthesis/synthetic", "models/networks/unet"]
+)
 def test_comments_and_docstrings_do_nothing(project, module):
     path = project / f"workflow/scripts/coverslip/{module}.py"
     text = path.read_text()
@@ -137,6 +139,13 @@ def test_a_replaced_picture_concerns_its_dataset_and_studies(project):
     counts = jobs(project)
     assert counts["ingest"] == counts["check"] == counts["split"] == counts["train"] == 1
     assert counts["figure"] == FIGURES and "synthesize" not in counts
+
+
+def test_a_folder_that_was_deleted_afterwards_is_not_missed(project):
+    shutil.rmtree(project / "own")
+    assert jobs(project) == {}
+    shutil.rmtree(project / "results/datasets/own")
+    assert jobs(project)["by_hand"] == 1, "now it is"
 
 
 def test_a_kept_archive_that_changed_concerns_its_dataset(project):

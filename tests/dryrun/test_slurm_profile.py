@@ -15,6 +15,7 @@ REACH_ALL = [
     [],
     ["--configfile", "config/kaggle.yaml"],
     ["--configfile", "tasks.yaml"],
+    ["ensemble", "--configfile", "tasks.yaml"],
     ["measure", "--config", "pictures=mine", "model=nuclei"],
     ["onnx", "results/studies/nuclei/fold0_seed1/model/README.md"],
 ]
@@ -23,8 +24,22 @@ MADE = {"title": "Made", "source": {"kind": "synthetic"}, "layout": "dsb2018"}
 TASKS = {
     "datasets": {"made": MADE, "patches": MADE | {"layout": "class_folders"}},
     "studies": {
-        "confluency": {"title": "Confluency", "dataset": "made", "task": "confluency"},
+        "confluency": {
+            "title": "Confluency",
+            "dataset": "made",
+            "task": "confluency",
+            "seeds": [1, 2],
+            "evaluation": {"ensemble": True},
+        },
         "kmeans": {"title": "K-means", "dataset": "made", "kmeans": {}},
+        "search": {
+            "title": "Search",
+            "dataset": "made",
+            "search": {
+                "space": {"preprocessing.patch": {"choices": [64, 128]}},
+                "trials": 2,
+            },
+        },
         "classes": {
             "title": "Classes",
             "dataset": "patches",
@@ -35,11 +50,12 @@ TASKS = {
 }
 """Every task and kind of model; a dry run does not mind that the data do not fit."""
 NETWORK = {"download", "encoder_weights"}
-LIGHT = {"all", "split", "report", "measure", "figure_curves", "figure_scores", "figure_network"}
+LIGHT = {"ensemble", "ensemble_model"}
+LIGHT |= {"all", "split", "report", "measure", "figure_curves", "figure_scores", "figure_network"}
 HEAVY = {"synthesize", "ingest", "check", "prepare", "evaluate", "notebook", "figure_panels"}
-HEAVY |= {"measure_tables", "measure_page"}
-GPU = {"train", "predict", "measure_shard"}
-GOES_ON = {"train", "measure_shard"}
+HEAVY |= {"measure_tables", "measure_page", "evaluate_ensemble"}
+GPU = {"train", "trial", "predict", "predict_ensemble", "measure_shard"}
+GOES_ON = {"train", "trial", "measure_shard"}
 """Rules that go on where they were, so that the same time is enough for a second attempt."""
 SHARED = ("rerun-triggers", "max-checksum-file-size", "show-failed-logs")
 
@@ -54,10 +70,16 @@ def clone(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rules(clone) -> dict[str, Line]:
-    """A line of each rule of the workflow."""
+def jobs(clone) -> list[Line]:
+    """Lines of all jobs; of one rule those with a GPU come last."""
     found = [line for more in REACH_ALL for line in lines(clone, *PROFILE, *more)]
-    return {line.rule: line for line in found}
+    return sorted(found, key=lambda line: line.resources.get("gpu", 0))
+
+
+@pytest.fixture(scope="module")
+def rules(jobs) -> dict[str, Line]:
+    """A line of each rule of the workflow."""
+    return {line.rule: line for line in jobs}
 
 
 def test_no_rule_is_left_out(clone, rules):
@@ -67,9 +89,16 @@ def test_no_rule_is_left_out(clone, rules):
 
 def test_what_runs_where(rules):
     local = {name for name, line in rules.items() if line.local}
-    gpu = {name for name, line in rules.items() if "gpu" in line.resources}
+    gpu = {name for name, line in rules.items() if line.resources.get("gpu")}
     assert local >= NETWORK | LIGHT and not local & (HEAVY | GPU)
     assert gpu >= GPU and not gpu & (local | HEAVY)
+
+
+def test_kmeans_takes_no_gpu(jobs):
+    predictions = [line for line in jobs if line.rule == "predict"]
+    assert {line.resources["gpu"] for line in predictions} == {0, 1}
+    for line in predictions:
+        assert line.value("--gpus") == ("1" if line.resources["gpu"] else None)
 
 
 def test_no_resource_has_a_name_that_the_plugin_ignores(rules):
@@ -100,7 +129,7 @@ def test_every_job_says_what_it_needs(rules):
             assert line.words == [] and "gpu" not in line.resources, name
             continue
         assert line.words[0] == "sbatch" and line.value("--comment") == f"rule_{name}"
-        assert line.value("--gpus") == ("1" if "gpu" in line.resources else None), name
+        assert line.value("--gpus") == ("1" if line.resources.get("gpu") else None), name
         assert int(line.value("--mem")) == line.resources["mem_mb"] >= 1000, name
         assert int(line.value("-t")) == line.resources["runtime"], name
         assert int(line.value("--cpus-per-task")) == line.resources["_cores"], name
@@ -138,7 +167,7 @@ def test_the_partition_file_of_the_documents_sends_gpu_jobs_to_gpus(clone, tmp_p
     file.write_text(block)
     for line in lines(clone, *PROFILE, partitions=str(file)):
         if not line.local:
-            partition = "gpu" if "gpu" in line.resources else "cpu"
+            partition = "gpu" if line.resources.get("gpu") else "cpu"
             assert line.value("-p") == partition, line.rule
 
 

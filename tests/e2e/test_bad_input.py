@@ -84,7 +84,8 @@ def test_a_picture_without_mask_is_named(clone, archive, tmp_path):
 def test_a_missing_folder_is_named_before_anything_runs(clone, tmp_path):
     arguments = write_config(clone, {"kind": "path", "path": str(tmp_path / "nowhere")})
     told = prepare(clone, arguments, check=False)
-    assert "nowhere" in told and "Traceback" not in told
+    assert f"coverslip: {tmp_path / 'nowhere'}: is missing: put the archive or folder" in told
+    assert "rule ingest" not in told
 
 
 def test_a_folder_is_read_like_an_archive(clone, archive, tmp_path):

@@ -4,6 +4,7 @@ import json
 import zipfile
 
 import kmeans_study
+import outputs
 import pandas as pd
 import pytest
 import yaml
@@ -39,5 +40,7 @@ def test_both_ways_from_pictures_to_report(tmp_path):
     snakemake(where, "measure", *own, "pictures=mine", "model=honest")
     measured = pd.read_csv(where / "results/measure/mine/pictures.csv")
     assert 0 < measured["confluency_percent"].item() < 100
+    wanted = {"masks", "K-means", "confluency", "measure"}
+    assert outputs.differences(where, wanted) == []
     for log in (where / "results/logs").rglob("*.log"):
         assert "tensorflow" not in log.read_text().lower()

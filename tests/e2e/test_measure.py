@@ -4,9 +4,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import outputs
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from running import copy_project, jobs, snakemake
 
 from coverslip.configuration.config import Preprocessing
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A clone with a folder of six pictures and a model whose logit is the brightness."""
+    """A clone with a folder of seven pictures, one of them large, and a model of brightness."""
     import keras
 
     where = copy_project(tmp_path_factory.mktemp("clone") / "project")
@@ -37,7 +39,11 @@ def place(tmp_path_factory) -> Path:
     tifffile.imwrite(folder / "four.tif", four, photometric="minisblack", planarconfig="contig")
     cv2.imwrite(str(folder / "black.png"), np.zeros((40, 40), np.uint8))
     cv2.imwrite(str(folder / "ten.png"), np.full((2, 5), 240, np.uint8))
-    (where / "measure.yaml").write_text("measure: {shards: 3, minimum_area: 4}\n")
+    stitched = np.full((130, 100), 30, np.uint8)
+    stitched[60:70, 20:85] = 230
+    zarr.create_array(str(folder / "stitched.zarr"), data=stitched, chunks=(32, 32))
+    settings = "{shards: 3, minimum_area: 4, whole_megapixels: 0.01}"
+    (where / "measure.yaml").write_text(f"measure: {settings}\n")
     return where
 
 
@@ -58,17 +64,23 @@ def test_a_folder_is_measured_and_a_further_picture_is_one_more(place):
     made = place / "results/measure/mine"
     assert f"coverslip: the page lies at {made.resolve()}/measure.html" in told
     table = pd.read_csv(made / "pictures.csv").set_index("picture")
-    assert len(table) == 6 and table["error"].notna().sum() == 2
+    assert len(table) == 7 and table["error"].notna().sum() == 2
     assert "holds 4 channels" in table.loc["four.tif", "error"]
     assert "cannot be decoded" in table.loc["text.tif", "error"]
     assert table.loc["black.png", "note"].startswith("black everywhere")
     assert np.isnan(table.loc["black.png", "confluency_percent"])
     assert table.loc["ten.png", "confluency_percent"] == 100
+    large = table.loc["stitched.zarr"]
+    assert large["confluency_percent"] == 5 and large["objects"] == 1
+    assert large["confluency_low_percent"] < 5 < large["confluency_high_percent"]
+    label = tifffile.imread(made / "labels/stitched.zarr.label.tif")
+    assert label.shape == (130, 100) and label[60:70, 20:85].all() and label.sum() == 650
     assert table.loc["well_00d04h00m.png", "confluency_percent"] == round(196 / 48, 4)
     assert table.loc["well_00d04h00m.png", "time"] == 4
     for name in ("objects.csv", "objects.parquet", "confluency.svg", "measure.html"):
         assert (made / name).stat().st_size > 0
     assert (made / "labels/ten.png.label.tif").is_file()
+    assert outputs.differences(place, {"measure"}, whole=False) == []
 
     assert jobs(place, *arguments()) == {}
     good(place / "mine/further_00d08h00m.png", 20)
@@ -78,7 +90,7 @@ def test_a_folder_is_measured_and_a_further_picture_is_one_more(place):
     (place / "mine/further_00d08h00m.png").unlink()
     told = snakemake(place, *arguments())
     assert told.count(" to be computed") == 1 and " 0 of them to be computed" in told
-    assert len(pd.read_csv(made / "pictures.csv")) == 6
+    assert len(pd.read_csv(made / "pictures.csv")) == 7
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ pytestmark = pytest.mark.e2e
 METRICS = "results/studies/one/metrics.json"
 
 
-def test_every_stage_survives_every_fault_as_the_page_says(finished):
+def test_every_stage_survives_every_fault_as_the_page_says(finished, others):
+    given = ["--finished", finished, "--others", others]
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/reliability.py", "--finished", finished],
+        [sys.executable, ROOT / "tests/reliability.py", *given],
         capture_output=True,
         text=True,
         env=clean_environment(),

@@ -1,5 +1,11 @@
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
+from coverslip import aside as module
 from coverslip.aside import aside
 
 
@@ -20,3 +26,45 @@ def test_former_file_stays_on_an_error(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def ended() -> int:
+    """Number of a process that has ended."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_two_jobs_have_parts_of_their_own(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    with aside(path) as part:
+        part.write_text("one")
+        monkeypatch.setattr(module, "host", lambda: "elsewhere")
+        with aside(path) as other:
+            other.write_text("two")
+            assert other != part and part.read_text() == "one"
+        assert path.read_text() == "two"
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parts_of_dead_jobs_are_removed(tmp_path):
+    here = module.host()
+    dead, alive = ended(), os.getppid()
+    gone = [f"a.keras.{here}-{dead}.part", f"a.keras.{here}-{dead}.part.keras"]
+    gone.append(f"a.keras.elsewhere-{alive}.part")
+    kept = [f"a.keras.{here}-{alive}.part", f"a.keras.elsewhere-{dead}.part"]
+    kept += [f"b.keras.{here}-{dead}.part", "a.keras.other", "a.keras.part"]
+    for name in gone + kept:
+        (tmp_path / name).write_text("half")
+    long_ago = time.time() - 2 * module.FORGOTTEN
+    os.utime(tmp_path / gone[2], (long_ago, long_ago))
+    with aside(tmp_path / "a.keras") as part:
+        part.write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "a.keras"}
+
+
+def test_the_name_of_a_machine_is_short_and_plain(monkeypatch):
+    for name, expected in (("gpu-01.cluster.org", "gpu01"), ("", "host"), ("x" * 80, "x" * 20)):
+        monkeypatch.setattr(module.platform, "node", lambda name=name: name)
+        assert module.host() == expected

@@ -272,6 +272,13 @@ def test_configs_in_the_documents_are_valid():
     assert found >= 3
 
 
+def test_scripts_read_no_config():
+    """Law 2: what changes a result is a parameter or an input, so that Snakemake knows of it."""
+    scripts = sorted((ROOT / "workflow" / "scripts").rglob("*.py"))
+    reading = [p.name for p in scripts if "snakemake.config" in p.read_text(encoding="utf-8")]
+    assert scripts and reading == []
+
+
 def test_links_in_the_documents_lead_somewhere():
     broken = [
         f"{path.relative_to(ROOT)}: {target}"

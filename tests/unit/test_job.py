@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from coverslip.errors import CoverslipError
-from coverslip.job import identity, job
+from coverslip.job import LOG, TERMINATED, identity, job
 
 
 @pytest.fixture
@@ -23,6 +23,12 @@ def test_a_users_mistake_is_one_line_and_exit_status_1(snakemake, capsys):
     assert caught.value.code == 1
     assert capsys.readouterr().err == "coverslip: a.zip: is cut short; copy it again\n"
     assert "Traceback" in Path(snakemake.log[0]).read_text()
+
+
+def test_a_name_with_line_breaks_stays_in_its_line(snakemake, capsys):
+    with pytest.raises(SystemExit), job(snakemake):
+        raise CoverslipError("a.csv: id 'x\n\x1b[2J' stands twice")
+    assert capsys.readouterr().err == "coverslip: a.csv: id 'x [2J' stands twice\n"
 
 
 def test_a_full_disk_names_the_file_and_the_mend(snakemake, capsys):
@@ -128,3 +134,40 @@ def test_identity_depends_on_params_and_input_contents(snakemake, tmp_path):
     second = identity(snakemake)
     (tmp_path / "input.txt").write_text("2")
     assert len({first, second, identity(snakemake)}) == 3
+
+
+def test_how_a_job_goes_about_it_is_no_part_of_what_it_made(snakemake, tmp_path):
+    first = identity(snakemake)
+    snakemake.params.named["handling"] = {"retries": 7}
+    snakemake.log.named["record"] = str(tmp_path / "run.json")
+    assert identity(snakemake) == first
+    with job(snakemake):
+        Path(snakemake.output[0]).write_text("made")
+    assert json.loads((tmp_path / "run.json").read_text())["params"] == {"code": "abc"}
+
+
+def test_an_end_that_was_asked_for_is_no_fault(snakemake):
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        LOG.info("terminated after epoch 3: run again to go on from there")
+        raise SystemExit(TERMINATED)
+    assert caught.value.code == 143
+    text = Path(snakemake.log[0]).read_text()
+    assert text == "terminated after epoch 3: run again to go on from there\n"
+    with pytest.raises(SystemExit), job(snakemake):
+        raise SystemExit("something else")
+    assert "Traceback" in Path(snakemake.log[0]).read_text()
+
+
+def test_the_record_tells_what_was_warned_of(snakemake, tmp_path):
+    record = tmp_path / "run.json"
+    snakemake.output.append(str(record))
+    snakemake.output.named["record"] = str(record)
+    Path(snakemake.output[0]).write_text("made")
+    with job(snakemake):
+        LOG.info("fine")
+        LOG.warning("memory ran out with %d tiles at once: goes on with 4", 8)
+    told = json.loads(record.read_text())
+    assert told["warnings"] == ["memory ran out with 8 tiles at once: goes on with 4"]
+    with job(snakemake):
+        LOG.info("fine")
+    assert "warnings" not in json.loads(record.read_text())

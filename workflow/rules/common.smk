@@ -1,5 +1,6 @@
 # Needs: the config. Makes: the completed config, and the few functions that rules call.
 
+import atexit
 import os
 import shlex
 import sys
@@ -24,6 +25,8 @@ except CoverslipError as error:
 
 STUDIES = settings.chosen(config)
 DATASETS = sorted({config["studies"][study]["dataset"] for study in STUDIES})
+# Names of the archives of Kaggle by dataset; datasets of one archive share it.
+ARCHIVES = settings.archive_names(config)
 # Studies whose model is K-means; those of all others are networks.
 KMEANS = sorted(name for name, study in config["studies"].items() if study["kmeans"] is not None)
 NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
@@ -55,7 +58,10 @@ CLASS_FIGURES = {
     "reasons": "png",
     "network": "svg",
 }
+# Of studies with a search.
+SEARCH_FIGURES = {"search_curves": "svg", "search_values": "svg"}
 ALL_FIGURES = FIGURES | INSTANCE_FIGURES | CONFLUENCY_FIGURES | KMEANS_FIGURES | CLASS_FIGURES
+ALL_FIGURES |= SEARCH_FIGURES
 # Figures that read pictures are jobs on a cluster; the others are drawn where Snakemake runs.
 HEAVY_FIGURES = {"panels", "objects", "outlines", "clusters", "class_panels", "mistakes"}
 PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
@@ -97,9 +103,8 @@ def one_of(studies):
 
 
 def network_code(wildcards):
-    """Code of training, with the one architecture that the study uses."""
-    network = config["studies"][wildcards.study]["network"]
-    return code("train.py", f"models.networks.{network['architecture']}")
+    """Code of training, with the architecture that the study uses, or tries."""
+    return code("train.py", *networks_of(wildcards.study))
 
 
 def recipe_code(wildcards):
@@ -119,13 +124,36 @@ def without(section, *keys):
 
 
 def archive(wildcards):
-    """The raw archive of a dataset; a folder is watched by its inventory instead."""
+    """The raw archive of a dataset; a folder is watched by its inventory instead.
+
+    Where nobody has put it there yet, a job stands for it that says so, and a dry run still shows
+    all the rest of the work.
+    """
     source = config["datasets"][wildcards.dataset]["source"]
     if source["kind"] == "synthetic":
         return f"results/raw/{wildcards.dataset}.zip"
     if source["kind"] == "kaggle":
-        return f"resources/raw/{wildcards.dataset}.zip"
+        return f"resources/raw/{ARCHIVES[wildcards.dataset]}.zip"
+    # A dataset that is made needs its archive no more: it may be deleted.
+    made = Path(f"results/datasets/{wildcards.dataset}/pictures.h5").exists()
+    if not made and not Path(source["path"]).exists():
+        return f"resources/raw/{wildcards.dataset}.awaited"
     return [] if Path(source["path"]).is_dir() else source["path"]
+
+
+def missing():
+    """Datasets whose archive or folder is not where the config says."""
+    sources = {name: section["source"] for name, section in config["datasets"].items()}
+    return sorted(
+        name
+        for name, source in sources.items()
+        if source["kind"] == "path" and not Path(source["path"]).exists()
+    )
+
+
+def runnable(wildcards):
+    """Chosen studies of which no data are missing."""
+    return [study for study in STUDIES if config["studies"][study]["dataset"] not in missing()]
 
 
 def folder(wildcards):
@@ -166,8 +194,29 @@ def drawn(wildcards):
 
 def named(wildcards):
     """What of a source's section names an archive of Kaggle."""
-    source = config["datasets"][wildcards.dataset]["source"]
+    source = config["datasets"][wildcards.archive]["source"]
     return {key: source[key] for key in ("kind", "competition", "dataset", "file")}
+
+
+# Params functions that ask for `output` give what Snakemake neither keeps nor compares: what is
+# made is the same whatever they say.
+def patience(wildcards, output):
+    """How often a download is tried, and the digest that it must have, if it is made at all."""
+    source = config["datasets"][wildcards.archive]["source"]
+    return {key: source[key] for key in ("retries", "sha256")}
+
+
+def limits(wildcards, output):
+    """What an archive may hold: what passes is the same whatever the limits are."""
+    return {"limits": config["datasets"][wildcards.dataset]["source"]["limits"]}
+
+
+def watching(wildcards, output):
+    """Where learning curves are also written for TensorBoard, if anywhere."""
+    if not config["studies"][wildcards.study]["tensorboard"]:
+        return {"tensorboard": None}
+    training = "{study}_fold{fold}_seed{seed}".format(**dict(wildcards.items()))
+    return {"tensorboard": f"results/logs/tensorboard/{training}"}
 
 
 def split_file(wildcards):
@@ -189,12 +238,7 @@ def shards(study, section):
 
 def patches(wildcards):
     """All patch files of a study."""
-    return expand(
-        f"{STUDY}/patches/{{shard}}/{{file}}",
-        study=wildcards.study,
-        shard=shards(wildcards.study, "preprocessing"),
-        file=["images.npy", "labels.npy", "index.csv"],
-    )
+    return patches_for(wildcards.study, trial_sections(wildcards.study))
 
 
 def runs(study):
@@ -228,10 +272,7 @@ def predictions(wildcards):
 
 def encoder_weights(wildcards):
     """Pretrained weights of a study's encoder, if it has any."""
-    network = config["studies"][wildcards.study]["network"]
-    if network["weights"] == "none":
-        return []
-    return f"resources/weights/{pretrained.file_name(network['architecture'], network['weights'])}"
+    return weights_for(trial_sections(wildcards.study))
 
 
 def licence(wildcards):
@@ -242,7 +283,17 @@ def licence(wildcards):
 def prediction_section(wildcards):
     """What of the evaluation's section changes predictions."""
     section = config["studies"][wildcards.study]["evaluation"]
-    return without(section, "minimum_area", "bootstrap", "blank_test_labels")
+    return without(section, "minimum_area", "bootstrap", "blank_test_labels", "ensemble")
+
+
+def scoring_section(wildcards):
+    """What of the evaluation's section changes scores."""
+    return without(config["studies"][wildcards.study]["evaluation"], "ensemble")
+
+
+def gpus(wildcards):
+    """GPUs that predicting takes: K-means needs none."""
+    return 0 if wildcards.study in KMEANS else 1
 
 
 def figures_of(study):
@@ -257,6 +308,8 @@ def figures_of(study):
         names |= INSTANCE_FIGURES
     if section["task"] == "confluency":
         names |= CONFLUENCY_FIGURES
+    if section["search"] is not None:
+        names |= SEARCH_FIGURES
     return [
         f"results/studies/{study}/figures/{name}.{extension}" for name, extension in names.items()
     ]
@@ -281,7 +334,7 @@ def dataset_words(wildcards):
 def study_words(wildcards):
     """What is told of a study."""
     study = config["studies"][wildcards.study]
-    return {key: study[key] for key in ("title", "question", "protocol", "flaws")}
+    return {key: study[key] for key in ("title", "question", "task", "protocol", "flaws")}
 
 
 def report_cards(wildcards):
@@ -312,4 +365,6 @@ def announce():
     if config["pictures"] is not None:
         what, made = "page", Path(f"results/measure/{measure_folder.name_of(config)}/measure.html")
     if made.is_file() and not workflow.dryrun:
-        print(f"\ncoverslip: the {what} lies at {made.resolve()}", file=sys.stderr)
+        line = f"\ncoverslip: the {what} lies at {made.resolve()} (open it in a browser)"
+        # At the very end, after Snakemake's own last lines.
+        atexit.register(print, line, file=sys.stderr)

@@ -24,8 +24,14 @@ def measured(wildcards):
 
 
 def model_inputs(wildcards):
-    """Files of the model folder."""
-    return measure_folder.model_files(measure_folder.model_of(config), KMEANS)
+    """Files of the model folder, and of its members."""
+    folder = measure_folder.model_of(config)
+    return sorted({*measure_folder.model_files(folder, KMEANS), *members_to_come(folder)})
+
+
+def measuring_gpus(wildcards):
+    """GPUs that the model takes: K-means, which has no weights, needs none."""
+    return int(any(file.endswith(".keras") for file in model_inputs(wildcards)))
 
 
 def model_folder(wildcards):

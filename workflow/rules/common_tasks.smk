@@ -14,9 +14,10 @@ def task_of(wildcards):
     return config["studies"][wildcards.study]["task"]
 
 
-def stage_code(stage):
+def stage_code(stage, script=None):
     """Params function: code of this stage, with the module for the study's task."""
-    return lambda wildcards: code(f"{stage}.py", tasks.MODULES[task_of(wildcards)][stage])
+    name = f"{script or stage}.py"
+    return lambda wildcards: code(name, tasks.MODULES[task_of(wildcards)][stage])
 
 
 def class_names(wildcards):

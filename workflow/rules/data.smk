@@ -22,17 +22,42 @@ rule synthesize:
 # An archive that was dropped in by hand is taken as it is; code changes download nothing again.
 rule download:
     output:
-        "resources/raw/{dataset}.zip",
+        "resources/raw/{archive}.zip",
     log:
-        "results/logs/download/{dataset}.log",
-        record="resources/raw/{dataset}.run.json",
+        "results/logs/download/{archive}.log",
+        record="resources/raw/{archive}.run.json",
+    wildcard_constraints:
+        archive=one_of(ARCHIVES.values()),
     localrule: True
     conda:
         "../../environment.yml"
     params:
         source=named,
+        handling=patience,
     script:
         "../scripts/download.py"
+
+
+# Stands for an archive or folder that nobody has put there yet: it fails, and says the mend.
+rule by_hand:
+    output:
+        "resources/raw/{dataset}.awaited",
+    log:
+        "results/logs/by_hand/{dataset}.log",
+        record="results/logs/by_hand/{dataset}.run.json",
+    wildcard_constraints:
+        dataset=one_of(missing()),
+    priority: 100
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        path=lookup("datasets/{dataset}/source/path", within=config),
+        others=runnable,
+    message:
+        "{wildcards.dataset}: to be put at {params.path} by hand"
+    script:
+        "../scripts/by_hand.py"
 
 
 rule ingest:
@@ -57,6 +82,7 @@ rule ingest:
         dataset=ingest_section,
         folder=folder,
         contents=contents,
+        handling=limits,
         code=layout_code,
     script:
         "../scripts/ingest.py"

@@ -18,7 +18,7 @@ rule predict:
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
-        gpu=1,
+        gpu=gpus,
     params:
         evaluation=prediction_section,
         task=task_of,
@@ -35,6 +35,7 @@ rule evaluate:
         split=rules.split.output.table,
         histories=of_runs("model/history.csv"),
         infos=of_runs("model/model.json"),
+        best=best_preprocessing,
     output:
         metrics=f"{STUDY}/metrics.json",
         table=f"{STUDY}/pictures.csv",
@@ -48,7 +49,7 @@ rule evaluate:
         runtime=growing(60),
     params:
         preprocessing=lookup("studies/{study}/preprocessing", within=config),
-        evaluation=lookup("studies/{study}/evaluation", within=config),
+        evaluation=scoring_section,
         protocol=lookup("studies/{study}/protocol", within=config),
         task=task_of,
         names=class_names,
@@ -71,6 +72,8 @@ for name, extension in ALL_FIGURES.items():
             weights=weights_of_runs,
             infos=of_runs("model/model.json"),
             attribution=attribution,
+            search=search_tables,
+            best=best_preprocessing,
         output:
             report(
                 f"{STUDY}/figures/{name}.{extension}",
@@ -92,7 +95,7 @@ for name, extension in ALL_FIGURES.items():
             title=lookup("studies/{study}/title", within=config),
             protocol=lookup("studies/{study}/protocol", within=config),
             preprocessing=lookup("studies/{study}/preprocessing", within=config),
-            evaluation=lookup("studies/{study}/evaluation", within=config),
+            evaluation=scoring_section,
             code=code("figure.py", f"reporting.figures.{name}"),
         script:
             "../scripts/figure.py"

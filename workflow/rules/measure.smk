@@ -18,7 +18,7 @@ rule measure_shard:
     resources:
         mem_mb=growing(4000),
         runtime=240,
-        gpu=1,
+        gpu=measuring_gpus,
     params:
         folder=shard_folder,
         model=model_folder,

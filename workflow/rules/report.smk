@@ -86,6 +86,7 @@ rule report:
         checks=expand("results/datasets/{dataset}/check/report.json", dataset=DATASETS),
         records=report_records,
         labels=submissions,
+        searches=report_searches,
     output:
         "results/report.html",
     log:

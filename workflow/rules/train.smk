@@ -21,6 +21,7 @@ rule train:
         patches=patches,
         split=rules.split.output.table,
         weights=encoder_weights,
+        best=best_values,
     output:
         model=f"{RUN}/model/model.keras",
         info=f"{RUN}/model/model.json",
@@ -45,6 +46,7 @@ rule train:
         training=lookup("studies/{study}/training", within=config),
         protocol=lookup("studies/{study}/protocol", within=config),
         licence=licence,
+        handling=watching,
         code=network_code,
     script:
         "../scripts/train.py"

@@ -2,11 +2,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from coverslip.configuration.config_attribution import Attribution
-from coverslip.job import job
+from coverslip.job import LOG, job
 from coverslip.learning import device
 
 with job(snakemake) as facts:
-    facts["device"] = asdict(device.prepare(threads=snakemake.threads))
+    found = device.prepare(threads=snakemake.threads)
+    facts["device"] = asdict(found)
+    LOG.info(found.line())
     from coverslip.explanation.class_attribution import attribute
 
     attribute(

@@ -5,7 +5,6 @@ from coverslip.data import sources
 from coverslip.job import job
 
 with job(snakemake):
-    # Parameters are what names the archive. Its pinned digest and the number of retries are not:
-    # to pin the digest of an archive that is there already must not download it again.
-    source = snakemake.config["datasets"][snakemake.wildcards.dataset]["source"]
-    sources.download(Source(**source), Path(snakemake.output[0]))
+    sources.download(
+        Source(**snakemake.params.source, **snakemake.params.handling), Path(snakemake.output[0])
+    )

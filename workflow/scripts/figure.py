@@ -3,9 +3,11 @@ from pathlib import Path
 from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.job import job
 from coverslip.reporting import figures
+from coverslip.search.chosen import chosen
 
 with job(snakemake):
-    maps = snakemake.input.attribution
+    sections = chosen(dict(snakemake.params.items()), snakemake.input.best)
+    maps, tables = snakemake.input.attribution, snakemake.input.search
     inputs = figures.load(
         study=snakemake.wildcards.study,
         title=snakemake.params.title,
@@ -15,8 +17,9 @@ with job(snakemake):
         pictures=Path(snakemake.input.pictures),
         predictions=[Path(path) for path in snakemake.input.predictions],
         models=[Path(path).parent for path in snakemake.input.infos],
-        preprocessing=Preprocessing(**snakemake.params.preprocessing),
+        preprocessing=Preprocessing(**sections["preprocessing"]),
         evaluation=Evaluation(**snakemake.params.evaluation),
         attribution=Path(maps[0]).parent if maps else None,
+        search=Path(tables[0]).parent if tables else None,
     )
     figures.draw(snakemake.params.figure, inputs, Path(snakemake.output[0]))

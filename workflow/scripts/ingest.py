@@ -6,14 +6,12 @@ from coverslip.data.ingest import ingest
 from coverslip.job import job
 
 with job(snakemake, reuse=True) as facts:
-    name = snakemake.wildcards.dataset
-    # Limits are no parameter: what passes them is the same whatever they are.
-    source = snakemake.config["datasets"][name]["source"]
-    folder = snakemake.params.folder
+    params = snakemake.params
+    folder = params.folder
     if "reused" not in facts:
         ingest(
             source=Path(folder["path"] if folder else snakemake.input.archive),
-            dataset=bare_dataset(name, snakemake.params.dataset, source["limits"]),
+            dataset=bare_dataset(snakemake.wildcards.dataset, params.dataset, **params.handling),
             pictures=Path(snakemake.output.pictures),
             manifest=Path(snakemake.output.manifest),
             summary=Path(snakemake.output.summary),

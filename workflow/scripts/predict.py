@@ -2,13 +2,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from coverslip.configuration.config import Evaluation
-from coverslip.job import job
+from coverslip.job import LOG, job
 from coverslip.learning import device
 from coverslip.tasks import stage
 
 with job(snakemake) as facts:
     if snakemake.input.weights:
-        facts["device"] = asdict(device.prepare(threads=snakemake.threads))
+        found = device.prepare(threads=snakemake.threads)
+        facts["device"] = asdict(found)
+        LOG.info(found.line())
     evaluation = Evaluation(**snakemake.params.evaluation)
     stage(snakemake.params.task, "predict")(
         model=Path(snakemake.input.info).parent,

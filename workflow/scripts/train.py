@@ -3,24 +3,27 @@ from pathlib import Path
 
 from coverslip.configuration.config import Network, Preprocessing, Training
 from coverslip.job import LOG, identity, job
-from coverslip.learning import device
+from coverslip.learning import device, tensorboard
+from coverslip.search.chosen import chosen, patch_folders, weights_file
 
 output = Path(snakemake.output.model).parent
 with job(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         found = device.prepare(threads=snakemake.threads)
         facts["device"] = asdict(found)
+        LOG.info(found.line(found.dtype_policy))
         from coverslip.learning.training import train
 
         key = identity(snakemake)
+        sections = chosen(dict(snakemake.params.items()), snakemake.input.best)
         facts["training"] = train(
-            patches=sorted({Path(p).parent for p in snakemake.input.patches}),
+            patches=patch_folders(snakemake.input.patches, sections["preprocessing"]),
             split=Path(snakemake.input.split),
             fold=int(snakemake.wildcards.fold),
             seed=int(snakemake.wildcards.seed),
-            preprocessing=Preprocessing(**snakemake.params.preprocessing),
-            network=Network(**snakemake.params.network),
-            training=Training(**snakemake.params.training),
+            preprocessing=Preprocessing(**sections["preprocessing"]),
+            network=Network(**sections["network"]),
+            training=Training(**sections["training"]),
             output=output,
             state=Path("results/state") / key[:16],
             facts={
@@ -31,7 +34,8 @@ with job(snakemake, reuse=True) as facts:
             },
             identity=key,
             device=found,
-            weights_file=Path(snakemake.input.weights) if snakemake.input.weights else None,
+            weights_file=weights_file(snakemake.input.weights, sections["network"]),
             tune_threshold=snakemake.params.protocol != "as-published",
             report=LOG.info,
+            watch=tensorboard.writer(snakemake.params.handling["tensorboard"]),
         )

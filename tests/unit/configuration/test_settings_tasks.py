@@ -97,3 +97,15 @@ def test_networks_bound_to_a_size_need_no_multiple():
     config = changed("studies.types.network", {"architecture": "livecell_cnn"})
     config["studies"]["types"]["preprocessing"]["resize"] = [100, 100]
     assert settings.resolve(config, SCHEMA)
+
+
+def test_an_ensemble_of_seeds_needs_seeds_and_a_network():
+    config = changed("studies.types.evaluation.ensemble", True)
+    with pytest.raises(CoverslipError, match=r"evaluation\.ensemble: .* two `seeds` or more"):
+        settings.resolve(config, SCHEMA)
+    config["studies"]["types"]["seeds"] = [1, 2]
+    assert settings.resolve(config, SCHEMA)["studies"]["types"]["evaluation"]["ensemble"]
+    masks = {"title": "M", "dataset": "masks", "kmeans": {}, "seeds": [1, 2]}
+    config["studies"]["kmeans"] = masks | {"evaluation": {"ensemble": True}}
+    with pytest.raises(CoverslipError, match="K-means has no probabilities to average"):
+        settings.resolve(config, SCHEMA)

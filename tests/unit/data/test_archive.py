@@ -1,10 +1,15 @@
+import errno
 import io
 import pickle
+import shutil
 import stat
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
+from coverslip.configuration.config import Limits
+from coverslip.data import zips
 from coverslip.data.archive import open_archive, sha256
 from coverslip.errors import CoverslipError
 
@@ -54,6 +59,79 @@ def test_nested_zip_is_unpacked_into_the_scratch_folder_and_removed(tmp_path):
         assert archive.read("in/inner.zip/x/1.png") == b"one"
         assert list(scratch.iterdir())
     assert not list(scratch.iterdir())
+
+
+def test_a_stored_nested_zip_is_read_where_it_lies(tmp_path):
+    inner = {"in/1.zip": packed(FILES), "in/2.zip": packed({"x.png": b"two" * 1000}), "l.csv": b"a"}
+    source = pack(tmp_path / "outer.zip", inner, zipfile.ZIP_STORED)
+    # As in an archive that starts with a program that unpacks it.
+    source.write_bytes(b"#!/bin/sh\n" + source.read_bytes())
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with open_archive(source, scratch) as archive:
+        archive.expand("in/1.zip")
+        archive.expand("in/2.zip")
+        assert archive.members() == [
+            *(f"in/1.zip/{name}" for name in ("a/1.png", "b/2.png", "c.txt")),
+            "in/2.zip/x.png",
+            "l.csv",
+        ]
+        other = pickle.loads(pickle.dumps(archive))
+        for opened in (archive, archive.reopened(), other):
+            assert opened.read("in/1.zip/b/2.png") == b"two"
+            assert opened.read("in/2.zip/x.png") == b"two" * 1000
+            assert opened.read("l.csv") == b"a"
+        assert list(scratch.iterdir()) == []
+        archive.close()
+        other.close()
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_stored_nested_zip_that_is_damaged(tmp_path, whole):
+    data = packed({"1.png": bytes(range(256)) * 4})
+    damaged = data[:-30] if whole else data[:60] + b"xxxx" + data[64:]
+    source = pack(tmp_path / "outer.zip", {"in.zip": damaged}, zipfile.ZIP_STORED)
+    message = r"outer\.zip/in\.zip: truncated" if whole else r"outer\.zip: in\.zip/1\.png: damaged"
+    with open_archive(source) as archive, pytest.raises(CoverslipError, match=message):
+        archive.expand("in.zip")
+        archive.read("in.zip/1.png")
+
+
+def test_a_stored_nested_zip_that_states_more_than_there_is(tmp_path):
+    source = pack(tmp_path / "outer.zip", {"in.zip": packed(FILES)}, zipfile.ZIP_STORED)
+    data = bytearray(source.read_bytes())
+    place = data.rindex(b"PK\x01\x02") + 20
+    data[place : place + 8] = (10**9).to_bytes(4, "little") * 2
+    source.write_bytes(data)
+    limits = Limits(ratio=10**9)
+    with (
+        open_archive(source, limits=limits) as archive,
+        pytest.raises(CoverslipError, match=r"outer\.zip/in\.zip: truncated or damaged"),
+    ):
+        archive.expand("in.zip")
+
+
+def test_a_nested_zip_is_not_unpacked_where_there_is_no_room(tmp_path, monkeypatch):
+    source = pack(tmp_path / "outer.zip", {"in.zip": packed(FILES)})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with open_archive(source, tmp_path) as archive, pytest.raises(OSError, match="space") as error:
+        archive.expand("in.zip")
+    assert error.value.errno == errno.ENOSPC
+    assert [path.name for path in tmp_path.iterdir()] == ["outer.zip"]
+
+
+def test_a_window_is_a_file_of_its_own(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    with zips.Place(tmp_path / "a", 10, 20).open() as window:
+        assert window.read() == bytes(range(10, 30))
+        assert window.seek(-5, 2) == 15 and window.read(10) == bytes(range(25, 30))
+        assert window.seek(3) == 3 and window.seek(2, 1) == 5 and window.read(2) == bytes([15, 16])
+        assert window.seek(50) == 50 and window.read() == b""
+        with pytest.raises(ValueError, match="negative"):
+            window.seek(-21, 2)
+    with zips.Place(tmp_path / "a", 90, 50).open() as window:
+        assert window.read() == bytes(range(90, 100)), "where the file ends before"
 
 
 def test_nested_zip_in_a_folder(tmp_path):

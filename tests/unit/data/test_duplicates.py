@@ -6,6 +6,7 @@ import itertools
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,3 +154,34 @@ def test_equal_hashes_of_unlike_thumbnails_are_no_duplicates() -> None:
     alike = small[[0, 0]]
     assert duplicates.near_pairs(hashes, alike, 1) == [Pair(0, 1, "near", 1.0)]
     assert duplicates.near_pairs(hashes, alike, 0) == []
+
+
+SIDES = {"top": np.s_[60:, :], "bottom": np.s_[:-60, :], "left": np.s_[:, 60:]}
+SIDES |= {"right": np.s_[:, :-60], "corner": np.s_[50:, :-50]}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_black_surroundings_are_no_part_of_a_picture(side: str) -> None:
+    padded = []
+    for seed in (1, 2):
+        whole = 120 + scene(seed) / 10
+        picture = np.zeros_like(whole)
+        picture[SIDES[side]] = whole[SIDES[side]]
+        padded.append(picture)
+    assert near(padded, 64) == [(0, 1)]
+    inside = [duplicates.inside_padding(picture) for picture in padded]
+    lost = np.array(padded[0][SIDES[side]].shape) - inside[0].shape
+    assert set(lost) <= {0, duplicates.PADDING_STEP} and lost.any()
+    assert inside[0].min() > 0 and near(inside, 64) == []
+    assert near([inside[0], inside[0] * 0.7]) == [(0, 1)]
+
+
+def test_a_dark_background_is_part_of_a_picture() -> None:
+    dark = np.zeros((96, 96), np.float32)
+    rows, columns = np.mgrid[:96, :96]
+    dark += np.maximum(0, 200 - 8 * np.hypot(rows - 48, columns - 48))
+    for picture in (dark, np.zeros_like(dark), np.full_like(dark, 7)):
+        assert duplicates.inside_padding(picture) is picture
+    sliver = np.zeros((96, 96), np.float32)
+    sliver[:10] = 100
+    assert duplicates.inside_padding(sliver) is sliver

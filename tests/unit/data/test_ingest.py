@@ -4,7 +4,10 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,11 +240,34 @@ def test_expected_digest(run, tmp_path):
     run.refused(tmp_path / "folder", "but the config says 0000", sha256="0" * 64)
 
 
-def test_rerun_after_the_mend(run):
-    run.refused(bowl() | {"p1_b/masks/2.png": b"no picture"}, "cannot be decoded")
-    run(run.pack(bowl()))
+BAD = {
+    "cut off": ({}, r"archive\.zip: truncated or damaged .*: download or copy it again"),
+    "no picture": (
+        {"p1_b/images/b.png": b"no picture"},
+        r"p1_b/images/b\.png: cannot be decoded .*: \w+",
+    ),
+    "other size": ({"p1_b/masks/2.png": png(NONE.T)}, r"p1_b/masks/2\.png: .*: give both the same"),
+    "no mask": ({"t/images/t.png": png(GREY)}, r"t/images/t\.png: add its masks"),
+    "no such picture": ({"t/masks/t.png": png(LEFT)}, r"t/masks/t\.png: add the picture or remove"),
+    "two in one": ({"p1_a/images/z.png": png(GREY)}, r"a/images/a\.png and .*z\.png: keep one"),
+    "one name": ({"x/p1_a/images/a.png": png(GREY), "x/p1_a/masks/1.png": png(LEFT)}, "rename one"),
+    "one member twice": ({"./p1_a/images/a.png": png(GREY)}, r"a\.png: stands twice .*: pack it"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_bad_is_named_leaves_nothing_and_is_forgotten_after_the_mend(run, case):
+    added, message = BAD[case]
+    source = run.pack(bowl() | added)
+    if case == "cut off":
+        source.write_bytes(source.read_bytes()[:-100])
+    run.refused(source, message)
+    good = run.pack(bowl())
+    assert len(run(good)) == 4
     mended = [path.read_bytes() for path in run.files]
-    run(run.pack(bowl()))
+    for path in run.files:
+        path.unlink()
+    run(good)
     assert [path.read_bytes() for path in run.files] == mended
 
 
@@ -274,8 +300,33 @@ def test_killed_worker_is_told(run, monkeypatch):
     run.refused(bowl(), "a worker process was killed, .*more memory", processes=2)
 
 
+INGEST = r"""
+import re, resource, sys
+from pathlib import Path
+from coverslip.configuration.config import Dataset, Source
+from coverslip.data.ingest import ingest
+source, *files = map(Path, sys.argv[1:])
+options = {"title": "T", "source": Source(kind="path"), "groups": "acquisition"}
+ingest(source, Dataset(layout="dsb2018", **options), *files, 2)
+status = Path("/proc/self/status").read_text()  # the other way counts the parent's memory
+workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print((int(re.search(r"VmHWM:\s+(\d+)", status)[1]) + 2 * workers) // 1024)
+"""
+"""Prints the largest memory of a process and its two workers, in megabytes."""
+
+
 def test_the_bowl(run, real_data):
-    table = run(real_data / "dsb2018" / "stage1_train.zip", processes=2, groups="acquisition")
+    scripts = str(Path(ingest.__code__.co_filename).parents[2])
+    source = real_data / "dsb2018" / "stage1_train.zip"
+    done = subprocess.run(
+        [sys.executable, "-c", INGEST, str(source), *map(str, run.files)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": scripts},
+        check=True,
+    )
+    assert int(done.stdout) < 1000
+    table = manifest.read(run.files[1])
     assert len(table) == 664
     assert table["objects"].sum() == 28986
     assert table["foreground"].mean() == pytest.approx(0.139, abs=5e-4)

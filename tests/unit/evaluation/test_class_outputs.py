@@ -42,7 +42,13 @@ def test_the_card_is_about_classes(tmp_path):
         tmp_path / "metrics.json",
         tmp_path / "split.json",
         {"title": "Lines", "licence": "CC0-1.0", "citation": ""},
-        {"title": "A study", "question": "", "protocol": "honest", "flaws": []},
+        {
+            "title": "A study",
+            "question": "",
+            "task": "classification",
+            "protocol": "honest",
+            "flaws": [],
+        },
         tmp_path / "README.md",
     )
     card = (tmp_path / "README.md").read_text()

@@ -34,6 +34,12 @@ def test_unlabelled_pictures_in_the_order_of_their_numbers(tmp_path):
     assert text == "Filename,Label\n9.png,bv2\n10.png,a172\n", "probabilities are averaged"
 
 
+def test_names_that_stand_twice_are_told_with_their_folders(tmp_path):
+    logits = [[[3, 0, 0], [0, 9, 0], [0, 0, 9]]]
+    text = written(tmp_path, [["test"] * 3], logits, ["b/2.png", "a/2.png", "a/1.png"])
+    assert text == "Filename,Label\nx/a/1.png,mcf7\nx/a/2.png,bv2\nx/b/2.png,a172\n"
+
+
 def test_without_any_the_test_pictures_of_each_fold(tmp_path):
     subsets = [["test", "validation"], ["validation", "test"]]
     logits = [[[0, 0, 5], [5, 0, 0]], [[5, 0, 0], [0, 5, 0]]]

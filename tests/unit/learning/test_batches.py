@@ -104,3 +104,29 @@ def test_drawn_patches_come_from_all_pictures_alike():
 def test_an_epoch_of_drawn_patches_has_that_many(patches):
     given = batches(patches).shuffled(1, 0, AUGMENTATION, count=9)
     assert [len(given[i][0]) for i in range(len(given))] == [4, 4, 1]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4])
+def test_parts_of_batches_hold_the_same_patches(patches, at_once):
+    whole = batches(patches).shuffled(1, 0, AUGMENTATION)
+    cut = whole.cut(at_once)
+    assert len(cut) == 3 * cut.parts and cut.parts == -(-4 // at_once)
+    for number in range(3):
+        parts = [cut[number * cut.parts + at] for at in range(cut.parts)]
+        if cut.parts == 1:
+            assert len(parts[0]) == 2
+            continue
+        kept = [part for part in parts if part[2][0] > 0]
+        assert max(len(part[0]) for part in parts) <= at_once
+        for at in (0, 1):
+            joined = np.concatenate([part[at] for part in kept])
+            assert np.array_equal(joined, whole[number][at])
+        # The mean over parts of weighted means is the mean over the patches.
+        value = [part[2][0] * part[0].mean() for part in parts]
+        assert np.mean(value) == pytest.approx(whole[number][0].mean(), abs=1e-6)
+
+
+def test_smaller_batches_for_validation(patches):
+    given = batches(patches).smaller(2)
+    assert len(given) == 6 and len(given[0]) == 2
+    assert np.array_equal(given[1][1], batches(patches)[0][1][2:])

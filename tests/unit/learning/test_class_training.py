@@ -137,6 +137,28 @@ def test_patches_are_whole_pictures_with_the_number_of_their_class(study):
     assert (found.index[["height", "width"]] == [20, 24]).all(axis=None)
 
 
+def test_pictures_of_other_sizes_and_types_are_brought_to_one(tmp_path):
+    rng = np.random.default_rng(3)
+    sizes = {"flat": (9, 40, 1), "large": (130, 90, 3), "small": (5, 4, 4)}
+    rows = []
+    with StoreWriter(tmp_path / "pictures.h5") as store:
+        for id, shape in sizes.items():
+            deep = id == "large"
+            top, dtype = (65535, np.uint16) if deep else (255, np.uint8)
+            store.image(id, np.full(shape, top // 3, dtype) + rng.integers(0, 2, shape, dtype))
+            blank = {name: kind() for name, kind in manifest.DTYPES.items()}
+            facts = {"id": id, "class": id, "member": f"{id}.png", "group": id}
+            rows.append(blank | facts | {"height": shape[0], "width": shape[1]})
+    manifest.write(pd.DataFrame(rows, columns=manifest.COLUMNS), tmp_path / "manifest.csv")
+    inputs = (tmp_path / "pictures.h5", tmp_path / "manifest.csv", PREPROCESSING)
+    class_patches.prepare(*inputs, 0, 1, tmp_path / "0")
+    found = Patches([tmp_path / "0"])
+    assert found.shape == (*SIZE, 1) and found.classes == sorted(sizes)
+    images = np.load(tmp_path / "0/images.npy", mmap_mode="r")
+    assert np.abs(images.astype(int) - 85).max() <= 1, "16 bits and colours come to the same grey"
+    assert found.index["height"].tolist() == [9, 130, 5]
+
+
 def test_augmentation_changes_the_picture_and_not_the_class(study):
     found = patches(study)
     rows = np.arange(0, 12)

@@ -26,6 +26,17 @@ def test_xla_on_gpus_only_and_never_with_determinism():
     assert not device.Device("CPU", deterministic=False).jit_compile
 
 
+def test_one_line_tells_what_computes_and_how():
+    gpu = device.Device("H100", gpu=True, capability=(9, 0), threads=4, deterministic=False)
+    assert gpu.line(gpu.dtype_policy) == (
+        "device: H100, capability 9.0; tensorflow, dtype policy mixed_float16, XLA on, "
+        "deterministic operations off, CPU threads: 4"
+    )
+    line = device.Device("CPU").line()
+    assert line.startswith("device: CPU (") and "dtype policy float32, XLA off" in line
+    assert line.endswith("CPU threads: all") and "\n" not in line
+
+
 def test_prepared_in_a_fresh_process():
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -129,3 +129,13 @@ def test_metrics_count_over_the_epoch(outputs):
     assert float(iou.result()) == pytest.approx(both)
     iou.reset_state()
     assert float(iou.result()) == 0
+
+
+def test_what_has_weight_zero_is_not_counted():
+    truth = np.array([[[1, 0]], [[1, 1]], [[0, 0]]], np.uint8)
+    logits = np.array([[[1.0, 1]], [[1, -1]], [[1, 1]]], np.float32)[..., None]
+    accuracy, iou = losses.metrics()
+    for metric in (accuracy, iou):
+        metric.update_state(truth, logits, sample_weight=np.array([1.5, 0.5, 0], np.float32))
+    assert float(accuracy.result()) == 0.5
+    assert float(iou.result()) == 0.5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coverslip.errors import CoverslipError
-from coverslip.learning.state import FILE, State, load, save
+from coverslip.learning.state import FILE, State, history, load, save
 
 STATE = State(
     history=[{"epoch": 1, "loss": 0.1 + 0.2}],
@@ -41,3 +41,12 @@ def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CoverslipError, match="file.*run again"):
         save(tmp_path / "file", "a", STATE)
+
+
+def test_the_history_is_that_of_the_run_on_whatever_device(tmp_path):
+    assert history(tmp_path, "a") == []
+    save(tmp_path, "a float32 tensorflow", STATE)
+    assert history(tmp_path, "a") == STATE.history
+    assert history(tmp_path, "b") == history(tmp_path, "a float32") == []
+    (tmp_path / FILE).write_bytes(b"damaged")
+    assert history(tmp_path, "a") == []

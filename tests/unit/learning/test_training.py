@@ -39,6 +39,9 @@ NETWORK = Network(filters=4, depth=1, dropout=0.3)
 PREPROCESSING = Preprocessing(channels="grey", scaling="standard", patch=SIDE)
 
 
+IDENTITY = training.state_identity("a", DEVICE)
+
+
 def write_patches(folder: Path, ids: list[str], seed: int) -> Path:
     """Patches of noise with a bright square, one a picture; the first has no foreground."""
     rng = np.random.default_rng(seed)
@@ -124,14 +127,14 @@ def undisturbed(study, tmp_path_factory) -> Path:
 
 def interrupt(monkeypatch, epoch: int, step: int) -> None:
     """Raise after a step of an epoch (both from 0)."""
-    inherited = training._Steps.on_train_batch_end
+    inherited = training.Steps.on_train_batch_end
 
     def on_train_batch_end(self, batch, logs=None):
         inherited(self, batch, logs)
         if (self.epoch, batch) == (epoch, step):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Steps, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(training.Steps, "on_train_batch_end", on_train_batch_end)
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(0, 1), (3, 2)])
@@ -176,7 +179,7 @@ def test_sigkill_loses_nothing_but_time(study, undisturbed, tmp_path):
 
 
 def test_sigterm_ends_after_the_step_and_keeps_the_state(study, tmp_path, monkeypatch):
-    inherited = training._Steps.on_train_batch_begin
+    inherited = training.Steps.on_train_batch_begin
 
     def on_train_batch_begin(self, batch, logs=None):
         inherited(self, batch, logs)
@@ -184,14 +187,14 @@ def test_sigterm_ends_after_the_step_and_keeps_the_state(study, tmp_path, monkey
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
 
-    monkeypatch.setattr(training._Steps, "on_train_batch_begin", on_train_batch_begin)
+    monkeypatch.setattr(training.Steps, "on_train_batch_begin", on_train_batch_begin)
     former = signal.getsignal(signal.SIGTERM)
     lines = []
     with pytest.raises(SystemExit) as stopped:
         run(study, tmp_path, report=lines.append)
     assert stopped.value.code == 143
     assert lines[-1].startswith("terminated after epoch 1")
-    assert len(state.load(tmp_path / "state", "a").history) == 1
+    assert len(state.load(tmp_path / "state", IDENTITY).history) == 1
     assert signal.getsignal(signal.SIGTERM) is former
 
 
@@ -208,7 +211,7 @@ def test_a_full_disk_leaves_the_former_state_and_a_clear_message(study, tmp_path
     monkeypatch.setattr(state, "save", save)
     with pytest.raises(CoverslipError, match="No space left.*make room there and run again"):
         run(study, tmp_path)
-    assert len(state.load(tmp_path / "state", "a").history) == 1
+    assert len(state.load(tmp_path / "state", IDENTITY).history) == 1
     assert [path.name for path in (tmp_path / "state").iterdir()] == [state.FILE]
 
 
@@ -280,22 +283,11 @@ def test_the_best_epoch_is_kept_and_patience_stops(study, tmp_path):
     assert info["threshold"] == 0.5
 
 
-def test_exhausted_memory_names_the_batch_size(study, tmp_path, monkeypatch):
-    import tensorflow as tf
-
-    def exhausted(self, *args, **kwargs):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-
-    monkeypatch.setattr(training.Loop, "_epoch", exhausted)
-    with pytest.raises(CoverslipError, match="memory.*set training.batch_size to 2"):
-        run(study, tmp_path)
-
-
 def test_a_loss_that_is_not_a_number_stops(study, tmp_path):
     wild = Training(epochs=3, batch_size=4, learning_rate=1e30)
     with pytest.raises(CoverslipError, match="diverged.*learning_rate"):
         run(study, tmp_path, training=wild, network=NETWORK)
-    assert not (tmp_path / "state").exists() or state.load(tmp_path / "state", "a").history
+    assert not (tmp_path / "state").exists() or state.load(tmp_path / "state", IDENTITY).history
 
 
 def test_mixed_precision_and_three_outputs(study, tmp_path):
@@ -310,17 +302,28 @@ def test_mixed_precision_and_three_outputs(study, tmp_path):
     assert training.keras.config.dtype_policy().name == "float32"
 
 
-def test_the_learning_rate_is_set_before_each_step():
+class TenBatches(list):
+    """Batches of an epoch, each in so many parts."""
+
+    def __init__(self, parts: int):
+        super().__init__([None] * 10 * parts)
+        self.parts = parts
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_learning_rate_is_set_before_each_step(parts):
     from types import SimpleNamespace
 
     fast = Training(epochs=4, learning_rate=0.1, schedule="cosine")
-    steps = training._Steps(fast, epoch=2, steps=10, stop=None, report=print)
+    steps = training.Steps(fast, epoch=2, batches=TenBatches(parts), stop=None, report=print)
     optimizer = SimpleNamespace(learning_rate=None)
     steps.set_model(SimpleNamespace(optimizer=optimizer))
     rates = []
-    for step in range(10):
+    for step in range(10 * parts):
         steps.on_train_batch_begin(step)
         rates.append(optimizer.learning_rate)
+    assert rates == [rate for rate in rates[::parts] for _ in range(parts)]
+    rates = rates[::parts]
     assert rates[0] == pytest.approx(0.05)
     assert rates[5] == pytest.approx(0.1 * 0.5 * (1 + np.cos(np.pi * 2.5 / 4)))
     assert rates == sorted(rates, reverse=True)

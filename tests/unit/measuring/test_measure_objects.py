@@ -6,7 +6,9 @@ import pytest
 
 from coverslip.data.label_maps import components, drop_small
 from coverslip.measuring.measure_field import continued, field_of_view
-from coverslip.measuring.measure_objects import OBJECTS, object_table, summary
+from coverslip.measuring.measure_interval import blocks_of
+from coverslip.measuring.measure_moments import Moments, properties
+from coverslip.measuring.measure_objects import OBJECTS, object_table, summary, table_of
 from coverslip.measuring.measure_overlay import overlay, paint, shown_size
 from coverslip.reporting.figures.style import ORANGE, SKY
 
@@ -104,12 +106,46 @@ def test_summary_of_a_picture():
     field[50, 50] = True
     label = drop_small(components(mask), 16)
     objects = object_table(label, mask[:, :, np.newaxis].astype(np.uint8), (2, 2))
-    numbers = summary(mask, field, objects, (2.0, 2.0))
+    numbers = summary(blocks_of(mask & field, field), objects, (2.0, 2.0))
     assert numbers["confluency_percent"] == round(100 * 101 / 5001, 4)
     assert numbers["objects"] == 1 and numbers["mean_area_um2"] == 400
     assert numbers["objects_per_mm2"] == pytest.approx(1e6 / (5001 * 4), rel=1e-4)
-    empty = summary(mask & False, field & False, objects.iloc[:0], None)
+    empty = summary(blocks_of(mask & False, field & False), objects.iloc[:0], None)
     assert empty["confluency_percent"] is None and empty["mean_area_px"] is None
+
+
+def test_sums_of_bands_are_the_table_of_the_whole_picture():
+    rng = np.random.default_rng(8)
+    mask = cv2.GaussianBlur(rng.normal(size=(150, 170)), (0, 0), 3) > 0.02
+    mask[0, 0] = True
+    label = components(mask)
+    field = np.ones_like(mask)
+    field[:, 100:104] = False
+    image = rng.integers(0, 65536, (150, 170, 1), dtype=np.uint16)
+    expected = object_table(drop_small(np.where(field, label, 0), 1), image, (0.5, 0.3))
+    moments = Moments()
+    for start in range(0, 150, 11):
+        rows = slice(start, start + 11)
+        moments.add(start, label[rows], field[rows], image[rows, :, 0])
+    numbers, areas, sums = moments.merged(np.arange(label.max() + 1))
+    assert (numbers == np.unique(label[label > 0])).all()
+    assert (areas == np.bincount(label.ravel())[numbers]).all()
+    there = sums["area"] > 0
+    sums = {name: values[there] for name, values in sums.items()}
+    found = {"label": np.arange(1, there.sum() + 1), **properties(sums)}
+    table = table_of(found, label.shape, (0.5, 0.3))
+    assert (table["at_border"] == expected["at_border"]).all() and len(table) >= 30
+    for name in OBJECTS:
+        assert table[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1.01e-4), name
+
+
+def test_sums_of_nothing_are_an_empty_table():
+    moments = Moments()
+    empty = np.zeros((4, 5), np.int32)
+    moments.add(0, empty, empty == 0, empty.astype(np.uint8))
+    numbers, areas, sums = moments.merged(np.zeros(1, np.int64))
+    table = table_of({"label": numbers, **properties(sums)}, (4, 5), None)
+    assert len(areas) == 0 and list(table.columns) == list(OBJECTS) and table.empty
 
 
 def test_overlay_draws_edges_and_keeps_large_ones_bounded():

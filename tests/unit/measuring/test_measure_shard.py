@@ -29,7 +29,7 @@ INFO = {
 def place(tmp_path, monkeypatch):
     """A folder of pictures, and a model that takes bright pixels for foreground."""
     monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles / np.float32(255))
-    monkeypatch.setattr(device, "prepare", lambda threads: None)
+    monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none"))
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.json").write_text(json.dumps(INFO))
     for at, name in enumerate(["a.png", "b.png", "sub/c.tif", "d.png"]):

@@ -1,5 +1,6 @@
 """Model folders made to do harm: no code of theirs runs, and the message names the file."""
 
+import ast
 import io
 import json
 import pickle
@@ -70,6 +71,35 @@ def test_a_lambda_layer(folder):
     hidden = keras.layers.Lambda(lambda x: x * 2)(inputs)
     keras.Model(inputs, keras.layers.Conv2D(1, 1)(hidden)).save(folder / "model.keras")
     assert "lambda" in refused(folder).lower()
+
+
+def test_a_lambda_layer_in_a_classification(tmp_path):
+    inputs = keras.Input((16, 16, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    whole = keras.Model(inputs, keras.layers.Dense(2)(pooled))
+    models.save(tmp_path / "model", whole, FACTS | {"head": "class", "threshold": None})
+    assert next(models.load(tmp_path / "model").predict([IMAGE])).shape == (2,)
+    hidden = keras.layers.Lambda(lambda x: x * 2)(pooled)
+    keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(tmp_path / "model/model.keras")
+    assert "lambda" in refused(tmp_path / "model").lower()
+
+
+def test_nothing_in_the_package_unpickles():
+    """K-means is numbers in `model.json`; networks are read in one place, with `safe_mode`."""
+    scripts = Path(models.__file__).parents[2]
+    calls = {}
+    for path in sorted(scripts.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            parts = {name.split(".")[0] for name in named}
+            assert not parts & {"pickle", "joblib", "dill", "shelve", "marshal", "torch"}, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert options.get("allow_pickle", "False") == "False", path
+                calls.setdefault(node.func.attr, []).append((path.name, options.get("safe_mode")))
+    assert calls["load_model"] == [("model.py", "True")]
+    assert not {"enable_unsafe_deserialization", "model_from_json"} & set(calls)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ from test_figures import inputs_of
 from coverslip.models import model_card
 
 DATASET = {"title": "Discs", "licence": "CC0-1.0", "citation": "Drawn, 2024."}
-STUDY = {"title": "A study", "question": "Where?", "protocol": "honest", "flaws": ["Too few."]}
+STUDY = {
+    "title": "A study",
+    "question": "Where?",
+    "task": "segmentation",
+    "protocol": "honest",
+    "flaws": ["Too few."],
+}
 
 
 @pytest.fixture(scope="module")

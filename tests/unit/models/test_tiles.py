@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from coverslip.models import tiles
+from coverslip.models.rows import Whole
 
 RNG = np.random.default_rng(3)
 
@@ -65,6 +66,28 @@ def test_tiled_is_whole_where_the_overlap_covers_the_receptive_field(size, overl
     image = RNG.random((*size, 1), np.float32)
     result = tiles.predict_tiled(blur, image, 32, overlap, batch=4)
     assert np.abs(result - blurred(image)).max() < 1e-4
+
+
+def pooled(image):
+    """A network of two levels: each pixel sees the brightest of 2x2, smoothed, beside itself."""
+    height, width = image.shape[:2]
+    low = image.astype(np.float32).reshape(height // 2, 2, width // 2, 2).max(axis=(1, 3))
+    high = np.repeat(np.repeat(blurred(low[..., np.newaxis], 1), 2, axis=0), 2, axis=1)
+    return 0.5 * blurred(image, 1) + 0.5 * high
+
+
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize(("size", "tile", "overlap"), [((96, 64), 32, 0.5), ((88, 136), 40, 0.4)])
+def test_a_network_with_poolings_gives_in_tiles_what_it_gives_whole(size, tile, overlap, flips):
+    image = RNG.random((*size, 1), np.float32)
+
+    def predict(batch):
+        return np.stack([pooled(one) for one in batch])
+
+    result = tiles.predict_tiled(predict, image, tile, overlap, batch=4, flips=flips)
+    assert np.abs(result - pooled(image)).max() < 1e-4
+    bands = tiles.predict_rows(predict, Whole(image), tile, overlap, batch=4, flips=flips)
+    assert (np.concatenate(list(bands)) == result).all()
 
 
 def test_without_overlap_the_seams_would_show():

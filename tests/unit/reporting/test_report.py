@@ -15,7 +15,15 @@ from docutils.writers.html5_polyglot import Writer
 from jinja2 import Environment
 
 from coverslip.errors import CoverslipError
-from coverslip.reporting import embed, report, report_captions, report_data, report_words, results
+from coverslip.reporting import (
+    embed,
+    report,
+    report_captions,
+    report_data,
+    report_tables,
+    report_words,
+    results,
+)
 
 EMPTY = ("area", "br", "col", "hr", "img", "input", "link", "meta")
 
@@ -114,7 +122,7 @@ def test_the_first_table_pairs_published_repeated_and_honest(page):
     line = (
         "Pixel accuracy 0.9675 on validation 0.9728 on validation 0.9712 on test 0.9566 to 0.9827"
     )
-    assert line + " 0.8611 0.9402" in text
+    assert line + " 0.9402 Otsu's threshold" in text
     blank = "Accuracy against blank labels 0.8660 on test 0.8655 on test – 0.8525 to 0.9193"
     assert blank in text
 
@@ -269,6 +277,43 @@ def test_a_verdict_says_when_a_baseline_is_not_beaten():
     better = record | {"value": 0.9, "low": 0.88}
     row = results.Row("a", "A", None, None, "iou", None, "test", None, None, better)
     assert "The whole interval lies above" in report_words.reading(row, "a", "grouped")
+
+
+def test_the_best_trivial_answer_is_the_lowest_of_errors():
+    known = {"all background": 40.0, "otsu": 9.0}
+    assert report_words.best_baseline("confluency_rmse", known) == "otsu"
+    assert report_words.best_baseline("iou", known) == "all background"
+    assert report_words.best_baseline("confluency_bias", known) is None
+    record = {"value": 3.0, "low": 2.0, "high": 4.0, "baselines": known, "subset": "test"}
+    row = results.Row("a", "A", None, None, "confluency_rmse", None, "test", None, None, record)
+    assert "The whole interval lies below that" in report_words.reading(row, "a", "grouped")
+    row = results.Row(
+        "a", "A", None, None, "confluency_rmse", None, "test", None, None, record | {"high": 9.5}
+    )
+    assert "not clearly better than Otsu's threshold" in report_words.reading(row, "a", "grouped")
+
+
+def test_a_study_of_confluency_is_told_by_its_error_first(studies):
+    metrics = {study.name: results.read_metrics(study.metrics) for study in studies}
+    records = metrics["nuclei-honest"]["metrics"]
+    records.append(made_up.record("iou", "test", 0.8) | {"name": "confluency_rmse"})
+    for task, first in (("confluency", "confluency_rmse"), ("segmentation", "pixel_accuracy")):
+        told = [replace(study, study=dict(study.study) | {"task": task}) for study in studies]
+        assert results.rows(told, metrics)[0].metric == first
+
+
+def test_bands_of_confluency_are_named():
+    words = "confluency, mean error, pictures of 25 to 50 %"
+    assert results.label("confluency_mae_25_50") == words
+
+
+def test_the_main_scores_stand_before_all_others(studies):
+    metrics = results.read_metrics(studies[0].metrics)
+    first, others, *_ = report_tables.score_tables(metrics, ["iou", "unheard of"])
+    assert [line["label"] for line in first["lines"]] == ["IoU"]
+    assert first["summary"] == "Scores on test pictures"
+    assert others["summary"] == "All other scores on test pictures"
+    assert "IoU" not in [line["label"] for line in others["lines"]]
 
 
 def test_an_honest_study_stands_beside_one_as_published_whichever_names_the_other(studies):

@@ -105,6 +105,19 @@ def test_the_command_line_writes_the_page(run, tmp_path, monkeypatch):
     assert "nuclei-honest" not in text
 
 
+def test_studies_that_were_not_run_are_named(run, tmp_path):
+    _, root = run
+    (root / "studies/nuclei-semantic-published/metrics.json").unlink()
+    output = tmp_path / "results.md"
+    configfile = str(made_up.ROOT / "config" / "kaggle.yaml")
+    results_page.main(["--configfile", configfile, "--results", str(root), "--output", str(output)])
+    text = output.read_text()
+    line = next(line for line in text.splitlines() if line.startswith("Not run: "))
+    assert "`nuclei-semantic-published`" in line and "`types-honest`" in line
+    assert "nuclei-honest" not in line
+    assert "| `nuclei-semantic-published`" not in text and "`nuclei-random`" in text
+
+
 def test_a_run_that_is_not_there_is_one_line_and_writes_nothing(run, tmp_path):
     config, _ = run
     with pytest.raises(CoverslipError, match="metrics.json: missing"):

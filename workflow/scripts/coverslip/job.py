@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from coverslip.aside import aside
 from coverslip.bookkeeping import cache, provenance
 from coverslip.bookkeeping.provenance import identity, versions
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, one_line
 
 __all__ = ["LOG", "identity", "job", "versions", "write_json"]
 
 LOG = logging.getLogger("coverslip")
+TERMINATED = 143
+"""Exit status after SIGTERM, when what was done is saved."""
 NOTICED = 10.0
 """Seconds: clocks of a cluster's machines differ by less, which is no news."""
 
@@ -29,14 +32,15 @@ def job(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
     of a CoverslipError, which ends the job with exit status 1. Tracebacks go to the log file.
     The record is the output or log of the rule that is called `record`; the dictionary that is
-    yielded is merged into it. A job fails whose inputs changed while it ran.
+    yielded is merged into it, and what was warned of stands in it as `warnings`. A job fails whose
+    inputs changed while it ran.
 
     With `reuse` the outputs are taken from the shared cache (`coverslip.bookkeeping.cache`) where
     they lie in it, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
     they are kept there.
     """
     path = _record_path(snakemake)
-    with _logged(snakemake):
+    with _logged(snakemake) as warned:
         _refuse_the_future(map(Path, snakemake.input))
         record = provenance.Record(snakemake)
         outputs = [Path(p) for p in snakemake.output if Path(p) != path]
@@ -51,6 +55,7 @@ def job(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
                     write_json(path, record.facts() | {"failed": str(error)})
             raise
         whole = record.facts() | {"outputs": provenance.outputs(snakemake, path)} | facts
+        whole |= {"warnings": warned} if warned else {}
         if entry is not None and "reused" not in facts:
             cache.keep(entry, outputs, whole)
         if path is not None:
@@ -59,11 +64,9 @@ def job(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON aside and rename it, keys in their given order."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    with aside(path) as part:
+        text = json.dumps(value, indent=1, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def _record_path(snakemake: Any) -> Path | None:
@@ -76,7 +79,7 @@ def _record_path(snakemake: Any) -> Path | None:
 def _fetched(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
     """The record of results that were taken from the shared cache; empty where there are none."""
     found = None if entry is None else cache.fetch(entry, outputs)
-    if found is None:
+    if entry is None or found is None:
         return {}
     LOG.info("taken from the shared cache: %s", entry)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -114,9 +117,13 @@ def _refuse_the_future(inputs: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def _logged(snakemake: Any) -> Iterator[None]:
-    """Messages to terminal and log file; an expected error as one line and exit status 1."""
+def _logged(snakemake: Any) -> Iterator[list[str]]:
+    """Messages to terminal and log file; an expected error as one line and exit status 1.
+
+    Yields a list that warnings are added to.
+    """
     handlers: list[logging.Handler] = []
+    warned = _Warnings()
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
     try:
@@ -125,9 +132,10 @@ def _logged(snakemake: Any) -> Iterator[None]:
             log = Path(snakemake.log[0])
             log.parent.mkdir(parents=True, exist_ok=True)
             _add(handlers, logging.FileHandler(log, mode="w", encoding="utf-8"))
-        yield
+        LOG.addHandler(warned)
+        yield warned.messages
     except CoverslipError as error:
-        LOG.error("coverslip: %s", error)
+        LOG.error("coverslip: %s", one_line(error))
         _to_file(handlers, error)
         sys.exit(1)
     except OSError as error:
@@ -135,8 +143,23 @@ def _logged(snakemake: Any) -> Iterator[None]:
         _to_file(handlers, error)
         sys.exit(1)
     except BaseException as error:
-        _to_file(handlers, error)
+        # After SIGTERM nothing is wrong, and what is to be done stands in the log already.
+        if not (isinstance(error, SystemExit) and error.code == TERMINATED):
+            _to_file(handlers, error)
         raise
+    finally:
+        LOG.removeHandler(warned)
+
+
+class _Warnings(logging.Handler):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 def _add(handlers: list[logging.Handler], handler: logging.Handler) -> None:

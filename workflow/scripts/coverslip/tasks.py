@@ -14,16 +14,18 @@ MASKS = {
     "prepare": "learning.patches",
     "predict": "models.prediction",
     "evaluate": "evaluation.evaluate",
+    "compare": "evaluation.ensemble_scores",
 }
 CLASSES = {
     "prepare": "learning.class_patches",
     "predict": "models.class_prediction",
     "evaluate": "evaluation.class_evaluate",
+    "compare": "evaluation.class_ensemble_scores",
 }
 MODULES = {"segmentation": MASKS, "confluency": MASKS, "classification": CLASSES}
 """Where the function of each stage stands."""
 
 
 def stage(task: str, name: str) -> Callable[..., Any]:
-    """The function of a stage (`prepare`, `predict`, `evaluate`) for a task."""
+    """The function of a stage (`prepare`, `predict`, `evaluate`, `compare`) for a task."""
     return getattr(import_module(f"coverslip.{MODULES[task][name]}"), name)

@@ -15,7 +15,7 @@ import mimetypes
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 from rocrate.model import ContextEntity, File
@@ -36,7 +36,7 @@ FORMATS = {".h5": "application/x-hdf5", ".keras": "application/zip", ".npy": "ap
 FORMATS |= {".ipynb": "application/x-ipynb+json"}
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
 
-Entity = ContextEntity | File
+Entity: TypeAlias = ContextEntity | File
 
 
 def write(config: Mapping[str, Any], names: Sequence[str], results: Path) -> Path:
@@ -72,7 +72,7 @@ def records(results: Path, names: Sequence[str], datasets: Sequence[str]) -> Ite
     found = []
     for path in sorted(results.rglob("*run.json")):
         text = path.read_text(encoding="utf-8")
-        record = json.loads(text) if text else {"failed": "killed"}
+        record: dict[str, Any] = json.loads(text) if text else {"failed": "killed"}
         of = record.get("wildcards", {})
         known = of.get("study", names[0]) in names and of.get("dataset", datasets[0]) in datasets
         if not record.get("failed") and known and "name" not in of:

@@ -31,6 +31,7 @@ SILENT = {
         "configuration.config_attribution",
         "configuration.config_base",
         "configuration.config_measure",
+        "configuration.config_search",
         "errors",
         "job",
     )
@@ -169,10 +170,14 @@ def _target(module: str, member: str | None, attribute: str | None) -> Iterator[
 def _references(node: ast.AST) -> tuple[set[str], set[tuple[str, str]]]:
     """Names used bare, and (name, attribute) pairs of `name.attribute`."""
     nodes = list(ast.walk(node))
-    dotted = [n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
-    heads = {id(n.value) for n in dotted}
+    dotted = [
+        (n.value, n.attr)
+        for n in nodes
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)
+    ]
+    heads = {id(head) for head, _ in dotted}
     plain = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in heads}
-    return plain, {(n.value.id, n.attr) for n in dotted}
+    return plain, {(head.id, name) for head, name in dotted}
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:

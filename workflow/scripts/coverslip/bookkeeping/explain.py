@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from coverslip.bookkeeping.plan import Planned, planned
-from coverslip.bookkeeping.provenance import UNNAMED, definitions, environment, without
+from coverslip.bookkeeping.provenance import HANDLING, UNNAMED, definitions, environment, without
 from coverslip.data import contents
 from coverslip.errors import CoverslipError
 
@@ -78,7 +78,7 @@ def explain(file: Path, record: Mapping[str, Any], jobs: Sequence[Planned]) -> I
     inputs = {name or UNNAMED: _listed(paths) for name, paths in now.input.items()}
     yield from compared_inputs(record.get("inputs", {}), inputs)
     yield ("parameters", "")
-    then, present = without(record["params"], "code"), without(now.params, "code")
+    then, present = without(record["params"], "code"), without(now.params, "code", HANDLING)
     yield from compared("  ", flat(then), flat(present))
     yield from compared_code(record, definitions(now.params.get("code")))
     yield from compared_environment(record.get("environment", {}))

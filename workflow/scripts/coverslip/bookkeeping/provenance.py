@@ -28,8 +28,10 @@ CODE = Path(".snakemake/coverslip/code")
 """Where `rules/common.smk` notes which definitions a digest of code stands for."""
 UNNAMED = "files"
 """What inputs without a name in the rule are called in a record."""
-PACKAGES = ("snakemake", "tensorflow-cpu", "tensorflow", "keras", "numpy", "opencv-python-headless")
-PACKAGES += ("scikit-image", "scikit-learn", "h5py", "pandas")
+HANDLING = "handling"
+"""Name of the parameter that changes no result: it is no part of records and identities."""
+PACKAGES: tuple[str, ...] = ("snakemake", "tensorflow-cpu", "tensorflow", "keras", "numpy")
+PACKAGES += ("opencv-python-headless", "scikit-image", "scikit-learn", "h5py", "pandas")
 
 
 class Record:
@@ -51,14 +53,14 @@ class Record:
         return [
             path
             for path, before in self._states.items()
-            if contents.state(path) != before
-            and not (os.path.isfile(path) and contents.sha256(path) == known[path])
+            if contents.state(Path(path)) != before
+            and not (os.path.isfile(path) and contents.sha256(Path(path)) == known[path])
         ]
 
     def facts(self) -> dict[str, Any]:
         """When, where, with what and from what the job ran until now, as JSON."""
         snakemake = self._snakemake
-        params = dict(snakemake.params.items())
+        params = without(dict(snakemake.params.items()), HANDLING)
         installed = environment()
         return {
             "rule": snakemake.rule,
@@ -95,7 +97,7 @@ def named(files: Any) -> dict[str, list[str]]:
     """Paths of a job's inputs or outputs by their names in the rule; the others as `UNNAMED`."""
     found: dict[str, list[str]] = {}
     for name, value in files.items():
-        found[name] = [value] if isinstance(value, str | Path) else list(value)
+        found[name] = [str(value)] if isinstance(value, str | Path) else list(value)
     rest = [path for path in files if not any(path in paths for paths in found.values())]
     found |= {UNNAMED: rest} if rest else {}
     return {name: [str(path) for path in paths] for name, paths in found.items()}
@@ -109,7 +111,7 @@ def outputs(snakemake: Any, record: Path | None) -> dict[str, str]:
 def identity(snakemake: Any) -> str:
     """SHA-256 of all that a job's result depends on: parameters, code, inputs and packages."""
     total = hashlib.sha256()
-    params = {key: value for key, value in snakemake.params.items()}
+    params = without(dict(snakemake.params.items()), HANDLING)
     total.update(json.dumps([params, versions()], sort_keys=True).encode())
     total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
     for path in snakemake.input:
@@ -146,7 +148,7 @@ def versions() -> dict[str, str]:
 
 def environment() -> dict[str, str]:
     """Python and every installed package with its version, sorted by name."""
-    found = {}
+    found: dict[str, str] = {}
     for distribution in metadata.distributions():
         # The first on the path is the one that is imported.
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-").replace(".", "-")

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from coverslip.configuration.config_attribution import Attribution
 from coverslip.configuration.config_base import Section
 from coverslip.configuration.config_measure import Measure
+from coverslip.configuration.config_search import Search
 from coverslip.configuration.settings_tasks import implied_study
 
 
@@ -36,7 +37,8 @@ class Source(Section):
     """Where a dataset's raw archive comes from."""
 
     kind: Literal["synthetic", "path", "kaggle"]
-    """`synthetic`: made by the workflow; `path`: an archive or folder; `kaggle`: downloaded."""
+    """`synthetic`: made by the workflow; `path`: an archive or folder; `kaggle`: downloaded to
+    `resources/raw/<dataset>.zip`, which datasets of one archive share by the first one's name."""
     path: str | None = None
     """For `path`: a zip archive or a folder, absolute or relative to the working directory."""
     competition: str | None = None
@@ -299,6 +301,9 @@ class Evaluation(Section):
     """Share of a tile that its neighbour covers too; overlaps are blended by a Gaussian window."""
     flips: bool = False
     """Average the predictions over the eight flips and turns of a picture."""
+    ensemble: bool = False
+    """Also predict with the mean of the networks of all seeds of a fold, and score that beside the
+    single ones."""
     minimum_area: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
     bootstrap: int = Field(default=1000, ge=100)
@@ -354,6 +359,12 @@ class Study(Section):
     """The network."""
     training: Training = Training()
     """How the weights are found."""
+    tensorboard: bool = False
+    """Write learning curves for TensorBoard as well, below `results/logs/tensorboard`; changes no
+    result."""
+    search: Search | None = None
+    """Values of `preprocessing`, `network` and `training` that are searched before the training
+    proper, which then uses the best ones; none: no search."""
     kmeans: KMeans | None = None
     """K-means, in place of `network` and `training`; `{}` takes its defaults; none: a network."""
     evaluation: Evaluation = Evaluation()

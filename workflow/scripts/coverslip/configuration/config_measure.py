@@ -28,6 +28,9 @@ class Measure(Section):
     """Share of a tile that its neighbour covers too."""
     flips: bool = False
     """Average the predictions over the eight flips and turns of a picture."""
+    whole_megapixels: float = Field(default=17.0, gt=0)
+    """Larger pictures, in million pixels, are read, predicted and written by some rows at a time,
+    so that they fit in memory; 4096 x 4096 pixels are 16.8 million."""
     time_pattern: str = (
         r"(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m"
         r"|(?:^|[_\- ])[tT](?P<time>\d+(?:\.\d+)?)(?![0-9A-Za-z])"
@@ -39,3 +42,8 @@ class Measure(Section):
     """Unit of the group `time`."""
     shards: int = Field(default=1, ge=1)
     """Number of jobs that the pictures are cut into."""
+
+    @property
+    def largest_whole(self) -> int:
+        """Pixels of the largest picture that is held in memory whole."""
+        return int(self.whole_megapixels * 1e6)

@@ -64,6 +64,8 @@ def _default(child: dict[str, Any]) -> str:
 def _type(child: dict[str, Any]) -> str:
     if "$ref" in child:
         return f"section {child['$ref'].rsplit('/', 1)[1]}"
+    if not child:
+        return "anything"
     if "anyOf" in child:
         return " or ".join(_type(part) for part in child["anyOf"])
     if "enum" in child:

@@ -13,12 +13,12 @@ from typing import Any
 
 import jsonschema
 
-from coverslip.configuration import settings_tasks
+from coverslip.configuration import settings_search, settings_tasks
 from coverslip.errors import CoverslipError
 
 WORDS = {
     "dataset": ("title", "licence", "citation", "class_names"),
-    "study": ("title", "question", "source", "flaws", "published", "beside"),
+    "study": ("title", "question", "source", "flaws", "published", "beside", "tensorboard"),
 }
 """Keys that are only shown: they never cause work beyond the report."""
 
@@ -32,20 +32,47 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     and the nearest known name.
     """
     schema = json.loads(Path(schema_file).read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
-    mistakes = [line for error in errors for line in _explain(error, schema)]
+    resolved, mistakes = _resolved(config, schema)
     if not mistakes:
-        resolved = _complete(settings_tasks.implied(config), schema, schema)
-        mistakes = list(_cross_check(resolved))
+        # A trial of a search is a config of its own.
+        mistakes = list(
+            settings_search.mistakes(resolved, lambda trial: _resolved(trial, schema)[1], nearest)
+        )
     if mistakes:
         raise CoverslipError("the config is not valid:\n" + "\n".join(f"  {m}" for m in mistakes))
     return resolved
 
 
+def _resolved(
+    config: Mapping[str, Any], schema: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """The config with every default, empty where it does not fit the schema; and the mistakes."""
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
+    if mistakes := [line for error in errors for line in _explain(error, schema)]:
+        return {}, mistakes
+    resolved = _complete(settings_tasks.implied(config), schema, schema)
+    return resolved, list(_cross_check(resolved))
+
+
 def chosen(config: Mapping[str, Any]) -> list[str]:
     """Names of the studies to run, in the order of the config."""
     return config["run"] if config["run"] is not None else list(config["studies"])
+
+
+def archive_names(config: Mapping[str, Any]) -> dict[str, str]:
+    """Name of the archive of each dataset that comes from Kaggle.
+
+    It is that of the first dataset in the config with the same archive, so that none is kept twice.
+    """
+    first: dict[tuple[str | None, ...], str] = {}
+    names = {}
+    for name, dataset in config["datasets"].items():
+        source = dataset["source"]
+        if source["kind"] == "kaggle":
+            archive = tuple(source[key] for key in ("competition", "dataset", "file"))
+            names[name] = first.setdefault(archive, name)
+    return names
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -185,6 +212,7 @@ def _check_study(
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
     yield from settings_tasks.check_split(where, split)
     yield from settings_tasks.check(where, study, datasets.get(study["dataset"]))
+    yield from settings_tasks.check_ensemble(where, study)
     if study["evaluation"]["resolution"] == "network" and preprocessing["resize"] is None:
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":

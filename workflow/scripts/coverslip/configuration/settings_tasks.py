@@ -74,6 +74,19 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
         yield f"{where}.evaluation.resolution: goes with masks"
 
 
+def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in what an ensemble needs."""
+    if not study["evaluation"]["ensemble"]:
+        return
+    if study["kmeans"] is not None:
+        yield f"{where}.evaluation.ensemble: K-means has no probabilities to average"
+    elif len(study["seeds"]) < 2:
+        yield (
+            f"{where}.evaluation.ensemble: scores the mean of a fold's seeds: give two `seeds` "
+            "or more"
+        )
+
+
 def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
     if (split["method"] == "folder") != (split["test_folder"] is not None):

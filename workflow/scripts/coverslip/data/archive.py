@@ -1,8 +1,9 @@
 """Archives of pictures: a zip file, a folder, or zip files inside either.
 
 Members are named by their path with `/`, sorted; a member of a nested zip file carries that file's
-name as a folder (`stage1_train.zip/a/images/a.png`). Nothing is unpacked but nested zip files, and
-these under names of our own. Hidden files and those of file managers are left out.
+name as a folder (`stage1_train.zip/a/images/a.png`). Members are read where they lie, also those of
+a nested zip file that is stored as it is. Only one that was compressed once more is unpacked, under
+a name of our own, as long as it is read.
 """
 
 from __future__ import annotations
@@ -11,168 +12,26 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
-import stat
-import struct
 import tempfile
-import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from coverslip.configuration.config import Limits
-from coverslip.errors import CoverslipError
-
-ICON = "Icon\r"
-IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", ICON})
-ZIP_START = b"PK\x03\x04"
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Those that can be unpacked piece by piece; bzip2 and LZMA would unpack a bomb in one go."""
-SMALL = 100_000_000
-"""Bytes: an archive that unpacks to no more is no bomb, whatever its ratio."""
-DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    struct.error,
+from coverslip.data.zips import (
+    DAMAGED,
+    Place,
+    hidden,
+    open_zip,
+    refuse_odd,
+    stored,
+    unpacked_size,
+    zip_members,
 )
-"""What reading a damaged zip archive raises."""
-
-
-def safe_name(name: str, where: Path) -> str:
-    """Return a member's name in normal form, `a/b/c`.
-
-    Raises:
-        CoverslipError: the name is absolute, leaves the archive (`..`), is none, or holds control
-            characters or bytes that are no text.
-    """
-    refuse_odd(name, where)
-    parts = name.replace("\\", "/").split("/")
-    if parts[0] == "" or re.match("[A-Za-z]:", parts[0]):
-        raise CoverslipError(
-            f"{where}: absolute name of a member: {name!r}: pack it anew with relative names"
-        )
-    if ".." in parts:
-        raise CoverslipError(
-            f"{where}: a member's name leaves the archive: {name!r}: "
-            "do not trust this archive; get it from its source again"
-        )
-    normal = "/".join(part for part in parts if part not in ("", "."))
-    if not normal:
-        raise CoverslipError(f"{where}: a member has no name: {name!r}: pack it anew")
-    return normal
-
-
-def refuse_odd(name: str, where: Path) -> None:
-    """Raise a CoverslipError where a name has control characters, line breaks or undecoded bytes.
-
-    Such names break tables and terminals. Finder's own `Icon` with a carriage return is let pass.
-    """
-    letters = name.removesuffix(ICON)
-    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in letters):
-        raise CoverslipError(
-            f"{where}: a name with control characters or not in UTF-8: {name!a}: rename it"
-        )
-
-
-def hidden(name: str) -> bool:
-    """Whether a member belongs to a file manager or starts with a dot, at any level."""
-    return any(part.startswith(".") or part in IGNORED for part in name.split("/"))
-
-
-def open_zip(path: Path, shown: Path) -> zipfile.ZipFile:
-    """Open a zip file; `shown` is its name in messages.
-
-    Raises:
-        CoverslipError: truncated, or not a zip file.
-    """
-    try:
-        return zipfile.ZipFile(path)
-    except (*DAMAGED, OSError) as error:
-        # A damaged archive may lead to a place before its start, which is an OSError of no file.
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        with open(path, "rb") as file:
-            start = file.read(len(ZIP_START))
-        if start == ZIP_START:
-            raise CoverslipError(
-                f"{shown}: truncated or damaged zip archive ({error}): download or copy it again"
-            ) from error
-        raise CoverslipError(
-            f"{shown}: not a zip archive: give a zip file or a folder of pictures"
-        ) from error
-
-
-def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
-    """Map the normal name of each file in a zip archive to its name inside, checking all names.
-
-    Raises:
-        CoverslipError: a name is unsafe or stands twice; a member is a link, is encrypted, or is
-            compressed in an unusual way.
-    """
-    found: dict[str, str] = {}
-    for info in archive.infolist():
-        name = safe_name(info.filename, where)
-        if info.is_dir():
-            continue
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise CoverslipError(
-                f"{where}: {info.filename}: is a link: pack the archive anew with the file itself"
-            )
-        if name in found:
-            raise CoverslipError(
-                f"{where}: {name}: stands twice in the archive: pack it anew with each file once"
-            )
-        if info.flag_bits & 1:
-            raise CoverslipError(
-                f"{where}: {name}: is encrypted: pack the archive anew without a password"
-            )
-        if info.compress_type not in METHODS:
-            raise CoverslipError(
-                f"{where}: {name}: is compressed by method {info.compress_type}: "
-                "pack the archive anew with the usual one (deflate)"
-            )
-        found[name] = info.filename
-    return {name: inside for name, inside in found.items() if not hidden(name)}
-
-
-def unpacked_size(
-    archive: zipfile.ZipFile, packed: int, before: int, where: Path, limits: Limits
-) -> int:
-    """Bytes of all members of a zip archive, checked against the limits.
-
-    A member is never read beyond the size that the archive states, so stated sizes can be believed.
-
-    Args:
-        archive: the zip archive.
-        packed: its own size in bytes.
-        before: bytes of the members of other archives that count together with it.
-        where: its name in messages.
-        limits: what it may hold.
-
-    Raises:
-        CoverslipError: too much, in total or by its ratio: a zip bomb.
-    """
-    total = sum(info.file_size for info in archive.infolist())
-    if before + total > limits.unpacked_gb * 1e9:
-        raise CoverslipError(
-            f"{where}: unpacks to {(before + total) / 1e9:.1f} GB, more than `limits.unpacked_gb: "
-            f"{limits.unpacked_gb:g}` of its source: a zip bomb? raise the limit if it is yours"
-        )
-    if total > SMALL and total > limits.ratio * packed:
-        raise CoverslipError(
-            f"{where}: {packed} bytes unpack to {total}, more than `limits.ratio: "
-            f"{limits.ratio:g}` of its source allows: a zip bomb? raise the limit if it is yours"
-        )
-    return total
+from coverslip.errors import CoverslipError
 
 
 def folder_members(folder: Path) -> dict[str, str]:
@@ -224,13 +83,13 @@ class Archive:
         self.is_folder = path.is_dir()
         self._scratch = scratch
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._zips: dict[Path, zipfile.ZipFile] = {}
-        # Of each member: the zip file it lies in (none: a plain file) and its name therein.
-        self._found: dict[str, tuple[Path | None, str]] = {}
+        self._zips: dict[Place, zipfile.ZipFile] = {}
+        # Of each member: the zip archive it lies in (none: a plain file) and its name therein.
+        self._found: dict[str, tuple[Place | None, str]] = {}
         if self.is_folder:
             self._add("", None, folder_members(path))
         else:
-            self._add_zip("", path, path)
+            self._add_zip("", Place(path), path)
 
     def __enter__(self) -> Archive:
         return self
@@ -304,7 +163,10 @@ class Archive:
             ) from error
 
     def expand(self, member: str) -> None:
-        """Replace a nested zip file by its members; it is unpacked beside the output.
+        """Replace a nested zip file by its members.
+
+        It is read where it lies if it is stored as it is; otherwise it is unpacked beside the
+        output first, where it stays until the archive is closed.
 
         Raises:
             CoverslipError: as for an archive itself.
@@ -312,9 +174,9 @@ class Archive:
         """
         holder, inside = self._found[member]
         shown = self.path / member
-        path = shown if holder is None else self._unpack(holder, inside, member)
+        place = Place(shown) if holder is None else self._inner(holder, inside, member)
         del self._found[member]
-        self._add_zip(f"{member}/", path, shown)
+        self._add_zip(f"{member}/", place, shown)
 
     def scratch(self) -> Path:
         """Return a folder for what belongs to this archive; it is removed with it."""
@@ -322,11 +184,9 @@ class Archive:
             self._temporary = tempfile.TemporaryDirectory(prefix="unpacked-", dir=self._scratch)
         return Path(self._temporary.name)
 
-    def _unpack(self, holder: Path, inside: str, member: str) -> Path:
-        path = self.scratch() / f"{len(os.listdir(self.scratch()))}.zip"
+    def _inner(self, holder: Place, inside: str, member: str) -> Place:
         try:
-            with self._zip(holder).open(inside) as source, open(path, "wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+            return stored(self._zip(holder), inside, holder) or self._unpacked_as(holder, inside)
         except DAMAGED as error:
             raise self._damaged(member, error) from error
         except OSError as error:
@@ -334,7 +194,14 @@ class Archive:
                 raise
             # The archive names a place before its start.
             raise self._damaged(member, error) from error
-        return path
+
+    def _unpacked_as(self, holder: Place, inside: str) -> Place:
+        path = self.scratch() / f"{len(os.listdir(self.scratch()))}.zip"
+        if self._zip(holder).getinfo(inside).file_size > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        with self._zip(holder).open(inside) as source, open(path, "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        return Place(path)
 
     def _refuse_large(self, member: str, size: int) -> None:
         if size > self.limits.file_mb * 1e6:
@@ -349,20 +216,20 @@ class Archive:
             f"{self.path}: {member}: damaged in the archive ({error}): download or copy it again"
         )
 
-    def _add(self, prefix: str, holder: Path | None, names: dict[str, str]) -> None:
+    def _add(self, prefix: str, holder: Place | None, names: dict[str, str]) -> None:
         self._found.update({prefix + name: (holder, inside) for name, inside in names.items()})
 
-    def _add_zip(self, prefix: str, path: Path, shown: Path) -> None:
-        opened = self._zip(path, shown)
+    def _add_zip(self, prefix: str, place: Place, shown: Path) -> None:
+        opened = self._zip(place, shown)
         names = zip_members(opened, shown)
-        size = path.stat().st_size
-        self._unpacked += unpacked_size(opened, size, self._unpacked, shown, self.limits)
-        self._add(prefix, path, names)
+        total = unpacked_size(opened, place.length(), self._unpacked, shown, self.limits)
+        self._unpacked += total
+        self._add(prefix, place, names)
 
-    def _zip(self, path: Path, shown: Path | None = None) -> zipfile.ZipFile:
-        if path not in self._zips:
-            self._zips[path] = open_zip(path, shown or path)
-        return self._zips[path]
+    def _zip(self, place: Place, shown: Path | None = None) -> zipfile.ZipFile:
+        if place not in self._zips:
+            self._zips[place] = open_zip(place, shown or place.path)
+        return self._zips[place]
 
 
 def open_archive(path: Path, scratch: Path | None = None, limits: Limits | None = None) -> Archive:

@@ -91,8 +91,8 @@ def check(
     _write_csv(dict(zip(GROUP_COLUMNS, columns, strict=True)), groups)
     ids = table.index
     rows = [(ids[pair.a], ids[pair.b], pair.kind, pair.distance) for pair in pairs]
-    columns = zip(*rows, strict=True) if rows else ([], [], [], [])
-    _write_csv(dict(zip(DUPLICATE_COLUMNS, columns, strict=True)), duplicates)
+    found = list(zip(*rows, strict=True)) if rows else [()] * len(DUPLICATE_COLUMNS)
+    _write_csv(dict(zip(DUPLICATE_COLUMNS, found, strict=True)), duplicates)
     report.parent.mkdir(parents=True, exist_ok=True)
     write_json(report, facts)
     if facts["faults"]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from coverslip.errors import CoverslipError
 
@@ -171,7 +172,7 @@ def _pillow(data: bytes, pixels: int, indices: bool) -> np.ndarray:
         if image.mode in ("P", "PA"):
             return _palette(image) if indices else np.asarray(image.convert("RGB"))
         if image.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX", "RGBa"):
-            image = image.convert("RGB")
+            return np.asarray(image.convert("RGB"))
         return np.asarray(image)
 
 
@@ -188,7 +189,7 @@ def _deep_colour(data: bytes, image: Image.Image) -> bool:
     if data.startswith(PNG_START):
         # In the header chunk (PNG specification, 11.2.1): bit depth, then colour type.
         return data[24] == 16 and data[25] in (2, 4, 6)
-    bits = image.tag_v2.get(258, (1,)) if image.format == "TIFF" else (1,)
+    bits = image.tag_v2.get(258, (1,)) if isinstance(image, TiffImageFile) else (1,)
     return len(bits) > 1 and max(bits) > 8
 
 
@@ -212,7 +213,7 @@ def _tiff(data: bytes, pixels: int) -> np.ndarray | None:
         if len(tiff.series) != 1:
             what = "several pictures" if tiff.series else "no picture"
             raise CoverslipError(f"holds {what}: save each in a file of its own")
-        series, page = tiff.series[0], tiff.pages[0]
+        series, page = tiff.series[0], tiff.pages.first
         plain = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         decodable = page.compression in (1, 8, 32946, 32773)
         if page.photometric not in plain or not decodable:

@@ -29,6 +29,10 @@ EDGE_SAMPLES = 256
 """Longer borders are averaged to so many samples."""
 EDGE_CONTRAST = 1.0
 """Borders with a smaller standard deviation (of 0..255) are empty and match nothing."""
+PADDING_STEP = 2
+"""Lines between black surroundings and what is of full brightness."""
+PADDING_LEVEL = 0.25
+"""Least brightness of a border beside black surroundings, as a share of that of the picture."""
 SEAM_CORRELATION = 0.9
 """Smallest correlation of the two border lines of abutting pictures."""
 SEAM_STEP = 1.3
@@ -56,6 +60,30 @@ class Pair:
 def thumbnail(grey: np.ndarray) -> np.ndarray:
     """Area-averaged float32 `THUMBNAIL` x `THUMBNAIL` copy of a grey picture HxW float32."""
     return cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+
+
+def inside_padding(grey: np.ndarray) -> np.ndarray:
+    """The part of a grey picture HxW (0..255) inside black surroundings, as cutting leaves them.
+
+    Two patches from the rim of two fields of view would be near duplicates for their black strips
+    alone. Lines of 0 along a side are surroundings if the picture is cut off sharply there: its
+    median brightness beside them is at least `PADDING_LEVEL` of its own. Else, and where less than
+    a thumbnail is left, it is the whole picture (cells on a background that is black itself).
+    """
+    lit = grey > 0
+    box = []
+    for axis, length in ((1, grey.shape[0]), (0, grey.shape[1])):
+        lines = np.flatnonzero(lit.any(axis=axis))
+        first, last = (lines[0], lines[-1] + 1) if lines.size else (0, length)
+        start = first + PADDING_STEP if first > 0 else 0
+        box.append(slice(start, last - PADDING_STEP if last < length else length))
+    part = grey[tuple(box)]
+    if part.shape == grey.shape or min(part.shape) < THUMBNAIL:
+        return grey
+    beside = [part[0], part[-1], part[:, 0], part[:, -1]]
+    cut = [box[0].start, grey.shape[0] - box[0].stop, box[1].start, grey.shape[1] - box[1].stop]
+    levels = [np.median(line) for line, width in zip(beside, cut, strict=True) if width]
+    return part if min(levels) >= PADDING_LEVEL * np.median(part) > 0 else grey
 
 
 def perceptual_hash(small: np.ndarray) -> np.uint64:

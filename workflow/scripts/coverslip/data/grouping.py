@@ -155,7 +155,7 @@ def traits(image: np.ndarray, scale: int) -> Traits:
     grey = brightness(image, scale)
     lab = colour_lab(image, scale)
     modality = classify(grey, lab is not None)
-    small = duplicates.thumbnail(grey)
+    small = duplicates.thumbnail(duplicates.inside_padding(grey))
     return Traits(
         height=grey.shape[0],
         width=grey.shape[1],

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -87,7 +87,8 @@ def ingest(
         contents = dict(archive.digests)
         groups = {record.id: group_of(record) for record in found}
         LOG.info("%s: %d pictures", source, len(found))
-        rows, totals = [], Counter()
+        rows = []
+        totals: Counter[str] = Counter()
         for picture in worked(archive, found, dataset.mask_threshold, processes):
             row = {**picture.row, "group": groups[str(picture.row["id"])]}
             store.image(str(row["id"]), picture.image)
@@ -245,7 +246,7 @@ def in_order(pool: ProcessPoolExecutor, found: Iterable[Record], waiting: int) -
         yield queue.popleft().result()
 
 
-WORKER: dict[str, object] = {}
+WORKER: dict[str, Any] = {}
 """What a worker process keeps between pictures."""
 
 
@@ -326,5 +327,5 @@ def size(array: np.ndarray) -> str:
 def pixel_digest(image: np.ndarray) -> str:
     """SHA-256 of type, shape and pixels (little-endian, rows first) of a picture."""
     total = hashlib.sha256(f"{image.dtype.name} {image.shape}".encode())
-    total.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")))
+    total.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).data)
     return total.hexdigest()

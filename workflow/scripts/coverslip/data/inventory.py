@@ -17,6 +17,8 @@ from stat import S_ISREG
 from coverslip.errors import CoverslipError
 
 UNREAD = "unread"
+ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
+"""Hidden files that are part of a picture: what Zarr 2 tells of itself."""
 
 
 def digest(folder: Path, notes: Path, read: bool = True) -> str:
@@ -65,7 +67,8 @@ def summary(found: Mapping[str, str]) -> str:
 
 
 def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | None:
-    """SHA-256 of every file below `folder`, by its path from there; hidden ones are left out.
+    """SHA-256 of every file below `folder`, by its path from there; hidden ones are left out
+    (but for those of Zarr).
 
     None with `read=False` where the folder was never read. A file that cannot be read has its
     reason in place of a digest. Raises CoverslipError where the folder is missing.
@@ -126,7 +129,7 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
         ) from error
     for entry in found:
         name = f"{prefix}{entry.name}"
-        if not entry.name.startswith("."):
+        if not entry.name.startswith(".") or entry.name in ZARR:
             # A link to a folder could lead round in circles.
             if entry.is_dir(follow_symlinks=False):
                 yield from _files(Path(entry.path), f"{name}/")

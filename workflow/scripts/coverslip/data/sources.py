@@ -145,11 +145,11 @@ def not_silent() -> Iterator[None]:
     def limited(adapter: Any, request: Any, stream: bool = False, timeout: Any = None, **more: Any):
         return send(adapter, request, stream, timeout or SILENCE, **more)
 
-    HTTPAdapter.send = limited
+    HTTPAdapter.send = limited  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        HTTPAdapter.send = send
+        HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
 def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
@@ -294,3 +294,21 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
             f"{output}: the download has SHA-256 {digest}, but the config says {source.sha256}: "
             "run again, or mend `source.sha256` if the source has published a new version"
         )
+
+
+def refuse_missing(dataset: str, path: str, others: list[str]) -> None:
+    """Tell that a dataset is not where the config says, and how to go on.
+
+    Args:
+        dataset: its name.
+        path: where its archive or folder should lie.
+        others: studies that can run without it.
+
+    Raises:
+        CoverslipError: always.
+    """
+    mend = f"put the archive or folder of the dataset `{dataset}` there, or mend its `source.path`"
+    if others:
+        chosen = ", ".join(f'"{name}"' for name in others)
+        mend += f"; the studies on other data run with --config run='[{chosen}]'"
+    raise CoverslipError(f"{path}: is missing: {mend}")

@@ -242,7 +242,7 @@ def _greedy(
     """Part of each group and what each part lacks at the end, for one order of the groups."""
     lack = goal.copy()
     part = np.full(len(counts), -1)
-    empty = goal.any(axis=1)
+    empty = np.array(goal.any(axis=1))
     usable = empty.copy()
     for place, group in enumerate(order):
         # Adding c to a part changes its sum of squares by c² - 2 c lack.

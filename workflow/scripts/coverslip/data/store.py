@@ -12,6 +12,7 @@ import io
 import math
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -59,7 +60,7 @@ class StoreFile(io.RawIOBase):
     def tell(self) -> int:
         return self._file.tell()
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         start = self._file.tell()
         count = self._file.readinto(buffer)
         for offset, data in self._late:
@@ -69,7 +70,7 @@ class StoreFile(io.RawIOBase):
                 count = max(count, last - start)
         return count
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: Any) -> int:
         start, done = self._file.tell(), 0
         try:
             while self.error is None and done < len(data):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -98,7 +98,9 @@ def _of_ids(answer: ClassPredictions, ids: np.ndarray, run: str) -> np.ndarray:
     return answer.logits[[place[id] for id in ids]].astype(np.float64).reshape(len(ids), -1)
 
 
-def _baselines(rows: pd.DataFrame, features: pd.DataFrame) -> Mapping[str, partial]:
+def _baselines(
+    rows: pd.DataFrame, features: pd.DataFrame
+) -> Mapping[str, Callable[[np.ndarray], np.ndarray]]:
     """Of one fold: functions from ids to probabilities."""
     classes = int(rows.attrs["classes"])
     training = rows[rows["subset"] == "train"].sort_values("id")

@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from coverslip.evaluation.metrics import Metric, ratio
+from coverslip.evaluation.metrics import Compute, Metric, ratio
 
 BINS = 15
 """Bins of confidence, of equal width."""
@@ -180,7 +180,7 @@ def classification(classes: int) -> list[Metric]:
 
 
 def _whole() -> list[Metric]:
-    told = {
+    told: dict[str, tuple[Compute, str]] = {
         "accuracy": (accuracy, "Share of the pictures whose class is right."),
         "balanced_accuracy": (
             partial(macro, compute=recall),

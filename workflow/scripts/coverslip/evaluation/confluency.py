@@ -38,11 +38,13 @@ STATISTICS = (
 (predicted less true) in percentage points, without its sign, and its square; the latter four again
 for each band of the true confluency. All are 0 for a picture without a field of view."""
 FIELD, TRUE, PREDICTED = "field_px", "field_true_px", "field_predicted_px"
+OTSU = "field_otsu_px"
+DEVIATION = "field_deviation_px"
 SOURCES = {
     "model": PREDICTED,
     "all background": None,
-    "otsu": "field_otsu_px",
-    "otsu of deviation": "field_deviation_px",
+    "otsu": OTSU,
+    "otsu of deviation": DEVIATION,
 }
 """The model and what it is compared with: where the pixels that each covers stand."""
 TABLE = ["field_px", "confluency_true", "confluency_predicted", "confluency_error"]
@@ -63,7 +65,7 @@ def truth_areas(
         otsu: bool HxW, `baselines.otsu` of the picture.
         deviation: bool HxW, `deviation_mask` of the picture.
     """
-    covered = {TRUE: truth, SOURCES["otsu"]: otsu, SOURCES["otsu of deviation"]: deviation}
+    covered = {TRUE: truth, OTSU: otsu, DEVIATION: deviation}
     pixels = {name: int(np.count_nonzero(mask & field)) for name, mask in covered.items()}
     return {FIELD: int(np.count_nonzero(field)), **pixels}
 

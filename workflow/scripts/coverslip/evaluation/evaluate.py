@@ -145,11 +145,11 @@ def _scores(
     instances = has_instances(observed)
     for subset in SUBSETS:
         rows = observed[observed["subset"] == subset]
-        for wanted, sources in _wanted(subset, evaluation, instances, rows):
+        for wanted, sources in wanted_metrics(subset, evaluation, instances, rows):
             yield from metric_records(wanted, rows, subset, classes, evaluation.bootstrap, sources)
 
 
-def _wanted(
+def wanted_metrics(
     subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
 ) -> list[tuple[list[metrics.Metric], Sources]]:
     """Metrics of a subset, with the model and the baselines that they are computed of."""

@@ -32,6 +32,7 @@ STATISTICS = (
 """What is kept of a picture: pixel counts, 1, its IoU and Dice, and its counts of objects."""
 
 BACKGROUND, FOREGROUND = 0, 1
+Compute = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Metric:
     name: str
     unit: str
     definition: str
-    compute: Callable[[np.ndarray], np.ndarray]
+    compute: Compute
     """From sums (..., S) to values (...)."""
     support: Callable[[np.ndarray], np.ndarray]
     """From sums (..., S) to the number of things that the metric is counted on."""
@@ -116,7 +117,7 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def pixels(sums: np.ndarray) -> np.ndarray:
     """Number of pixels."""
-    return sum(column(sums, name) for name in STATISTICS[:4])
+    return np.sum([column(sums, name) for name in STATISTICS[:4]], axis=0)
 
 
 def pixel_accuracy(sums: np.ndarray) -> np.ndarray:
@@ -204,9 +205,9 @@ def blank_labels() -> Metric:
 
 
 def _whole() -> list[Metric]:
-    counts = {"pixels": pixels, "pictures": partial(column, name="pictures")}
+    counts: dict[str, Compute] = {"pixels": pixels, "pictures": partial(column, name="pictures")}
     empty = "a picture with foreground in neither truth nor prediction counts as 1."
-    told = [
+    told: list[tuple[str, str, Compute, str]] = [
         ("pixel_accuracy", "pixels", pixel_accuracy, "Share of all pixels whose class is right."),
         (
             "balanced_accuracy",
@@ -290,7 +291,7 @@ def _objects(minimum_area: int) -> list[Metric]:
         f"Predicted objects are 8-connected regions of at least {minimum_area} pixels, true ones "
         "the instances of the label map; touching nuclei that the mask joins count as one."
     )
-    told = [
+    told: list[tuple[str, str, str, Compute]] = [
         (
             "object_count_mae",
             "objects per picture",

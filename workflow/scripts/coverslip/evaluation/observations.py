@@ -165,7 +165,9 @@ def _prediction(
     picture: _Picture, answer: Predictions, instances: bool, field: np.ndarray
 ) -> dict[str, float]:
     mask = answer.mask(picture.id, picture.truth.shape)
-    counts = dict(zip(COUNTS, metrics.pixel_counts(picture.truth, mask), strict=True))
+    counts: dict[str, float] = dict(
+        zip(COUNTS, metrics.pixel_counts(picture.truth, mask), strict=True)
+    )
     counts |= confluency.predicted_area(field, mask)
     if not instances:
         return counts | {"objects_predicted": count_objects(mask, picture.minimum_area)}

@@ -21,7 +21,9 @@ from coverslip.evaluation.runs import (
     run_of,
 )
 
-Sources = Mapping[str, Callable[[pd.DataFrame], np.ndarray]]
+Statistics = Callable[[pd.DataFrame], np.ndarray]
+"""From rows of `observations.observe` to their sufficient statistics, (N, S)."""
+Sources = Mapping[str, Statistics]
 """The model first, then the baselines: from rows of `observations.observe` to their sufficient
 statistics, (N, S)."""
 ALL = "all"
@@ -128,7 +130,7 @@ def estimates(
         resamples: resamples of the bootstrap.
         unit: the column of `rows` whose values are drawn.
     """
-    values, units = _stacked(rows, sources, unit)
+    values, units = stacked(rows, sources, unit)
     count = len(set(units))
     sums = values.sum(axis=0)
     resampled = resampled_sums(values, units, resamples, SEED) if count > 1 else None
@@ -137,7 +139,7 @@ def estimates(
         yield Estimate(metric, value, low, high, int(metric.support(sums)[0, 0]), count)
 
 
-def _stacked(rows: pd.DataFrame, sources: Sources, unit: str) -> tuple[np.ndarray, np.ndarray]:
+def stacked(rows: pd.DataFrame, sources: Sources, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """Statistics of model and baselines: (N, seeds, sources, S), and the unit of each row (N,).
 
     A row is a picture in a fold; all seeds must have the same ones.

@@ -1,4 +1,7 @@
-"""Runs of a study: one training a fold and seed, in the folder `fold<f>_seed<s>`."""
+"""Runs of a study: one training a fold and seed, in the folder `fold<f>_seed<s>`.
+
+The networks of all seeds of a fold together are a run, too: `fold<f>_ensemble`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ import pandas as pd
 
 from coverslip.errors import CoverslipError
 
-PATTERN = re.compile(r"fold(\d+)_seed(\d+)")
+PATTERN = re.compile(r"fold(\d+)_(?:seed(\d+)|ensemble)")
+ENSEMBLE = -1
+"""Stands for the seed of an ensemble of all seeds."""
 
 
 def run_name(fold: int, seed: int) -> str:
     """Name of a run, as in its folder and in `metrics.json`."""
-    return f"fold{fold}_seed{seed}"
+    return f"fold{fold}_ensemble" if seed == ENSEMBLE else f"fold{fold}_seed{seed}"
 
 
 def fold_and_seed(run: str) -> tuple[int, int]:
@@ -28,7 +33,7 @@ def fold_and_seed(run: str) -> tuple[int, int]:
     match = PATTERN.fullmatch(run)
     if match is None:
         raise ValueError(f"{run!r} is not the name of a run")
-    return int(match[1]), int(match[2])
+    return int(match[1]), ENSEMBLE if match[2] is None else int(match[2])
 
 
 def run_of(path: Path) -> str:

@@ -26,7 +26,8 @@ def submission(
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.
         manifest: of the dataset; tells the file names.
-        columns: names of the two columns.
+        columns: names of the two columns. File names that stand twice, as in folders of classes,
+            are told with their folders.
         output: the csv to write.
 
     Raises:
@@ -44,6 +45,8 @@ def submission(
     labels = np.array(answers[0].classes, dtype=object)[mean.to_numpy().argmax(axis=1)]
     members = manifests.read(manifest)["member"]
     names = [PurePosixPath(members[id]).name for id in mean.index]
+    if len(set(names)) < len(names):
+        names = [str(members[id]) for id in mean.index]
     table = pd.DataFrame({columns[0]: names, columns[1]: labels})
     order = sorted(range(len(table)), key=lambda row: _natural(names[row]))
     with aside(output) as part:

@@ -74,7 +74,7 @@ def curves(
 
 def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) -> list[np.ndarray]:
     """Pictures on the way from one to the other, pixel by pixel in the order of the map."""
-    rank = np.empty(map.size, np.int64)
+    rank: np.ndarray = np.empty(map.size, np.int64)
     rank[np.argsort(-map.ravel(), kind="stable")] = np.arange(map.size)
     rank = rank.reshape(map.shape)
     ends = np.rint(np.linspace(0, map.size, steps + 1))

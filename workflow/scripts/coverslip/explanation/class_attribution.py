@@ -156,7 +156,7 @@ def examples(
         right = [e for e in every if e.true == true == e.predicted]
         wrong = sorted(wrong, key=lambda e: (-e.probability, e.id))[: section.pictures // 2]
         count = min(len(right), section.pictures - len(wrong))
-        drawn = rng.choice(len(right), count, replace=False) if right else []
+        drawn = rng.choice(len(right), count, replace=False) if right else ()
         chosen += [*(right[at] for at in sorted(drawn)), *wrong]
     return subset, chosen
 

@@ -7,7 +7,7 @@ Keras.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def smoothgrad(
         return attribute(image)
     rng = np.random.default_rng(seed)
     scale = np.float32(deviation * np.ptp(image))
-    total = 0.0
+    total: Any = 0.0
     for _ in range(samples):
         noise = rng.standard_normal(image.shape, dtype=np.float32)
         total = total + attribute(image + scale * noise)

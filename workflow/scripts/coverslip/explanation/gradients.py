@@ -6,15 +6,12 @@ Keras has no gradient function for all its backends, so each backend would have 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
 import numpy as np
 
 from coverslip.errors import CoverslipError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 Gradient = Callable[[np.ndarray, int], np.ndarray]
 """From pictures, float32 NxHxWxC, and a class to the gradient of its score, NxHxWxC."""
@@ -32,7 +29,7 @@ def of_input(network: keras.Model) -> Gradient:
     tf = _tensorflow()
 
     @tf.function(reduce_retracing=True)
-    def compute(images: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    def compute(images: Any, chosen: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
             scores = network(images, training=False)
@@ -57,7 +54,7 @@ def of_features(
     both = keras.Model(network.inputs, [layer.output, network.outputs[0]])
 
     @tf.function(reduce_retracing=True)
-    def compute(images: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def compute(images: Any, chosen: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             # Watched, for the layer may come before all trainable weights.
             tape.watch(images)

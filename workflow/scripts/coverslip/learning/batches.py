@@ -11,6 +11,7 @@ import pandas as pd
 
 from coverslip.configuration.config import Augmentation, Preprocessing
 from coverslip.errors import CoverslipError
+from coverslip.learning.accumulation import parts_of
 from coverslip.learning.augment import augment
 from coverslip.learning.patches import Patches
 from coverslip.learning.targets import encode
@@ -65,7 +66,8 @@ class Batches(keras.utils.PyDataset):
     """Batches of images, float32 (N, height, width, channels), and targets (`targets.encode`).
 
     In the order of `rows`, or, with an `epoch`, in an order and with an augmentation that depend
-    on nothing but (seed, epoch, place in the epoch); the last batch may be smaller.
+    on nothing but (seed, epoch, place in the epoch); the last batch may be smaller. Where batches
+    are cut into parts, weights of the patches come third, float32 (N,), see `cut`.
     """
 
     def __init__(
@@ -88,6 +90,38 @@ class Batches(keras.utils.PyDataset):
         self.order = np.arange(len(rows))
         self.augmentation: Augmentation | None = None
         self.seed: tuple[int, int] = (0, 0)
+        self.parts = 1
+
+    def _like(self, batch_size: int) -> Batches:
+        made = Batches(
+            self.patches,
+            self.rows,
+            self.preprocessing,
+            self.fitted,
+            batch_size,
+            self.workers,
+            self.head,
+        )
+        made.order, made.augmentation, made.seed = self.order, self.augmentation, self.seed
+        return made
+
+    def smaller(self, batch_size: int) -> Batches:
+        """The same patches in the same order, not augmented, so many a batch."""
+        made = self._like(batch_size)
+        made.augmentation = None
+        return made
+
+    def cut(self, at_once: int) -> Batches:
+        """The same batches in parts of at most `at_once` patches, as many parts for each batch.
+
+        A patch's weight makes the mean over the parts of a batch the mean over its patches: parts
+        are as large as one another, give or take one. The last, smaller batch of an epoch may have
+        parts without a patch of their own; they have one of weight 0. (The mean loss of an epoch,
+        which the history tells, weights that batch a little otherwise than without parts.)
+        """
+        made = self._like(self.batch_size)
+        made.parts = parts_of(self.batch_size, at_once)
+        return made
 
     def shuffled(
         self, seed: int, epoch: int, augmentation: Augmentation, count: int | None = None
@@ -96,15 +130,7 @@ class Batches(keras.utils.PyDataset):
 
         Drawn patches come from all pictures alike, however many patches a picture has.
         """
-        epoch_batches = Batches(
-            self.patches,
-            self.rows,
-            self.preprocessing,
-            self.fitted,
-            self.batch_size,
-            self.workers,
-            self.head,
-        )
+        epoch_batches = self._like(self.batch_size)
         rng = np.random.default_rng((ORDER, seed, epoch))
         if count is None:
             epoch_batches.order = rng.permutation(len(self.rows))
@@ -116,23 +142,36 @@ class Batches(keras.utils.PyDataset):
         return epoch_batches
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch_size)
+        return -(-len(self.order) // self.batch_size) * self.parts
 
     def places(self, index: int) -> np.ndarray:
         """Places in `rows` of the patches of a batch."""
-        return self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        first, stop, _ = self._span(index)
+        return self.order[first:stop]
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        places = self.places(index)
+    def _span(self, index: int) -> tuple[int, int, float]:
+        """First and last place (excluded) in the epoch of a batch or part, and its weight."""
+        whole, part = divmod(index, self.parts)
+        first = whole * self.batch_size
+        count = min(self.batch_size, len(self.order) - first)
+        start, stop = (first + at * count // self.parts for at in (part, part + 1))
+        if start == stop:
+            return first, first + 1, 0.0
+        return start, stop, self.parts * (stop - start) / count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        first, stop, weight = self._span(index)
+        places = self.order[first:stop]
         images = self.patches.images(self.rows[places])
         labels = self.patches.labels(self.rows[places])
         # The class of a picture stays what it is, however the picture is turned.
         maps = labels if self.head != "class" else np.zeros(images.shape[:3], np.uint8)
         if self.augmentation is not None:
             for i in range(len(places)):
-                rng = np.random.default_rng((AUGMENT, *self.seed, index * self.batch_size + i))
+                rng = np.random.default_rng((AUGMENT, *self.seed, first + i))
                 images[i], maps[i] = augment(images[i], maps[i], self.augmentation, rng)
-        return batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
+        found = batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
+        return found if self.parts == 1 else (*found, np.full(len(places), weight, np.float32))
 
 
 def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

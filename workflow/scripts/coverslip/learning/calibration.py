@@ -31,13 +31,15 @@ def settle_statistics(network: keras.Model, batches: Batches) -> None:
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
-    for number in range(min(len(batches), STATISTICS_BATCHES)):
-        for layer in layers:
-            # With number / (number + 1) the moving average is the mean of all batches so far.
-            layer.momentum = number / (number + 1)
-        network(batches[number][0], training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
+    try:
+        for number in range(min(len(batches), STATISTICS_BATCHES * batches.parts)):
+            for layer in layers:
+                # With number / (number + 1) the moving average is the mean of all batches so far.
+                layer.momentum = number / (number + 1)
+            network(batches[number][0], training=True)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def fit(final: keras.Model, batches: Batches, tune_threshold: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coverslip.bookkeeping.provenance import processor
 from coverslip.learning import gpus
 
 CHATTER = ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
@@ -56,6 +57,22 @@ class Device:
         Keras refuses XLA together with deterministic operations, and those come first.
         """
         return self.gpu and not self.deterministic
+
+    def line(self, policy: str = "float32") -> str:
+        """One line for the log: the device, and how it computes.
+
+        Args:
+            policy: dtype policy; that of a saved network is `float32`, that of training is
+                `dtype_policy`.
+        """
+        model = self.name if self.gpu else f"{self.name} ({processor()})"
+        able = f", capability {'.'.join(map(str, self.capability))}" if self.capability else ""
+        threads = "all" if self.threads is None else str(self.threads)
+        return (
+            f"device: {model}{able}; {self.backend}, dtype policy {policy}, XLA "
+            f"{'on' if self.jit_compile else 'off'}, deterministic operations "
+            f"{'on' if self.deterministic else 'off'}, CPU threads: {threads}"
+        )
 
     def facts(self) -> dict[str, Any]:
         """The device as JSON, for the record of a run."""
@@ -107,15 +124,6 @@ def cpu_has_bfloat16() -> bool:
     except OSError:
         return False
     return bool({"avx512_bf16", "amx_bf16"} & set(text.split()))
-
-
-def memory_errors() -> tuple[type[BaseException], ...]:
-    """Exceptions that mean that memory is exhausted, on the host or on the device."""
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-        return (MemoryError,)
-    import tensorflow as tf
-
-    return (MemoryError, tf.errors.ResourceExhaustedError)
 
 
 def versions() -> dict[str, str]:

@@ -63,7 +63,8 @@ class MaskLoss(keras.losses.Loss):
         if "crossentropy" in self.terms:
             total = total + crossentropy(y_true, y_pred, self.class_weights)
         if "dice" in self.terms:
-            total = total + soft_dice(*foregrounds(y_true, y_pred), self.patchwise)
+            truth, probability = foregrounds(y_true, y_pred)
+            total = total + soft_dice(truth, probability, self.patchwise)
         return total
 
 
@@ -156,7 +157,7 @@ class PixelAccuracy(keras.metrics.Metric):
         self.pixels = self.add_weight(name="pixels", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch."""
+        """Add a batch, less what has weight 0."""
         y_true, y_pred = classes_of(self.head, y_true, y_pred)
         if y_pred.shape[-1] == 1:
             predicted = ops.cast(foreground(y_pred), "int32")
@@ -164,8 +165,8 @@ class PixelAccuracy(keras.metrics.Metric):
         else:
             predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
             truth = ops.cast(y_true, "int32")
-        self.right.assign_add(_count(ops.equal(predicted, truth)))
-        self.pixels.assign_add(_count(ops.ones_like(truth)))
+        self.right.assign_add(_count(ops.equal(predicted, truth), sample_weight))
+        self.pixels.assign_add(_count(ops.ones_like(truth), sample_weight))
 
     def result(self):
         """0..1."""
@@ -182,17 +183,21 @@ class ForegroundIoU(keras.metrics.Metric):
         self.union = self.add_weight(name="union", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch."""
+        """Add a batch, less what has weight 0."""
         y_true, y_pred = classes_of(self.head, y_true, y_pred)
         predicted = foreground(y_pred)
         truth = ops.not_equal(y_true, 0)
-        self.intersection.assign_add(_count(ops.logical_and(predicted, truth)))
-        self.union.assign_add(_count(ops.logical_or(predicted, truth)))
+        self.intersection.assign_add(_count(ops.logical_and(predicted, truth), sample_weight))
+        self.union.assign_add(_count(ops.logical_or(predicted, truth), sample_weight))
 
     def result(self):
         """0..1; 0 where neither truth nor prediction has foreground."""
         return self.intersection / ops.maximum(self.union, 1.0)
 
 
-def _count(mask):
-    return ops.sum(ops.cast(mask, "float32"))
+def _count(mask, weights):
+    counted = ops.cast(mask, "float32")
+    if weights is None:
+        return ops.sum(counted)
+    by_patch = ops.sum(ops.reshape(counted, (ops.shape(counted)[0], -1)), axis=1)
+    return ops.sum(by_patch * ops.cast(ops.reshape(weights, (-1,)) > 0, "float32"))

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,11 @@ class State:
     variables: list[np.ndarray] = field(default_factory=list)
     """All variables of the model, seed generators and running statistics among them."""
     optimizer: list[np.ndarray] = field(default_factory=list)
-    """All variables of the optimizer."""
+    """Variables of the optimizer, however batches were cut (`accumulation.take`)."""
     best: list[np.ndarray] = field(default_factory=list)
     """Variables of the model after its best epoch."""
+    halvings: list[dict] = field(default_factory=list)
+    """Where memory ran out: the epoch (from 1), and `patches_at_once` from there on."""
 
 
 ARRAYS = ("variables", "optimizer", "best")
@@ -39,8 +42,9 @@ ARRAYS = ("variables", "optimizer", "best")
 
 def save(folder: Path, identity: str, state: State) -> None:
     """Replace the state in `folder`; on an error (disk full) the former one stays as it was."""
-    head = json.dumps({"identity": identity, "history": state.history})
-    arrays = {"head": np.frombuffer(head.encode(), dtype=np.uint8)}
+    told = {"identity": identity, "history": state.history, "halvings": state.halvings}
+    head = json.dumps(told)
+    arrays: dict[str, Any] = {"head": np.frombuffer(head.encode(), dtype=np.uint8)}
     for name in ARRAYS:
         arrays |= {f"{name}/{i:05d}": array for i, array in enumerate(getattr(state, name))}
     try:
@@ -68,7 +72,20 @@ def load(folder: Path, identity: str) -> State | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         # A damaged state costs time, not correctness: training starts anew.
         return None
-    return State(history=head["history"], **groups)
+    return State(history=head["history"], halvings=head["halvings"], **groups)
+
+
+def history(folder: Path, identity: str) -> list[dict]:
+    """The epochs of the training in `folder`, on whatever device; empty where it is of another run.
+
+    The arrays are not read.
+    """
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as file:
+            head = json.loads(file["head"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return []
+    return head["history"] if head["identity"].partition(" ")[0] == identity else []
 
 
 def _group(file: np.lib.npyio.NpzFile, name: str) -> list[np.ndarray]:

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -23,15 +20,17 @@ import pandas as pd
 from coverslip.aside import aside
 from coverslip.configuration.config import Network, Preprocessing, Training
 from coverslip.errors import CoverslipError
-from coverslip.learning import calibration, losses, schedules
+from coverslip.job import TERMINATED
+from coverslip.learning import accumulation, calibration, losses, memory, schedules
 from coverslip.learning import device as devices
 from coverslip.learning import state as states
-from coverslip.learning.batches import Batches, class_weights, select
-from coverslip.learning.patches import Patches
+from coverslip.learning.batches import Batches, class_weights
+from coverslip.learning.material import Sections, gathered
 from coverslip.learning.progress import best_epoch, finished, progress_line
+from coverslip.learning.steps import Steps, terminable
 from coverslip.models import model, networks
-from coverslip.models.preprocess import fit
 
+T = TypeVar("T")
 HISTORY = (
     "epoch",
     "loss",
@@ -43,18 +42,12 @@ HISTORY = (
     "learning_rate",
     "seconds",
 )
-TERMINATED = 143
+SMALLER = "use a smaller preprocessing.patch or resize, or smaller network.filters"
+"""The mend where one patch at a time is too much."""
 
 
-@dataclass(frozen=True)
-class Sections:
-    """The sections of the configuration that training goes by, and the seed."""
-
-    preprocessing: Preprocessing
-    network: Network
-    training: Training
-    seed: int
-    weights_file: Path | None = None
+class Diverged(CoverslipError):
+    """The loss of a training is not a number any more."""
 
 
 def train(
@@ -74,6 +67,7 @@ def train(
     weights_file: Path | None = None,
     tune_threshold: bool = True,
     report: Callable[[str], None] = print,
+    watch: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:
     """Train a network and write its model folder.
 
@@ -95,46 +89,42 @@ def train(
         weights_file: pretrained weights, where `network.weights` asks for them.
         tune_threshold: tune the threshold on validation instead of leaving it at 0.5.
         report: receives one line an epoch.
+        watch: receives the row of the history of each epoch.
 
     Returns:
         Facts for the record of the run: device, epochs, seconds.
 
     Raises:
-        CoverslipError: no patches, weights that do not fit, memory or disk exhausted, a loss that
-            is not finite.
+        CoverslipError: no patches, weights that do not fit, memory exhausted by a single patch,
+            no room on the disk, a loss that is not finite.
         SystemExit: 143 after SIGTERM; the state of the last whole epoch is kept.
     """
     device = device or devices.prepare()
-    data = Patches(patches)
-    network, classes = _outputs(network, data)
     sections = Sections(preprocessing, network, training, seed, weights_file)
-    subsets = select(data, split, fold, preprocessing.minimum_foreground)
-    absent = _absent(network, data, subsets.training, classes)
-    if absent:
-        report(f"no training picture of {', '.join(absent)}: none will be predicted as such")
-    fitted = fit(data.blocks(subsets.training), preprocessing)
-    workers = max(2, min(8, (device.threads or os.cpu_count() or 1) - 1))
-    batches = {
-        name: Batches(data, rows, preprocessing, fitted, training.batch_size, workers, network.head)
-        for name, rows in (("train", subsets.training), ("validation", subsets.validation))
-    }
-    try:
-        with _dtype_policy(device.dtype_policy), _terminable() as stop:
-            loop = Loop(sections, device, batches, Path(state), identity, stop, report)
+    material = gathered(patches, split, fold, sections, device, report)
+    sections, batches, shape = material.sections, material.batches, material.shape
+    with memory.explained(SMALLER):
+        with dtype_policy(device.dtype_policy), terminable() as stop:
+            key = state_identity(identity, device)
+            loop = Loop(sections, device, batches, Path(state), key, stop, report, watch)
             history, best = loop.run()
-        final = _final(sections, data.shape, best)
+        final = _final(sections, shape, best)
         if training.statistics == "precise":
             report("statistics of batch normalization are taken anew from training patches")
-            calibration.settle_statistics(final, _drawn(batches["train"], sections, len(history)))
-        found = calibration.fit(final, batches["validation"], tune_threshold)
-    except devices.memory_errors() as error:
-        raise CoverslipError(_memory_message(training.batch_size)) from error
+            drawn = _drawn(batches["train"], sections, len(history))
+            loop.fitting(lambda size: calibration.settle_statistics(final, drawn.cut(size)))
+        validation = batches["validation"]
+        found = loop.fitting(
+            lambda size: calibration.fit(final, validation.smaller(size), tune_threshold)
+        )
+    halved = {"memory": loop.memory_facts()} if loop.current.halvings else {}
     info = (
-        _info(sections, data.shape, fitted, history, final)
+        _info(sections, shape, material.fitted, history, final)
         | found
-        | ({"absent_classes": absent} if absent else {})
+        | ({"absent_classes": material.absent} if material.absent else {})
+        | halved
         | {
-            "classes": classes,
+            "classes": material.classes,
             "fold": fold,
             "device": device.facts(),
             "versions": devices.versions(),
@@ -151,11 +141,19 @@ def train(
         "best_epoch": info["best_epoch"],
         "training_seconds": round(sum(row["seconds"] for row in history), 1),
         "resumed_after_epoch": loop.resumed,
+        **halved,
     }
+
+
+def state_identity(identity: str, device: devices.Device) -> str:
+    """What a state must be of, to be gone on from: numbers of another precision are others."""
+    return f"{identity} {device.dtype_policy} {device.backend}"
 
 
 class Loop:
     """The epochs of one training, resumable after each."""
+
+    model: keras.Model
 
     def __init__(
         self,
@@ -166,34 +164,38 @@ class Loop:
         identity: str,
         stop: threading.Event,
         report: Callable[[str], None],
+        watch: Callable[[dict[str, float]], None] | None = None,
     ):
         self.sections = sections
         self.training = sections.training
+        self.device = device
         self.batches = batches
         self.folder = folder
         self.identity = identity
         self.stop = stop
         self.report = report
-        self.model = _compiled(sections, device, batches["train"])
+        self.watch = watch
         self.current = states.load(folder, identity) or states.State()
         self.resumed = len(self.current.history)
+        self._build(self._at_once())
         if self.resumed:
-            states.put(self.model.variables, self.current.variables)
-            states.put(self.model.optimizer.variables, self.current.optimizer)
             report(f"goes on after epoch {self.resumed}/{self.training.epochs}")
 
-    def run(self) -> tuple[list[dict], list[np.ndarray]]:
-        """Train to the end; give the history and the variables of the model to keep."""
+    def run(self, until: int | None = None) -> tuple[list[dict], list[np.ndarray]]:
+        """Train to the end, or to an epoch; give the history and the variables to keep."""
         history = self.current.history
-        while not finished(history, self.training):
-            row = self._epoch(len(history))
+        last = self.training.epochs if until is None else until
+        while not finished(history, self.training) and len(history) < last:
+            row = self.fitting(self._epoch_of)
             history.append(row)
             if not all(math.isfinite(row[name]) for name in ("loss", "validation_loss")):
-                raise CoverslipError(
+                raise Diverged(
                     f"training diverged: the loss is not a number in epoch {row['epoch']}: lower "
                     f"training.learning_rate ({self.training.learning_rate})"
                 )
             self._save()
+            if self.watch:
+                self.watch(row)
             self.report(progress_line(history, self.training))
             if self.stop.is_set():
                 self.report(f"terminated after epoch {row['epoch']}: run again to go on from there")
@@ -207,15 +209,49 @@ class Loop:
         with suppress(OSError):
             self.folder.rmdir()
 
+    def fitting(self, attempt: Callable[[int], T]) -> T:
+        """Call with the number of patches at once; with fewer from now on where memory runs out."""
+        before = self._at_once()
+        found, size = memory.fitting(attempt, before, "patches", SMALLER, self.report)
+        if size < before:
+            epoch = len(self.current.history) + 1
+            self.current.halvings.append({"epoch": epoch, "patches_at_once": size})
+        return found
+
+    def memory_facts(self) -> dict[str, Any]:
+        """How batches were cut, for want of memory; `model.json` and the record tell it."""
+        return {"batch_size": self.training.batch_size, "halvings": self.current.halvings}
+
+    def _at_once(self) -> int:
+        halvings = self.current.halvings
+        return halvings[-1]["patches_at_once"] if halvings else self.training.batch_size
+
+    def _build(self, size: int) -> None:
+        """The network as it is after the last whole epoch, for so many patches at once."""
+        self.model = None  # its memory is needed
+        self.size = size
+        self.parts = accumulation.parts_of(self.training.batch_size, size)
+        self.model = _compiled(self.sections, self.device, self.batches["train"], self.parts)
+        if self.current.history:
+            states.put(self.model.variables, self.current.variables)
+            accumulation.put(self.model.optimizer, self.current.optimizer, self.parts)
+
+    def _epoch_of(self, size: int) -> dict[str, float]:
+        """The next epoch with so many patches at once; it begins anew where they are fewer."""
+        if size != self.size:
+            self._build(size)
+        return self._epoch(len(self.current.history))
+
     def _epoch(self, epoch: int) -> dict[str, float]:
         started = time.monotonic()
-        batches = _drawn(self.batches["train"], self.sections, epoch)
-        callback = _Steps(self.training, epoch, len(batches), self.stop, self.report)
+        batches = _drawn(self.batches["train"], self.sections, epoch).cut(self.size)
+        callback = Steps(self.training, epoch, batches, self.stop, self.report)
         logs = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[callback])
         row: dict[str, float] = {"epoch": epoch + 1}
         watched = losses.watched(self.sections.network.head)
         row |= {name: float(logs.history[name][0]) for name in watched}
-        scores = self.model.evaluate(self.batches["validation"], verbose=0, return_dict=True)
+        held_out = self.batches["validation"].smaller(self.size)
+        scores = self.model.evaluate(held_out, verbose=0, return_dict=True)
         row |= {f"validation_{name}": float(scores[name]) for name in watched}
         row["learning_rate"] = schedules.rate(self.training, epoch)
         row["seconds"] = round(time.monotonic() - started, 2)
@@ -224,38 +260,10 @@ class Loop:
     def _save(self) -> None:
         history = self.current.history
         self.current.variables = states.take(self.model.variables)
-        self.current.optimizer = states.take(self.model.optimizer.variables)
+        self.current.optimizer = accumulation.take(self.model.optimizer, self.parts)
         if best_epoch(history) == len(history):
             self.current.best = self.current.variables
         states.save(self.folder, self.identity, self.current)
-
-
-class _Steps(keras.callbacks.Callback):
-    """Sets the learning rate before each step and heeds SIGTERM after it."""
-
-    def __init__(
-        self,
-        training: Training,
-        epoch: int,
-        steps: int,
-        stop: threading.Event,
-        report: Callable[[str], None],
-    ):
-        super().__init__()
-        self.training = training
-        self.epoch = epoch
-        self.steps = steps
-        self.stop = stop
-        self.report = report
-
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        progress = self.epoch + batch / self.steps
-        self.model.optimizer.learning_rate = schedules.rate(self.training, progress)
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.stop.is_set():
-            self.report(f"terminated after epoch {self.epoch}: run again to go on from there")
-            raise SystemExit(TERMINATED)
 
 
 def _drawn(batches: Batches, sections: Sections, epoch: int) -> Batches:
@@ -264,7 +272,9 @@ def _drawn(batches: Batches, sections: Sections, epoch: int) -> Batches:
     return batches.shuffled(sections.seed, epoch, training.augmentation, training.patches_per_epoch)
 
 
-def _compiled(sections: Sections, device: devices.Device, batches: Batches) -> keras.Model:
+def _compiled(
+    sections: Sections, device: devices.Device, batches: Batches, parts: int
+) -> keras.Model:
     keras.utils.set_random_seed(sections.seed)
     training, network = sections.training, sections.network
     built = networks.build(network, batches.patches.shape)
@@ -274,32 +284,15 @@ def _compiled(sections: Sections, device: devices.Device, batches: Batches) -> k
     if training.class_weights == "balanced":
         classes = losses.CLASSES if network.head == "instances" else max(network.outputs, 2)
         weights = class_weights(batches.patches, batches.rows, classes, network.head)
+    accumulation.slow_down(built, parts)
     built.compile(
-        optimizer=keras.optimizers.Adam(training.learning_rate),
+        optimizer=accumulation.adam(training.learning_rate, parts),
         loss=losses.make(training, network.head, weights),
-        metrics=losses.metrics(network.head),
+        weighted_metrics=losses.metrics(network.head),
         jit_compile=device.jit_compile,
     )
     built.optimizer.build(built.trainable_variables)
     return built
-
-
-def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
-    """The network section with as many outputs as there are classes, and their names."""
-    if network.head == "class":
-        classes = patches.classes
-        return network.model_copy(update={"outputs": len(classes)}), classes
-    extra = [f"class {number}" for number in range(2, network.outputs)]
-    return network, ["background", "foreground", *extra]
-
-
-def _absent(
-    network: Network, patches: Patches, training: np.ndarray, classes: list[str]
-) -> list[str]:
-    """Classes of whole pictures of which there is no training picture."""
-    if network.head != "class":
-        return []
-    return sorted(set(classes) - set(patches.index["class"].to_numpy()[training]))
 
 
 def _final(
@@ -342,34 +335,11 @@ def _info(
     }
 
 
-def _memory_message(batch_size: int) -> str:
-    mend = (
-        f"set training.batch_size to {batch_size // 2} (it is {batch_size})"
-        if batch_size > 1
-        else "use a smaller preprocessing.patch or network.filters (training.batch_size is 1)"
-    )
-    return f"memory is exhausted in training: {mend}; or run on a machine with more"
-
-
 @contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Iterator[None]:
     former = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
         yield
     finally:
         keras.config.set_dtype_policy(former)
-
-
-@contextmanager
-def _terminable() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that a state that is being written is written to its end."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    former = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, former)

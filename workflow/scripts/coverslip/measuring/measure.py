@@ -9,10 +9,12 @@ was killed goes on where it was. The folder of entries may be deleted at any tim
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +29,14 @@ from coverslip.learning import device
 from coverslip.measuring.measure_entry import Entry
 from coverslip.measuring.measure_field import continued, field_of_view
 from coverslip.measuring.measure_folder import ELSEWHERE, model_files, pictures, shard_of
+from coverslip.measuring.measure_large import add_large
 from coverslip.measuring.measure_links import link
 from coverslip.measuring.measure_objects import OBJECTS
-from coverslip.measuring.measure_pictures import Plane, planes
+from coverslip.measuring.measure_pictures import planes
+from coverslip.measuring.measure_planes import Plane
 from coverslip.measuring.measure_tables import OBJECT_COLUMNS, SHARD_COLUMNS
-from coverslip.models.model import Model, load
+from coverslip.models.model import NETWORKS, Model, load
+from coverslip.models.rows import Rows, Unfit
 
 
 class Outputs(NamedTuple):
@@ -80,7 +85,7 @@ def measure(
     Raises:
         CoverslipError: the folder or the model cannot be read.
     """
-    found = pictures(inventory.contents(folder, notes))
+    found = pictures(inventory.contents(folder, notes) or {})
     names = [name for name in found if shard_of(name, shards) == shard]
     network = load(model)
     facts = [model_digest(model), _facts(settings), code, versions()]
@@ -91,13 +96,17 @@ def measure(
             missing.setdefault(key, name)
     report(f"shard {shard}: {len(names)} files, {len(missing)} of them to be computed")
     if missing:
-        if network.info["kind"] == "network":
-            device.prepare(threads=threads)
+        if network.info["kind"] in NETWORKS:
+            report(device.prepare(threads=threads).line())
         todo = [(folder / name, Entry(entry_path(state, key))) for key, name in missing.items()]
-        for count, entry in enumerate(_computed(network, todo, settings), start=1):
+        counted = itertools.count(1)
+
+        def done(entry: Entry) -> None:
             entry.close()
-            if count % 100 == 0:
+            if (count := next(counted)) % 100 == 0:
                 report(f"shard {shard}: {count} of {len(missing)} files computed")
+
+        _compute(network, todo, settings, done)
     _assemble({name: entry_path(state, key) for name, key in keys.items()}, outputs)
     return len(missing)
 
@@ -126,31 +135,50 @@ def entry_path(state: Path, key: str) -> Path:
     return state / key[:2] / key[:40]
 
 
-def _computed(network: Model, todo: list[tuple[Path, Entry]], settings: Measure) -> Iterator[Entry]:
-    """Predict and measure the files; yield each entry when all its planes are in it."""
-    waiting: deque[tuple[Entry, Plane, np.ndarray]] = deque()
-    unfinished: deque[Entry] = deque()
+def _compute(
+    network: Model,
+    todo: list[tuple[Path, Entry]],
+    settings: Measure,
+    done: Callable[[Entry], None],
+) -> None:
+    """Predict and measure the files; hand over each entry as soon as all its planes are in it."""
+    waiting: deque[tuple[Entry, Plane, np.ndarray, np.ndarray]] = deque()
+    unfinished: list[Entry] = []
+
+    def settle() -> None:
+        for entry in [each for each in unfinished if each.finished]:
+            unfinished.remove(entry)
+            done(entry)
 
     def images() -> Iterator[np.ndarray]:
         for path, entry in todo:
             unfinished.append(entry)
-            for plane in planes(path, settings.channel):
-                if plane.image is None:
+            for plane in planes(path, settings.channel, settings.largest_whole):
+                if plane.rows is not None:
+                    _large(entry, plane, plane.rows, network, settings)
+                elif plane.image is None:
                     entry.refuse(plane)
                 else:
                     entry.expected += 1
                     field = field_of_view(plane.image, settings.padding)
-                    waiting.append((entry, plane, field))
+                    waiting.append((entry, plane, plane.image, field))
                     yield continued(plane.image, field)
             entry.whole = True
+            settle()
 
     for answer in network.predict(images(), "native", settings.overlap, settings.flips):
-        entry, plane, field = waiting.popleft()
+        entry, plane, image, field = waiting.popleft()
         mask, label = network.mask(answer) > 0, network.objects(answer)
-        entry.add(plane, field, mask, label, settings)
-        while unfinished and unfinished[0].finished:
-            yield unfinished.popleft()
-    yield from unfinished
+        entry.add(plane, image, field, mask, label, settings)
+        settle()
+
+
+def _large(entry: Entry, plane: Plane, source: Rows, network: Model, settings: Measure) -> None:
+    """Measure a large plane at once, between the batches of small ones."""
+    try:
+        add_large(entry, plane, network, source, settings)
+    except Unfit as error:  # its rows were read on the way, so damage shows late
+        entry.refuse(replace(plane, rows=None, error=str(error)))
 
 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:

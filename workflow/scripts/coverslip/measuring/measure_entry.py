@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import tifffile
 from coverslip.configuration.config import Measure
 from coverslip.data.label_maps import drop_small
 from coverslip.job import write_json
+from coverslip.measuring.measure_interval import Blocks, blocks_of
 from coverslip.measuring.measure_objects import OBJECTS, object_table, summary
 from coverslip.measuring.measure_overlay import encoded, overlay
-from coverslip.measuring.measure_pictures import Plane
+from coverslip.measuring.measure_planes import Plane
 
 BLACK = "black everywhere: no field of view"
 PADDED = "black surroundings do not count"
@@ -25,6 +27,13 @@ PADDED = "black surroundings do not count"
 def overlay_name(picture: str, page: int, plane: str) -> str:
     """Name of the overlay of a plane: with its page, where a file has several."""
     return f"{picture}.page{page}.overlay.png" if plane else f"{picture}.overlay.png"
+
+
+def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | None, str]:
+    """Height and width of a pixel in micrometres, if known, and whence: `config` or `file`."""
+    if settings.pixel_size_um is not None:
+        return (settings.pixel_size_um, settings.pixel_size_um), "config"
+    return plane.pixel_um, "file" if plane.pixel_um else ""
 
 
 class Entry:
@@ -54,6 +63,7 @@ class Entry:
     def add(
         self,
         plane: Plane,
+        image: np.ndarray,
         field: np.ndarray,
         mask: np.ndarray,
         label: np.ndarray,
@@ -62,24 +72,45 @@ class Entry:
         """Measure a plane.
 
         Args:
-            plane: with its image.
+            plane: what is known of it.
+            image: uint8 or uint16, HxWxC.
             field: bool HxW, the field of view.
             mask: bool HxW, what the model takes for foreground.
             label: int32 HxW, its objects.
             settings: the section `measure` of the config.
         """
-        image = plane.image
-        mask = mask & field
         label = drop_small(np.where(field, label, 0), settings.minimum_area)
-        size, source = plane.pixel_um, "file" if plane.pixel_um else ""
-        if settings.pixel_size_um is not None:
-            size, source = (settings.pixel_size_um, settings.pixel_size_um), "config"
-        objects = object_table(label, image, size)
+        objects = object_table(label, image, pixel_size(plane, settings)[0])
+        blocks = blocks_of(mask & field, field)
+        self.note(plane, image.shape, image.dtype, blocks, objects, settings)
+        self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
+        self.draw(plane, overlay(image, label, mask & field, field))
+        self.added += 1
+
+    def note(
+        self,
+        plane: Plane,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        blocks: Blocks,
+        objects: pd.DataFrame,
+        settings: Measure,
+    ) -> None:
+        """Keep the numbers of a plane.
+
+        Args:
+            plane: what was measured.
+            shape, dtype: of its picture.
+            blocks: its foreground and field of view, counted.
+            objects: its objects, see `object_table`.
+            settings: the section `measure` of the config.
+        """
+        size, source = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
         notes = [plane.note]
-        if not field.any():
+        if blocks.field == 0:
             notes.append(BLACK)
-        elif not field.all():
+        elif blocks.field < shape[0] * shape[1]:
             notes.append(PADDED)
         self.planes.append(
             {
@@ -87,24 +118,68 @@ class Entry:
                 "plane": plane.plane,
                 "time": plane.time,
                 "time_unit": plane.time_unit or None,
-                "height_px": image.shape[0],
-                "width_px": image.shape[1],
-                "channels": image.shape[2],
-                "bits": 8 * image.dtype.itemsize,
+                "height_px": shape[0],
+                "width_px": shape[1],
+                "channels": shape[2],
+                "bits": 8 * dtype.itemsize,
                 "pixel_height_um": size and size[0],
                 "pixel_width_um": size and size[1],
                 "pixel_size_from": source or None,
-                **summary(mask, field, objects, size),
+                **summary(blocks, objects, size),
                 "note": "; ".join(note for note in notes if note) or None,
             }
         )
         self.objects.append(objects)
-        self.part.mkdir(parents=True, exist_ok=True)
-        self._write_label(plane.page, label, size)
-        drawn = encoded(overlay(image, label, mask, field))
+
+    def draw(self, plane: Plane, drawn: np.ndarray) -> None:
+        """Keep the overlay of a plane, uint8 HxWx3."""
         name = overlay_name("", plane.page, plane.plane)
-        (self.part / name.removeprefix(".")).write_bytes(drawn)
-        self.added += 1
+        (self.part / name.removeprefix(".")).write_bytes(encoded(drawn))
+
+    def write_label(
+        self,
+        plane: Plane,
+        shape: tuple[int, int],
+        label: np.ndarray | Iterator[np.ndarray],
+        largest: int,
+        settings: Measure,
+        tile: tuple[int, int] | None = None,
+    ) -> None:
+        """Append a page to the label maps: uint16, or uint32 where that is too small.
+
+        Args:
+            plane: what was measured.
+            shape: height and width.
+            label: int32 HxW, or its tiles from left to right and from the top on.
+            largest: the largest number in it.
+            settings: the section `measure` of the config.
+            tile: height and width of the tiles.
+        """
+        self.part.mkdir(parents=True, exist_ok=True)
+        if self.labels is None:
+            large = shape[0] * shape[1] > 2**29 or tile is not None
+            self.labels = tifffile.TiffWriter(self.part / "label.tif", bigtiff=large)
+        kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
+        size, _ = pixel_size(plane, settings)
+        data: np.ndarray | Iterator[np.ndarray]
+        if isinstance(label, np.ndarray):
+            data = label.astype(kind)
+        else:
+            data = (part.astype(kind) for part in label)
+        self.labels.write(
+            data,
+            shape=None if tile is None else shape,
+            dtype=None if tile is None else kind,
+            tile=tile,
+            photometric="minisblack",
+            compression="zlib",
+            predictor=False,
+            software="coverslip",
+            description=f"page {plane.page}",
+            metadata=None,
+            resolution=None if size is None else (1e4 / size[1], 1e4 / size[0]),
+            resolutionunit="CENTIMETER" if size else None,
+        )
 
     def close(self) -> None:
         """Give the folder its name; an equal one that another job made stays."""
@@ -125,21 +200,3 @@ class Entry:
             if not (self.path / "record.json").is_file():
                 raise
             shutil.rmtree(self.part)
-
-    def _write_label(self, page: int, label: np.ndarray, size: tuple[float, float] | None) -> None:
-        """Append a page to the label maps: uint16, or uint32 where that is too small."""
-        if self.labels is None:
-            self.labels = tifffile.TiffWriter(self.part / "label.tif", bigtiff=label.size > 2**29)
-        kind = np.uint16 if label.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
-        resolution = {} if size is None else {"resolution": (1e4 / size[1], 1e4 / size[0])}
-        self.labels.write(
-            label.astype(kind),
-            photometric="minisblack",
-            compression="zlib",
-            predictor=False,
-            software="coverslip",
-            description=f"page {page}",
-            metadata=None,
-            resolutionunit="CENTIMETER" if size else None,
-            **resolution,
-        )

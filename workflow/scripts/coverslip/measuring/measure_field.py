@@ -31,14 +31,14 @@ def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
     whole = np.ones(image.shape[:2], bool)
     if padding == "none" or image[:: image.shape[0] - 1 or 1, :: image.shape[1] - 1 or 1].all():
         return whole
-    lit = image.any(axis=2)
+    lit = np.asarray(image.any(axis=2))
     rows = np.flatnonzero(lit.any(axis=1))
     if rows.size == 0:
         return ~whole
     first = lit[rows].argmax(axis=1)
     last = lit.shape[1] - 1 - lit[rows, ::-1].argmax(axis=1)
     ends = np.concatenate([np.stack([first, rows], 1), np.stack([last, rows], 1)])
-    hull = np.zeros(lit.shape, np.uint8)
+    hull: np.ndarray = np.zeros(lit.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(ends.astype(np.int32)), 1)
     if hull[rows[0] : rows[-1] + 1, first.min() : last.max() + 1].min() == 0:
         # A slanted edge is drawn by pixels that are part black.

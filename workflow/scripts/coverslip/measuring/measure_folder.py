@@ -8,22 +8,41 @@ from typing import Any
 
 from coverslip.data import inventory
 from coverslip.errors import CoverslipError
+from coverslip.models.members import member_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Endings of the names of pictures, in small letters; `.ome.tif` is one of them."""
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
-KINDS = "PNG, JPEG, TIFF or BMP"
+KINDS = "PNG, JPEG, TIFF, BMP or Zarr"
+ZARR = ".zarr"
+"""Ending of the name of a folder that is one picture."""
 
 
 def pictures(contents: Mapping[str, str]) -> dict[str, str]:
-    """Names and digests of the pictures among the files of a folder, sorted by name."""
-    return {name: contents[name] for name in sorted(contents) if is_picture(name)}
+    """Names and digests of the pictures among the files of a folder, sorted by name.
+
+    A folder `*.zarr` is one picture, whose digest is of all its files.
+    """
+    found: dict[str, str] = {}
+    zarrs: dict[str, dict[str, str]] = {}
+    for name in sorted(contents):
+        picture = picture_of(name)
+        if picture == name:
+            found[name] = contents[name]
+        elif picture is not None:
+            zarrs.setdefault(picture, {})[name[len(picture) :]] = contents[name]
+    found |= {name: inventory.summary(files) for name, files in zarrs.items()}
+    return {name: found[name] for name in sorted(found)}
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file is taken for a picture, by its name."""
-    return name.lower().endswith(SUFFIXES)
+def picture_of(name: str) -> str | None:
+    """The picture that a file belongs to, by its name: itself, or a folder `*.zarr`; or none."""
+    parts = name.split("/")
+    for count, part in enumerate(parts[:-1], start=1):
+        if part.lower().endswith(ZARR):
+            return "/".join(parts[:count])
+    return name if name.lower().endswith(SUFFIXES) else None
 
 
 def shard_of(name: str, shards: int) -> int:
@@ -41,7 +60,7 @@ def check(folder: Path) -> None:
     found = [name for name in files if not any(part.startswith(".") for part in name.parts)]
     if not found:
         raise CoverslipError(f"pictures: {folder}: the folder is empty; put pictures ({KINDS}) in")
-    if not any(is_picture(name.name) for name in found):
+    if not any(picture_of(name.as_posix()) for name in found):
         raise CoverslipError(
             f"pictures: {folder}: none of the {len(found)} files is a picture ({KINDS})"
         )
@@ -83,6 +102,8 @@ def model_of(config: Mapping[str, Any]) -> Path:
 def model_files(folder: Path, kmeans: Collection[str] = ()) -> list[str]:
     """Files of a model that predicting needs; those to come where the folder is not made yet.
 
+    Those of an ensemble's members are among them.
+
     `kmeans` are names of studies whose models are K-means, which have no weights. Raises
     CoverslipError where the folder is none of a model and none that the workflow makes.
     """
@@ -90,7 +111,11 @@ def model_files(folder: Path, kmeans: Collection[str] = ()) -> list[str]:
     if (folder / "model.json").is_file():
         kept = ("run.json", "history.csv")
         files = sorted(path for path in folder.iterdir() if path.is_file())
-        return [str(p) for p in files if p.name not in kept and not p.name.endswith(".part")]
+        within = [file for member in member_folders(folder) for file in model_files(member)]
+        own = [str(p) for p in files if p.name not in kept and ".part" not in p.suffixes]
+        return [*own, *within]
+    if re.fullmatch(r"results/studies/[^/]+/(fold\d+_)?ensemble/model", folder.as_posix()):
+        return [f"{folder}/model.json"]
     made = re.fullmatch(r"results/studies/([^/]+)/fold\d+_seed\d+/model", folder.as_posix())
     if made:
         weights = [] if made[1] in kmeans else [f"{folder}/model.keras"]

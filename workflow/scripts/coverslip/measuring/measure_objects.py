@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from skimage.measure import regionprops_table
 
 from coverslip.evaluation.baselines import to_grey
+from coverslip.measuring.measure_interval import Blocks
 
 DIGITS = 4
 """Decimals of numbers in tables."""
@@ -51,11 +54,26 @@ def object_table(
         pixel_um: height and width of a pixel in micrometres.
     """
     found = regionprops_table(label, to_grey(image), properties=PROPERTIES)
+    return table_of(found, label.shape, pixel_um)
+
+
+def table_of(
+    found: Mapping[str, np.ndarray],
+    shape: tuple[int, int],
+    pixel_um: tuple[float, float] | None,
+) -> pd.DataFrame:
+    """The table of objects, see `object_table`, from their `PROPERTIES`.
+
+    Args:
+        found: as `regionprops_table` names them.
+        shape: height and width of the picture.
+        pixel_um: height and width of a pixel in micrometres.
+    """
     height, width = pixel_um or (np.nan, np.nan)
     top, left, bottom, right = (found[f"bbox-{at}"] for at in range(4))
     y, x = found["centroid-0"], found["centroid-1"]
     at_border = (top == 0) | (left == 0)
-    at_border |= (bottom == label.shape[0]) | (right == label.shape[1])
+    at_border |= (bottom == shape[0]) | (right == shape[1])
     table = pd.DataFrame(
         {
             "label": found["label"],
@@ -82,23 +100,23 @@ def object_table(
 
 
 def summary(
-    mask: np.ndarray,
-    field: np.ndarray,
+    blocks: Blocks,
     objects: pd.DataFrame,
     pixel_um: tuple[float, float] | None,
 ) -> dict[str, float | int | None]:
     """The numbers of one picture; none where they are not defined.
 
     Confluency is the share of the field of view that is foreground, in percent, small objects
-    included; means and the median are over the objects counted.
+    included, with its interval (see `measure_interval`); means and the median are over the objects
+    counted.
 
     Args:
-        mask: bool HxW, foreground, false outside the field.
-        field: bool HxW, see `measure_field.field_of_view`.
+        blocks: foreground and field of view, counted.
         objects: see `object_table`.
         pixel_um: height and width of a pixel in micrometres.
     """
-    valid, foreground, count = int(field.sum()), int(mask.sum()), len(objects)
+    valid, foreground, count = blocks.field, blocks.foreground, len(objects)
+    low, high = blocks.interval() or (None, None)
     square = None if pixel_um is None else pixel_um[0] * pixel_um[1]
     numbers: dict[str, float | int | None] = {
         "valid_area_px": valid,
@@ -106,6 +124,8 @@ def summary(
         "foreground_px": foreground,
         "foreground_um2": None if square is None else foreground * square,
         "confluency_percent": 100 * foreground / valid if valid else None,
+        "confluency_low_percent": low,
+        "confluency_high_percent": high,
         "objects": count,
         "objects_per_mm2": count / (valid * square) * 1e6 if square and valid else None,
         "mean_area_px": objects["area_px"].mean() if count else None,

@@ -66,7 +66,8 @@ def shown_size(shape: tuple[int, int]) -> tuple[int, int]:
     """Height and width at which a picture of this height and width is shown."""
     longest = max(shape)
     if longest > LONGEST:
-        return tuple(max(1, round(length * LONGEST / longest)) for length in shape)
+        height, width = (max(1, round(length * LONGEST / longest)) for length in shape)
+        return height, width
     times = max(1, SMALLEST // longest)
     return shape[0] * times, shape[1] * times
 

@@ -138,6 +138,7 @@ def _row(row: Any, files: Mapping[int, str], overlays: Path, output: Path) -> di
         "name": _name(row),
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
+        "interval": _interval(row.confluency_low_percent, row.confluency_high_percent),
         "objects": number(row.objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),
@@ -146,6 +147,10 @@ def _row(row: Any, files: Mapping[int, str], overlays: Path, output: Path) -> di
         "note": row.error or row.note,
         "bad": bool(row.error),
     }
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}"
 
 
 def _shown(row: Any, name: str, overlays: Path, output: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Reading people's own pictures: PNG, JPEG, BMP and TIFF, the latter with any number of pages.
+"""Reading people's own pictures: PNG, JPEG, BMP, TIFF with any number of pages, and Zarr.
 
 A file becomes one or more planes (a page, a time, a depth, a position), each with its pixels or
 with the reason why it has none; nothing that a file holds raises an exception.
@@ -7,9 +7,7 @@ with the reason why it has none; nothing that a file holds raises an exception.
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,80 +17,73 @@ from PIL import Image
 
 from coverslip.data import decode
 from coverslip.errors import CoverslipError
+from coverslip.measuring.measure_planes import NAMES, Plane
+from coverslip.measuring.measure_raster import (
+    ALPHA,
+    BLOCK,
+    Contiguous,
+    Stored,
+    no_channel,
+    plain,
+    tiff_rows,
+    which_channel,
+    words,
+)
 from coverslip.measuring.measure_tiff import frame_times, pixel_size
+from coverslip.measuring.measure_zarr import zarr_planes
+from coverslip.models.rows import Cached, Rows, Whole
 
-NAMES = {"T": "t", "Z": "z"}
-"""Short names of axes: time and depth; all others are pages, `p`."""
-ALPHA = (1, 2)
-"""Values of the tag ExtraSamples that mean transparency."""
 PLAIN = (1, 8, 32946, 32773)
 """Compressions that tifffile decodes by itself: none, deflate (two numbers), PackBits."""
 PIXELS = 500_000_000
 """Largest number of pixels of a picture: it is held in memory whole."""
 
 
-@dataclass(frozen=True)
-class Plane:
-    """One picture of a file."""
-
-    page: int
-    """Number in the file, from 1."""
-    image: np.ndarray | None = None
-    """uint8 or uint16, HxWxC with C 1 (grey) or 3 (RGB); none where it cannot be measured."""
-    error: str = ""
-    """Why there is no image."""
-    note: str = ""
-    """What was left out or assumed."""
-    plane: str = ""
-    """Where it lies in the file, as `t1 z2`; empty in files of one picture."""
-    pixel_um: tuple[float, float] | None = None
-    """Height and width of a pixel in micrometres, if the file says."""
-    time: float | None = None
-    """Time from the metadata, if the file has a time axis."""
-    time_unit: str = ""
-    """`h`, or `frame` where the file tells no interval."""
-
-
-def planes(path: Path, channel: int | None = None) -> Iterator[Plane]:
+def planes(path: Path, channel: int | None = None, whole: int = PIXELS) -> Iterator[Plane]:
     """Read a file plane by plane; in memory is one plane at a time, and the file if it is no TIFF.
 
+    Of a large plane of a TIFF or Zarr nothing is in memory: it is given as `Plane.rows`, which can
+    be read until the next plane is asked for.
+
     Args:
-        path: the file.
+        path: the file, or the folder of a Zarr.
         channel: number of the channel to take where there are several, from 0; none: grey and RGB
             as they are, and an error for others.
+        whole: planes of more pixels are large.
     """
     page = 0
     try:
-        with open(path, "rb") as file:
-            tiff = file.read(4) in decode.TIFF_STARTS
-        for plane in _tiff(path, channel) if tiff else _single(path, channel):
+        for plane in _reader(path)(path, channel, whole):
             page = plane.page
             yield plane
     except CoverslipError as error:
-        yield Plane(page + 1, error=_plain(str(error)).removeprefix(f"{path.name}: "))
+        yield Plane(page + 1, error=plain(str(error)).removeprefix(f"{path.name}: "))
     except OSError as error:
-        yield Plane(page + 1, error=f"cannot be read ({error.strerror or _words(error)})")
+        yield Plane(page + 1, error=f"cannot be read ({error.strerror or words(error)})")
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make the libraries raise almost anything
-        yield Plane(page + 1, error=f"cannot be decoded ({_words(error)})")
+        yield Plane(page + 1, error=f"cannot be decoded ({words(error)})")
 
 
-def _words(error: BaseException) -> str:
-    return _plain(" ".join(str(error).split()) or type(error).__name__)[:200]
+def _reader(path: Path) -> Callable[[Path, int | None, int], Iterator[Plane]]:
+    if path.is_dir():
+        return zarr_planes
+    with open(path, "rb") as file:
+        return _tiff if file.read(4) in decode.TIFF_STARTS else _single
 
 
-def _plain(message: str) -> str:
-    """A message without the address of an object in memory."""
-    return re.sub(r"cannot identify image file <[^>]*>", "no picture is in it", message)
-
-
-def _single(path: Path, channel: int | None) -> Iterator[Plane]:
+def _single(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
     data = path.read_bytes()
     if not data:
         raise CoverslipError("the file is empty")
     array, transparent = decode.picture(data, path.name, PIXELS)
-    yield Plane(1, _one_channel(array, channel), note=_transparency(transparent))
+    array = _one_channel(array, channel)
+    del data
+    if array.shape[0] * array.shape[1] > whole:
+        yield Plane(1, rows=Whole(array), note=_transparency(transparent))
+    else:
+        yield Plane(1, array, note=_transparency(transparent))
 
 
 def _transparency(transparent: bool) -> str:
@@ -104,30 +95,22 @@ def _one_channel(array: np.ndarray, channel: int | None) -> np.ndarray:
     if channel is None or array.shape[2] == 1:
         return array
     if channel >= array.shape[2]:
-        raise CoverslipError(_no_channel(channel, array.shape[2]))
+        raise CoverslipError(no_channel(channel, array.shape[2]))
     return np.ascontiguousarray(array[:, :, channel : channel + 1])
 
 
-def _no_channel(channel: int, count: int) -> str:
-    return f"has no channel {channel}, only 0 to {count - 1}: set `channel` under `measure`"
-
-
-def _which_channel(count: int) -> str:
-    return f"holds {count} channels: say which to measure with `channel` (from 0) under `measure`"
-
-
-def _tiff(path: Path, channel: int | None) -> Iterator[Plane]:
+def _tiff(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
     # Files of one OME set name one another; each is in the folder itself and read on its own.
     with tifffile.TiffFile(path, _multifile=False) as tiff:
         if not tiff.series:
             raise CoverslipError("holds no picture")
         first = tiff.series[0]
         if len(tiff.series) == 1 and len(first.pages) == 1 and not _outer(first):
-            yield _lone_page(path, tiff, channel)
+            yield _lone_page(path, tiff, channel, whole)
             return
         page = itertools.count(1)
         for number in range(len(tiff.series)):
-            yield from _series(tiff, number, channel, page)
+            yield from _series(tiff, number, channel, page, whole)
 
 
 def _outer(series: tifffile.TiffPageSeries) -> list[tuple[str, int]]:
@@ -136,9 +119,12 @@ def _outer(series: tifffile.TiffPageSeries) -> list[tuple[str, int]]:
     return [(axis, length) for axis, length in found if axis not in "YXS" and length > 1]
 
 
-def _lone_page(path: Path, tiff: tifffile.TiffFile, channel: int | None) -> Plane:
-    page = tiff.pages[0]
+def _lone_page(path: Path, tiff: tifffile.TiffFile, channel: int | None, whole: int) -> Plane:
+    page = tiff.pages.first
     facts: dict[str, Any] = {"pixel_um": pixel_size(tiff, 0)}
+    if page.imagelength * page.imagewidth > whole:
+        note = _transparency(channel is None and page.samplesperpixel == 4)
+        return Plane(1, rows=tiff_rows(tiff, page, channel), note=note, **facts)
     if page.photometric == tifffile.PHOTOMETRIC.MINISBLACK and page.samplesperpixel > 1:
         return Plane(1, _samples(page, channel), **facts)
     if channel is not None and page.samplesperpixel > 3:
@@ -161,10 +147,10 @@ def _samples(page: tifffile.TiffPage, channel: int | None) -> np.ndarray:
     if channel is not None and channel < array.shape[2]:
         return decode.integers(array[:, :, channel : channel + 1])
     if channel is not None:
-        raise CoverslipError(_no_channel(channel, array.shape[2]))
+        raise CoverslipError(no_channel(channel, array.shape[2]))
     if colours == 1:
         return decode.integers(array[:, :, :1])
-    raise CoverslipError(_which_channel(array.shape[2]))
+    raise CoverslipError(which_channel(array.shape[2]))
 
 
 def _upright(array: np.ndarray, axes: str) -> np.ndarray:
@@ -180,16 +166,14 @@ def _page_pixels(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _series(
-    tiff: tifffile.TiffFile, number: int, channel: int | None, page: Iterator[int]
+    tiff: tifffile.TiffFile, number: int, channel: int | None, page: Iterator[int], whole: int
 ) -> Iterator[Plane]:
     series = tiff.series[number]
     outer = _outer(series)
     channels = dict(outer).get("C", 1)
-    if channels > 1 and channel is None:
-        yield Plane(next(page), error=_which_channel(channels))
-        return
-    if channels > 1 and channel >= channels:
-        yield Plane(next(page), error=_no_channel(channel, channels))
+    if channels > 1 and (channel is None or channel >= channels):
+        wrong = which_channel(channels) if channel is None else no_channel(channel, channels)
+        yield Plane(next(page), error=wrong)
         return
     times, unit = frame_times(tiff, number, dict(outer).get("T", 1))
     size = pixel_size(tiff, number)
@@ -202,7 +186,8 @@ def _series(
         facts: dict[str, Any] = {"pixel_um": size, "plane": " ".join(prefix + words)}
         if "T" in at:
             facts |= {"time": times[at["T"]], "time_unit": unit}
-        yield from _plane(tiff, series, place, None if channels > 1 else channel, next(page), facts)
+        sample = None if channels > 1 else channel
+        yield from _plane(tiff, series, place, sample, next(page), facts, whole)
 
 
 def _plane(
@@ -212,6 +197,7 @@ def _plane(
     channel: int | None,
     number: int,
     facts: Mapping[str, Any],
+    whole: int,
 ) -> Iterator[Plane]:
     try:
         shape = [length for _, length in _outer(series)]
@@ -220,7 +206,14 @@ def _plane(
             page = series.pages[at]
             if page is None:  # it lies in another file of its set
                 return
-            image = _page_image(tiff, page.aspage(), channel)
+            page = page.aspage()
+            if page.imagelength * page.imagewidth > whole:
+                yield Plane(number, rows=tiff_rows(tiff, page, channel), **facts)
+                return
+            image = _page_image(tiff, page, channel)
+        elif series.dataoffset is not None and int(np.prod(series.shape[-2:])) > whole:
+            yield Plane(number, rows=_block_rows(tiff, series, at), **facts)
+            return
         else:
             # ImageJ writes large stacks as one block behind a single page.
             decode.refuse_large(series.size, 1, 4 * PIXELS)
@@ -233,7 +226,16 @@ def _plane(
     except (MemoryError, GeneratorExit):
         raise
     except Exception as error:  # one damaged page leaves the others readable
-        yield Plane(number, error=f"cannot be decoded ({_words(error)})", **facts)
+        yield Plane(number, error=f"cannot be decoded ({words(error)})", **facts)
+
+
+def _block_rows(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, at: int) -> Rows:
+    """Rows of one plane of the block that ImageJ writes large stacks as."""
+    dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
+    shape = series.shape[-2:]
+    offset = int(series.dataoffset or 0) + at * int(np.prod(shape)) * dtype.itemsize
+    array = Contiguous(Path(tiff.filehandle.path), offset, dtype, shape)
+    return Cached(Stored(array, "YX", {}, slice(0, 1)), BLOCK)
 
 
 def _page_image(
@@ -245,9 +247,9 @@ def _page_image(
     if not (grey or colour) or page.compression not in PLAIN:
         with Image.open(tiff.filehandle.path) as image:
             image.seek(page.index)
-            if image.mode not in ("L", "I;16", "I;16B", "RGB"):
-                image = image.convert("RGB")
-            return _one_channel(decode.integers(_upright(np.asarray(image), "YX")), channel)
+            known = image.mode in ("L", "I;16", "I;16B", "RGB")
+            array = np.asarray(image if known else image.convert("RGB"))
+            return _one_channel(decode.integers(_upright(array, "YX")), channel)
     if page.samplesperpixel > 1 and (grey or channel is not None):
         return _samples(page, channel)
     array = _upright(_page_pixels(page), page.axes)

@@ -82,7 +82,7 @@ def _over_time(axes: Axes, table: pd.DataFrame, unit: str) -> None:
 
 def _pictures(axes: Axes, table: pd.DataFrame) -> None:
     if len(table) > NAMED:
-        bins = np.arange(0, 101, 5)
+        bins = list(range(0, 101, 5))
         axes.hist(table["confluency_percent"], bins=bins, color=BLUE, edgecolor="white")
         axes.set(xlabel="confluency in %", ylabel="pictures", xlim=(0, 100))
         axes.set_title("Pictures by confluency")
@@ -95,7 +95,8 @@ def _pictures(axes: Axes, table: pd.DataFrame) -> None:
     axes.grid(False, axis="y")
     axes.set(xlabel="confluency in %", xlim=(0, 100))
     axes.set_title("Confluency of each picture")
-    axes.figure.set_figheight(1.2 + 0.22 * max(4, len(names)))
+    if figure := axes.get_figure(root=True):
+        figure.set_figheight(1.2 + 0.22 * max(4, len(names)))
     if not names:
         axes.set_yticks([])
         axes.text(50, 0, "no picture could be measured", ha="center", va="center")

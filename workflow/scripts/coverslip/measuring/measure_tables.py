@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import heapq
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +25,8 @@ SHARD_COLUMNS = [
     "time",
     "time_unit",
     "confluency_percent",
+    "confluency_low_percent",
+    "confluency_high_percent",
     "objects",
     "objects_per_mm2",
     "mean_area_px",
@@ -133,6 +136,10 @@ def write_pictures(table: pd.DataFrame, output: Path) -> None:
         table.to_csv(part, index=False)
 
 
+def _first(row: Any) -> str:
+    return row[0]
+
+
 def merge_objects(shards: Iterable[Path], output: Path) -> None:
     """Merge the tables of objects, each sorted by picture, line by line into one."""
     with aside(output) as part, ExitStack() as stack:
@@ -142,4 +149,5 @@ def merge_objects(shards: Iterable[Path], output: Path) -> None:
         target = stack.enter_context(open(part, "w", encoding="utf-8", newline=""))
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(head)
-        writer.writerows(heapq.merge(*readers, key=lambda row: row[0]))
+        merged: Iterator[list[str]] = heapq.merge(*readers, key=_first)
+        writer.writerows(merged)

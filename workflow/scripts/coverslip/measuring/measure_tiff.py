@@ -25,6 +25,8 @@ MICROMETRES = {
     "cm": 1e4,
     "centimeter": 1e4,
     "m": 1e6,
+    "meter": 1e6,
+    "angstrom": 1e-4,
     "inch": 25400.0,
 }
 """Units of length, in micrometres."""
@@ -35,6 +37,11 @@ HOURS = {
     "min": 1 / 60,
     "h": 1.0,
     "d": 24.0,
+    "millisecond": 1 / 3_600_000,
+    "second": 1 / 3600,
+    "minute": 1 / 60,
+    "hour": 1.0,
+    "day": 24.0,
 }
 """Units of time, in hours."""
 TAG_UNITS = {2: "inch", 3: "cm"}
@@ -53,8 +60,11 @@ def pixel_size(tiff: tifffile.TiffFile, series: int) -> tuple[float, float] | No
     if tiff.is_ome:
         pixels = _ome_pixels(tiff, series)
         return None if pixels is None else _ome_size(pixels)
-    page = tiff.series[series].pages[0]
-    if page is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
+    first = tiff.series[series].pages[0]
+    if first is None:
+        return None
+    page = first.aspage()
+    if "XResolution" not in page.tags or "YResolution" not in page.tags:
         return None
     counts = [_ratio(page.tags[f"{axis}Resolution"].value) for axis in "YX"]
     unit = TAG_UNITS.get(int(page.resolutionunit))

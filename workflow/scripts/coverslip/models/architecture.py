@@ -209,8 +209,10 @@ class _Walk:
         for at, stage in enumerate(self.stages):
             if (stage.side, stage.shrink) == (side, shrink):
                 return at
-        size = tuple(1 if shrink == FLAT else max(1, round(side / shrink)) for side in self.size)
-        self.stages.append(Stage(side, shrink, size, channels, channels))
+        height, width = (
+            1 if shrink == FLAT else max(1, round(side / shrink)) for side in self.size
+        )
+        self.stages.append(Stage(side, shrink, (height, width), channels, channels))
         return len(self.stages) - 1
 
 

@@ -33,8 +33,8 @@ def onnx(folder: Path, output: Path) -> None:
     model = models.load(folder)
     if model.info["kind"] != "network":
         raise CoverslipError(
-            f"{folder}: a model of kind `{model.info['kind']}` has no network to export: choose a "
-            "study with a network"
+            f"{folder}: a model of kind `{model.info['kind']}` has no network to export: "
+            + ("export its members" if model.info["kind"] == "ensemble" else "choose another study")
         )
     network = models.read_network(model)
     side = model.tile
@@ -45,7 +45,7 @@ def onnx(folder: Path, output: Path) -> None:
     whole(np.zeros((1, *side, network.input_shape[-1]), np.float32))  # Keras asks for a call
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     with aside(output) as part:
-        made = part.with_name("model.part.onnx")  # Keras insists on the ending
+        made = part.with_name(f"{part.name}.onnx")  # Keras insists on the ending
         try:
             whole.export(made, format="onnx", verbose=False)
             _describe(made, model)

@@ -46,8 +46,17 @@ def fit_background(grey: np.ndarray, field: np.ndarray | None = None) -> np.ndar
         float64 (`DEGREE` + 1) x (`DEGREE` + 1): coefficients of Legendre polynomials of the
         logarithm, over y and x from -1 to 1. All zero where nothing counts.
     """
+    return fit_parts(*_parts(grey, field))
+
+
+def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Fit the background to the means of the parts of a picture; see `fit_background`.
+
+    Args:
+        means: float64, at most `GRID` x `GRID`, above 0.
+        there: bool, which of them count.
+    """
     coefficients = np.zeros((DEGREE + 1, DEGREE + 1))
-    means, there = _parts(grey, field)
     if not there.any():
         return coefficients
     powers = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
@@ -99,14 +108,32 @@ def _positions(length: int) -> np.ndarray:
 
 def _parts(grey: np.ndarray, field: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Means of the parts of a grid, float64, and which parts count: more than half in the field."""
-    edges = [np.arange(min(GRID, n)) * n // min(GRID, n) for n in grey.shape]
-    areas = np.outer(*(np.diff([*e, n]) for e, n in zip(edges, grey.shape, strict=True)))
-    counts = areas.astype(np.float64)
+    edges = [grid(n) for n in grey.shape]
+    counts = None
     if field is not None:
         grey = np.where(field, grey, np.zeros((), grey.dtype))
         counts = _sums(field, edges)
-    means = _sums(grey, edges) / np.maximum(counts, 1)
-    return np.maximum(means, DARKEST), counts > areas / 2
+    return means_of(_sums(grey, edges), counts, grey.shape)
+
+
+def grid(length: int) -> np.ndarray:
+    """First places of the parts of an axis."""
+    return np.arange(min(GRID, length)) * length // min(GRID, length)
+
+
+def means_of(
+    sums: np.ndarray, counts: np.ndarray | None, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the parts of a grid, and which count, from their sums.
+
+    Args:
+        sums: float64, sum of the grey values that count in each part.
+        counts: how many these are; none: all.
+        shape: height and width of the picture.
+    """
+    areas = np.outer(*(np.diff([*grid(n), n]) for n in shape))
+    counts = areas.astype(np.float64) if counts is None else counts
+    return np.maximum(sums / np.maximum(counts, 1), DARKEST), counts > areas / 2
 
 
 def _sums(array: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:

@@ -56,7 +56,9 @@ def distinct(image: np.ndarray) -> Distinct:
         colours = found[:, np.newaxis].astype(np.uint8)
         return Distinct(colours, counts[found], lambda values: values[places][grey])
     weights = [256**power for power in reversed(range(image.shape[2]))]
-    codes = sum(image[:, :, at] * np.uint32(weight) for at, weight in enumerate(weights))
+    codes = np.zeros(image.shape[:2], np.uint32)
+    for at, weight in enumerate(weights):
+        codes += image[:, :, at] * np.uint32(weight)
     # A hash table is several times as fast as sorting all pixels.
     numbers, found = pd.factorize(codes.ravel(), sort=True)
     colours = np.stack([found // weight % 256 for weight in weights], axis=1).astype(np.uint8)
@@ -110,12 +112,33 @@ def partition(
         starts: centres to start from instead, K x C on the scale of the picture.
     """
     known = distinct(image)
-    colours = known.colours.astype(np.float64) / 255
+    centres, numbers, inertia = clustered(known.colours, known.counts, clusters, seed, starts)
+    return Clusters(centres, known.paint(numbers), inertia)
+
+
+def clustered(
+    colours: np.ndarray,
+    counts: np.ndarray,
+    clusters: int,
+    seed: int,
+    starts: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Cluster distinct colours; see `partition`.
+
+    Args:
+        colours: uint8 NxC, ascending.
+        counts: N, pixels of each.
+
+    Returns:
+        Centres (K x C float64, the darkest first), the cluster of each colour (uint8), and the mean
+        squared distance of the pixels.
+    """
+    colours = colours.astype(np.float64) / 255
     clusters = min(clusters, len(colours))
     begin = "k-means++" if starts is None or len(starts) != clusters else starts / 255
-    centres, labels = lloyd(colours, known.counts, begin, seed, clusters)
+    centres, labels = lloyd(colours, counts, begin, seed, clusters)
     order = np.lexsort((*centres.T, centres.mean(axis=1)))
     numbers = np.argsort(order).astype(np.uint8)[labels]
     distances = ((colours - centres[labels]) ** 2).sum(axis=1)
-    inertia = float(np.average(distances, weights=known.counts))
-    return Clusters(255 * centres[order], known.paint(numbers), inertia)
+    inertia = float(np.average(distances, weights=counts))
+    return 255 * centres[order], numbers, inertia

@@ -48,20 +48,29 @@ def predictor(model: Model) -> Predict:
     Raises:
         CoverslipError: `model.json` does not hold what it should.
     """
-    path = model.folder / "model.json"
-    try:
-        cells = np.asarray(model.info["clusters"]["cells"], np.uint8)
-        recipe, seed = KMeans(**model.info["kmeans"]), int(model.info["seed"])
-        clusters = checked(recipe, model.info["clusters"])
-    except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CoverslipError(f"{path}: tells no clusters ({reason}): train anew") from error
+    recipe, clusters, cells, seed = read(model)
 
     def predict(images: np.ndarray) -> np.ndarray:
         found = [labels(image, recipe, clusters, seed) for image in images]
         return np.isin(np.stack(found)[..., np.newaxis], cells).astype(np.float32)
 
     return predict
+
+
+def read(model: Model) -> tuple[KMeans, dict[str, Any], np.ndarray, int]:
+    """Recipe, clusters (see `checked`), which of them are cells (uint8), and the seed of a model.
+
+    Raises:
+        CoverslipError: `model.json` does not hold what it should.
+    """
+    path = model.folder / "model.json"
+    try:
+        cells = np.asarray(model.info["clusters"]["cells"], np.uint8)
+        recipe, seed = KMeans(**model.info["kmeans"]), int(model.info["seed"])
+        return recipe, checked(recipe, model.info["clusters"]), cells, seed
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CoverslipError(f"{path}: tells no clusters ({reason}): train anew") from error
 
 
 def checked(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
 - `temperature`: for the head `class`, in place of a threshold, see
   `coverslip.learning.temperature`;
 - `instances`: for the head `instances`, how objects are made, see `coverslip.models.instances`;
+- `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training tells: architecture, digests, licence of the data.
 
 Reading a folder needs no Keras; it is imported when something is predicted.
@@ -29,11 +30,13 @@ from coverslip.aside import aside
 from coverslip.configuration.config import Preprocessing
 from coverslip.data.label_maps import components
 from coverslip.errors import CoverslipError
+from coverslip.learning import memory
 from coverslip.learning import temperature as temperatures
-from coverslip.models import preprocess
+from coverslip.models import ensemble, preprocess
 from coverslip.models.class_model import answers
 from coverslip.models.instances import Rules, segment
 from coverslip.models.kmeans_model import predictor
+from coverslip.models.members import KIND as ENSEMBLE
 from coverslip.models.tiles import Predict, predict_stream
 
 FORMAT = 1
@@ -72,7 +75,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # it must not describe another network
     with aside(folder / "model.keras") as part:
-        whole = part.with_name("model.part.keras")  # Keras insists on the ending
+        whole = part.with_name(f"{part.name}.keras")  # Keras insists on the ending
         try:
             model.save(whole)
             whole.replace(part)
@@ -152,10 +155,20 @@ def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
     return keras.Model(network.input, keras.layers.Activation(activation, dtype="float32")(logits))
 
 
-KINDS: dict[str, Callable[[Model], Predict]] = {"network": _network, "kmeans": predictor}
+def _ensemble(model: Model) -> Predict:
+    return ensemble.predictor(model, load, _network)
+
+
+KINDS: dict[str, Callable[[Model], Predict]] = {
+    "network": _network,
+    "kmeans": predictor,
+    ENSEMBLE: _ensemble,
+}
 """What a folder may hold: from the name in `model.json` to what predicts tiles."""
 WHOLE = frozenset({"kmeans"})
 """Kinds that see a picture whole, one at a time, instead of tile by tile."""
+NETWORKS = frozenset({"network", ENSEMBLE})
+"""Kinds that need Keras, and a device to compute on."""
 
 
 class Model:
@@ -178,7 +191,7 @@ class Model:
                 f"{path}: format {info['format']} is newer than this coverslip "
                 f"(format {FORMAT}): update coverslip"
             )
-        required = (*REQUIRED, "outputs", *(["instances"] if info.get("head") == HEAD else []))
+        required = [*REQUIRED, "outputs", *(["instances"] if info.get("head") == HEAD else [])]
         missing = [name for name in required if name not in info]
         if missing or info.get("kind") not in KINDS:
             raise CoverslipError(
@@ -274,11 +287,10 @@ class Model:
             for logits in self.logits(images, flips, batch):
                 yield temperatures.probabilities(logits, self.temperature).astype(np.float32)
             return
-        if self._predict is None:
-            self._predict = KINDS[self.info["kind"]](self)
+        predict = self.predictor()
         if self.info["kind"] in WHOLE:
             for image in images:
-                yield self._predict(preprocess.picture(image, self.preprocessing)[np.newaxis])[0]
+                yield predict(preprocess.picture(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
         sizes: list[tuple[int, int]] = []
@@ -290,7 +302,7 @@ class Model:
                 yield pixels if size is None else preprocess.resize_image(pixels, size)
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        for answer in predict_stream(self._predict, seen(), self.tile, overlap, batch, flips):
+        for answer in predict_stream(predict, seen(), self.tile, overlap, batch, flips):
             native = sizes.pop(0)
             if size is not None and resolution == "native":
                 answer = preprocess.resize_image(answer, native)
@@ -303,13 +315,19 @@ class Model:
 
         Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
         """
-        if self._predict is None:
-            self._predict = KINDS[self.info["kind"]](self)
         size = self.preprocessing.resize
         pixels = (preprocess.picture(image, self.preprocessing) for image in images)
         seen = (image if size is None else preprocess.resize_image(image, size) for image in pixels)
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        yield from answers(self._predict, seen, batch, flips)
+        for found in answers(self.predictor(), seen, batch, flips):
+            several = self.info["kind"] == ENSEMBLE
+            yield ensemble.class_logits(found, self.info["outputs"]) if several else found
+
+    def predictor(self) -> Predict:
+        """What predicts tiles, as many at once as memory allows."""
+        if self._predict is None:
+            self._predict = memory.Fitting(KINDS[self.info["kind"]](self))
+        return self._predict
 
 
 def foreground(probabilities: np.ndarray) -> np.ndarray:

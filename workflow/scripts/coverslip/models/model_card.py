@@ -7,7 +7,7 @@ hubs read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from coverslip.reporting.results import (
 
 TEMPLATE = "model_card.md.j2"
 MASKS = ("iou", "iou_pooled", "dice", "mean_ap", "ap50", "f1_50", "object_count_ratio")
-CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
-"""Metrics of the card, those that the study has."""
+CONFLUENCY = ("confluency_rmse", "confluency_mae", "confluency_bias", "iou", "dice")
+CLASSES = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece")
+METRICS = {"segmentation": MASKS, "confluency": CONFLUENCY, "classification": CLASSES}
+"""Metrics of the card by the task of the study, those that it has."""
 BY_MODALITY = ("mean_ap", "ap50_pooled", "f1_50_pooled", "pq_pooled", "object_count_ratio")
 """Metrics told by kind of picture, for models that tell objects apart."""
 FEW_GROUPS = 10
@@ -50,7 +52,7 @@ def write(
         metrics: `metrics.json` of the study.
         split: `split.json` of the study.
         dataset: title, licence and citation of the data.
-        study: title, question, protocol and flaws of the study.
+        study: title, question, task, protocol and flaws of the study.
         output: the Markdown file.
     """
     facts, scores, parts = (
@@ -78,7 +80,7 @@ def write(
         subset=subset,
         runs=len(scores["runs"]),
         limits=_limits(study, scores, counts, subset),
-        **_scores(scores, subset),
+        **_scores(scores, subset, METRICS[study["task"]]),
     )
     with aside(output) as part:
         part.write_text(text.rstrip() + "\n", encoding="utf-8")
@@ -100,8 +102,7 @@ def _leaks(split: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _scores(scores: Mapping[str, Any], subset: str) -> dict[str, Any]:
-    wanted = CLASSES if scores["task"] == "classification" else MASKS
+def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> dict[str, Any]:
     records = [record for name in wanted if (record := find(scores, name, subset))]
     names = list(dict.fromkeys(name for record in records for name in record["baselines"]))
     rows = [

@@ -50,8 +50,8 @@ def picture(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     Raises:
         CoverslipError: another dtype or shape.
     """
-    pixels = _channels(_checked(image), p.channels)
-    pixels = _percentile(pixels) if p.intensity == "percentile" else _range(pixels)
+    pixels = in_channels(checked(image), p.channels)
+    pixels = _percentile(pixels) if p.intensity == "percentile" else eight_bits(pixels)
     if p.polarity == "dark-background" and has_bright_background(pixels):
         pixels = 255 - pixels
     if p.transform == "sqrt":
@@ -61,7 +61,7 @@ def picture(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
+def checked(image: np.ndarray) -> np.ndarray:
     """Return HxWxC of uint8 or uint16 without alpha, or say what is wrong."""
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
@@ -79,7 +79,7 @@ def _checked(image: np.ndarray) -> np.ndarray:
     return image[:, :, : {1: 1, 2: 1, 3: 3, 4: 3}[image.shape[2]]]
 
 
-def _channels(image: np.ndarray, wanted: str) -> np.ndarray:
+def in_channels(image: np.ndarray, wanted: str) -> np.ndarray:
     if wanted == "rgb":
         return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
     if image.shape[2] == 1:
@@ -87,7 +87,7 @@ def _channels(image: np.ndarray, wanted: str) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
 
 
-def _range(image: np.ndarray) -> np.ndarray:
+def eight_bits(image: np.ndarray) -> np.ndarray:
     """The range of the data type becomes 0..255: 16 bits are divided by 257 and rounded."""
     if image.dtype == np.uint8:
         return image
@@ -96,7 +96,11 @@ def _range(image: np.ndarray) -> np.ndarray:
 
 def _percentile(image: np.ndarray) -> np.ndarray:
     """The 1st and the 99.8th percentile of each channel become 0 and 255; the rest is clipped."""
-    low, high = np.percentile(image, PERCENTILES, axis=(0, 1))
+    return stretch(image, *np.percentile(image, PERCENTILES, axis=(0, 1)))
+
+
+def stretch(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Map `low` to 0 and `high` to 255, one value a channel each; the rest is clipped."""
     # A flat channel is not blown up: at least one count of the detector is one range.
     scale = 255.0 / np.maximum(high - low, 1.0)
     stretched = (image.astype(np.float32) - low.astype(np.float32)) * scale.astype(np.float32)
@@ -116,7 +120,7 @@ def has_bright_background(image: np.ndarray) -> bool:
     Args:
         image: uint8 HxWxC, C = 1 or 3.
     """
-    luma = _channels(image, "grey")
+    luma = in_channels(image, "grey")
     low, high = np.percentile(luma, PERCENTILES)
     rim = np.concatenate([luma[0], luma[-1], luma[:, 0], luma[:, -1]])
     return bool(np.median(rim) > (low + high) / 2)
@@ -134,7 +138,7 @@ def _clahe(image: np.ndarray, clip: float) -> np.ndarray:
         np.ascontiguousarray(lab[:, :, 0])
     )
     colour = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-    return colour if image.shape[2] == 3 else _channels(colour, "grey")
+    return colour if image.shape[2] == 3 else in_channels(colour, "grey")
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

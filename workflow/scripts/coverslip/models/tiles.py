@@ -14,6 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from coverslip.models.rows import Rows
+
 Predict = Callable[[np.ndarray], np.ndarray]
 """From N x height x width x C to N x height x width x K, N, height and width always the same."""
 
@@ -112,6 +114,46 @@ def predict_stream(
         yield waiting.popleft().finish()
 
 
+def predict_rows(
+    predict: Predict,
+    source: Rows,
+    tile: int | tuple[int, int],
+    overlap: float,
+    batch: int,
+    flips: bool = False,
+) -> Iterator[np.ndarray]:
+    """Predict one large picture; in memory are the rows that a row of tiles covers.
+
+    Tiles, weights and order of summation are those of `predict_stream`, and so are the numbers.
+
+    Args:
+        source: the picture, H x W x C.
+        predict, tile, overlap, batch, flips: see `predict_stream`.
+
+    Yields:
+        float32 hxWxK: the picture from the top on, h rows at a time.
+    """
+    shape = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
+    orientations = (tuple(range(8)) if shape[0] == shape[1] else (0, 2, 4, 6)) if flips else (0,)
+    size = (source.shape[0], source.shape[1])
+    padded = (max(size[0], shape[0]), max(size[1], shape[1]))
+    band = _Band(size, padded, shape, overlap)
+    tiles: deque[tuple[_Band, tuple[int, int], int, np.ndarray]] = deque()
+    for y in window_starts(padded[0], shape[0], overlap):
+        image = pad(source.rows(y, min(y + shape[0], size[0])), shape)
+        for x in window_starts(padded[1], shape[1], overlap):
+            for orientation in orientations:
+                pixels = turned(image[:, x : x + shape[1]], orientation)
+                tiles.append((band, (y, x), orientation, pixels))
+                if len(tiles) == batch:
+                    _run(predict, tiles, batch)
+        yield from band.ready()
+    if tiles:
+        _run(predict, tiles, batch)
+    yield from band.ready()
+    yield band.rest()
+
+
 def turned(array: np.ndarray, orientation: int) -> np.ndarray:
     """One of the eight flips and turns of HxWx...: quarter turns, with 4 to 7 after a flip."""
     flipped = array[:, ::-1] if orientation >= 4 else array
@@ -144,7 +186,7 @@ class _Mosaic:
     ) -> None:
         self.size = image.shape[:2]
         self.tile = tile
-        self.margin = (round(tile[0] * overlap / 4), round(tile[1] * overlap / 4))
+        self.margin = margins(tile, overlap)
         self.image: np.ndarray | None = pad(image, tile)
         self.padded = self.image.shape[:2]
         starts = [window_starts(n, t, overlap) for n, t in zip(self.padded, tile, strict=True)]
@@ -154,23 +196,21 @@ class _Mosaic:
         self.weight = np.zeros((*self.padded, 1), np.float32)
 
     def _window(self, corner: tuple[int, int]) -> tuple[slice, slice]:
-        return tuple(slice(c, c + t) for c, t in zip(corner, self.tile, strict=True))
+        return slice(corner[0], corner[0] + self.tile[0]), slice(
+            corner[1], corner[1] + self.tile[1]
+        )
 
     def cut(self, corner: tuple[int, int]) -> np.ndarray:
         """Return the tile at a corner."""
+        assert self.image is not None, "all tiles are cut before the picture is finished"
+        assert self.image is not None, "the picture is already done"
         return self.image[self._window(corner)]
 
     def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
         """Add what was predicted for the tile at a corner."""
         if self.sum is None:
             self.sum = np.zeros((*self.padded, answer.shape[-1]), np.float32)
-        rows, columns = (
-            gaussian(tile, margin if start > 0 else 0, margin if start + tile < end else 0)
-            for start, tile, margin, end in zip(
-                corner, self.tile, self.margin, self.padded, strict=True
-            )
-        )
-        weight = (rows[:, np.newaxis] * columns)[:, :, np.newaxis]
+        weight = weights(corner, self.tile, self.margin, self.padded)
         window = self._window(corner)
         self.sum[window] += weight * answer
         self.weight[window] += weight
@@ -181,6 +221,77 @@ class _Mosaic:
         self.image = None
         self.sum /= self.weight
         return self.sum[: self.size[0], : self.size[1]]
+
+
+class _Band:
+    """The rows of a large picture that are being put together from their tiles."""
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        padded: tuple[int, int],
+        tile: tuple[int, int],
+        overlap: float,
+    ) -> None:
+        self.size = size
+        self.padded = padded
+        self.tile = tile
+        self.margin = margins(tile, overlap)
+        self.top = 0
+        self.sum = np.zeros((tile[0], padded[1], 0), np.float32)
+        self.weight = np.zeros((tile[0], padded[1], 1), np.float32)
+        self._done: list[np.ndarray] = []
+
+    def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
+        """Add what was predicted for the tile at a corner; corners come row by row."""
+        if self.sum.shape[-1] == 0:  # the first tile tells how many channels there are
+            self.sum = np.zeros((*self.weight.shape[:2], answer.shape[-1]), np.float32)
+        if corner[0] > self.top:
+            self._move(corner[0])
+        weight = weights(corner, self.tile, self.margin, self.padded)
+        columns = slice(corner[1], corner[1] + self.tile[1])
+        self.sum[:, columns] += weight * answer
+        self.weight[:, columns] += weight
+
+    def _move(self, top: int) -> None:
+        """No further tile reaches above this row: what lies there is done."""
+        assert self.sum is not None
+        rows = top - self.top
+        self._done.append(self.sum[:rows, : self.size[1]] / self.weight[:rows, : self.size[1]])
+        for array in (self.sum, self.weight):
+            array[:-rows] = array[rows:].copy()
+            array[-rows:] = 0
+        self.top = top
+
+    def ready(self) -> Iterator[np.ndarray]:
+        """Hand out the rows that are done."""
+        done, self._done = self._done, []
+        yield from done
+
+    def rest(self) -> np.ndarray:
+        """The last rows, when all tiles are laid."""
+        assert self.sum is not None
+        window = np.s_[: self.size[0] - self.top, : self.size[1]]
+        return self.sum[window] / self.weight[window]
+
+
+def margins(tile: tuple[int, int], overlap: float) -> tuple[int, int]:
+    """Rows and columns of a tile that are thrown away where a neighbour knows better."""
+    return round(tile[0] * overlap / 4), round(tile[1] * overlap / 4)
+
+
+def weights(
+    corner: tuple[int, int],
+    tile: tuple[int, int],
+    margin: tuple[int, int],
+    padded: tuple[int, int],
+) -> np.ndarray:
+    """Weights of the tile at a corner of a picture of this padded size, float32 hxwx1."""
+    rows, columns = (
+        gaussian(length, cut if start > 0 else 0, cut if start + length < end else 0)
+        for start, length, cut, end in zip(corner, tile, margin, padded, strict=True)
+    )
+    return (rows[:, np.newaxis] * columns)[:, :, np.newaxis]
 
 
 @lru_cache(maxsize=64)

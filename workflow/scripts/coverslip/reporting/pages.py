@@ -27,4 +27,4 @@ def render(template: str, values: Mapping[str, Any], templates: Path = TEMPLATES
         undefined=StrictUndefined,
     )
     css = Markup((templates / "page.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render({"version": __version__, "css": css} | values)
+    return environment.get_template(template).render({"version": __version__, "css": css, **values})

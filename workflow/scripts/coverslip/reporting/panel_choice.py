@@ -36,7 +36,7 @@ def choose(observed: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
     middle = max(0, (len(ranked) - EACH) // 2)
     lot = np.random.default_rng(SEED)
     ids = sorted(scores["id"])
-    draw = lot.choice(len(ids), size=min(EACH, len(ids)), replace=False) if ids else []
+    draw = lot.choice(len(ids), size=min(EACH, len(ids)), replace=False) if ids else ()
     return subset, {
         "best": ranked[::-1][:EACH],
         "median": ranked[middle : middle + EACH],

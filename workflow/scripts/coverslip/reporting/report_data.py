@@ -73,7 +73,7 @@ def _data_doubts(report: Mapping[str, Any]) -> list[Fact]:
     facts = []
     groups = report.get("groups") or {}
     if groups:
-        how = GROUPS.get(groups.get("method"), str(groups.get("method", DASH)))
+        how = GROUPS.get(str(groups.get("method")), str(groups.get("method", DASH)))
         text = f"{_count(groups.get('count'))}, {how}; the largest has {_count(groups.get('max'))}"
         facts.append(Fact("Groups", f"{text} pictures"))
     if report.get("duplicates"):
@@ -97,7 +97,7 @@ def data_warnings(report: Mapping[str, Any]) -> list[str]:
 def split_facts(split: Mapping[str, Any]) -> list[Fact]:
     """How the pictures were divided, the sizes of the subsets, and what leaks between them."""
     method = split.get("method")
-    drawn = SPLITS.get(method, str(method or DASH))
+    drawn = SPLITS.get(str(method), str(method or DASH))
     if split.get("stratify") not in (None, "none"):
         drawn += f", with like shares of each {split['stratify']}"
     facts = [Fact("Drawn", drawn), Fact("Seed", number(split.get("seed")))]

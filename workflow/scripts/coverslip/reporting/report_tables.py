@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coverslip.reporting.report_words import best_baseline
 from coverslip.reporting.results import (
     DASH,
     SUBSET_WORDS,
@@ -20,6 +21,28 @@ from coverslip.reporting.results import (
     value_text,
 )
 
+MAIN = {
+    "segmentation": (
+        "iou",
+        "iou_pooled",
+        "mean_ap",
+        "ap50_pooled",
+        "f1_50_pooled",
+        "pq_pooled",
+        "object_count_ratio",
+        "pixel_accuracy",
+    ),
+    "confluency": (
+        "confluency_rmse",
+        "confluency_mae",
+        "confluency_bias",
+        "confluency_true",
+        "iou",
+        "pixel_accuracy",
+    ),
+    "classification": ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece"),
+}
+"""What a study is told by first, by its task; all else can be unfolded."""
 FEW_CLASSES = 2
 """With more classes than this, what is told of each of them has a table of its own."""
 STRIP = (2.0, 148.0)
@@ -27,22 +50,23 @@ STRIP = (2.0, 148.0)
 
 
 def answers(table: Sequence[Row]) -> dict[str, Any]:
-    """The table of studies: its baselines' names, and its lines in words, by pair of studies."""
-    names = baseline_names(row.ours for row in table)
+    """The table of studies: its lines in words, by pair of studies."""
     parts: dict[tuple[str | None, str], dict[str, Any]] = {}
     for row in table:
         other = row.repeated_name not in (None, row.name)
         repeats = {"name": row.repeated_name, "title": row.repeated_title} if other else None
-        head = {"name": row.name, "title": row.title, "repeats": repeats, "lines": []}
+        head: dict[str, Any] = {
+            "name": row.name,
+            "title": row.title,
+            "repeats": repeats,
+            "lines": [],
+        }
         part = parts.setdefault((row.repeated_name, row.name), head)
-        part["lines"].append(_line(row, names))
-    return {
-        "baselines": [first_capital(baseline_label(name)) for name in names],
-        "parts": list(parts.values()),
-    }
+        part["lines"].append(_line(row))
+    return {"parts": list(parts.values())}
 
 
-def _line(row: Row, names: Sequence[str]) -> dict[str, Any]:
+def _line(row: Row) -> dict[str, Any]:
     return {
         "label": first_capital(label(row.metric, row.class_name)),
         "published": number(row.published),
@@ -53,9 +77,19 @@ def _line(row: Row, names: Sequence[str]) -> dict[str, Any]:
         "honest_on": _on(row.honest),
         "interval": interval_text(row.ours),
         "interval_of": "of ours, as published" if row.ours and not row.honest else "",
-        "baselines": [baseline_text(row.ours, name) for name in names],
+        "trivial": _trivial(row),
         "marks": _marks(row),
     }
+
+
+def _trivial(row: Row) -> list[dict[str, str]]:
+    """Value and name of the best trivial answer; of all where there is no best."""
+    known = {k: v for k, v in ((row.ours or {}).get("baselines") or {}).items() if v is not None}
+    best = best_baseline(row.metric, known)
+    return [
+        {"value": baseline_text(row.ours, name), "name": baseline_label(name)}
+        for name in ([best] if best else known)
+    ]
 
 
 def _on(record: Mapping[str, Any] | None) -> str:
@@ -80,23 +114,31 @@ def _marks(row: Row) -> dict[str, Any] | None:
     return dict(zip(names, places, strict=False)) | {"baselines": places[len(names) :]}
 
 
-def score_tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One table of scores a subset, test first; then one of the single trainings."""
+def score_tables(metrics: Mapping[str, Any], main: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One table of scores a subset, test first; then one of the single trainings.
+
+    Of the first subset, the metrics `main` come first in a table of their own.
+    """
     records = metrics["metrics"]
     whole = [r for r in records if r.get("run", "all") == "all"]
     single = [r for r in records if r.get("run", "all") != "all"]
     if not whole:
         whole, single = single, []
-    tables = []
+    tables: list[dict[str, Any]] = []
     for subset in SUBSETS:
         of_subset = [r for r in whole if r["subset"] == subset]
         if of_subset:
             name = f"Scores on {SUBSET_WORDS[subset]} pictures"
             several = len(metrics.get("classes") or ()) > FEW_CLASSES
             together = [r for r in of_subset if not several or r.get("class") is None]
+            chosen = [r for m in main for r in together if r["name"] == m] if not tables else []
+            if chosen and len(chosen) < len(together):
+                tables.append(_table(chosen, name, _scope(subset)))
+                together = [r for r in together if r["name"] not in main]
+                name = f"All other scores on {SUBSET_WORDS[subset]} pictures"
             tables.append(_table(together, name, _scope(subset)))
-            if len(together) < len(of_subset):
-                single_classes = [r for r in of_subset if r.get("class") is not None]
+            single_classes = [r for r in of_subset if several and r.get("class") is not None]
+            if single_classes:
                 title = f"Scores of each class on {SUBSET_WORDS[subset]} pictures"
                 tables.append(_table(single_classes, title, _scope(subset)))
     if len({r["run"] for r in single}) > 1:

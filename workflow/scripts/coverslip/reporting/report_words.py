@@ -41,6 +41,17 @@ HIGHER_IS_BETTER = frozenset(
         "macro_f1",
     )
 )
+LOWER_IS_BETTER = frozenset(
+    (
+        "confluency_mae",
+        "confluency_rmse",
+        "object_count_mae",
+        "log_loss",
+        "log_loss_uncalibrated",
+        "ece",
+        "ece_uncalibrated",
+    )
+)
 LEARNED = frozenset(("brightness",))
 """Baselines that learn, though not from cells."""
 UNSEEN = {
@@ -99,14 +110,22 @@ def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
     )
     without = "a look at any cell" if LEARNED & set(known) else "any learning"
     text = f"Without {without}: {told}."
-    if metric in HIGHER_IS_BETTER and record.get("low") is not None:
-        best = max(known, key=lambda name: known[name])
-        if record["low"] > known[best]:
-            text += " The whole interval lies above that."
+    best = best_baseline(metric, known)
+    if best is not None and record.get("low") is not None:
+        higher = metric in HIGHER_IS_BETTER
+        if record["low"] > known[best] if higher else record["high"] < known[best]:
+            text += f" The whole interval lies {'above' if higher else 'below'} that."
         else:
             needs = "looks at no cell" if LEARNED & set(known) else "needs no learning"
             text += f" That is not clearly better than {baseline_label(best)}, which {needs}."
     return [text]
+
+
+def best_baseline(metric: str, known: Mapping[str, float]) -> str | None:
+    """Name of the best of these baselines; None where a metric has no better or worse."""
+    if not known or metric not in HIGHER_IS_BETTER | LOWER_IS_BETTER:
+        return None
+    return (max if metric in HIGHER_IS_BETTER else min)(known, key=lambda name: known[name])
 
 
 def run_title(run: Mapping[str, Any], path_name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,12 @@ from coverslip.evaluation.runs import run_name
 
 DASH = "–"
 METRICS_FORMAT = 1
-HEADLINES = (("iou", "mean_ap"), ("accuracy", "macro_f1"))
-"""The metrics that a study is told by beside those published: of the first kind that it has."""
+HEADLINES = {
+    "segmentation": ("iou", "mean_ap"),
+    "confluency": ("confluency_rmse", "iou"),
+    "classification": ("accuracy", "macro_f1"),
+}
+"""The metrics that a study is told by beside those published, by its task."""
 LABELS = {
     "iou": "IoU",
     "dice": "Dice",
@@ -54,6 +59,8 @@ LABELS = {
     "ece": "expected calibration error",
     "ece_uncalibrated": "expected calibration error without temperature",
 }
+BAND = re.compile(r"(?P<metric>confluency_[a-z]+)_(?P<low>[0-9]+)_(?P<high>[0-9]+)")
+"""Metrics of the pictures whose true confluency lies in a band."""
 BASELINES = {
     "all background": "all background",
     "otsu": "Otsu's threshold",
@@ -87,6 +94,8 @@ class StudyInputs:
     """Its notebook as HTML; linked, not embedded."""
     runs: tuple[Path, ...] = ()
     """`run.json` of each of its trainings."""
+    search: Path | None = None
+    """`search.json` of its search, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,7 @@ def collect(
                     for fold in range(study["split"]["folds"])
                     for seed in study["seeds"]
                 ),
+                search=home / "search" / "search.json" if study["search"] else None,
             )
         )
     return found
@@ -230,20 +240,22 @@ def rows(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]
     """
     table: list[Row] = []
     for repeated, honest in pairs(studies):
-        wanted: dict[tuple[str, str], float | None] = {}
-        for side in (repeated, honest):
-            for figure in side.study.get("published") or [] if side else []:
-                wanted.setdefault((figure["metric"], figure["subset"]), figure["value"])
-        sides = [metrics[s.name] for s in (repeated, honest) if s is not None]
-        for kind in HEADLINES:
-            had = [m for m in kind if any(find(side, m, "test") for side in sides)]
-            for metric in had:
-                wanted.setdefault((metric, "test"), None)
-            if had:
-                break
+        published: dict[tuple[str, str], float] = {}
+        sides = [side for side in (repeated, honest) if side is not None]
+        for side in sides:
+            for figure in side.study.get("published") or []:
+                published.setdefault((figure["metric"], figure["subset"]), figure["value"])
+        task = sides[-1].study.get("task") or "segmentation"
+        own = [
+            (metric, "test")
+            for metric in HEADLINES[task]
+            if any(find(metrics[side.name], metric, "test") for side in sides)
+        ]
+        # How far confluency is off is the question of such a study, whatever was published.
+        wanted = [*own, *published] if task == "confluency" else [*published, *own]
         table += [
-            _row(repeated, honest, metrics, metric, subset, value)
-            for (metric, subset), value in wanted.items()
+            _row(repeated, honest, metrics, metric, subset, published.get((metric, subset)))
+            for metric, subset in dict.fromkeys(wanted)
         ]
     return table
 
@@ -264,6 +276,7 @@ def _row(
         fair = find(metrics[honest.name], metric, first)
         fair = fair or find(metrics[honest.name], metric, subset)
     side = honest or repeated
+    assert side is not None
     record = fair or ours
     return Row(
         name=side.name,
@@ -281,7 +294,10 @@ def _row(
 
 def label(metric: str, class_name: str | None = None) -> str:
     """A metric's name for reading: `pixel_accuracy` becomes `pixel accuracy`."""
-    words = LABELS.get(metric, metric.replace("_", " "))
+    band = BAND.fullmatch(metric)
+    words = LABELS.get(band["metric"] if band else metric, metric.replace("_", " "))
+    if band:
+        words += f", pictures of {band['low']} to {band['high']} %"
     return f"{words} ({class_name})" if class_name else words
 
 

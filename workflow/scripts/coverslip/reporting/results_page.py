@@ -56,7 +56,9 @@ for what was not published, not asked or not run.
 """
 
 
-def write(studies: Sequence[StudyInputs], command: str, output: Path) -> None:
+def write(
+    studies: Sequence[StudyInputs], command: str, output: Path, left: Sequence[str] = ()
+) -> None:
     """Write the page of results of the studies of a run.
 
     Args:
@@ -64,6 +66,7 @@ def write(studies: Sequence[StudyInputs], command: str, output: Path) -> None:
             are read.
         command: the command that makes the page, shown in it.
         output: the Markdown file.
+        left: studies of the config that were not run; they are named.
 
     Raises:
         CoverslipError: a file of a run is missing or malformed.
@@ -71,7 +74,10 @@ def write(studies: Sequence[StudyInputs], command: str, output: Path) -> None:
     metrics = {study.name: read_metrics(study.metrics) for study in studies}
     runs = {study.name: [read_json(path) for path in study.runs] for study in studies}
     table = rows(studies, metrics)
-    parts = [HEAD.format(command=command, dash=DASH), _results(table, runs), *_about(studies, runs)]
+    parts = [HEAD.format(command=command, dash=DASH), _results(table, runs)]
+    if left:
+        parts.append(f"\nNot run: {', '.join(f'`{name}`' for name in left)}.")
+    parts += _about(studies, runs)
     with aside(output) as part:
         part.write_text("\n".join(parts), encoding="utf-8")
 
@@ -192,7 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             update_config(given_config, yaml.safe_load(configfile.read_text(encoding="utf-8")))
         config = settings.resolve(given_config, SCHEMA)
         studies = collect(config, settings.chosen(config), root=options.results)
-        write(studies, command, options.output)
+        ran = [study for study in studies if study.metrics.is_file()]
+        left = [study.name for study in studies if study not in ran] if ran else []
+        write(ran or studies, command, options.output, left)
     except (CoverslipError, OSError) as error:
         sys.exit(f"coverslip: {error}")
 

@@ -98,7 +98,7 @@ def draw_plate(size: int, rng: np.random.Generator) -> Plate:
 
 def smooth_noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian random field, float32, mean 0, standard deviation 1, correlated over `sigma`."""
-    noise = rng.standard_normal(shape, dtype=np.float32)
+    noise: np.ndarray = rng.standard_normal(shape, dtype=np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     return (noise - noise.mean()) / (noise.std() + 1e-6)
 
@@ -187,7 +187,7 @@ def unwanted(size: int, plate: Plate, light: np.ndarray, rng: np.random.Generato
     fog = smooth_noise((size, size), size / 6, rng)
     other = wide * plate.haze * 1.6 + plate.background * np.clip(1 + 0.3 * fog, 0.3, 2)
     for _ in range(rng.poisson(3)):
-        far = np.zeros((size, size), np.float32)
+        far: np.ndarray = np.zeros((size, size), np.float32)
         y, x = rng.uniform(0, size, 2)
         cv2.circle(far, (int(x), int(y)), int(plate.radius * rng.uniform(0.9, 1.5)), 1.0, -1)
         far = cv2.GaussianBlur(far, (0, 0), plate.radius * rng.uniform(0.55, 0.9))

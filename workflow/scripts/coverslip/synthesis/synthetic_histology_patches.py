@@ -129,7 +129,7 @@ def draw_eosin(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     fibres = cv2.GaussianBlur(noise, (0, 0), sigmaX=9, sigmaY=0.8, borderType=cv2.BORDER_REFLECT)
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(0, 180)), 1.5)
     fibres = cv2.warpAffine(fibres, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
-    fibres /= fibres.std() + 1e-6
+    fibres = fibres / (fibres.std() + 1e-6)
     ground = np.array([kind.ground for kind in KINDS.values()], np.float32)[regions]
     strength = np.array([kind.fibres for kind in KINDS.values()], np.float32)[regions]
     return np.clip(ground * (1 + 0.2 * cloud) + 0.5 * strength * fibres, 0, 2)
@@ -143,7 +143,7 @@ def draw_slide(size: int, rng: np.random.Generator) -> Slide:
     eosin = draw_eosin(regions, rng) * np.where(nuclei > 0, 0.4, 1.0)
     blue = (HAEMATOXYLIN + rng.normal(0, 0.05, 3)) * rng.uniform(0.75, 1.3)
     pink = (EOSIN + rng.normal(0, 0.05, 3)) * rng.uniform(0.6, 1.2)
-    absorbed = nuclei[..., None] * blue + eosin[..., None] * pink
+    absorbed: np.ndarray = nuclei[..., None] * blue + eosin[..., None] * pink
     absorbed = cv2.GaussianBlur(absorbed.astype(np.float32), (0, 0), rng.uniform(0.5, 0.9))
     light = rng.uniform(228, 250) * np.exp(-np.clip(absorbed, 0, None))
     light += rng.normal(0, 2.5, light.shape)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -30,7 +32,7 @@ from coverslip.data.layouts import (
     refuse_empty,
     refuse_single,
 )
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, one_line
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Record]:
@@ -83,9 +85,15 @@ def read_labels(archive: Archive, csv: str, columns: tuple[str, str]) -> dict[st
         data = archive.read(csv)
         archive.digests[csv] = hashlib.sha256(data).hexdigest()
         text = data.decode("utf-8-sig")
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
-    except ValueError as error:
-        raise CoverslipError(f"{where}: not a csv in UTF-8 ({error}): save it as one") from error
+        with warnings.catch_warnings():
+            # Cells beyond the columns would be left out with a warning only.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                io.StringIO(text), dtype=str, keep_default_na=False, index_col=False
+            )
+    except (ValueError, pd.errors.ParserWarning) as error:
+        reason = one_line(error)
+        raise CoverslipError(f"{where}: not a csv in UTF-8 ({reason}): save it as one") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise CoverslipError(
@@ -125,5 +133,12 @@ def found(archive: Archive, csv: str, names: list[str], pictures: set[str]) -> d
         f"picture in {csv} that does not exist",
         (name for name, member in members.items() if member is None),
         f"put it into {places[0]}, or remove its row",
+    )
+    times = Counter(members.values())
+    refuse(
+        archive,
+        f"picture with two rows in {csv}",
+        (str(member) for member, number in times.items() if number > 1),
+        "remove one of them",
     )
     return {name: str(member) for name, member in members.items()}

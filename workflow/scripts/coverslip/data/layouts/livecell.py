@@ -42,15 +42,16 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Record]:
     found = {member: folders(member) for member in filter(is_picture, archive.members())}
     found = {member: below for member, below in found.items() if below is not None}
     refuse_empty(archive, found, f"<line>/<picture> in {' and '.join(PARTS)}")
+    names = {member: name for member in found if (name := parse(member)) is not None}
     refuse(
         archive,
         "name that does not tell line and well",
-        (member for member in found if parse(member) is None),
+        (member for member in found if member not in names),
         f"name it as {EXAMPLE}, or use `layout: class_folders`",
     )
-    lines = {m: below[0] if below else parse(m).line for m, below in found.items()}
+    lines = {m: below[0] if below else names[m].line for m, below in found.items()}
     refuse_single(archive, lines.values())
-    other = [m for m in sorted(lines) if lines[m].lower() != parse(m).line.lower()]
+    other = [m for m in sorted(lines) if lines[m].lower() != names[m].line.lower()]
     if other:
         LOG.warning(
             "%s: %d names tell another line than their folder, which counts, such as %s",
@@ -59,7 +60,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Record]:
             other[0],
         )
     for member, line in lines.items():
-        group = parse(member)._replace(line=line).group
+        group = names[member]._replace(line=line).group
         yield Record(PurePosixPath(member).stem, member, (), label=line, group=group)
 
 

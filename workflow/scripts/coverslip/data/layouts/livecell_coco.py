@@ -34,7 +34,7 @@ from coverslip.data import outlines
 from coverslip.data.archive import Archive
 from coverslip.data.layouts import Record, is_picture, refuse
 from coverslip.data.livecell_names import parse
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, one_line
 
 LOG = logging.getLogger("coverslip")
 MEND = "get the annotations again, or leave this one out"
@@ -75,7 +75,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Record]:
     members = found(archive, list(pictures.values()))
     path = archive.scratch() / "outlines.sqlite"
     numbers = {key: picture.number for key, picture in pictures.items()}
-    objects = (entry for file in files for entry in annotations(archive, file, numbers))
+    objects = (entry for file in files for entry in outlined(archive, file, numbers))
     outlines.write(path, objects)
     for picture in pictures.values():
         member = members[picture.name]
@@ -161,7 +161,7 @@ def images(archive: Archive, member: str) -> Iterator[tuple[int, str, tuple[int,
         )
 
 
-def annotations(
+def outlined(
     archive: Archive, member: str, numbers: dict[tuple[str, int], int]
 ) -> Iterator[tuple[int, list[outlines.Polygon]]]:
     """Yield the picture (its number in `numbers`) and the polygons of each object of a file."""
@@ -230,7 +230,7 @@ def _parsed(archive: Archive, member: str, parse: Any) -> Iterator[Any]:
                     return
                 yield entry
         except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError) as error:
-            reason = " ".join(str(error).split())[:100]
+            reason = one_line(error)[:100]
             raise CoverslipError(
                 f"{archive.path}: {member}: not JSON ({reason}): get the annotations again"
             ) from error

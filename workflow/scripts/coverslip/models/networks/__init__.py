@@ -42,7 +42,7 @@ def fixed_size(architecture: str, shape: Shape, smallest: int) -> Shape:
 
     Raises CoverslipError if the size is open, or below `smallest`, which poolings leave nothing of.
     """
-    if None in shape or min(shape[:2]) < smallest:
+    if any(side is None or side < smallest for side in shape[:2]):
         raise CoverslipError(
             f"network {architecture} needs pictures of one size, at least {smallest}x{smallest} "
             "pixels: set preprocessing.resize"

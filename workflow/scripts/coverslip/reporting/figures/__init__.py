@@ -51,6 +51,8 @@ class FigureInputs:
     attribution: Path | None = None
     """Folder with `maps.h5` and `scores.json` of a classification (`class_attribution`),
     where it has them."""
+    search: Path | None = None
+    """Folder with the tables of a search (`search.tables`), where there was one."""
 
     def record(
         self, name: str, subset: str, class_name: str | None = None, run: str = "all"
@@ -80,6 +82,7 @@ def load(
     preprocessing: Preprocessing,
     evaluation: Evaluation,
     attribution: Path | None = None,
+    search: Path | None = None,
 ) -> FigureInputs:
     """Read what figures need; the histories are those in the model folders.
 
@@ -107,6 +110,7 @@ def load(
         preprocessing=preprocessing,
         evaluation=evaluation,
         attribution=attribution,
+        search=search,
     )
 
 
@@ -122,6 +126,6 @@ def draw(name: str, inputs: FigureInputs, output: Path) -> None:
         if error.name != f"coverslip.reporting.figures.{name}":
             raise
         raise CoverslipError(
-            f"there is no figure '{name}': see workflow/scripts/coverslip/figures"
+            f"there is no figure '{name}': see workflow/scripts/coverslip/reporting/figures"
         ) from error
     module.draw(inputs, Path(output))

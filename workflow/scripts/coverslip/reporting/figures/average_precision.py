@@ -46,9 +46,10 @@ def draw(inputs: FigureInputs, output: Path) -> None:
 
 
 def _curves(axes: Axes, inputs: FigureInputs, suffix: str) -> None:
-    records = [inputs.record(f"ap{percent}{suffix}", inputs.subset) for percent in PERCENT]
+    found = [inputs.record(f"ap{percent}{suffix}", inputs.subset) for percent in PERCENT]
+    records = [record for record in found if record is not None]
     thresholds = [percent / 100 for percent in PERCENT]
-    whole = inputs.record(f"mean_ap{suffix}", inputs.subset)
+    whole = inputs.record(f"mean_ap{suffix}", inputs.subset) or {}
     for source, name, colour, marker in LINES:
         values = [_value(record, source) for record in records]
         label = f"{name}: {_value(whole, source):.3f}"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from coverslip.errors import CoverslipError
 from coverslip.reporting.figures import FigureInputs
+from coverslip.reporting.figures.confusion import counted
 from coverslip.reporting.figures.style import (
     SUBSETS,
     heading,
@@ -36,15 +36,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     Raises:
         CoverslipError: the study has no confusion matrix.
     """
-    found = inputs.metrics["confusion"].get(inputs.subset)
-    if found is None:
-        raise CoverslipError(
-            f"metrics.json of {inputs.study}: no confusion matrix of {inputs.subset} pictures: "
-            "remove it and run again"
-        )
-    counts = np.asarray(found["counts"], dtype=float)
-    rows = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    found, counts, shares = counted(inputs)
     number = len(found["classes"])
     side = 1.9 + 0.52 * number
     figure = new(max(8.2, 2 * side), max(5.4, 1.6 + side))

@@ -29,15 +29,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     Raises:
         CoverslipError: the study has no confusion matrix.
     """
-    found = inputs.metrics["confusion"].get(inputs.subset)
-    if found is None:
-        raise CoverslipError(
-            f"metrics.json of {inputs.study}: no confusion matrix of {inputs.subset} pictures: "
-            "remove it and run again"
-        )
-    counts = np.asarray(found["counts"], dtype=float)
-    rows = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    found, counts, shares = counted(inputs)
     names = [name.capitalize() for name in found["classes"]]
     number = len(names)
     figure = new(max(5.6, 2.8 + 1.3 * number), max(4.9, 2.4 + 1.1 * number))
@@ -63,6 +55,24 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     bar.set_label("Share of the true class")
     bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
     save(figure, output)
+
+
+def counted(inputs: FigureInputs) -> tuple[dict, np.ndarray, np.ndarray]:
+    """The confusion matrix of a study: its record, counts, and shares of the true class (0..1).
+
+    Raises:
+        CoverslipError: the study has none.
+    """
+    found = inputs.metrics["confusion"].get(inputs.subset)
+    if found is None:
+        raise CoverslipError(
+            f"metrics.json of {inputs.study}: no confusion matrix of {inputs.subset} pictures: "
+            "remove it and run again"
+        )
+    counts = np.asarray(found["counts"], dtype=float)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    return found, counts, shares
 
 
 def _subtitle(inputs: FigureInputs, found: dict) -> str:

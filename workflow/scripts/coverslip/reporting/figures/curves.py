@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def _panel(
     ):
         for at, run in enumerate(runs):
             history = inputs.histories[run]
-            style = {"alpha": 0.35, "linewidth": 1.0} if several else {}
+            style: dict[str, Any] = {"alpha": 0.35, "linewidth": 1.0} if several else {}
             style["marker"] = "o" if len(history) == 1 else ""
             label = f"{word}, one run" if several else word
             axes.plot(

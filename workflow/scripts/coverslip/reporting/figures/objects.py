@@ -101,7 +101,7 @@ def _sizes(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
         axes.set_title("no objects")
         return
     bins = int(np.clip(np.sqrt(both.size), 5, BINS))
-    edges = np.geomspace(max(1.0, both.min() * 0.95), both.max() * 1.05, bins + 1)
+    edges = np.geomspace(max(1.0, both.min() * 0.95), both.max() * 1.05, bins + 1).tolist()
     axes.hist(true, edges, histtype="stepfilled", color=GREY, alpha=0.4, label="true")
     axes.hist(predicted, edges, histtype="step", color=MODEL, linewidth=1.8, label="predicted")
     for values, colour, style in ((true, BLACK, ":"), (predicted, MODEL, "-")):

@@ -101,7 +101,8 @@ def _window(truth: np.ndarray) -> tuple[slice, slice]:
         int(np.clip(at - LONGEST // 2, 0, max(0, length - LONGEST)))
         for at, length in zip(middle, truth.shape, strict=True)
     ]
-    return tuple(slice(start, start + LONGEST) for start in starts)
+    top, left = starts
+    return slice(top, top + LONGEST), slice(left, left + LONGEST)
 
 
 def outlined(

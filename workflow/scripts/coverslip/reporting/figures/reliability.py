@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -56,7 +57,8 @@ def panel(axes: Axes, bins: np.ndarray) -> None:
     width = 1 / len(bins)
     axes.bar(edges[:-1][filled], right[filled], width, align="edge", color=BLUE, alpha=0.75)
     gap = (sure - right)[filled]
-    lacking = {"color": "none", "edgecolor": ORANGE, "hatch": "////", "linewidth": 1}
+    lacking: dict[str, Any] = {"color": "none", "edgecolor": ORANGE, "hatch": "////"}
+    lacking["linewidth"] = 1
     axes.bar(edges[:-1][filled], gap, width, bottom=right[filled], align="edge", **lacking)
     area = 90 * bins[filled, 0] / max(bins[:, 0].max(), 1)
     axes.scatter(sure[filled], right[filled], s=4 + area, color="black", zorder=3, linewidths=0)

@@ -83,7 +83,7 @@ def _distributions(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None
         )
         if record is not None:
             value, low, high = _estimate(record, source)
-            if low is not None:
+            if low is not None and high is not None:
                 axes.plot([low, high], [at, at], color=BLACK, linewidth=2.5, zorder=5)
             axes.plot(value, at, marker="D", color="white", markeredgecolor=BLACK, zorder=6)
             text = f"mean {value:.3f}"

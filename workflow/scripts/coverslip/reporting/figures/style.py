@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ PNG_BYTES = 280_000
 """A png is written at the highest of these resolutions at which it stays below this size."""
 PNG_DPI = (140, 120, 100, 85, 70, 55)
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10,

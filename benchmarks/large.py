@@ -1,0 +1,189 @@
+"""Memory and speed of `measure` on one large picture: `python benchmarks/large.py [--side 20000]`.
+
+Writes a picture of side x side pixels (uint8, tiled and compressed TIFF, drawn by windows) and
+measures it as the workflow does, each way in a process of its own: K-means as published, K-means
+honest, and a small network with objects told apart by a watershed. `--model FOLDER` takes a trained
+model instead. Prints peak resident memory and million pixels a second. The folder `--keep`
+keeps pictures and results.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from coverslip.configuration.config import KMeans, Measure, Preprocessing
+from coverslip.learning import device
+from coverslip.measuring.measure import Outputs, measure
+from coverslip.models import model
+from coverslip.models.kmeans_model import Looks
+from coverslip.models.texture import names
+from coverslip.synthesis import synthetic, synthetic_brightfield
+
+FIELD = 1024
+"""Side of the field that is drawn; the picture repeats it, mirrored, with noise of its own."""
+TILE = 512
+LIMIT_GB = 2.0
+WAYS = ("published", "honest", "network")
+
+
+def field(bright: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A synthetic picture, uint8 `FIELD` x `FIELD`, and what its cells cover."""
+    rng = np.random.default_rng(1)
+    if bright:
+        dish = synthetic_brightfield.draw_dish(FIELD, rng)
+        return synthetic_brightfield.draw_picture(FIELD, dish, 0.4, rng)
+    image, label = synthetic.draw_picture(FIELD, synthetic.draw_plate(FIELD, rng), rng)
+    return image, label > 0
+
+
+def tiles(image: np.ndarray, side: int) -> Iterator[np.ndarray]:
+    """Tiles of the large picture, from left to right and from the top on."""
+    whole = np.block([[image, image[:, ::-1]], [image[::-1], image[::-1, ::-1]]])
+    rng = np.random.default_rng(2)
+    for y in range(0, side, TILE):
+        for x in range(0, side, TILE):
+            top, left = y % len(whole), x % len(whole)
+            tile = whole[top : top + TILE, left : left + TILE].astype(np.int16)
+            tile += rng.integers(-1, 2, tile.shape, dtype=np.int16)
+            yield np.clip(tile, 1, 255).astype(np.uint8)
+
+
+def write(path: Path, side: int, bright: bool) -> None:
+    """Write the picture, by tiles."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (side, side)
+    tifffile.imwrite(
+        path,
+        tiles(field(bright)[0], side),
+        shape=shape,
+        dtype=np.uint8,
+        tile=(TILE, TILE),
+        compression="zlib",
+        photometric="minisblack",
+    )
+
+
+def kmeans(folder: Path, recipe: KMeans) -> None:
+    """Write a model folder of K-means; the centres of `honest` are means of cells and ground."""
+    info = {"format": model.FORMAT, "kind": "kmeans", "classes": ["background", "cell"]}
+    info |= {"fitted": {}, "threshold": 0.5, "outputs": 1, "seed": 1}
+    info["preprocessing"] = Preprocessing(channels="grey", scaling="none").model_dump(mode="json")
+    info["kmeans"] = recipe.model_dump(mode="json")
+    info["clusters"] = {"number": 3, "cells": [0, 2]}
+    if recipe.recipe == "honest":
+        image, cells = field(bright=True)
+        looks = Looks(image[:, :, np.newaxis], recipe.scales)
+        found = np.concatenate([looks.features(rows) for rows in looks.strips()])
+        points = found.reshape(-1, len(names(recipe.scales))).astype(np.float64)
+        mean, deviation = points.mean(axis=0), points.std(axis=0)
+        scaled = (found - mean) / deviation
+        centres = [scaled[~cells].mean(axis=0), scaled[cells].mean(axis=0)]
+        info["clusters"] = {
+            "number": 2,
+            "cells": [1],
+            "mean": mean.tolist(),
+            "standard_deviation": deviation.tolist(),
+            "centres": [centre.tolist() for centre in centres],
+        }
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps(info))
+
+
+def network(folder: Path) -> None:
+    """Write a model folder of a network that smooths and takes bright for deep."""
+    import keras
+
+    picture = keras.Input((None, None, 1))
+    soft = keras.layers.Conv2D(1, 9, padding="same", use_bias=False)
+    logits = keras.layers.Conv2D(4, 1)
+    built = keras.Model(picture, logits(soft(picture)))
+    offsets = np.arange(9) - 4
+    gaussian = np.exp(-np.add.outer(offsets**2, offsets**2) / 8)
+    soft.set_weights([(gaussian / gaussian.sum())[:, :, None, None]])
+    logits.set_weights([np.array([[[[-40.0, 40.0, 0.0, 40.0]]]]), np.array([8, -8, -6, -12.0])])
+    info = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
+    info |= {"head": model.HEAD, "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 20}}
+    info["preprocessing"] = Preprocessing(channels="grey", patch=256, scaling="unit")
+    model.save(folder, built, info)
+
+
+def run(name: str, folder: Path, side: int, given: Path | None, threads: int) -> None:
+    """Measure the picture one way, in a process of its own, and print a line."""
+    where = folder / name
+    used = given or where / "model"
+    if given is None and name == "network":
+        device.prepare(threads=threads)
+        network(used)
+    elif given is None:
+        recipe = {"recipe": "published", "clusters": [3]} if name == "published" else {}
+        kmeans(used, KMeans(**recipe))
+    outputs = Outputs(
+        *(where / part for part in ("pictures.csv", "objects.csv", "labels", "overlays"))
+    )
+    begin = time.perf_counter()
+    measure(
+        folder=folder / ("nuclei" if name == "network" else "cells"),
+        notes=where / "notes.json",
+        shard=0,
+        shards=1,
+        model=used,
+        settings=Measure(),
+        code="benchmark",
+        state=where / "state",
+        outputs=outputs,
+        threads=threads,
+        report=lambda line: None,
+    )
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux tells kilobytes
+    (row,) = pd.read_csv(outputs.pictures).to_dict("records")
+    megapixels = side * side / 1e6
+    verdict = "within" if peak < LIMIT_GB else "ABOVE"
+    print(
+        f"{name}: {side}x{side} pixels ({megapixels:.0f} million): peak {peak:.2f} GB of resident "
+        f"memory ({verdict} {LIMIT_GB:g} GB), {seconds:.0f} s, {megapixels / seconds:.2f} million "
+        f"pixels a second; {row['objects']} objects, confluency {row['confluency_percent']} %",
+        flush=True,
+    )
+
+
+def main(side: int, ways: list[str], given: Path | None, threads: int, folder: Path) -> None:
+    """Write the pictures that the ways need, and measure them."""
+    context = multiprocessing.get_context("spawn")  # memory of one way is not that of another
+    for bright in sorted({way != "network" for way in ways}):
+        path = folder / ("cells" if bright else "nuclei") / "large.tif"
+        if not path.is_file():
+            write(path, side, bright)
+    failed = False
+    for way in ways:
+        process = context.Process(target=run, args=(way, folder, side, given, threads))
+        process.start()
+        process.join()
+        failed |= process.exitcode != 0
+    if failed:
+        raise SystemExit("a measurement failed")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=20_000)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--model", type=Path, help="a model folder, instead of the small network")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="folder that keeps pictures and results")
+    given = parser.parse_args()
+    chosen = ["network"] if given.model else given.ways
+    with tempfile.TemporaryDirectory() as temporary:
+        main(given.side, chosen, given.model, given.threads, given.keep or Path(temporary))

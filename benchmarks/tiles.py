@@ -1,0 +1,208 @@
+"""Predicting large pictures in tiles against the published ways, with the same weights.
+
+`python benchmarks/tiles.py [--model FOLDER] [--store PICTURES.h5]`. The network is the U-Net of
+study 5 (1,940,817 parameters), trained here for `--steps` steps on synthetic bright-field patches,
+or that of a model folder (256 px tiles, grey). Compared are, each by the median of the repeats:
+
+- 256 px patches without overlap, one `predict` a patch and put side by side, as published, against
+  the same patches here (equal work), and against overlapping, blended tiles;
+- patches at steps of 64 px, one `predict` each and averaged, as published, against overlapping,
+  blended tiles.
+
+The masks of all ways are held against the truth (IoU over all pictures) and against each other.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from coverslip.configuration.config import Network, Preprocessing
+from coverslip.data.store import Store
+from coverslip.learning import device
+from coverslip.models import model, preprocess
+from coverslip.models.networks import build
+from coverslip.synthesis import synthetic_brightfield
+
+TILE = 256
+STEP = 64
+OVERLAP = 0.25
+PARAMETERS = 1_940_817
+BATCH = 8
+GOALS = {"equal work": 2.0, "with overlap": 5.0}
+
+Pictures = list[tuple[np.ndarray, np.ndarray]]
+"""Images, uint8 HxWx1, with what their cells cover, bool HxW."""
+
+
+def synthetic(count: int, size: int, seed: int) -> Pictures:
+    """Synthetic bright-field pictures, each of a dish of its own."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        dish = synthetic_brightfield.draw_dish(size, rng)
+        goal = rng.uniform(0.2, 0.7)
+        image, cells = synthetic_brightfield.draw_picture(size, dish, goal, rng)
+        found.append((image[:, :, np.newaxis], cells))
+    return found
+
+
+def stored(path: Path, count: int, size: int) -> Pictures:
+    """Pictures of a store with their masks, cut to whole patches."""
+    found = []
+    with Store(path) as store:
+        for id in store.ids():
+            image = preprocess.picture(store.image(id), Preprocessing(channels="grey"))
+            height, width = (min(size, n) // TILE * TILE for n in image.shape[:2])
+            if height and width and len(found) < count:
+                found.append((image[:height, :width], store.label(id)[:height, :width] > 0))
+    return found
+
+
+def trained(folder: Path, steps: int) -> None:
+    """Train the network of study 5 on synthetic patches, and save it as a model folder."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    settings = Network(architecture="unet_confluency")
+    network = build(settings, (None, None, 1))
+    if network.count_params() != PARAMETERS:
+        raise SystemExit(f"the network has {network.count_params()} parameters")
+    network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    pictures = synthetic(max(1, steps * BATCH // 32), 2 * TILE, seed=1)
+    rng = np.random.default_rng(1)
+    for _ in range(steps):
+        images, masks = [], []
+        for at in rng.integers(len(pictures), size=BATCH):
+            y, x = rng.integers(0, TILE, 2)
+            window = np.s_[y : y + TILE, x : x + TILE]
+            images.append(pictures[at][0][window] / np.float32(255))
+            masks.append(pictures[at][1][window][..., np.newaxis].astype(np.float32))
+        network.train_on_batch(np.stack(images), np.stack(masks))
+    info = {"classes": ["background", "cell"], "fitted": {}, "threshold": 0.5}
+    info["preprocessing"] = Preprocessing(channels="grey", patch=TILE, scaling="unit")
+    model.save(folder, network, info)
+
+
+def patch_by_patch(network: Any, image: np.ndarray, step: int) -> np.ndarray:
+    """The published ways: one `predict` a patch; where patches overlap, their plain mean.
+
+    Args:
+        network: `keras.Model` that gives probabilities.
+        image: float32 HxWx1 as the network takes it, sides multiples of the step.
+        step: distance between patches in pixels.
+    """
+    total = np.zeros(image.shape[:2], np.float32)
+    count = np.zeros(image.shape[:2], np.float32)
+    for y in range(0, image.shape[0] - TILE + 1, step):
+        for x in range(0, image.shape[1] - TILE + 1, step):
+            window = np.s_[y : y + TILE, x : x + TILE]
+            answer = network.predict(image[window][np.newaxis], verbose=0)
+            total[window] += model.foreground(answer[0])
+            count[window] += 1
+    return total / count
+
+
+def timed(call: Callable[[], list[np.ndarray]], repeats: int) -> tuple[float, list[np.ndarray]]:
+    """Median of the seconds of a call, and what it gave."""
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        answer = call()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds), answer
+
+
+def iou(masks: list[np.ndarray], others: list[np.ndarray]) -> float:
+    """Intersection over union of all pixels of all pictures."""
+    both = sum(np.count_nonzero(a & b) for a, b in zip(masks, others, strict=True))
+    either = sum(np.count_nonzero(a | b) for a, b in zip(masks, others, strict=True))
+    return both / either if either else 1.0
+
+
+def compare(folder: Path, pictures: Pictures, repeats: int) -> bool:
+    """Print times, ratios and IoU; return whether the goals are reached."""
+    ours = model.load(folder)
+    network = model.probabilities(model.read_network(ours), ours.head)
+    seen = []
+    for image, _ in pictures:
+        pixels = preprocess.picture(image, ours.preprocessing)[np.newaxis]
+        seen.append(preprocess.batch(pixels, ours.preprocessing, ours.info["fitted"])[0])
+    images = [image for image, _ in pictures]
+
+    def here(overlap: float) -> list[np.ndarray]:
+        return [model.foreground(a) for a in ours.predict(images, overlap=overlap)]
+
+    ways: dict[str, Callable[[], list[np.ndarray]]] = {
+        "published, no overlap": lambda: [patch_by_patch(network, one, TILE) for one in seen],
+        "here, no overlap": lambda: here(0.0),
+        f"here, overlap {OVERLAP:g}": lambda: here(OVERLAP),
+        f"published, step {STEP}": lambda: [patch_by_patch(network, one, STEP) for one in seen],
+    }
+    patch_by_patch(network, seen[0][:TILE, :TILE], TILE)  # compiles
+    here(0.0)
+    times, masks = {}, {}
+    truth = [cells for _, cells in pictures]
+    megapixels = sum(cells.size for cells in truth) / 1e6
+    for name, way in ways.items():
+        times[name], answers = timed(way, repeats)
+        masks[name] = [answer >= ours.threshold for answer in answers]
+        print(
+            f"{name}: {times[name]:.2f} s, {megapixels / times[name]:.2f} million pixels a second; "
+            f"IoU with the truth {iou(masks[name], truth):.4f}",
+            flush=True,
+        )
+    plain, equal, blended, dense = ways
+    reached = True
+    for goal, slow, fast in (
+        ("equal work", plain, equal),
+        ("with overlap", dense, blended),
+        ("", plain, blended),
+    ):
+        ratio = times[slow] / times[fast]
+        least = GOALS.get(goal, 0.0)
+        better = iou(masks[fast], truth) - iou(masks[slow], truth)
+        reached &= ratio >= least
+        print(
+            f"{fast} is {ratio:.2f} times as fast as {slow}"
+            + (f" (goal {least:g})" if least else "")
+            + f"; IoU {better:+.4f}; the masks agree to {iou(masks[fast], masks[slow]):.4f}"
+        )
+    return reached
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train or load, and compare."""
+    device.prepare(threads=arguments.threads)
+    if arguments.store:
+        pictures = stored(arguments.store, arguments.pictures, arguments.size)
+    else:
+        pictures = synthetic(arguments.pictures, arguments.size, seed=7)
+    if not pictures:
+        raise SystemExit("no picture has a whole patch")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.model or Path(temporary) / "model"
+        if arguments.model is None:
+            trained(folder, arguments.steps)
+        if not compare(folder, pictures, arguments.repeats):
+            raise SystemExit("a goal is missed")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="a model folder of 256 px tiles, grey")
+    parser.add_argument("--store", type=Path, help="a store of pictures with masks")
+    parser.add_argument("--pictures", type=int, default=1)
+    parser.add_argument("--size", type=int, default=1024, help="a multiple of 256")
+    parser.add_argument("--steps", type=int, default=60, help="steps of training")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    main(parser.parse_args())

@@ -1,0 +1,122 @@
+"""What flips and ensembles gain and cost: `python benchmarks/tta.py DATASET STUDY MODEL [MODEL..]`.
+
+DATASET is the folder of a dataset (`results/datasets/NAME`), STUDY that of a finished study
+(`results/studies/NAME`), and a MODEL one of its model folders, of a single network or of an
+ensemble (`fold0_seed1/model`, `fold0_ensemble/model`). Each predicts the test pictures of its fold
+as they are, and as the mean over their eight flips and turns; a table tells scores, seconds a
+picture, and both as compared with the first line. An ensemble of several folds is refused: each
+of its test pictures is one that another member was trained on.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from coverslip.data.store import Store
+from coverslip.errors import CoverslipError
+from coverslip.evaluation.matching import match
+from coverslip.evaluation.metrics import picture_iou, pixel_counts
+from coverslip.learning import device
+from coverslip.models.model import Model, load
+from coverslip.models.prediction import chosen
+
+
+def fold_of(model: Model) -> int:
+    """The one fold that a network, or all members of an ensemble, were trained on."""
+    members = model.info.get("members", [model.info])
+    folds = {member["fold"] for member in members}
+    if len(folds) != 1:
+        raise SystemExit(
+            f"{model.folder}: members of folds {sorted(folds)}: what one tests, another one knows"
+        )
+    return folds.pop()
+
+
+def of_mask(model: Model, truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:
+    """Scores of one picture: IoU, and with instances mean AP (0.50 to 0.95) and AP at 0.5."""
+    _, fp, fn, tp = pixel_counts(truth > 0, model.mask(answer) > 0)
+    scores = {"IoU": float(picture_iou(*(np.array([float(n)]) for n in (tp, fp, fn)))[0])}
+    if model.head == "instances":
+        accuracy = match(truth, model.objects(answer)).accuracy
+        scores |= {"mean AP": float(accuracy.mean()), "AP50": float(accuracy[0])}
+    return scores
+
+
+def of_class(model: Model, truth: str, answer: np.ndarray) -> dict[str, float]:
+    """Scores of one picture: whether its class is right, and the log loss."""
+    place = [str(name) for name in model.info["classes"]].index(truth)
+    loss = -np.log(max(float(answer[place]), 1e-15))
+    return {"accuracy": float(answer.argmax() == place), "log loss": loss}
+
+
+def scored(
+    model: Model, store: Store, rows: pd.DataFrame, flips: bool
+) -> tuple[dict[str, float], float]:
+    """Mean scores over pictures, and seconds a picture, without the time to score."""
+    images = [store.image(id) for id in rows.index]
+    next(model.predict(images[:1], flips=flips))  # what is compiled once is not counted
+    started = time.perf_counter()
+    answers = list(model.predict(images, flips=flips))
+    seconds = (time.perf_counter() - started) / len(images)
+    return pd.DataFrame(list(_scores(model, store, rows, answers))).mean().to_dict(), seconds
+
+
+def _scores(
+    model: Model, store: Store, rows: pd.DataFrame, answers: list[np.ndarray]
+) -> Iterator[dict[str, float]]:
+    for (id, row), answer in zip(rows.iterrows(), answers, strict=True):
+        if model.head == "class":
+            yield of_class(model, row["stratum"], answer)
+        else:
+            yield of_mask(model, store.label(id), answer)
+
+
+def main(arguments: list[str]) -> None:
+    """Predict, score, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("models", type=Path, nargs="+")
+    parser.add_argument("--pictures", type=int, help="so many of the test pictures, spread evenly")
+    parser.add_argument("--json", type=Path, help="write the rows of the table there, too")
+    told = parser.parse_args(arguments)
+    print(device.prepare().line())
+    found, first = [], None
+    with Store(told.dataset / "pictures.h5") as store:
+        for folder in told.models:
+            model = load(folder if (folder / "model.json").is_file() else told.study / folder)
+            rows = chosen(told.study / "split.csv", fold_of(model), ["test"])
+            if told.pictures and told.pictures < len(rows):
+                rows = rows.iloc[np.linspace(0, len(rows) - 1, told.pictures).round().astype(int)]
+            for flips in (False, True):
+                scores, seconds = scored(model, store, rows, flips)
+                first = first or (scores, seconds)
+                parts = [
+                    f"{name} {value:.4f} ({value - first[0][name]:+.4f})"
+                    for name, value in scores.items()
+                ]
+                what = "flips and turns" if flips else "as it is"
+                print(
+                    f"{model.folder.parent.name}, {what}: {len(rows)} pictures, "
+                    f"{', '.join(parts)}; {seconds:.3f} s a picture ({seconds / first[1]:.1f}x)",
+                    flush=True,
+                )
+                facts = {"model": str(folder), "flips": flips, "pictures": len(rows)}
+                found.append(facts | scores | {"seconds": round(seconds, 4)})
+    if told.json:
+        told.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except CoverslipError as error:
+        raise SystemExit(str(error)) from error

@@ -1,0 +1,62 @@
+"""What the rules of ensembles make, and of what."""
+
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import kmeans_study
+import pytest
+import yaml
+from running import copy_project, jobs, snakemake, tiny
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    where = copy_project(tmp_path_factory.mktemp("clone") / "project")
+    config = tiny(Path("own"))
+    del config["studies"]["two"], config["datasets"]["own"]
+    study = config["studies"]["one"] | {"seeds": [1, 2], "split": {"folds": 3}}
+    study["evaluation"] = study["evaluation"] | {"ensemble": True, "shards": 2}
+    config["studies"] = {"one": study}
+    (where / "several.yaml").write_text(yaml.safe_dump(config))
+    single = deepcopy(config)
+    single["studies"]["one"] |= {"seeds": [1], "split": {}, "evaluation": {}}
+    (where / "single.yaml").write_text(yaml.safe_dump(single))
+    (where / "kmeans.yaml").write_text(yaml.safe_dump(kmeans_study.config()))
+    (where / "mine").mkdir()
+    (where / "mine/a.png").write_bytes(b"")
+    return where
+
+
+def test_seeds_of_each_fold_are_scored_beside_the_single_ones(clone):
+    counts = jobs(clone, "--configfile", "several.yaml")
+    assert counts["train"] == 6 and counts["predict"] == 12
+    assert counts["ensemble_model"] == 3 and counts["predict_ensemble"] == 6
+    assert counts["evaluate_ensemble"] == 1
+    assert not {"ensemble_model", "predict_ensemble"} & set(
+        jobs(clone, "--configfile", "single.yaml")
+    )
+
+
+def test_the_target_makes_one_model_of_all_trainings(clone):
+    counts = jobs(clone, "ensemble", "--configfile", "several.yaml")
+    assert counts["train"] == 6 and counts["ensemble_model"] == 1
+    assert not {"predict", "predict_ensemble", "evaluate"} & set(counts)
+    told = snakemake(clone, "ensemble", "--dry-run", "--configfile", "single.yaml", check=False)
+    assert "no study that runs has several trainings" in told
+
+
+def test_own_pictures_by_an_ensemble(clone):
+    own = ["measure", "--configfile", "several.yaml", "--config", "pictures=mine"]
+    model = "model=results/studies/one/ensemble/model"
+    counts = jobs(clone, *own, model)
+    assert counts["train"] == 6 and counts["ensemble_model"] == 1 and counts["measure_shard"] >= 1
+    told = snakemake(clone, "--dry-run", *own, "model=results/studies/one/fold2_ensemble/model")
+    stats = dict(re.findall(r"^(\w+)\s+(\d+)\s*$", told.split("Job stats:")[1], re.MULTILINE))
+    assert stats["train"] == "2"
+
+
+def test_kmeans_has_no_ensemble(clone):
+    own = ["measure", "--dry-run", "--configfile", "kmeans.yaml", "--config", "pictures=mine"]
+    told = snakemake(clone, *own, "model=results/studies/honest/ensemble/model", check=False)
+    assert "K-means has no probabilities to average" in told

@@ -1,0 +1,33 @@
+"""An ensemble of what training writes."""
+
+import numpy as np
+
+from coverslip.learning import device
+
+device.prepare(threads=1)
+
+from test_training import run, study  # noqa: E402, F401 (a fixture)
+
+from coverslip.configuration.config import Network, Training  # noqa: E402
+from coverslip.models import ensemble, model  # noqa: E402
+
+NETWORK = Network(filters=2, depth=1, head="instances")
+SHORT = Training(epochs=1, batch_size=4)
+
+
+def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
+    folders = []
+    for seed in (1, 2):
+        folder = tmp_path / f"fold0_seed{seed}"
+        run(study, folder, seed=seed, network=NETWORK, training=SHORT)
+        folders.append(folder / "model")
+    ensemble.write(folders, tmp_path / "ensemble" / "model", {"study": "s"})
+    together = model.load(tmp_path / "ensemble" / "model")
+    assert [each["seed"] for each in together.info["members"]] == [1, 2]
+    assert {each["fold"] for each in together.info["members"]} == {0}
+    assert together.info["licence"] == "CC0" and together.info["task"] == "segmentation"
+    image = np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8)
+    (answer,) = together.predict([image], flips=True)
+    single = [next(model.load(folder).predict([image], flips=True)) for folder in folders]
+    np.testing.assert_allclose(answer, np.mean(single, axis=0), atol=1e-6)
+    assert together.objects(answer).shape == together.mask(answer).shape == image.shape

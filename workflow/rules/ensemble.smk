@@ -1,0 +1,76 @@
+# Needs: several trained networks of a study. Makes: model folders of their mean, what that gains.
+
+
+rule ensemble_model:
+    input:
+        weights=of_members("model/model.keras"),
+        infos=of_members("model/model.json"),
+    output:
+        f"{TOGETHER}/model/model.json",
+    log:
+        "results/logs/ensemble_model/{study}_{together}.log",
+        record=f"{TOGETHER}/model/run.json",
+    wildcard_constraints:
+        study=one_of(NETWORKS),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("ensemble_model.py"),
+    script:
+        "../scripts/ensemble_model.py"
+
+
+rule predict_ensemble:
+    input:
+        info=f"{OF_FOLD}/model/model.json",
+        weights=of_fold_members("model/model.keras"),
+        infos=of_fold_members("model/model.json"),
+        split=rules.split.output.table,
+        pictures=of_dataset("pictures.h5"),
+    output:
+        f"{OF_FOLD}/predictions/{{shard}}.h5",
+    log:
+        "results/logs/predict/{study}_fold{fold}_ensemble_{shard}.log",
+        record=f"{OF_FOLD}/predictions/{{shard}}.run.json",
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(240),
+        gpu=1,
+    params:
+        evaluation=prediction_section,
+        task=task_of,
+        code=stage_code("predict"),
+    script:
+        "../scripts/predict.py"
+
+
+rule evaluate_ensemble:
+    input:
+        singles=predictions,
+        ensembles=ensemble_predictions,
+        infos=of_runs("model/model.json"),
+        pictures=of_dataset("pictures.h5"),
+        groups=of_dataset("check/groups.csv"),
+        split=rules.split.output.table,
+    output:
+        f"{STUDY}/ensemble/scores.json",
+    log:
+        "results/logs/evaluate/{study}_ensemble.log",
+        record=f"{STUDY}/ensemble/run.json",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        preprocessing=lookup("studies/{study}/preprocessing", within=config),
+        evaluation=scoring_section,
+        task=task_of,
+        names=class_names,
+        code=stage_code("compare", "evaluate_ensemble"),
+    script:
+        "../scripts/evaluate_ensemble.py"

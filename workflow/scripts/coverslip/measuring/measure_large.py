@@ -1,0 +1,211 @@
+"""Measuring a picture that does not fit in memory: from its rows to numbers, labels and overlay.
+
+Everything is counted while predictions go by, band by band; provisional labels are kept aside,
+compressed, until it is known which objects there are, and are then written as a tiled TIFF.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from coverslip.configuration.config import Measure
+from coverslip.evaluation.baselines import to_grey
+from coverslip.measuring.measure_entry import Entry, pixel_size
+from coverslip.measuring.measure_field_rows import Continued, Field
+from coverslip.measuring.measure_interval import Blocks
+from coverslip.measuring.measure_moments import Moments, properties
+from coverslip.measuring.measure_objects import table_of
+from coverslip.measuring.measure_overlay import overlay, shown_size
+from coverslip.measuring.measure_planes import Plane
+from coverslip.models.model import Model
+from coverslip.models.objects_rows import Objects
+from coverslip.models.predict_rows import answers
+from coverslip.models.rows import Rows, regrouped, spans
+
+TILE = 512
+"""Height and width of the tiles of a label map."""
+QUICK = 1
+"""Level of compression of labels kept aside."""
+
+
+def add_large(
+    entry: Entry,
+    plane: Plane,
+    network: Model,
+    source: Rows,
+    settings: Measure,
+) -> None:
+    """Predict and measure a large plane, as `Entry.add` does a small one.
+
+    Args:
+        entry: where the results go.
+        plane: what is known of it.
+        network: the model.
+        source: its rows.
+        settings: the section `measure` of the config.
+
+    Raises:
+        Unfit: the picture cannot be read to its end, or is too large for the model.
+    """
+    height, width, _ = source.shape
+    shape = (height, width)
+    field = Field(source, settings.padding)
+    picture: Rows = source if field.everything else Continued(source, field)
+    objects = Objects(network)
+    blocks, seeded, rest = Blocks(shape), Moments(), Moments()
+    small = Reduced(shape)
+    entry.part.mkdir(parents=True, exist_ok=True)
+    with Aside(entry.part / "provisional") as kept:
+        start = 0
+        bands = answers(network, picture, settings.overlap, settings.flips)
+        for mask, label in objects.bands(bands):
+            for first, last in spans(mask.shape):
+                rows = slice(start + first, start + last)
+                grey = to_grey(source.rows(rows.start, rows.stop))
+                inside = field.rows(rows.start, rows.stop)
+                numbers = label[first:last]
+                blocks.add(rows.start, mask[first:last] & inside, inside)
+                seeded.add(rows.start, numbers, inside, grey)
+                rest.add(rows.start, -numbers, inside, grey)
+                small.add(rows.start, grey)
+                kept.put(numbers)
+            start += len(mask)
+        tables, found = _settled(objects, (seeded, rest), settings)
+        table = table_of(found, shape, pixel_size(plane, settings)[0])
+        entry.note(plane, source.shape, source.dtype, blocks, table, settings)
+        labels = Labels(kept, tables, field, small.size)
+        tiles = _tiles(labels.bands(), shape)
+        entry.write_label(plane, shape, tiles, len(table), settings, (TILE, TILE))
+    inside = field.at(*small.places)
+    image = small.image(source.dtype)
+    entry.draw(plane, overlay(image, labels.small, labels.small_mask & inside, inside))
+
+
+def _settled(
+    objects: Objects, moments: tuple[Moments, Moments], settings: Measure
+) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    """From provisional to final numbers, with and without a seed, and properties of the objects.
+
+    The order is that of a picture measured whole: objects with a seed by its first pixel, then
+    those without by theirs.
+    """
+    tables: list[np.ndarray] = []
+    found: list[dict[str, np.ndarray]] = []
+    count = 0
+    for regions, sums in zip((objects.seeded, objects.rest), moments, strict=True):
+        numbers = regions.numbers()
+        ids, areas, totals = sums.merged(numbers)
+        keep = (areas >= objects.minimum_area) & (totals["area"] >= max(1, settings.minimum_area))
+        final = np.zeros(len(numbers), np.int32)
+        final[ids[keep]] = np.arange(count + 1, count + 1 + np.count_nonzero(keep))
+        count += int(np.count_nonzero(keep))
+        tables.append(final[numbers])
+        found.append({name: values[keep] for name, values in totals.items()})
+    whole = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    return tables, {"label": np.arange(1, count + 1), **properties(whole)}
+
+
+class Aside:
+    """Bands of labels, kept in a file until they are settled; the file is gone at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = open(path, "w+b")  # noqa: SIM115 - closed by __exit__
+        self._bands: list[tuple[int, tuple[int, ...]]] = []
+
+    def __enter__(self) -> Aside:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self.path.unlink()
+
+    def put(self, label: np.ndarray) -> None:
+        """Keep the next rows, int32 hxW."""
+        data = zlib.compress(np.ascontiguousarray(label).tobytes(), QUICK)
+        self._file.write(data)
+        self._bands.append((len(data), label.shape))
+
+    def bands(self) -> Iterator[np.ndarray]:
+        """Give back what was kept, from the top on."""
+        self._file.seek(0)
+        for size, shape in self._bands:
+            data = zlib.decompress(self._file.read(size))
+            yield np.frombuffer(data, np.int32).reshape(shape)
+
+
+class Labels:
+    """The final labels of a picture, and what the overlay shows of them.
+
+    Args:
+        kept: the provisional labels.
+        tables: from provisional to final numbers, of objects with and without a seed.
+        field: the field of view.
+        size: height and width of the overlay.
+    """
+
+    def __init__(
+        self, kept: Aside, tables: list[np.ndarray], field: Field, size: tuple[int, int]
+    ) -> None:
+        self.kept = kept
+        self.tables = tables
+        self.field = field
+        self.places = [np.arange(s) * n // s for s, n in zip(size, field.shape, strict=True)]
+        self.small = np.zeros(size, np.int32)
+        self.small_mask = np.zeros(size, bool)
+
+    def bands(self) -> Iterator[tuple[np.ndarray]]:
+        """Labels, int32 hxW, from the top on."""
+        start = 0
+        seeded, rest = self.tables
+        for provisional in self.kept.bands():
+            label = seeded[np.maximum(provisional, 0)]
+            if len(rest) > 1:
+                label = np.where(provisional < 0, rest[np.maximum(-provisional, 0)], label)
+            label = np.where(self.field.rows(start, start + len(label)), label, 0)
+            here = (self.places[0] >= start) & (self.places[0] < start + len(label))
+            lines = self.places[0][here] - start
+            self.small[here] = label[lines][:, self.places[1]]
+            self.small_mask[here] = provisional[lines][:, self.places[1]] != 0
+            start += len(label)
+            yield (label,)
+
+
+def _tiles(bands: Iterator[tuple[np.ndarray]], shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Tiles of a label map, those at the border filled up with zeros."""
+    for (label,), _, rows in regrouped(bands, TILE, 0):
+        for start in range(0, shape[1], TILE):
+            tile = np.zeros((TILE, TILE), np.int32)
+            part = label[:rows, start : start + TILE]
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
+
+
+class Reduced:
+    """A large picture at the size of its overlay: means of the grey values.
+
+    Args:
+        shape: height and width of the picture.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        shown = shown_size(shape)
+        self.size = (min(shown[0], shape[0]), min(shown[1], shape[1]))
+        self.places = [np.arange(s) * n // s for s, n in zip(self.size, shape, strict=True)]
+        self._sums = np.zeros(self.size)
+
+    def add(self, start: int, grey: np.ndarray) -> None:
+        """Add some rows, hxW, the first of which is `start`."""
+        lines = np.add.reduceat(grey, self.places[1], axis=1, dtype=np.float64)
+        rows = np.searchsorted(self.places[0], np.arange(start, start + len(grey)), side="right")
+        np.add.at(self._sums, rows - 1, lines)
+
+    def image(self, dtype: np.dtype) -> np.ndarray:
+        """The reduced picture, hxwx1."""
+        sides = [np.diff([*p, n]) for p, n in zip(self.places, self.shape, strict=True)]
+        return np.rint(self._sums / np.outer(*sides)).astype(dtype)[:, :, np.newaxis]

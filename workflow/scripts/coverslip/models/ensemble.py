@@ -1,0 +1,198 @@
+"""Several trained networks that answer as one: the mean of their probabilities.
+
+Lakshminarayanan, Pritzel and Blundell, Simple and scalable predictive uncertainty estimation using
+deep ensembles, NeurIPS 2017. An ensemble is a model folder (`coverslip.models.model`) without
+weights of its own. Its `model.json` has the `kind` `ensemble` and `members`: the folder of each,
+relative to its own, with the SHA-256 of `model.keras` and `model.json` there.
+
+What is averaged are probabilities, of classes after each member's own temperature, and with the
+head `instances` the depth, too; objects are then made once, by one watershed. What training settles
+on validation pictures is settled by the mean of the members here: the threshold, and threshold and
+seed of the rules of instances (of the smallest area the median). Tuning it anew would need
+validation pictures that no member was trained on; members from several folds have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median_low
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coverslip.aside import aside
+from coverslip.errors import CoverslipError
+from coverslip.learning import temperature as temperatures
+from coverslip.models.members import KIND, member_folders
+
+if TYPE_CHECKING:
+    from coverslip.models.model import Model
+    from coverslip.models.tiles import Predict
+
+FORMAT = 1
+FILES = ("model.keras", "model.json")
+"""Files of a member that predicting needs."""
+ALIKE = ("head", "outputs", "classes", "preprocessing")
+"""What all members must have in common."""
+SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
+"""What is told of the first member."""
+SETTLED = "threshold and rules: mean of the members (smallest area: median), not tuned anew"
+
+
+def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Write the model folder of an ensemble.
+
+    Args:
+        members: model folders of trained networks, two or more; they stay where they are.
+        folder: the model folder to write.
+        facts: merged into `model.json`.
+
+    Raises:
+        CoverslipError: too few members, one that is no network or cannot be read, or members that
+            do not go together.
+    """
+    if len(members) < 2:
+        raise CoverslipError(
+            f"{folder}: an ensemble needs two trained networks or more: give the study several "
+            "seeds or folds"
+        )
+    told = [_member_info(Path(member)) for member in members]
+    for member, info in zip(members[1:], told[1:], strict=True):
+        for name in ALIKE:
+            if info.get(name) != told[0].get(name):
+                raise CoverslipError(
+                    f"{member}: its {name} differs from that of {members[0]}, so that their "
+                    "answers cannot be averaged: train them by one study"
+                )
+    document = {
+        "format": FORMAT,
+        "kind": KIND,
+        **{name: told[0][name] for name in (*SHARED, *ALIKE) if name in told[0]},
+        "fitted": {},
+        **_settled(told),
+        "parameters": sum(info.get("parameters", 0) for info in told),
+        "members": [
+            {
+                "folder": Path(os.path.relpath(member, folder)).as_posix(),
+                "fold": info.get("fold"),
+                "seed": info.get("seed"),
+                "sha256": {name: _sha256(Path(member) / name) for name in FILES},
+            }
+            for member, info in zip(members, told, strict=True)
+        ],
+        **(facts or {}),
+    }
+    with aside(Path(folder) / "model.json") as part:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def predictor(
+    model: Model, load: Callable[[Path], Model], network: Callable[[Model], Predict]
+) -> Predict:
+    """The ensemble of a folder as a function of uint8 tiles.
+
+    Args:
+        model: the ensemble.
+        load: reads a model folder.
+        network: gives the function of a member, see `model.KINDS`.
+
+    Returns:
+        A function that gives the mean of the probabilities, or, with the head `class`, the logits
+        of each member over its temperature, one member after the other; see `class_logits`.
+
+    Raises:
+        CoverslipError: a member is missing, is another one than when the ensemble was made, or
+            cannot be read.
+    """
+    folders = member_folders(model.folder, model.info)
+    for folder, told in zip(folders, model.info["members"], strict=True):
+        _check(folder, told)
+    loaded = [load(folder) for folder in folders]
+    members = [network(member) for member in loaded]
+    scales = [np.float32(1 / member.temperature) for member in loaded]
+
+    def mean(tiles: np.ndarray) -> np.ndarray:
+        total = np.array(members[0](tiles), np.float32)
+        for member in members[1:]:
+            total += member(tiles)
+        return total / np.float32(len(members))
+
+    def beside(tiles: np.ndarray) -> np.ndarray:
+        found = [member(tiles) * scale for member, scale in zip(members, scales, strict=True)]
+        return np.concatenate(found, axis=-1)
+
+    return beside if model.head == "class" else mean
+
+
+def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
+    """Logarithm of the members' mean probabilities, float32 (K,): a softmax gives them back.
+
+    Args:
+        beside: float32 (M K,), the logits of M members over their temperatures.
+        classes: K.
+    """
+    mean = temperatures.probabilities(beside.reshape(-1, classes)).mean(axis=0)
+    return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+def _settled(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Threshold, temperature and rules."""
+    if told[0]["head"] == "class":
+        return {"threshold": None, "temperature": 1.0}
+    found: dict[str, Any] = {"threshold": _mean([info["threshold"] for info in told])}
+    if told[0]["head"] == "instances":
+        rules = [info["instances"] for info in told]
+        found["instances"] = {
+            "threshold": _mean([rule["threshold"] for rule in rules]),
+            "seed": _mean([rule["seed"] for rule in rules]),
+            "minimum_area": median_low(rule["minimum_area"] for rule in rules),
+        }
+    return found | {"settled": SETTLED}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(fmean(values), 6)
+
+
+def _member_info(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        kind = info["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CoverslipError(
+            f"{path}: not that of a trained network ({error}): train anew"
+        ) from error
+    if kind != "network":
+        raise CoverslipError(
+            f"{path}: a model of kind `{kind}` has no probabilities to average: choose a study "
+            "with a network"
+        )
+    return {"head": "mask"} | info
+
+
+def _check(folder: Path, told: Mapping[str, Any]) -> None:
+    for name, expected in told.get("sha256", {}).items():
+        path = folder / name
+        if not path.is_file():
+            raise CoverslipError(
+                f"{path}: a member of the ensemble is missing: an ensemble has no weights of its "
+                "own; copy the folders of its members along, or make it anew"
+            )
+        if _sha256(path) != expected:
+            raise CoverslipError(
+                f"{path}: is not the member that the ensemble was made of: make the ensemble anew"
+            )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CoverslipError(f"{path}: cannot be read ({error.strerror}): train anew") from error

@@ -1,0 +1,155 @@
+"""Pictures that are read row by row, so that one of any height fits in memory.
+
+`Rows` is all that a large picture is asked for: its shape, its type, and the pixels of some whole
+rows. Stages (continuing, preprocessing, levelling the light) are such pictures themselves, each
+made of the one before. Numbers of a whole picture that a stage needs (percentiles, histograms of
+CLAHE, the light) come from passes over its rows and are those of the whole picture, not of a
+sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from coverslip.errors import CoverslipError
+
+PART = 2**22
+"""Pixels that are worked on at once, about."""
+
+
+class Unfit(CoverslipError):
+    """A picture that cannot be read to its end, or is not fit for a model: others may well be."""
+
+
+class Rows(Protocol):
+    """A picture that gives its rows."""
+
+    shape: tuple[int, ...]
+    """Height, width and channels."""
+    dtype: np.dtype
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows from `start` to before `stop`, (stop - start) x W x C; not to be changed."""
+        ...
+
+
+class Whole:
+    """An array, HxWxC, as `Rows`."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """See `Rows`."""
+        return self.array[start:stop]
+
+
+class Cached:
+    """`Rows` that reads blocks of rows and keeps those of the last request.
+
+    Args:
+        source: what is read.
+        block: rows of a block: a multiple of the rows that a file is compressed by.
+    """
+
+    def __init__(self, source: Rows, block: int) -> None:
+        self.source = source
+        self.block = block
+        self.shape = source.shape
+        self.dtype = source.dtype
+        self._kept: dict[int, np.ndarray] = {}
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """See `Rows`."""
+        numbers = range(start // self.block, (stop - 1) // self.block + 1)
+        self._kept = {n: pixels for n, pixels in self._kept.items() if n in numbers}
+        for n in numbers:
+            if n not in self._kept:
+                end = min((n + 1) * self.block, self.shape[0])
+                self._kept[n] = self.source.rows(n * self.block, end)
+        first = numbers[0] * self.block
+        if len(numbers) == 1:
+            return self._kept[numbers[0]][start - first : stop - first]
+        pieces = [
+            self._kept[n][max(0, start - n * self.block) : stop - n * self.block] for n in numbers
+        ]
+        return np.concatenate(pieces)
+
+
+def spans(shape: Sequence[int], pixels: int | None = None) -> Iterator[tuple[int, int]]:
+    """First row of each part of about so many pixels (`PART`), and the first beyond it."""
+    step = max(1, (pixels or PART) // shape[1])
+    for start in range(0, shape[0], step):
+        yield start, min(start + step, shape[0])
+
+
+def parts(source: Rows) -> Iterator[np.ndarray]:
+    """The picture in parts of about `PART` pixels, from the top on."""
+    for start, stop in spans(source.shape):
+        yield source.rows(start, stop)
+
+
+def regrouped(
+    bands: Iterable[tuple[np.ndarray, ...]], step: int, margin: int
+) -> Iterator[tuple[tuple[np.ndarray, ...], int, int]]:
+    """Cut bands of any heights anew into such of `step` rows, with the rows around them.
+
+    Args:
+        bands: arrays of equal height, from the top of a picture on.
+        step: rows of each new band; the last has what is left.
+        margin: rows that are wanted above and below, as far as the picture goes.
+
+    Yields:
+        the arrays with their margins, the number of rows of the margin above, and those of the
+        band.
+    """
+    bands = iter(bands)
+    held: tuple[np.ndarray, ...] | None = None
+    above, ended = 0, False
+    while True:
+        while not ended and (held is None or len(held[0]) < above + step + margin):
+            waiting = [] if held is None else [held]
+            short = above + step + margin - (0 if held is None else len(held[0]))
+            while short > 0:
+                band = next(bands, None)
+                if band is None:
+                    ended = True
+                    break
+                waiting.append(band)
+                short -= len(band[0])
+            if waiting:
+                held = tuple(np.concatenate(same) for same in zip(*waiting, strict=True))
+        if held is None or len(held[0]) <= above:
+            return
+        rows = min(step, len(held[0]) - above)
+        yield tuple(array[: above + rows + margin] for array in held), above, rows
+        kept = min(margin, above + rows)
+        held = tuple(array[above + rows - kept :] for array in held)
+        above = kept
+
+
+def percentile(counts: np.ndarray, share: float) -> float:
+    """Percentile of integers from their histogram, as `numpy.percentile` interpolates it.
+
+    Args:
+        counts: how often 0, 1, 2, ... occur.
+        share: 0..100.
+    """
+    sums = np.cumsum(counts)
+    place = (int(sums[-1]) - 1) * (share / 100)
+    low = int(np.floor(place))
+    below, above = np.searchsorted(sums, [low, min(low + 1, int(sums[-1]) - 1)], side="right")
+    part = place - low
+    if part >= 0.5:
+        return float(above - (above - below) * (1 - part))
+    return float(below + (above - below) * part)
+
+
+def histogram(values: np.ndarray) -> np.ndarray:
+    """How often each value of an array of uint8 or uint16 occurs, int64."""
+    return np.bincount(values.ravel(), minlength=np.iinfo(values.dtype).max + 1)

@@ -1,0 +1,1 @@
+"""Search of hyper-parameters: sampled trials, and successive halving of them in rungs."""

@@ -1,0 +1,41 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+from coverslip.job import LOG, identity, job
+from coverslip.search import chosen, trial
+from coverslip.search.ranking import at_place
+from coverslip.search.space import placed
+
+with job(snakemake, reuse=True) as facts:
+    if "reused" not in facts:
+        params, files = snakemake.params, snakemake.input
+        number, values = int(snakemake.wildcards.slot), params.get("values")
+        if values is None:
+            number, values = at_place(Path(files.ranking), number)
+        sections = placed(chosen.chosen(dict(params.items()), []), values)
+        patches = chosen.patch_folders(files.patches, sections["preprocessing"])
+        weights = chosen.weights_file(files.weights, sections["network"])
+        # What a trial depends on: neither its rung and place there, nor what other trials do.
+        own = [path for path in files.patches if Path(path).parent in patches]
+        own += [files.split, *([weights] if weights else [])]
+        names = {"study": snakemake.wildcards.study, "fold": snakemake.wildcards.fold}
+        given = sections | {"seed": params.seed, "code": params.code}
+        key = identity(SimpleNamespace(params=given, wildcards=names, input=own))
+        facts |= trial.run(
+            trial.Trial(
+                number=number,
+                values=values,
+                sections=sections,
+                patches=tuple(patches),
+                split=Path(files.split),
+                fold=int(snakemake.wildcards.fold),
+                seed=params.seed,
+                weights_file=weights,
+            ),
+            epochs=params.epochs,
+            state=Path("results/state/search") / snakemake.wildcards.study / key[:16],
+            identity=key,
+            output=Path(snakemake.output.trial).parent,
+            threads=snakemake.threads,
+            report=LOG.info,
+        )
