@@ -15,6 +15,9 @@ from kaggle_server import PLANTED
 from running import finish, finish_others
 
 NO_DATA = "COVERSLIP_DATA is not set"
+UNIT = Path(__file__).parent / "unit"
+SERVERS = {"test_sources.py"}
+"""Unit tests that answer for Kaggle, at a port that its client has settled."""
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +60,16 @@ def project(finished, tmp_path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses real data, so that `-m "not real_data"` leaves it out."""
+    """Mark what uses real data, for `-m "not real_data"`, and what has to run in one process.
+
+    Of two processes (`make test`) one runs all that starts the workflow or a server: it shares
+    finished projects, a cluster and a port. Unit tests share what their file makes.
+    """
     for item in items:
         if "real_data" in getattr(item, "fixturenames", ()):
             item.add_marker("real_data")
+        alone = item.path.is_relative_to(UNIT) and item.path.name not in SERVERS
+        item.add_marker(pytest.mark.xdist_group(item.path.name if alone else "workflow"))
 
 
 @pytest.hookimpl(wrapper=True)

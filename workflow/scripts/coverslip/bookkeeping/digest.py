@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = PACKAGE.name
@@ -57,7 +58,7 @@ class Unit:
                 for bound in names:
                     self.definitions.setdefault(bound, []).append(node)
             else:
-                self.imports.update(_nested_imports(node))
+                self.imports.update(_nested_imports(ast.walk(node)))
                 self.effects.append(node)
 
 
@@ -114,12 +115,10 @@ def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
         unit, name = queue.pop()
         if (unit.name, name) in found:
             continue
-        nodes = unit.effects if name == "" else unit.definitions[name]
-        found[unit.name, name] = "".join(ast.dump(node) for node in nodes)
-        if name:
-            queue.append((unit, ""))
-        for node in nodes:
-            queue += _uses(unit, node, found)
+        told = _told(unit, name)
+        found[unit.name, name] = told.text
+        found.update(told.imports)
+        queue += told.uses
     return dict(sorted(found.items()))
 
 
@@ -131,10 +130,28 @@ def _all(unit: Unit) -> list[str]:
     return ["", *unit.definitions]
 
 
+class Told(NamedTuple):
+    """What one definition says, kept because many scripts reach it."""
+
+    text: str
+    imports: dict[Key, str]
+    uses: list[tuple[Unit, str]]
+
+
+@cache
+def _told(unit: Unit, name: str) -> Told:
+    nodes = unit.effects if name == "" else unit.definitions[name]
+    told = Told("".join(ast.dump(node) for node in nodes), {}, [(unit, "")] if name else [])
+    for node in nodes:
+        told.uses.extend(_uses(unit, node, told.imports))
+    return told
+
+
 def _uses(unit: Unit, node: ast.AST, found: dict[Key, str]) -> Iterator[tuple[Unit, str]]:
     """Definitions that a syntax tree refers to, in its own module or through imports."""
-    imports = unit.imports | _nested_imports(node)
-    plain, dotted = _references(node)
+    nodes = list(ast.walk(node))
+    imports = unit.imports | _nested_imports(nodes)
+    plain, dotted = _references(nodes)
     for name in plain | {head for head, _ in dotted}:
         if name in unit.definitions:
             yield unit, name
@@ -167,9 +184,8 @@ def _target(module: str, member: str | None, attribute: str | None) -> Iterator[
         yield from _target(*unit.imports[name], attribute)
 
 
-def _references(node: ast.AST) -> tuple[set[str], set[tuple[str, str]]]:
+def _references(nodes: list[ast.AST]) -> tuple[set[str], set[tuple[str, str]]]:
     """Names used bare, and (name, attribute) pairs of `name.attribute`."""
-    nodes = list(ast.walk(node))
     dotted = [
         (n.value, n.attr)
         for n in nodes
@@ -199,9 +215,9 @@ def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str
             yield alias.name.split(".")[0], (alias.name, None)
 
 
-def _nested_imports(node: ast.AST) -> dict[str, tuple[str, str | None]]:
+def _nested_imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None]]:
     found: dict[str, tuple[str, str | None]] = {}
-    for inner in ast.walk(node):
+    for inner in nodes:
         if isinstance(inner, ast.Import | ast.ImportFrom):
             found.update(_imports(inner))
     return found
@@ -224,6 +240,7 @@ def _strip(tree: ast.Module) -> ast.Module:
     return tree
 
 
+@cache
 def _module(dotted: str) -> Unit | None:
     parts = dotted.split(".")
     if parts[0] != NAME or dotted in SILENT:

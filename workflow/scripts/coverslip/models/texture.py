@@ -47,7 +47,8 @@ def features(flat: np.ndarray, scales: Sequence[float]) -> np.ndarray:
     smooth = _blurred(flat, EDGE)
     down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8, borderType=cv2.BORDER_REFLECT)
     right = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8, borderType=cv2.BORDER_REFLECT)
-    gradient = cv2.magnitude(down, right)
+    # Not cv2.magnitude: its last digit depends on where in memory the arrays lie.
+    gradient = np.sqrt(down * down + right * right)
     # Differences from 1, so that the square of the mean takes no digits from that of the deviation.
     other = flat - np.float32(1)
     square = other * other
