@@ -59,6 +59,7 @@ def project(finished, tmp_path) -> Path:
     return where
 
 
+@pytest.hookimpl(tryfirst=True)  # before groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses real data, for `-m "not real_data"`, and what has to run in one process.
 
