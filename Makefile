@@ -33,7 +33,7 @@ demo: $(VENV)/.$(KIND) ## build the environment, run the workflow, make results/
 	$(WITH) snakemake --cores all $(ARGS) $(QUIET)
 
 test: lint ## build the environment for development, check style and types, run all tests
-	$(WITH) pytest -n 2 --dist loadgroup $(ARGS)
+	$(WITH) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(VENV)/.dev ## run all tests, tell which lines of the package none of them reached
 	rm -f .coverage .coverage.*

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaggle_server import PLANTED
-from running import finish, finish_others
+from kaggle_server import SECRETS
+from running import finish
 
 NO_DATA = "COVERSLIP_DATA is not set"
-UNIT = Path(__file__).parent / "unit"
-SERVERS = {"test_sources.py"}
-"""Unit tests that answer for Kaggle, at a port that its client has settled."""
 
 
 @pytest.fixture(scope="session")
@@ -41,14 +38,10 @@ def shared_cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, shared_cache) -> Path:
     """A project whose tiny config ran to its end, for a user with credentials of Kaggle."""
+    names = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
+    planted = dict(zip(names, SECRETS, strict=False))
     where = tmp_path_factory.mktemp("finished")
-    return finish(where, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache), **PLANTED)
-
-
-@pytest.fixture(scope="session")
-def others(tmp_path_factory) -> Path:
-    """A project of the other tasks that ran to its end, for the same user."""
-    return finish_others(tmp_path_factory.mktemp("others"), **PLANTED)
+    return finish(where, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache), **planted)
 
 
 @pytest.fixture
@@ -59,18 +52,11 @@ def project(finished, tmp_path) -> Path:
     return where
 
 
-@pytest.hookimpl(tryfirst=True)  # before groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses real data, for `-m "not real_data"`, and what has to run in one process.
-
-    Of two processes (`make test`) one runs all that starts the workflow or a server: it shares
-    finished projects, a cluster and a port. Unit tests share what their file makes.
-    """
+    """Mark what uses real data, so that `-m "not real_data"` leaves it out."""
     for item in items:
         if "real_data" in getattr(item, "fixturenames", ()):
             item.add_marker("real_data")
-        alone = item.path.is_relative_to(UNIT) and item.path.name not in SERVERS
-        item.add_marker(pytest.mark.xdist_group(item.path.name if alone else "workflow"))
 
 
 @pytest.hookimpl(wrapper=True)
