@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaggle_server import SECRETS
-from running import finish
+from kaggle_server import PLANTED
+from running import finish, finish_others
 
 NO_DATA = "COVERSLIP_DATA is not set"
 
@@ -38,10 +38,14 @@ def shared_cache(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, shared_cache) -> Path:
     """A project whose tiny config ran to its end, for a user with credentials of Kaggle."""
-    names = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
-    planted = dict(zip(names, SECRETS, strict=False))
     where = tmp_path_factory.mktemp("finished")
-    return finish(where, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache), **planted)
+    return finish(where, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache), **PLANTED)
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory) -> Path:
+    """A project of the other tasks that ran to its end, for the same user."""
+    return finish_others(tmp_path_factory.mktemp("others"), **PLANTED)
 
 
 @pytest.fixture

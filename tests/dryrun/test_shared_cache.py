@@ -37,7 +37,7 @@ CHANGES = {
 }
 
 def found():
-    digest._unit.cache_clear()
+    digest.forget()
     target = MODEL.replace("seed1", "seed2") if "seeds: [2]" in config.read_text() else MODEL
     hits = []
     for job in plan.planned(target):

@@ -22,8 +22,7 @@ def package(tmp_path, monkeypatch):
         (folder / name).write_text(textwrap.dedent(text))
 
     def value(*roots: str) -> str:
-        digest._unit.cache_clear()
-        digest._module.cache_clear()
+        digest.forget()
         return digest.digest(tmp_path / "pack/script.py", roots)
 
     write("__init__.py", '"""The package."""')
@@ -131,8 +130,7 @@ def test_import_cycles_end(package):
 
 def test_what_a_digest_stands_for_is_noted(package, tmp_path):
     write, value = package
-    digest._unit.cache_clear()
-    digest._module.cache_clear()
+    digest.forget()
     found = digest.parts(tmp_path / "pack/script.py")
     notes = tmp_path / "notes"
     assert digest.noted(found, notes) == value() == digest.summary(found)
@@ -140,8 +138,7 @@ def test_what_a_digest_stands_for_is_noted(package, tmp_path):
     assert {"pack.a:used", "pack.b:helper", "pack.b:inner"} <= set(before)
     assert "pack.b:stranger" not in before
     write("b.py", B.replace("2 * x", "3 * x"))
-    digest._unit.cache_clear()
-    digest._module.cache_clear()
+    digest.forget()
     after_value = digest.noted(digest.parts(tmp_path / "pack/script.py"), notes)
     after = json.loads((notes / f"{after_value}.json").read_text())
     assert {name for name in before if before[name] != after[name]} == {"pack.b:inner"}

@@ -255,3 +255,9 @@ def _module(dotted: str) -> Unit | None:
 @cache
 def _unit(name: str, path: Path) -> Unit:
     return Unit(name, path)
+
+
+def forget() -> None:
+    """Read all modules anew, where files change while a process goes on."""
+    for kept in (_unit, _module, _told):
+        kept.cache_clear()
