@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 TOLERANCE = 1e-4
 """Movement of the centres below which Lloyd's algorithm stops, as a share of the variance of the
@@ -91,9 +92,10 @@ def lloyd(
     of_pixels = np.average((colours - mean) ** 2, axis=0, weights=counts).mean()
     of_colours = colours.var(axis=0).mean()
     tolerance = TOLERANCE * of_pixels / of_colours if of_colours > 0 else 0.0
-    found = KMeans(
-        clusters, init=starts, n_init=1, max_iter=ROUNDS, tol=tolerance, random_state=seed
-    ).fit(colours, sample_weight=counts)
+    with threadpool_limits(limits=1):  # sums of several threads differ from run to run
+        found = KMeans(
+            clusters, init=starts, n_init=1, max_iter=ROUNDS, tol=tolerance, random_state=seed
+        ).fit(colours, sample_weight=counts)
     return found.cluster_centers_, found.labels_
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from coverslip.aside import aside
 from coverslip.configuration.config import KMeans, Preprocessing
@@ -87,7 +88,8 @@ def train(
             raise CoverslipError(
                 f"fold {fold} of {split} has no {name} pictures: change the shares in split"
             )
-    with Store(pictures) as store:
+    # Sums of several threads differ in their last digits from run to run.
+    with threadpool_limits(limits=1), Store(pictures) as store:
         source = Source(store, preprocessing)
         fits = {}
         if kmeans.recipe == "honest":
