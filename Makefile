@@ -20,6 +20,8 @@ ARGS ?=
 CONFIGFILE ?= config/kaggle.yaml
 # Of each job only that it is done, and what it says itself.
 QUIET ?= --quiet rules host reason
+# Two processes; each file of tests is one's own.
+PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
 KIND := $(if $(filter-out 0,$(GPU)),gpu,cpu)
 
 BIN := $(VENV)/bin
@@ -33,11 +35,11 @@ demo: $(VENV)/.$(KIND) ## build the environment, run the workflow, make results/
 	$(WITH) snakemake --cores all $(ARGS) $(QUIET)
 
 test: lint ## build the environment for development, check style and types, run all tests
-	$(WITH) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(WITH) pytest $(PYTEST) $(ARGS)
 
 coverage: $(VENV)/.dev ## run all tests, tell which lines of the package none of them reached
 	rm -f .coverage .coverage.*
-	$(WITH) coverage run --data-file="$(CURDIR)/.coverage" -m pytest $(ARGS)
+	$(WITH) coverage run --data-file="$(CURDIR)/.coverage" -m pytest $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
