@@ -87,6 +87,7 @@ rule report:
         records=report_records,
         labels=submissions,
         searches=report_searches,
+        ensembles=ensemble_scores,
     output:
         "results/report.html",
     log:

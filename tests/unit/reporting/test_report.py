@@ -361,3 +361,8 @@ def test_several_folds_are_told_one_by_one():
     split["leaks"] = split["leaks"] * 2
     labels = [fact.label for fact in report_data.split_facts(split)]
     assert labels[2] == "Fold 0, training" and labels[-1] == "Leaks, fold 1"
+
+
+def test_every_figure_has_its_place_on_the_page():
+    captions = {path.stem for path in (made_up.ROOT / "workflow/report").glob("*.rst")}
+    assert captions - {"notebook", "workflow"} == set(report.ORDER)

@@ -68,6 +68,8 @@ def build(
         "total": len(table),
         "unread": [{"name": _name(row), "error": row.error} for row in unread.itertuples()],
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
+        "instances": model.get("head") == "instances",
+        "intervals": any(row["interval"] for row in rows),
         "facts": _facts(facts, model, measured),
     }
     html = render("measure.html.j2", page, templates)

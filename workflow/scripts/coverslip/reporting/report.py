@@ -17,6 +17,7 @@ from coverslip.reporting.embed import picture
 from coverslip.reporting.pages import TEMPLATES, render
 from coverslip.reporting.report_captions import Numbers, caption
 from coverslip.reporting.report_data import data_facts, data_warnings, dataset_sentence, split_facts
+from coverslip.reporting.report_ensemble import ensemble_scores
 from coverslip.reporting.report_search import search_facts
 from coverslip.reporting.report_tables import MAIN, answers, score_tables
 from coverslip.reporting.report_words import flat, reading, run_facts, run_title
@@ -26,8 +27,13 @@ PICTURE_BYTES = 300_000
 PAGE_BYTES = 25_000_000
 ORDER = (
     "panels",
+    "outlines",
     "class_panels",
+    "confluency",
+    "clusters",
     "scores",
+    "average_precision",
+    "objects",
     "class_confusion",
     "class_report",
     "confusion",
@@ -36,6 +42,8 @@ ORDER = (
     "mistakes",
     "reliability",
     "curves",
+    "search_curves",
+    "search_values",
     "network",
 )
 """Figures from the picture to the machine; others follow by name."""
@@ -150,6 +158,7 @@ def _studies(
                 "warnings": data_warnings(report),
                 "split": split_facts(read_json(study.split)),
                 "search": search_facts(study.search),
+                "ensemble": ensemble_scores(study.ensemble, _main(section)),
                 "figures": [
                     _figure(path, study, numbers, limit, templates) for path in _ordered(study)
                 ],

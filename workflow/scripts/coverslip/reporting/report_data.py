@@ -104,7 +104,8 @@ def split_facts(split: Mapping[str, Any]) -> list[Fact]:
     several = (split.get("folds") or 1) > 1
     for count in split.get("counts") or []:
         name = SUBSET_WORDS.get(count["subset"], count["subset"]).capitalize()
-        told = f"{_count(count['pictures'])} pictures in {_count(count.get('groups'))} groups"
+        groups = "group" if count.get("groups") == 1 else "groups"
+        told = f"{_count(count['pictures'])} pictures in {_count(count.get('groups'))} {groups}"
         if count.get("share") is not None:
             told += f" ({count['share']:.0%})"
         facts.append(Fact(f"Fold {count['fold']}, {name.lower()}" if several else name, told))

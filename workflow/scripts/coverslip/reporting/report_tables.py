@@ -18,6 +18,7 @@ from coverslip.reporting.results import (
     interval_text,
     label,
     number,
+    support_text,
     value_text,
 )
 
@@ -171,7 +172,7 @@ def _table(records: Sequence[Mapping[str, Any]], summary: str, caption: str) -> 
                 "interval": interval_text(record),
                 "no_interval": _why_none(record),
                 "baselines": [baseline_text(record, n) for n in names],
-                "support": _support(record),
+                "support": support_text(record),
             }
         )
         defined.add(record["name"])
@@ -182,14 +183,3 @@ def _table(records: Sequence[Mapping[str, Any]], summary: str, caption: str) -> 
 def _why_none(record: Mapping[str, Any]) -> str:
     reason = record.get("interval_reason") or ""
     return reason if interval_text(record) == DASH else ""
-
-
-def _support(record: Mapping[str, Any]) -> str:
-    """`134 pictures in 21 groups`."""
-    support, groups = record.get("support"), record.get("groups")
-    parts = []
-    if support is not None:
-        parts = [number(support, "count"), record.get("support_unit") or ""]
-    if groups is not None:
-        parts.append(f"in {number(groups, 'count')} {'group' if groups == 1 else 'groups'}")
-    return " ".join(part for part in parts if part) or DASH

@@ -96,6 +96,8 @@ class StudyInputs:
     """`run.json` of each of its trainings."""
     search: Path | None = None
     """`search.json` of its search, if it has one."""
+    ensemble: Path | None = None
+    """`scores.json` of its ensemble, if it is scored."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def collect(
                     for seed in study["seeds"]
                 ),
                 search=home / "search" / "search.json" if study["search"] else None,
+                ensemble=home / "ensemble" / "scores.json"
+                if study["evaluation"]["ensemble"]
+                else None,
             )
         )
     return found
@@ -325,6 +330,17 @@ def interval_text(record: Mapping[str, Any] | None) -> str:
 def value_text(record: Mapping[str, Any] | None) -> str:
     """The value of a record, or a dash."""
     return number(record["value"], record.get("unit")) if record else DASH
+
+
+def support_text(record: Mapping[str, Any]) -> str:
+    """What a record was counted on: `134 pictures in 21 groups`, or a dash."""
+    support, groups = record.get("support"), record.get("groups")
+    parts = []
+    if support is not None:
+        parts = [number(support, "count"), record.get("support_unit") or ""]
+    if groups is not None:
+        parts.append(f"in {number(groups, 'count')} {'group' if groups == 1 else 'groups'}")
+    return " ".join(part for part in parts if part) or DASH
 
 
 def baseline_names(records: Iterable[Mapping[str, Any] | None]) -> list[str]:

@@ -9,8 +9,11 @@ from typing import Any
 
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from coverslip.errors import CoverslipError
+from coverslip.reporting.figures.style import VERMILLION
 from coverslip.reporting.report_search import METRICS
 from coverslip.search.ranking import LOWER_IS_BETTER
 
@@ -46,6 +49,16 @@ class SearchData:
     def rung_words(self, rung: int) -> str:
         """`after 3 epochs`: what a trial had done on its last rung."""
         return f"up to epoch {self.summary['rungs'][rung]['epochs']}"
+
+
+def legend(figure: Figure, data: SearchData) -> None:
+    """Tell below a figure what the colours of trials mean."""
+    handles = [
+        Line2D([], [], color=data.colour(rung), label=data.rung_words(rung))
+        for rung in range(len(data.summary["rungs"]))
+    ]
+    handles.append(Line2D([], [], color=VERMILLION, linewidth=2.4, label="chosen"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
 def read(folder: Path | None) -> SearchData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -56,9 +57,10 @@ def _curves(axes: Axes, inputs: FigureInputs, suffix: str) -> None:
         axes.plot(thresholds, values, color=colour, marker=marker, markersize=5, label=label)
     if all(record["low"] is not None for record in records):
         low, high = ([record[end] for record in records] for end in ("low", "high"))
-        axes.fill_between(thresholds, low, high, color=LINES[0][2], alpha=0.15, linewidth=0)
-    axes.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="IoU from which on a pair is a match")
-    axes.legend(loc="upper right", title="mean over the thresholds", title_fontsize=9)
+        look: dict[str, Any] = {"color": LINES[0][2], "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(thresholds, low, high, label="95 % interval of the model", **look)
+    axes.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="Least IoU of a match")
+    axes.legend(loc="best", title="Mean over all ten", title_fontsize=9)
 
 
 def _value(record: dict, source: str) -> float:

@@ -24,7 +24,7 @@ TITLE = "Confusion matrix of pictures"
 LETTERS = 18
 """Longer names of classes are shortened."""
 SMALL = 6
-"""With more classes than this, letters are smaller."""
+"""With more classes than this, letters are smaller, and the matrices stand below one another."""
 
 
 @styled
@@ -37,12 +37,13 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         CoverslipError: the study has no confusion matrix.
     """
     found, counts, shares = counted(inputs)
-    number = len(found["classes"])
-    side = 1.9 + 0.52 * number
-    figure = new(max(8.2, 2 * side), max(5.4, 1.6 + side))
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
     names = [shorten(name, LETTERS) for name in found["classes"]]
-    left, right = figure.subplots(1, 2)
+    beside = len(names) <= SMALL
+    cells, words = max(2.8, 0.52 * len(names)), 0.085 * max(len(name) for name in names)
+    one = (0.6 + words + cells, 1.4 + 0.65 * words + cells)
+    figure = new(2 * one[0], 0.7 + one[1]) if beside else new(0.4 + one[0], 0.7 + 2 * one[1])
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
     matrix(left, shares, [[f"{100 * v:.0f}" for v in row] for row in shares], names)
     left.set_title(f"{told(inputs, found)}\nShare of the true class (%)")
     matrix(right, shares, [[thousands(v) for v in row] for row in counts], names)

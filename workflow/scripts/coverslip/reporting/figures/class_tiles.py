@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from coverslip.data.store import Store
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.panels import stretched
-from coverslip.reporting.figures.style import BLACK, PALE, RED, shorten
+from coverslip.reporting.figures.style import BLACK, RED, framed, shorten
 
 ACROSS = 3
 LONGEST = 384
@@ -39,11 +39,7 @@ def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
             image = stretched(store.image(id))
             step = -(-max(image.shape[:2]) // LONGEST)
             axes.imshow(image[::step, ::step], cmap="gray", vmin=0, vmax=255)
-            axes.axis("on")
-            axes.grid(False)
-            axes.set(xticks=[], yticks=[])
-            for spine in axes.spines.values():
-                spine.set(visible=True, color=PALE)
+            framed(axes)
             row = rows.loc[id]
             text = f"{shorten(str(row['true']), 26)}\n"
             text += f"→ {shorten(str(row['predicted']), 22)} {100 * row['probability']:.0f} %"

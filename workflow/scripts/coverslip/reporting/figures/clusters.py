@@ -29,6 +29,7 @@ from coverslip.reporting.figures.style import (
     SUBSETS,
     VERMILLION,
     YELLOW,
+    framed,
     heading,
     new,
     percent,
@@ -38,7 +39,7 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "clusters"
-TITLE = "K-means: swatches, picture, clusters in false colours"
+TITLE = "Clusters of K-means"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
 """Of up to so many clusters; more take even steps of a map that is even to the eye."""
 KINDS = ("median", "worst", "draw")
@@ -93,7 +94,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         step = -(-max(each.labels.shape) // LONGEST)
         image = each.image[::step, ::step]
         _picture(line[1], np.repeat(image, 3 // image.shape[2], axis=2), shorten(each.id, 28))
-        _picture(line[2], painted(each.labels[::step, ::step], colours), f"{number} clusters")
+        map = painted(each.labels[::step, ::step], colours)
+        _picture(line[2], map, f"map of its {number} clusters")
     save(figure, output)
 
 
@@ -128,10 +130,7 @@ def painted(found: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 def _picture(axes: Axes, shown: np.ndarray, title: str) -> None:
     axes.imshow(shown, interpolation="antialiased")
-    axes.grid(False)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=PALE)
+    framed(axes)
     axes.set_title(title, fontsize=9, loc="center")
 
 
@@ -141,7 +140,7 @@ def _swatches(axes: Axes, each: Segmented, colours: np.ndarray, cells: list[int]
     count = len(colours)
     axes.set(xlim=(0, 4), ylim=(count, -0.6))
     size = 8 if count <= 8 else 6
-    for x, word in ((0.4, "false"), (1.3, "mean"), (2.3, "share")):
+    for x, word in ((0.4, "map"), (1.3, "picture"), (2.3, "share")):
         axes.text(x, -0.25, word, ha="center", va="center", fontsize=size, weight="bold")
     for at in range(count):
         for x, colour in ((0.0, colours[at]), (0.9, each.swatches[at])):

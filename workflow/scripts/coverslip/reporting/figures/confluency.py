@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.confluency import BANDS
@@ -96,7 +98,9 @@ def _errors(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
         axes.fill_between([low + 0.5, high - 0.5], *around, color=PALE, linewidth=0, zorder=1)
         line = [bias["value"]] * 2
         axes.plot([low + 0.5, high - 0.5], line, color=ORANGE, linewidth=2.5, zorder=4)
-        text = f"RMSE {spread['value']:.1f}\nbias {bias['value']:+.1f}\nn = {bias['support']}"
+        bias_text = f"{bias['value']:+.1f}".replace("-", "−")
+        count = f"{bias['support']} picture" + ("s" if bias["support"] != 1 else "")
+        text = f"bias {bias_text}\nRMSE {spread['value']:.1f}\n{count}"
         told[(low + high) / 2] = text
         reach = max(reach, 1.02 * spread["value"])
     for at, text in told.items():
@@ -106,6 +110,10 @@ def _errors(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
     axes.grid(axis="x", color=BLACK, alpha=0.25, linewidth=0.6)
     axes.set(xlabel="True confluency (%)", ylabel="Predicted less true (percentage points)")
     axes.set_title(_told(inputs, "confluency_bias", "Bias"))
+    if told:
+        bias_line = Line2D([], [], color=ORANGE, linewidth=2.5, label="bias of a band")
+        shade = Patch(color=PALE, label="root mean square error (RMSE) of a band")
+        axes.figure.legend(handles=[bias_line, shade], loc="outside lower right", ncols=2)
 
 
 def _told(inputs: FigureInputs, name: str, word: str) -> str:
@@ -114,5 +122,5 @@ def _told(inputs: FigureInputs, name: str, word: str) -> str:
         return ""
     text = f"{word} {record['value']:.1f} points"
     if record["low"] is not None:
-        text += f" ({record['low']:.1f} to {record['high']:.1f})"
-    return text
+        text += f" (95 % interval {record['low']:.1f} to {record['high']:.1f})"
+    return text.replace("-", "−")

@@ -74,7 +74,7 @@ def _panel(
         for at, run in enumerate(runs):
             history = inputs.histories[run]
             style: dict[str, Any] = {"alpha": 0.35, "linewidth": 1.0} if several else {}
-            style["marker"] = "o" if len(history) == 1 else ""
+            style["marker"] = "o" if len(history) == 1 or step != "epoch" else ""
             label = f"{word}, one run" if several else word
             axes.plot(
                 history["epoch"],

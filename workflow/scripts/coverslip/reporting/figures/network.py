@@ -62,7 +62,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         FancyBboxPatch((0, 0), 1, 1, fc="white", ec=COLOURS["up"], label="going up"),
         axes.plot([], [], color=ORANGE, linestyle="--", label="skip connection")[0],
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    if any(stage.side == "up" for stage in stages):
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
     save(figure, output)
 
 

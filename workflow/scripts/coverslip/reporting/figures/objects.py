@@ -64,7 +64,7 @@ def _counts(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     )
     total, found = int(true.sum()), int(predicted.sum())
     axes.set(xscale="log", yscale="log", xlim=(0.7, top), ylim=(0.7, top), aspect="equal")
-    axes.set(xlabel="true objects in a picture", ylabel="predicted objects in a picture")
+    axes.set(xlabel="True objects in a picture", ylabel="Predicted objects in a picture")
     ticks = [t for t in ROUND if t <= top]
     # A picture without objects stands below 1, where a logarithm has no 0.
     axes.set_xticks([0.8, *ticks[1:]], ["0", *map(str, ticks[1:])])
@@ -98,7 +98,7 @@ def _areas(label: np.ndarray) -> np.ndarray:
 def _sizes(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     both = np.concatenate([true, predicted])
     if not both.size:
-        axes.set_title("no objects")
+        axes.set_title("No objects")
         return
     bins = int(np.clip(np.sqrt(both.size), 5, BINS))
     edges = np.geomspace(max(1.0, both.min() * 0.95), both.max() * 1.05, bins + 1).tolist()
@@ -107,9 +107,9 @@ def _sizes(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     for values, colour, style in ((true, BLACK, ":"), (predicted, MODEL, "-")):
         if values.size:
             axes.axvline(float(np.median(values)), color=colour, linestyle=style, linewidth=1.2)
-    axes.set(xscale="log", xlabel="diameter of a circle of that area, pixels", ylabel="objects")
+    axes.set(xscale="log", xlabel="Diameter of a circle of equal area (pixels)", ylabel="Objects")
     medians = [f"{np.median(v):.1f}" if v.size else "–" for v in (predicted, true)]
-    axes.set_title(f"Median diameter {medians[0]} predicted, {medians[1]} true")
+    axes.set_title(f"Median diameter {medians[0]} predicted, {medians[1]} true (lines)")
     ticks = [t for t in ROUND if edges[0] <= t <= edges[-1]]
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.minorticks_off()

@@ -14,16 +14,21 @@ from skimage.segmentation import find_boundaries
 from coverslip.data.store import Store
 from coverslip.evaluation.baselines import to_grey
 from coverslip.evaluation.matching import Matching, match
-from coverslip.evaluation.runs import run_name, run_of
-from coverslip.evaluation.scoring import Predictions
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.panels import KINDS, LONGEST, stretched
+from coverslip.reporting.figures.panels import (
+    KINDS,
+    LONGEST,
+    first_row,
+    predictions_of,
+    row_label,
+    stretched,
+)
 from coverslip.reporting.figures.style import (
-    PALE,
     SKY,
     SUBSETS,
     VERMILLION,
     YELLOW,
+    framed,
     heading,
     new,
     save,
@@ -56,32 +61,23 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         for line, (kind, ids) in zip(grid, panels.items(), strict=True):
             for at, id in enumerate(ids):
                 _example(line[3 * at : 3 * at + 2], inputs, store, id)
-            line[0].axis("on")
-            line[0].set(xticks=[], yticks=[])
-            line[0].set_ylabel(KINDS[kind], weight="bold")
+            row_label(line[0], KINDS[kind])
     handles = [Patch(color=colour, label=name) for name, colour in COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if across > 1 else 1)
     save(figure, output)
 
 
 def _example(line: list[Axes], inputs: FigureInputs, store: Store, id: str) -> None:
-    table = inputs.table
-    rows = table[(table["id"] == id) & (table["subset"] == inputs.subset)]
-    row = rows.sort_values(["fold", "seed"]).iloc[0]
-    run = run_name(int(row["fold"]), int(row["seed"]))
+    row = first_row(inputs, id)
     truth = store.label(id)
-    with Predictions([path for path in inputs.predictions if run_of(path) == run]) as predictions:
+    with predictions_of(inputs, row) as predictions:
         found = predictions.instances(id, truth.shape)
     image = stretched(store.image(id))
     window = _window(truth)
     shown = outlined(image[window], truth[window], found[window], match(truth, found))
     for axes, pixels in zip(line, (image[window], shown), strict=True):
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
-        axes.axis("on")
-        axes.grid(False)
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set(visible=True, color=PALE)
+        framed(axes)
     height, width = image[window].shape[:2]
     part = "" if truth.shape == (height, width) else ", a part"
     line[0].set_title(

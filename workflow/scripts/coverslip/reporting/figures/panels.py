@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from coverslip.evaluation.runs import run_name, run_of
 from coverslip.evaluation.scoring import Predictions, scored_image, scored_size, truth_mask
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
-    PALE,
     SKY,
     SUBSETS,
     VERMILLION,
     YELLOW,
+    framed,
     heading,
     new,
     save,
@@ -63,22 +64,27 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         store = stack.enter_context(Store(inputs.pictures))
         for line, (kind, ids) in zip(grid, panels.items(), strict=True):
             for at, id in enumerate(ids):
-                row = _row(inputs, id)
-                run = run_name(int(row["fold"]), int(row["seed"]))
-                paths = [path for path in inputs.predictions if run_of(path) == run]
-                with Predictions(paths) as predictions:
+                row = first_row(inputs, id)
+                with predictions_of(inputs, row) as predictions:
                     *parts, row["shape"] = _parts(inputs, store, predictions, id)
                 _example(line[4 * at : 4 * at + 3], parts, row)
-            _label(line[0], KINDS[kind])
+            row_label(line[0], KINDS[kind])
     handles = [Patch(color=colour, label=name) for name, colour in ERRORS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if across > 1 else 1)
     save(figure, output)
 
 
-def _row(inputs: FigureInputs, id: str) -> dict[str, Any]:
+def first_row(inputs: FigureInputs, id: str) -> dict[str, Any]:
+    """What the table tells of a picture as the first run predicted it (lowest fold, then seed)."""
     table = inputs.table
     rows = table[(table["id"] == id) & (table["subset"] == inputs.subset)]
     return rows.sort_values(["fold", "seed"]).iloc[0].to_dict()
+
+
+def predictions_of(inputs: FigureInputs, row: Mapping[str, Any]) -> Predictions:
+    """Predictions of the run that a row of the table is about."""
+    run = run_name(int(row["fold"]), int(row["seed"]))
+    return Predictions([path for path in inputs.predictions if run_of(path) == run])
 
 
 def _parts(
@@ -132,11 +138,7 @@ def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> 
     errors = coloured_errors(image, truth, mask)
     for axes, shown in zip(line, (image, truth.astype(np.uint8) * 255, errors), strict=True):
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
-        axes.axis("on")
-        axes.grid(False)
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set(visible=True, color=PALE)
+        framed(axes)
     height, width = row["shape"]
     objects = "1 object" if row["objects_true"] == 1 else f"{row['objects_true']} objects"
     titles = (
@@ -148,7 +150,8 @@ def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> 
         axes.set_title(title, fontsize=8, loc="center")
 
 
-def _label(axes: Axes, text: str) -> None:
+def row_label(axes: Axes, text: str) -> None:
+    """Say left of the first picture of a row what the row shows."""
     axes.axis("on")
     axes.set(xticks=[], yticks=[])
     axes.set_ylabel(text, weight="bold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.panels import stretched
 from coverslip.reporting.figures.style import (
     BLACK,
-    PALE,
+    GREY,
     RED,
     SUBSETS,
+    framed,
     heading,
     new,
     save,
@@ -36,7 +38,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw a row a picture: as the network saw it, and a map a method, red speaks for the class.
 
     Above the maps stand mean deletion (small is good) and insertion (large is good) of the method
-    over all explained pictures, and below, those of a random map.
+    over all explained pictures, and below all maps those of a random one.
 
     Raises:
         CoverslipError: there are no maps.
@@ -48,14 +50,17 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     methods = scores["methods"][:-1]
     figure = new(1.75 * (1 + len(methods)), 1.3 + 1.75 * max(1, len(shown)))
     subset = SUBSETS[scores["subset"]]
-    heading(figure, f"{TITLE}, {subset} pictures: {chance(scores)}", inputs)
+    heading(figure, f"{TITLE}, {subset} pictures", inputs)
+    note = f"Above the maps: means over all explained pictures; {chance(scores)}."
+    wide = textwrap.fill(note, int(12 * figure.get_figwidth()))
+    figure.supxlabel(wide, x=0.01, ha="left", fontsize=8, color=GREY)
     grid = figure.subplots(max(1, len(shown)), 1 + len(methods), squeeze=False)
     with h5py.File(inputs.attribution / "maps.h5", "r") as file:
         for line, facts in zip(grid, shown, strict=False):
             image = stretched(file[facts["id"]]["image"][...])
             example(line, image, facts, file[facts["id"]], methods, inputs)
     for axes, method in zip(grid[0][1:], methods, strict=True):
-        text = f"{method}\n{areas(scores, method)}"
+        text = f"{words(method)}\n{areas(scores, method)}"
         axes.set_title(text, fontsize=8, loc="center")
     save(figure, output)
 
@@ -91,10 +96,7 @@ def example(
     for axes, method in zip(line[1:], methods, strict=True):
         heat(axes, grey, folder[method.replace("/", " by ")][...])
     for axes in line:
-        axes.grid(False)
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set(visible=True, color=PALE)
+        framed(axes)
 
 
 def heat(axes: Axes, grey: np.ndarray, map: np.ndarray) -> None:
@@ -105,13 +107,20 @@ def heat(axes: Axes, grey: np.ndarray, map: np.ndarray) -> None:
     axes.imshow(map, cmap="seismic", vmin=-limit, vmax=limit, alpha=0.75 * strength)
 
 
-def areas(scores: dict[str, Any], method: str) -> str:
+def words(method: str) -> str:
+    """Name of a method for reading: `occlusion 10/5` is called by its window alone."""
+    if method.startswith("occlusion "):
+        return f"Occlusion, {method.split()[1].split('/')[0]} pixels"
+    return {"grad-cam": "Grad-CAM"}.get(method, method[:1].upper() + method[1:])
+
+
+def areas(scores: dict[str, Any], method: str, separator: str = "\n") -> str:
     """Mean deletion and insertion of a method in words."""
     found = {s["name"]: s["value"] for s in scores["scores"] if s["method"] == method}
-    parts = [f"{name[:3]}. {found[name]:.2f}" for name in found if found[name] is not None]
-    return ", ".join(parts)
+    parts = [f"{name} {found[name]:.2f}" for name in found if found[name] is not None]
+    return separator.join(parts)
 
 
 def chance(scores: dict[str, Any]) -> str:
     """The same of a random map."""
-    return f"a random map has {areas(scores, 'random')}"
+    return f"a random map has {areas(scores, 'random', ', ')}"

@@ -61,7 +61,8 @@ def panel(axes: Axes, bins: np.ndarray) -> None:
     lacking["linewidth"] = 1
     axes.bar(edges[:-1][filled], gap, width, bottom=right[filled], align="edge", **lacking)
     area = 90 * bins[filled, 0] / max(bins[:, 0].max(), 1)
-    axes.scatter(sure[filled], right[filled], s=4 + area, color="black", zorder=3, linewidths=0)
+    dots: dict[str, Any] = {"color": "black", "zorder": 3, "linewidths": 0, "clip_on": False}
+    axes.scatter(sure[filled], right[filled], s=4 + area, **dots)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="Probability of the predicted class", ylabel="Share of right pictures")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import GREY, VERMILLION, heading, new, save, styled
 from coverslip.reporting.results import first_capital
-from coverslip.reporting.search_data import SearchData, read
+from coverslip.reporting.search_data import SearchData, legend, read
 
 NAME = "search_curves"
 TITLE = "Trials of the search"
@@ -39,12 +38,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     for axes in panels[::columns]:
         better = "lower" if data.lower_is_better else "higher"
         axes.set_ylabel(f"{first_capital(data.metric)} ({better} is better)")
-    handles = [
-        Line2D([], [], color=data.colour(rung), label=data.rung_words(rung))
-        for rung in range(len(data.summary["rungs"]))
-    ]
-    handles.append(Line2D([], [], color=VERMILLION, linewidth=2.4, label="chosen"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    legend(figure, data)
     save(figure, output)
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import BLACK, VERMILLION, heading, new, save, styled
-from coverslip.reporting.search_data import SearchData, read
+from coverslip.reporting.search_data import SearchData, legend, read
 
 NAME = "search_values"
 TITLE = "Values that were tried, and their scores"
@@ -58,12 +57,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
-    handles = [
-        Line2D([], [], color=data.colour(rung), label=data.rung_words(rung))
-        for rung in range(len(data.summary["rungs"]))
-    ]
-    handles.append(Line2D([], [], color=VERMILLION, linewidth=2.4, label="chosen"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    legend(figure, data)
     save(figure, output)
 
 

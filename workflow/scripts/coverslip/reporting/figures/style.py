@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -96,6 +97,15 @@ def new(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def framed(axes: Axes) -> None:
+    """Put a pale frame around a picture, without ticks."""
+    axes.axis("on")
+    axes.grid(False)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=PALE)
+
+
 def heading(figure: Figure, title: str, inputs: FigureInputs) -> None:
     """Write what is shown and of which study above the figure; a long title makes it higher.
 
@@ -140,7 +150,9 @@ def _small_png(figure: Figure) -> bytes:
         figure.savefig(drawn, format="png", dpi=dpi)
         pixels = Image.open(drawn).convert("RGB")
         small = io.BytesIO()
-        palette = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        palette = pixels.quantize(
+            256, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+        )
         palette.save(small, format="png", optimize=True)
         data = small.getvalue()
         if len(data) <= PNG_BYTES:

@@ -1,0 +1,118 @@
+"""What the report says of an ensemble beside its single networks."""
+
+import json
+from dataclasses import replace
+
+import made_up
+import pytest
+
+from coverslip.errors import CoverslipError
+from coverslip.reporting import report, results
+from coverslip.reporting.report_ensemble import ensemble_scores
+
+
+def cell(value, low=None, high=None):
+    return {"value": value, "low": low, "high": high}
+
+
+def record(name, single, together, gain, subset="test", class_name=None, unit="share"):
+    return {
+        "name": name,
+        "subset": subset,
+        "class": class_name,
+        "single": single | {"by_seed": {"1": single["value"], "2": single["value"]}},
+        "ensemble": together,
+        "gain": gain,
+        "support": 134,
+        "support_unit": "pictures",
+        "groups": 21,
+        "unit": unit,
+        "definition": f"Definition of {name}.",
+    }
+
+
+def document(*records, folds=(0,)):
+    return {
+        "format": 1,
+        "study": "nuclei-honest",
+        "task": "segmentation",
+        "folds": list(folds),
+        "seeds": [1, 2],
+        "settled": "as it was settled",
+        "cost": "2 trainings, and 2 networks for each prediction",
+        "metrics": list(records),
+    }
+
+
+def scores(tmp_path, told):
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(told), encoding="utf-8")
+    return path
+
+
+IOU = record("iou", cell(0.84, 0.8, 0.88), cell(0.86, 0.82, 0.9), cell(0.02, 0.01, 0.03))
+RMSE = record(
+    "confluency_rmse", cell(4.0, 3.0, 5.0), cell(3.5, 2.5, 4.5), cell(-0.5, -1.5, 0.5), unit="%"
+)
+
+
+def test_a_study_without_one_has_nothing_to_say():
+    assert ensemble_scores(None, ["iou"]) is None
+
+
+def test_single_networks_ensemble_and_gain_stand_side_by_side(tmp_path):
+    other = record("dice", cell(0.9), cell(0.91), cell(0.01))
+    seen = record("iou", cell(0.99), cell(0.99), cell(0.0), subset="validation")
+    path = scores(tmp_path, document(seen, other, IOU, folds=(0, 1)))
+    told = ensemble_scores(path, ["iou", "mean_ap"])
+    (line,) = told["lines"]
+    assert line["label"] == "IoU" and "95 % interval" in told["caption"]
+    assert line["single"] == ("0.8400", "0.8000 to 0.8800")
+    assert line["ensemble"] == ("0.8600", "0.8200 to 0.9000")
+    assert line["gain"] == ("+0.0200", "+0.0100 to +0.0300")
+    assert line["support"] == "134 pictures in 21 groups"
+    assert "2 trainings, and 2 networks" in told["lead"] and "2 folds" in told["lead"]
+    assert "IoU, the ensemble is 0.0200 better, and the whole interval" in told["verdict"]
+
+
+def test_of_errors_the_smaller_is_the_better_one(tmp_path):
+    told = ensemble_scores(scores(tmp_path, document(RMSE)), ["confluency_rmse"])
+    assert told["lines"][0]["gain"] == ("−0.5", "−1.5 to +0.5")
+    assert "0.5 better, but" in told["verdict"] and "the interval holds 0" in told["verdict"]
+
+
+def test_without_an_interval_none_is_made_up(tmp_path):
+    alone = record("iou", cell(0.84), cell(0.8), cell(-0.04))
+    told = ensemble_scores(scores(tmp_path, document(alone)), ["iou"])
+    assert told["lines"][0]["gain"] == ("−0.0400", "–") and "interval" not in told["caption"]
+    assert "0.0400 worse" in told["verdict"] and "no interval" in told["verdict"]
+
+
+def test_of_many_classes_only_the_whole_is_told(tmp_path):
+    each = [
+        record("f1", cell(0.8), cell(0.9), cell(0.1), class_name=name) for name in ("a", "b", "c")
+    ]
+    whole = record("accuracy", cell(0.8), cell(0.9), cell(0.1))
+    told = ensemble_scores(scores(tmp_path, document(*each, whole)), ["f1", "accuracy"])
+    assert [line["label"] for line in told["lines"]] == ["Accuracy"]
+
+
+def test_another_format_is_named(tmp_path):
+    path = scores(tmp_path, document(IOU) | {"format": 7})
+    with pytest.raises(CoverslipError, match=r"scores\.json: not scores of format 1"):
+        ensemble_scores(path, ["iou"])
+
+
+def test_the_page_has_the_table_in_its_study_only(tmp_path):
+    config, figures = made_up.results(tmp_path)
+    config["studies"]["nuclei-honest"]["evaluation"]["ensemble"] = True
+    studies = results.collect(config, list(config["studies"]), figures, tmp_path)
+    wanted = tmp_path / "studies/nuclei-honest/ensemble/scores.json"
+    assert [study.ensemble for study in studies if study.ensemble] == [wanted]
+    wanted.parent.mkdir()
+    wanted.write_text(json.dumps(document(IOU)), encoding="utf-8")
+    report.build(studies, {}, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("Several networks together") == 1 and "+0.0200" in text
+    report.build([replace(s, ensemble=None) for s in studies], {}, tmp_path / "report.html")
+    assert "Several networks" not in (tmp_path / "report.html").read_text(encoding="utf-8")
