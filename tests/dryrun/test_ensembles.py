@@ -38,6 +38,26 @@ def test_seeds_of_each_fold_are_scored_beside_the_single_ones(clone):
     )
 
 
+def test_scores_follow_a_search_of_the_preprocessing(clone, tmp_path):
+    config = yaml.safe_load((clone / "several.yaml").read_text())
+    study = config["studies"]["one"] | {"split": {}}
+    config["studies"]["one"] = study
+    scores = "results/studies/one/ensemble/scores.json"
+    tried = (("patch", [32, 64], True), ("scaling", ["unit", "standard"], False))
+    for key, choices, varies in tried:
+        study["search"] = {
+            "space": {f"preprocessing.{key}": {"choices": choices}},
+            "trials": 2,
+            "epochs_first": 1,
+            "epochs_last": 1,
+        }
+        (tmp_path / "search.yaml").write_text(yaml.safe_dump(config))
+        told = snakemake(clone, scores, "--dry-run", "--configfile", str(tmp_path / "search.yaml"))
+        job = told.split("\nrule evaluate_ensemble:")[1]
+        inputs = re.search(r"^ *input: (.*)$", job, re.MULTILINE)[1].split(", ")
+        assert ("results/studies/one/search/fold0/best.json" in inputs) == varies
+
+
 def test_the_target_makes_one_model_of_all_trainings(clone):
     counts = jobs(clone, "ensemble", "--configfile", "several.yaml")
     assert counts["train"] == 6 and counts["ensemble_model"] == 1

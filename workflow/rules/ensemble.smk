@@ -21,7 +21,7 @@ rule ensemble_model:
         "../scripts/ensemble_model.py"
 
 
-rule predict_ensemble:
+use rule predict as predict_ensemble with:
     input:
         info=f"{OF_FOLD}/model/model.json",
         weights=of_fold_members("model/model.keras"),
@@ -33,19 +33,10 @@ rule predict_ensemble:
     log:
         "results/logs/predict/{study}_fold{fold}_ensemble_{shard}.log",
         record=f"{OF_FOLD}/predictions/{{shard}}.run.json",
-    conda:
-        "../../environment.yml"
-    threads: 8
     resources:
         mem_mb=growing(6000),
         runtime=growing(240),
         gpu=1,
-    params:
-        evaluation=prediction_section,
-        task=task_of,
-        code=stage_code("predict"),
-    script:
-        "../scripts/predict.py"
 
 
 rule evaluate_ensemble:
@@ -56,6 +47,7 @@ rule evaluate_ensemble:
         pictures=of_dataset("pictures.h5"),
         groups=of_dataset("check/groups.csv"),
         split=rules.split.output.table,
+        best=best_preprocessing,
     output:
         f"{STUDY}/ensemble/scores.json",
     log:

@@ -1,10 +1,15 @@
 """What a search chose reaches the sections, patches and weights of the training."""
 
 import json
+import runpy
 from pathlib import Path
+
+import pytest
 
 from coverslip.search.chosen import chosen, patch_folders, weights_file
 from coverslip.search.space import variant
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "workflow/scripts"
 
 PARAMS = {
     "preprocessing": {"patch": 64, "scaling": "unit"},
@@ -31,6 +36,30 @@ def test_values_reach_the_sections_that_a_job_has(tmp_path):
 
 def test_without_a_search_sections_are_as_they_were():
     assert chosen(PARAMS, []) == {k: v for k, v in PARAMS.items() if k != "licence"}
+
+
+@pytest.mark.parametrize("name", ["evaluate", "evaluate_ensemble"])
+def test_scores_use_the_preprocessing_that_the_search_chose(
+    name, snakemake_object, tmp_path, monkeypatch
+):
+    best = tmp_path / "best.json"
+    best.write_text(json.dumps({"trial": 0, "values": {"preprocessing.patch": 32}}))
+    given = {}
+    monkeypatch.setattr("coverslip.tasks.stage", lambda task, stage: given.update)
+    files = {"predictions": [], "singles": [], "ensembles": [], "infos": [], "best": [best]}
+    files |= dict.fromkeys(("pictures", "groups", "split"), tmp_path / "input.txt")
+    for key, value in files.items():
+        setattr(snakemake_object.input, key, value)
+    Path(snakemake_object.output[0]).write_text("")
+    for key in ("metrics", "table"):
+        setattr(snakemake_object.output, key, tmp_path / key)
+    params = {"task": "segmentation", "names": {}, "evaluation": {}, "protocol": "x"}
+    snakemake_object.wildcards.study = "one"
+    for key, value in (params | {"preprocessing": {"patch": 64}}).items():
+        setattr(snakemake_object.params, key, value)
+        snakemake_object.params.named[key] = value
+    runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": snakemake_object})
+    assert given["preprocessing"].patch == 32
 
 
 def test_patches_are_those_of_the_preprocessing():
