@@ -165,7 +165,8 @@ def test_a_deleted_result_is_made_again_when_asked_for(project):
 
 def test_the_finished_run_says_where_the_report_lies(finished, project):
     text = snakemake(project, "--force", "results/report.html")
-    told = f"coverslip: the report lies at {project.resolve()}/results/report.html"
-    assert text.splitlines()[-1].startswith(told), "the very last line"
+    path = f"{project.resolve()}/results/report.html"
+    told = f"coverslip: the report lies at {path} (open it in a browser)"
+    assert text.splitlines()[-1] == told, "the very last line"
     assert text.count(told) == 1
     assert (finished / "results/report.html").is_file()

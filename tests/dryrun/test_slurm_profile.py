@@ -118,9 +118,11 @@ def test_such_a_name_in_a_rule_is_found(clone, tmp_path):
     file = project / "workflow/rules/train.smk"
     text = file.read_text()
     file.write_text(text.replace("gpu=1", "gpus=1").replace("runtime=720", "time=720"))
-    train, *_ = (line for line in lines(project, *PROFILE) if line.rule == "train")
-    assert ignored(train.resources) == {"gpus", "time"}
-    assert train.value("--gpus") is None and train.value("-t") == "60"
+    trainings = [line for line in lines(project, *PROFILE) if line.rule == "train"]
+    assert len(trainings) == 4, "one of each study"
+    for train in trainings:
+        assert ignored(train.resources) == {"gpus", "time"}
+        assert train.value("--gpus") is None and train.value("-t") == "60"
 
 
 def test_every_job_says_what_it_needs(rules):
