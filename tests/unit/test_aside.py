@@ -6,7 +6,7 @@ import time
 import pytest
 
 from coverslip import aside as module
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 
 
 def test_file_appears_at_the_end(tmp_path):
@@ -26,6 +26,17 @@ def test_former_file_stays_on_an_error(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_keeps_its_order_and_its_letters(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 1, "a": ["é", float("nan")]})
+    assert path.read_bytes() == '{\n "b": 1,\n "a": [\n  "é",\n  NaN\n ]\n}\n'.encode()
+    write_json(path, {"b": 1}, indent=2, allow_nan=False)
+    assert path.read_bytes() == b'{\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("inf"), allow_nan=False)
+    assert path.read_bytes() == b'{\n  "b": 1\n}\n', "the former file stays"
 
 
 def ended() -> int:

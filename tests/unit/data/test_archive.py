@@ -10,7 +10,7 @@ import pytest
 
 from coverslip.configuration.config import Limits
 from coverslip.data import zips
-from coverslip.data.archive import open_archive, sha256
+from coverslip.data.archive import open_archive
 from coverslip.errors import CoverslipError
 
 
@@ -246,8 +246,3 @@ def test_encrypted_member(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(CoverslipError, match=r"a\.png: is encrypted"):
         open_archive(path)
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")

@@ -37,7 +37,7 @@ def test_only_changed_files_are_read_again(folder, tmp_path, monkeypatch):
     notes = tmp_path / "notes.json"
     first = inventory.digest(folder, notes)
     read = []
-    monkeypatch.setattr(inventory, "_sha256", lambda path: read.append(path) or "0")
+    monkeypatch.setattr(inventory, "read_sha256", lambda path: read.append(path) or "0")
     assert inventory.digest(folder, notes) == first
     assert read == []
     os.utime(folder / "a.png", (1, 1))

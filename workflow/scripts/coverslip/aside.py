@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 FORGOTTEN = 24 * 3600.0
 """Seconds without a change after which a part of another machine is taken for one of a dead job."""
@@ -34,6 +36,17 @@ def aside(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, value: Any, indent: int = 1, allow_nan: bool = True) -> None:
+    """Write JSON aside and rename it, keys in their given order.
+
+    Raises:
+        ValueError: a number is not finite, and `allow_nan` is off.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=allow_nan)
+    with aside(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def host() -> str:

@@ -1,7 +1,6 @@
 """What every script does around its one call: log, errors, record of the run, shared cache."""
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -11,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from coverslip.aside import aside
+from coverslip.aside import write_json
 from coverslip.bookkeeping import cache, provenance
 from coverslip.bookkeeping.provenance import identity, versions
 from coverslip.errors import CoverslipError, one_line
 
-__all__ = ["LOG", "identity", "job", "versions", "write_json"]
+__all__ = ["LOG", "identity", "job", "versions"]
 
 LOG = logging.getLogger("coverslip")
 TERMINATED = 143
@@ -60,13 +59,6 @@ def job(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
             cache.keep(entry, outputs, whole)
         if path is not None:
             write_json(path, whole)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside and rename it, keys in their given order."""
-    with aside(path) as part:
-        text = json.dumps(value, indent=1, ensure_ascii=False)
-        part.write_text(text + "\n", encoding="utf-8")
 
 
 def _record_path(snakemake: Any) -> Path | None:

@@ -23,7 +23,7 @@ from rocrate.rocrate import ROCrate
 from snakemake.utils import update_config
 
 from coverslip import __version__
-from coverslip.aside import aside
+from coverslip.aside import write_json
 from coverslip.configuration import settings
 from coverslip.data import contents
 from coverslip.errors import CoverslipError
@@ -61,9 +61,7 @@ def write(config: Mapping[str, Any], names: Sequence[str], results: Path) -> Pat
     for record in found:
         crate.add_action(record)
     output = results / METADATA
-    with aside(output) as part:
-        text = json.dumps(crate.crate.metadata.generate(), indent=1, ensure_ascii=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(output, crate.crate.metadata.generate())
     return output
 
 

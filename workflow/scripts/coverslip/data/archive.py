@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import tempfile
@@ -257,9 +256,3 @@ def open_archive(path: Path, scratch: Path | None = None, limits: Limits | None 
 def nested_zips(archive: Archive) -> Iterator[str]:
     """Yield the members that are zip files."""
     return (member for member in archive.members() if member.lower().endswith(".zip"))
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config import Dataset
 from coverslip.data import grouping, overlap
 from coverslip.data import manifest as manifests
 from coverslip.data.duplicates import Pair
 from coverslip.data.store import Store
 from coverslip.errors import CoverslipError
-from coverslip.job import write_json
 
 NAMED = 3
 """So many pictures are named in a message."""

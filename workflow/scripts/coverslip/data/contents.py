@@ -52,6 +52,16 @@ def sha256(path: Path) -> str:
     return digest
 
 
+def read_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file (64 hex digits), which is read whatever is known of it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _state(found: os.stat_result) -> State:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

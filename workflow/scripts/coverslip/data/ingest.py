@@ -27,7 +27,8 @@ import pandas as pd
 from coverslip.aside import aside
 from coverslip.configuration.config import Dataset
 from coverslip.data import decode, label_maps
-from coverslip.data.archive import Archive, open_archive, sha256
+from coverslip.data.archive import Archive, open_archive
+from coverslip.data.contents import read_sha256
 from coverslip.data.layouts import Record, records
 from coverslip.data.manifest import write as write_manifest
 from coverslip.data.store import StoreWriter
@@ -82,7 +83,7 @@ def ingest(
         manifest_part = stack.enter_context(aside(manifest))
         store = stack.enter_context(StoreWriter(pictures))
         archive = stack.enter_context(open_archive(source, pictures.parent, dataset.source.limits))
-        digest = None if archive.is_folder else matched(source, sha256(source), dataset)
+        digest = None if archive.is_folder else matched(source, read_sha256(source), dataset)
         found = records(dataset.layout, archive, dataset)
         contents = dict(archive.digests)
         groups = {record.id: group_of(record) for record in found}

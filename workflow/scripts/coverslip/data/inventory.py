@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 
+from coverslip.data.contents import read_sha256
 from coverslip.errors import CoverslipError
 
 UNREAD = "unread"
@@ -114,7 +115,7 @@ def _looked_at(path: str, former: list | None) -> list:
             return [-1, -1, "no file"]  # a pipe or a device has no end; a linked folder may be ours
         if former is not None and former[:2] == [stat.st_size, stat.st_mtime_ns]:
             return former
-        return [stat.st_size, stat.st_mtime_ns, _sha256(path)]
+        return [stat.st_size, stat.st_mtime_ns, read_sha256(path)]
     except OSError as error:
         return [-1, -1, f"unreadable: {error.strerror}"]
 
@@ -135,8 +136,3 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
                 yield from _files(Path(entry.path), f"{name}/")
             else:
                 yield name, entry.path
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from coverslip.configuration.config import Source
-from coverslip.data.archive import sha256
+from coverslip.data.contents import read_sha256
 from coverslip.errors import CoverslipError
 from coverslip.full_disk import Progress, told_when_full
 
@@ -286,7 +286,7 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
     Raises:
         CoverslipError: another SHA-256.
     """
-    digest = sha256(found)
+    digest = read_sha256(found)
     LOG.info("%s: SHA-256 %s", output, digest)
     if source.sha256 not in (None, digest):
         shutil.rmtree(found.parent)

@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config import Split
 from coverslip.data import manifest as manifests
 from coverslip.errors import CoverslipError
-from coverslip.job import write_json
 
 LOG = logging.getLogger("coverslip")
 SUBSETS = ("train", "validation", "test")

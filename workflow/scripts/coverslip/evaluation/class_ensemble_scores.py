@@ -7,10 +7,10 @@ from pathlib import Path
 
 from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.evaluation import classification_metrics as metrics
-from coverslip.evaluation.class_evaluate import scored_rows
-from coverslip.evaluation.class_observations import SUBSETS, brightness_of, observe, sources
+from coverslip.evaluation.class_evaluate import observed_of
+from coverslip.evaluation.class_observations import SUBSETS, sources
 from coverslip.evaluation.ensemble_scores import gains, write
-from coverslip.evaluation.runs import fold_and_seed, read_info, run_of
+from coverslip.evaluation.runs import fold_and_seed, run_of
 
 SETTLED = "probabilities of each member after its own temperature are averaged; none after that"
 
@@ -32,12 +32,10 @@ def compare(
     Arguments and errors as of `ensemble_scores.compare`; `class_names` are names of classes for
     reading, by their labels.
     """
-    labels = [str(label) for label in read_info(models[0])["classes"]]
-    names = [(class_names or {}).get(label, label) for label in labels]
-    rows = scored_rows(split, groups, labels)
     runs = sorted({run_of(path) for path in predictions}, key=fold_and_seed)
-    features = brightness_of(pictures, sorted(set(rows["id"])), preprocessing)
-    observed, _ = observe(predictions, runs, rows, features)
+    labels, names, _, observed, _ = observed_of(
+        predictions, models[0], runs, pictures, groups, split, preprocessing, class_names
+    )
     statistics = sources(len(labels))["model"]
     records = [
         record

@@ -7,15 +7,14 @@ Every number stands with its definition, its support, its interval by the bootst
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluation import classification_metrics as metrics
@@ -54,6 +53,40 @@ PANELS = 9
 """Pictures in a panel, three by three."""
 
 
+class Observed(NamedTuple):
+    """What is scored of a study."""
+
+    labels: list[str]
+    names: list[str]
+    """Of the classes, for reading."""
+    rows: pd.DataFrame
+    """See `scored_rows`."""
+    table: pd.DataFrame
+    """One row a prediction, see `class_observations.observe`."""
+    temperatures: dict[str, float]
+
+
+def observed_of(
+    predictions: Sequence[Path],
+    model: Path,
+    runs: Sequence[str],
+    pictures: Path,
+    groups: Path,
+    split: Path,
+    preprocessing: Preprocessing,
+    class_names: Mapping[str, str] | None,
+) -> Observed:
+    """What is known of every scored picture; arguments and errors as of `evaluate`.
+
+    `model` is the folder of any of the models, and `runs` are the names of all runs.
+    """
+    labels = [str(label) for label in read_info(model)["classes"]]
+    names = [(class_names or {}).get(label, label) for label in labels]
+    rows = scored_rows(split, groups, labels)
+    features = brightness_of(pictures, sorted(set(rows["id"])), preprocessing)
+    return Observed(labels, names, rows, *observe(predictions, runs, rows, features))
+
+
 def evaluate(
     predictions: Sequence[Path],
     models: Sequence[Path],
@@ -87,12 +120,10 @@ def evaluate(
     Raises:
         CoverslipError: a file cannot be read, or a prediction is missing.
     """
-    labels = [str(label) for label in read_info(models[0])["classes"]]
-    names = [(class_names or {}).get(label, label) for label in labels]
-    rows = scored_rows(split, groups, labels)
     runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
-    features = brightness_of(pictures, sorted(set(rows["id"])), preprocessing)
-    observed, temperatures = observe(predictions, runs, rows, features)
+    labels, names, rows, observed, temperatures = observed_of(
+        predictions, models[0], runs, pictures, groups, split, preprocessing, class_names
+    )
     wanted = metrics.classification(len(labels))
     records = [
         record
@@ -123,9 +154,7 @@ def evaluate(
     }
     with aside(table) as part:
         picture_table(observed, names).to_csv(part, index=False, lineterminator="\n")
-    with aside(output) as part:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(output, document, allow_nan=False)
 
 
 def scored_rows(split: Path, groups: Path, labels: Sequence[str]) -> pd.DataFrame:

@@ -18,7 +18,14 @@ from functools import partial
 
 import numpy as np
 
-from coverslip.evaluation.metrics import Compute, Metric, ratio
+from coverslip.evaluation.metrics import (
+    Compute,
+    Metric,
+    f1_of,
+    precision_of,
+    ratio,
+    recall_of,
+)
 
 BINS = 15
 """Bins of confidence, of equal width."""
@@ -107,21 +114,18 @@ def support(sums: np.ndarray, index: int) -> np.ndarray:
 
 
 def precision(sums: np.ndarray, index: int) -> np.ndarray:
-    """TP / (TP + FP); 0 where the class exists but was never predicted."""
-    tp, fp, fn = of_class(sums, index)
-    return np.where((tp + fp == 0) & (fn > 0), 0.0, ratio(tp, tp + fp))
+    """Precision of a class, see `metrics.precision_of`."""
+    return precision_of(*of_class(sums, index))
 
 
 def recall(sums: np.ndarray, index: int) -> np.ndarray:
-    """TP / (TP + FN)."""
-    tp, _, fn = of_class(sums, index)
-    return ratio(tp, tp + fn)
+    """Recall of a class."""
+    return recall_of(*of_class(sums, index))
 
 
 def f1(sums: np.ndarray, index: int) -> np.ndarray:
-    """2 TP / (2 TP + FP + FN)."""
-    tp, fp, fn = of_class(sums, index)
-    return ratio(2 * tp, 2 * tp + fp + fn)
+    """F1 of a class."""
+    return f1_of(*of_class(sums, index))
 
 
 def macro(sums: np.ndarray, compute: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:

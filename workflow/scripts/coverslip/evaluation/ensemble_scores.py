@@ -8,7 +8,6 @@ interval by the paired bootstrap: the same groups are drawn for both.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import write_json
 from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import class_names, read_split, wanted_metrics
@@ -165,6 +164,4 @@ def write(
         "cost": f"{len(seeds)} trainings, and {len(seeds)} networks for each prediction",
         "metrics": list(records),
     }
-    with aside(output) as part:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(output, document, allow_nan=False)

@@ -9,14 +9,13 @@ no TensorFlow.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluation import confluency, instance_metrics, metrics
@@ -133,9 +132,7 @@ def evaluate(
         document["instances"] = breakdown(observed, evaluation.bootstrap)
     with aside(table) as part:
         picture_table(observed).to_csv(part, index=False, lineterminator="\n")
-    with aside(output) as part:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(output, document, allow_nan=False)
 
 
 def _scores(

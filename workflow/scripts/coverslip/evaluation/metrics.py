@@ -115,6 +115,21 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
         return np.where(below == 0, np.nan, above / below)
 
 
+def precision_of(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """TP / (TP + FP); 0 where the class exists but was never predicted."""
+    return np.where((tp + fp == 0) & (fn > 0), 0.0, ratio(tp, tp + fp))
+
+
+def recall_of(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """TP / (TP + FN)."""
+    return ratio(tp, tp + fn)
+
+
+def f1_of(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """2 TP / (2 TP + FP + FN)."""
+    return ratio(2 * tp, 2 * tp + fp + fn)
+
+
 def pixels(sums: np.ndarray) -> np.ndarray:
     """Number of pixels."""
     return np.sum([column(sums, name) for name in STATISTICS[:4]], axis=0)
@@ -132,21 +147,18 @@ def class_support(sums: np.ndarray, index: int) -> np.ndarray:
 
 
 def precision(sums: np.ndarray, index: int) -> np.ndarray:
-    """TP / (TP + FP); 0 where the class exists but was never predicted."""
-    tp, fp, fn = of_class(sums, index)
-    return np.where((tp + fp == 0) & (fn > 0), 0.0, ratio(tp, tp + fp))
+    """Precision of a class, see `precision_of`."""
+    return precision_of(*of_class(sums, index))
 
 
 def recall(sums: np.ndarray, index: int) -> np.ndarray:
-    """TP / (TP + FN)."""
-    tp, _, fn = of_class(sums, index)
-    return ratio(tp, tp + fn)
+    """Recall of a class."""
+    return recall_of(*of_class(sums, index))
 
 
 def f1(sums: np.ndarray, index: int) -> np.ndarray:
-    """2 TP / (2 TP + FP + FN)."""
-    tp, fp, fn = of_class(sums, index)
-    return ratio(2 * tp, 2 * tp + fp + fn)
+    """F1 of a class."""
+    return f1_of(*of_class(sums, index))
 
 
 def iou(sums: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config_attribution import Attribution
 from coverslip.data.store import Store
 from coverslip.evaluation.class_evaluate import scored_rows
@@ -117,9 +117,7 @@ def attribute(
         "pictures": told,
         "scores": records(told, [*explainer.names, RANDOM], resamples),
     }
-    with aside(scores) as part:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(scores, document, allow_nan=False)
 
 
 def examples(

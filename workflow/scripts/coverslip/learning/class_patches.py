@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
 from coverslip.configuration.config import Preprocessing
 from coverslip.data import manifest as manifests
 from coverslip.data.store import Store
 from coverslip.errors import CoverslipError
-from coverslip.learning.patches import CLASS, INDEX_TYPES, array_file, patch_shape
+from coverslip.learning.patches import CLASS, INDEX_TYPES, patch_shape, shard_files
 from coverslip.models import preprocess
 
 
@@ -46,23 +44,18 @@ def prepare(
     table = manifests.read(manifest).sort_index()
     numbers = {label: number for number, label in enumerate(class_labels(table))}
     table = table.iloc[shard::shards]
-    output.mkdir(parents=True, exist_ok=True)
     shape = (len(table), *patch_shape(p))
     with contextlib.ExitStack() as stack:
-        # The index is renamed last: where it stands, the arrays are whole.
-        part = stack.enter_context(aside(output / "index.csv"))
-        index = stack.enter_context(part.open("w", newline="", encoding="utf-8"))
-        images = array_file(stack, output / "images.npy", shape, np.uint8)
-        labels = array_file(stack, output / "labels.npy", (len(table), 1, 1), np.uint16)
+        images, labels, add_row = shard_files(
+            stack, output, shape, (len(table), 1, 1), [*INDEX_TYPES, CLASS]
+        )
         store = stack.enter_context(Store(pictures))
-        rows = csv.writer(index, lineterminator="\n")
-        rows.writerow([*INDEX_TYPES, CLASS])
         columns = table[["class", "height", "width"]].itertuples(name=None)
         for number, (id, label, height, width) in enumerate(columns):
             image = seen(store, id, p)
             images.write(image.tobytes())
             labels.write(np.uint16(numbers.get(label, 0)).tobytes())
-            rows.writerow((number, id, 0, 0, height, width, 1.0, label))
+            add_row((number, id, 0, 0, height, width, 1.0, label))
 
 
 def seen(store: Store, id: str, p: Preprocessing) -> np.ndarray:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -91,17 +91,10 @@ def prepare(
     """
     table = manifests.read(manifest).sort_index().iloc[shard::shards]
     counts = [len(corners(h, w, p)) for h, w in zip(table["height"], table["width"], strict=True)]
-    output.mkdir(parents=True, exist_ok=True)
     shape = (sum(counts), *patch_shape(p))
     with contextlib.ExitStack() as stack:
-        # The index is renamed last: where it stands, the arrays are whole.
-        part = stack.enter_context(aside(output / "index.csv"))
-        index = stack.enter_context(part.open("w", newline="", encoding="utf-8"))
-        images = array_file(stack, output / "images.npy", shape, np.uint8)
-        labels = array_file(stack, output / "labels.npy", shape[:3], np.uint16)
+        images, labels, add_row = shard_files(stack, output, shape, shape[:3], INDEX_TYPES)
         store = stack.enter_context(Store(pictures))
-        rows = csv.writer(index, lineterminator="\n")
-        rows.writerow(INDEX_TYPES)
         numbers = itertools.count()
         for id, height, width in zip(table.index, table["height"], table["width"], strict=True):
             image, label = _read(store, id, (height, width), p)
@@ -110,7 +103,7 @@ def prepare(
                 images.write(image[window].tobytes())
                 labels.write(_numbered(label[window]).tobytes())
                 share = round(float((label[window] > 0).mean()), 6)
-                rows.writerow((next(numbers), id, y, x, height, width, share))
+                add_row((next(numbers), id, y, x, height, width, share))
 
 
 def _numbered(label: np.ndarray) -> np.ndarray:
@@ -122,6 +115,38 @@ def _numbered(label: np.ndarray) -> np.ndarray:
             "preprocessing.patch to a smaller size"
         )
     return label.astype(np.uint16)
+
+
+def shard_files(
+    stack: contextlib.ExitStack,
+    output: Path,
+    images: tuple[int, ...],
+    labels: tuple[int, ...],
+    columns: Iterable[str],
+) -> tuple[BinaryIO, BinaryIO, Callable[[Iterable[Any]], Any]]:
+    """Open the files of a shard for writing row by row.
+
+    Args:
+        stack: closes them, and renames them where no error happened.
+        output: folder of the shard; it may exist.
+        images: shape of the images.
+        labels: shape of the labels.
+        columns: of the index.
+
+    Returns:
+        The files of the images and of the labels, and what writes a row of the index.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    # The index is renamed last: where it stands, the arrays are whole.
+    part = stack.enter_context(aside(output / "index.csv"))
+    index = stack.enter_context(part.open("w", newline="", encoding="utf-8"))
+    files = (
+        array_file(stack, output / "images.npy", images, np.uint8),
+        array_file(stack, output / "labels.npy", labels, np.uint16),
+    )
+    rows = csv.writer(index, lineterminator="\n")
+    rows.writerow(columns)
+    return *files, rows.writerow
 
 
 def array_file(

@@ -24,6 +24,7 @@ import pandas as pd
 from coverslip.aside import aside
 from coverslip.configuration.config import Measure
 from coverslip.data import inventory
+from coverslip.data.contents import read_sha256
 from coverslip.job import versions
 from coverslip.learning import device
 from coverslip.measuring.measure_entry import Entry
@@ -115,9 +116,7 @@ def model_digest(folder: Path) -> str:
     """SHA-256 of the files of a model folder, less the records of its training."""
     total = hashlib.sha256()
     for path in model_files(folder):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{Path(path).name}\t{content}\n".encode())
+        total.update(f"{Path(path).name}\t{read_sha256(path)}\n".encode())
     return total.hexdigest()
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from coverslip.aside import write_json
 from coverslip.configuration.config import Measure
 from coverslip.data.label_maps import drop_small
-from coverslip.job import write_json
 from coverslip.measuring.measure_interval import Blocks, blocks_of
 from coverslip.measuring.measure_objects import OBJECTS, object_table, summary
 from coverslip.measuring.measure_overlay import encoded, overlay

@@ -77,7 +77,7 @@ def add_large(
         tables, found = _settled(objects, (seeded, rest), settings)
         table = table_of(found, shape, pixel_size(plane, settings)[0])
         entry.note(plane, source.shape, source.dtype, blocks, table, settings)
-        labels = Labels(kept, tables, field, small.size)
+        labels = Labels(kept, tables, field, small.places)
         tiles = _tiles(labels.bands(), shape)
         entry.write_label(plane, shape, tiles, len(table), settings, (TILE, TILE))
     inside = field.at(*small.places)
@@ -145,16 +145,17 @@ class Labels:
         kept: the provisional labels.
         tables: from provisional to final numbers, of objects with and without a seed.
         field: the field of view.
-        size: height and width of the overlay.
+        places: rows and columns of the picture that the overlay shows, see `Reduced`.
     """
 
     def __init__(
-        self, kept: Aside, tables: list[np.ndarray], field: Field, size: tuple[int, int]
+        self, kept: Aside, tables: list[np.ndarray], field: Field, places: list[np.ndarray]
     ) -> None:
         self.kept = kept
         self.tables = tables
         self.field = field
-        self.places = [np.arange(s) * n // s for s, n in zip(size, field.shape, strict=True)]
+        self.places = places
+        size = (len(places[0]), len(places[1]))
         self.small = np.zeros(size, np.int32)
         self.small_mask = np.zeros(size, bool)
 
@@ -190,6 +191,10 @@ class Reduced:
 
     Args:
         shape: height and width of the picture.
+
+    Attributes:
+        size: height and width of the overlay.
+        places: for each of its rows, and of its columns, the first one of the picture.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:

@@ -73,7 +73,7 @@ def _over_time(axes: Axes, table: pd.DataFrame, unit: str) -> None:
         middle = table.groupby("time")["confluency_percent"].median()
         label = f"median of {len(lines)} series"
         axes.plot(middle.index, middle, color=BLUE, linewidth=2.4, label=label)
-    axes.set(xlabel=UNITS.get(unit, f"time ({unit})"), ylabel="confluency in %")
+    axes.set(xlabel=UNITS.get(unit, f"time ({unit})"), ylabel="Confluency (%)")
     axes.set_ylim(bottom=0)
     axes.set_title("Confluency over time")
     if len(lines) > 1:
@@ -84,7 +84,7 @@ def _pictures(axes: Axes, table: pd.DataFrame) -> None:
     if len(table) > NAMED:
         bins = list(range(0, 101, 5))
         axes.hist(table["confluency_percent"], bins=bins, color=BLUE, edgecolor="white")
-        axes.set(xlabel="confluency in %", ylabel="pictures", xlim=(0, 100))
+        axes.set(xlabel="Confluency (%)", ylabel="Pictures", xlim=(0, 100))
         axes.set_title("Pictures by confluency")
         return
     names = [f"{row.picture} {row.plane}".strip() for row in table.itertuples()]
@@ -93,7 +93,7 @@ def _pictures(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_yticks(places, [shorten(name, LETTERS) for name in names])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.set(xlabel="confluency in %", xlim=(0, 100))
+    axes.set(xlabel="Confluency (%)", xlim=(0, 100))
     axes.set_title("Confluency of each picture")
     if figure := axes.get_figure(root=True):
         figure.set_figheight(1.2 + 0.22 * max(4, len(names)))

@@ -14,7 +14,6 @@ validation pictures that no member was trained on; members from several folds ha
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coverslip.aside import aside
+from coverslip.aside import write_json
+from coverslip.data.contents import read_sha256
 from coverslip.errors import CoverslipError
 from coverslip.learning import temperature as temperatures
 from coverslip.models.members import KIND, member_folders
+from coverslip.models.tiles import Grained
 
 if TYPE_CHECKING:
     from coverslip.models.model import Model
@@ -86,9 +87,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
         ],
         **(facts or {}),
     }
-    with aside(Path(folder) / "model.json") as part:
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(Path(folder) / "model.json", document, indent=2, allow_nan=False)
 
 
 def predictor(
@@ -126,7 +125,10 @@ def predictor(
         found = [member(tiles) * scale for member, scale in zip(members, scales, strict=True)]
         return np.concatenate(found, axis=-1)
 
-    return beside if model.head == "class" else mean
+    grains = [member.grain if isinstance(member, Grained) else None for member in members]
+    known = [grain for grain in grains if grain is not None]
+    alike = max(known) if len(known) == len(grains) else None  # powers of two
+    return beside if model.head == "class" else Grained(mean, alike)
 
 
 def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
@@ -192,7 +194,6 @@ def _check(folder: Path, told: Mapping[str, Any]) -> None:
 
 def _sha256(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return read_sha256(path)
     except OSError as error:
         raise CoverslipError(f"{path}: cannot be read ({error.strerror}): train anew") from error

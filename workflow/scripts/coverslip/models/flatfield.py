@@ -90,17 +90,6 @@ def background(
     return np.exp(y[rows or slice(None)] @ coefficients @ x.T).astype(np.float32)
 
 
-def flattened(grey: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:
-    """The picture over its background, float32 HxW: 1 is as bright as the background.
-
-    Args:
-        grey: HxW, as for `fit_background`.
-        field: bool HxW, what counts for the background; none: all.
-    """
-    light = background(fit_background(grey, field), grey.shape)
-    return grey.astype(np.float32) / light
-
-
 def _positions(length: int) -> np.ndarray:
     """Middles of so many parts of the range -1..1."""
     return (2 * np.arange(length) + 1) / length - 1

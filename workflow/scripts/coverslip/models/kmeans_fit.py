@@ -7,7 +7,6 @@ of the best choice of clusters. The number with the best IoU on the training pic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config import KMeans, Preprocessing
 from coverslip.data.store import Store
 from coverslip.errors import CoverslipError
@@ -348,6 +347,4 @@ def _write(folder: Path, history: pd.DataFrame, info: dict[str, Any]) -> None:
     (folder / "model.json").unlink(missing_ok=True)
     with aside(folder / "history.csv") as part:
         history.to_csv(part, index=False)
-    text = json.dumps(info, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with aside(folder / "model.json") as part:
-        part.write_text(text, encoding="utf-8")
+    write_json(folder / "model.json", info, indent=2, allow_nan=False)

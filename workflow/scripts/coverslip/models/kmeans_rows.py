@@ -113,7 +113,7 @@ def _chunks(width: int, rows: int, beyond: int) -> Iterator[tuple[slice, slice]]
 
 
 class Flattened:
-    """`Rows` of the grey picture over its background, float32 HxWx1; see `flatfield.flattened`."""
+    """`Rows` of the grey picture over its background, float32 HxWx1."""
 
     dtype = np.dtype(np.float32)
 

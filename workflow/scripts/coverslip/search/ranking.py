@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.errors import CoverslipError
-from coverslip.job import write_json
 
 COLUMNS = ("place", "trial", "score", "epochs", "kept_epoch", "values")
 LOWER_IS_BETTER = ("loss",)

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from coverslip.aside import aside
-from coverslip.job import write_json
+from coverslip.aside import aside, write_json
 from coverslip.search.ranking import read_history, row, sort_key
 
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from coverslip.aside import aside
+from coverslip.aside import aside, write_json
 from coverslip.configuration.config import Network, Preprocessing, Training
-from coverslip.job import write_json
 from coverslip.learning import device as devices
 from coverslip.learning import state as states
 from coverslip.learning.progress import best_epoch, finished
