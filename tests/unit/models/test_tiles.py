@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from coverslip.models import tiles
+from coverslip.models import tiles, tiling
 from coverslip.models.rows import Whole
 
 RNG = np.random.default_rng(3)
@@ -161,8 +161,8 @@ def test_flips_average_over_all_orientations():
 
 
 def test_the_window_is_a_gaussian_of_an_eighth_with_a_floor():
-    weight = tiles.gaussian(65, 0, 3)
+    weight = tiling.gaussian(65, 0, 3, 65)
     assert weight[32] == 1
     assert weight[32 + 65 // 8] == pytest.approx(np.exp(-0.5 * (8 / (65 / 8)) ** 2))
-    assert weight[0] == pytest.approx(tiles.FLOOR)
+    assert weight[0] == pytest.approx(tiling.FLOOR)
     assert (weight[-3:] == 0).all() and weight[-4] > 0

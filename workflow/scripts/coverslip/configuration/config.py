@@ -298,7 +298,8 @@ class Evaluation(Section):
     """`native`: predictions are brought to the picture's own size; `network`: scored at the size
     the network works at, as published studies did."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
-    """Share of a tile that its neighbour covers too; overlaps are blended by a Gaussian window."""
+    """Share of a patch that neighbouring tiles both cover; overlaps are blended by a Gaussian
+    window. Without any, tiles are patches side by side."""
     flips: bool = False
     """Average the predictions over the eight flips and turns of a picture."""
     ensemble: bool = False

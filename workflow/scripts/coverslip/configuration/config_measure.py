@@ -25,7 +25,7 @@ class Measure(Section):
     minimum_area: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
-    """Share of a tile that its neighbour covers too."""
+    """Share of a patch of the training that neighbouring tiles both cover."""
     flips: bool = False
     """Average the predictions over the eight flips and turns of a picture."""
     whole_megapixels: float = Field(default=17.0, gt=0)

@@ -33,6 +33,10 @@ MORE = "or run on a machine with more"
 T = TypeVar("T")
 
 
+class Exhausted(CoverslipError):
+    """Memory is exhausted, with as little at once as there can be."""
+
+
 def exhausted(error: BaseException) -> bool:
     """Whether an exception means that memory is exhausted, on the host or on a device."""
     if isinstance(error, CoverslipError):
@@ -46,13 +50,13 @@ def exhausted(error: BaseException) -> bool:
 
 @contextmanager
 def explained(mend: str) -> Iterator[None]:
-    """Turn exhausted memory into a CoverslipError that names the mend."""
+    """Turn exhausted memory into an `Exhausted` that names the mend."""
     try:
         yield
     except Exception as error:
         if not exhausted(error):
             raise
-        raise CoverslipError(f"memory is exhausted: {mend}; {MORE}") from error
+        raise Exhausted(f"memory is exhausted: {mend}; {MORE}") from error
 
 
 def fitting(
@@ -71,7 +75,7 @@ def fitting(
         What `attempt` gave, and the number that it gave it with.
 
     Raises:
-        CoverslipError: one at a time is too much.
+        Exhausted: one at a time is too much.
     """
     while True:
         with explained(mend):
@@ -108,7 +112,7 @@ class Fitting:
         self.most: int | None = None
 
     def __call__(self, stack: np.ndarray) -> np.ndarray:
-        """Answers to a stack, N x ...; a CoverslipError where one at a time is too much."""
+        """Answers to a stack, N x ...; `Exhausted` where one at a time is too much."""
         begin = min(len(stack), self.most or len(stack))
         mend = f"{stack.shape[1]}x{stack.shape[2]} pixels at a time are too many for this network"
         answer, size = fitting(

@@ -37,15 +37,16 @@ from coverslip.models.class_model import answers
 from coverslip.models.instances import Rules, segment
 from coverslip.models.kmeans_model import predictor
 from coverslip.models.members import KIND as ENSEMBLE
-from coverslip.models.tiles import Predict, predict_stream
+from coverslip.models.tiles import Grained, Predict, predict_stream
+from coverslip.models.tiling import grain_of
 
 FORMAT = 1
 REQUIRED = ("classes", "preprocessing", "fitted", "threshold")
 HEAD = "instances"
 """Head of models that tell objects apart."""
 BATCH_PIXELS = 2**19
-"""Pixels a batch, about: 8 tiles of 256x256, 32 of 128x128. On a CPU fewer are slower (up to twice
-with single tiles of 128x128) and more are no faster."""
+"""Pixels a batch of patches, about: 8 of 256x256, 32 of 128x128. On a CPU fewer are slower (up to
+twice with single tiles of 128x128) and more are no faster."""
 
 
 def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
@@ -125,14 +126,16 @@ def _network(model: Model) -> Predict:
     """Return the network of a folder as a function of uint8 tiles that gives probabilities, or
     the logits of classes."""
     network = read_network(model)
-    whole = network if model.head == "class" else probabilities(network, model.head)
+    classes = model.head == "class"
+    whole = network if classes else probabilities(network, model.head)
 
     def predict(tiles: np.ndarray) -> np.ndarray:
         return whole.predict_on_batch(
             preprocess.batch(tiles, model.preprocessing, model.info["fitted"])
         )
 
-    return predict
+    resized = model.preprocessing.resize is not None
+    return Grained(predict, None if classes or resized else grain_of(network, model.tile))
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
@@ -178,6 +181,8 @@ class Model:
         folder: where it lies.
         info: `model.json`.
         preprocessing: the preprocessing section that it was trained with.
+        grain: once `predictor` is called, what sides of larger tiles are multiples of; see
+            `coverslip.models.tiling`.
     """
 
     def __init__(self, folder: Path, info: Any) -> None:
@@ -207,6 +212,7 @@ class Model:
         self.folder = folder
         self.info: dict[str, Any] = info
         self._predict: Predict | None = None
+        self.grain: int | None = None
 
     @property
     def threshold(self) -> float:
@@ -270,9 +276,10 @@ class Model:
             images: HxW or HxWxC as `preprocess.picture` reads them, any sizes.
             resolution: `native`: the size of each picture (linear interpolation, area average
                 where that is smaller); `network`: the size the model resizes to.
-            overlap: share of a tile that its neighbour covers too.
+            overlap: share of a patch of the training that neighbouring tiles both cover; without
+                any, tiles are such patches, side by side.
             flips: average over flips and turns, see `tiles.predict_stream`.
-            batch: tiles a batch; without it as many as make about `BATCH_PIXELS`.
+            batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
@@ -302,7 +309,8 @@ class Model:
                 yield pixels if size is None else preprocess.resize_image(pixels, size)
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        for answer in predict_stream(predict, seen(), self.tile, overlap, batch, flips):
+        tile, grain = self.tile, self.grain
+        for answer in predict_stream(predict, seen(), tile, overlap, batch, flips, grain):
             native = sizes.pop(0)
             if size is not None and resolution == "native":
                 answer = preprocess.resize_image(answer, native)
@@ -326,7 +334,9 @@ class Model:
     def predictor(self) -> Predict:
         """What predicts tiles, as many at once as memory allows."""
         if self._predict is None:
-            self._predict = memory.Fitting(KINDS[self.info["kind"]](self))
+            found = KINDS[self.info["kind"]](self)
+            self.grain = found.grain if isinstance(found, Grained) else None
+            self._predict = memory.Fitting(found)
         return self._predict
 
 

@@ -19,7 +19,7 @@ def answers(model: Model, source: Rows, overlap: float, flips: bool) -> Iterator
     Args:
         model: of a segmentation, at native size.
         source: the picture, uint8 or uint16, HxWxC.
-        overlap: share of a tile that its neighbour covers too.
+        overlap: share of a patch of the training that neighbouring tiles both cover.
         flips: average over flips and turns.
 
     Yields:
@@ -41,4 +41,5 @@ def answers(model: Model, source: Rows, overlap: float, flips: bool) -> Iterator
         yield from foreground_rows(model, pixels)
         return
     batch = max(1, BATCH_PIXELS // (model.tile[0] * model.tile[1]))
-    yield from predict_rows(model.predictor(), pixels, model.tile, overlap, batch, flips)
+    predict = model.predictor()  # tells the grain
+    yield from predict_rows(predict, pixels, model.tile, overlap, batch, flips, model.grain)

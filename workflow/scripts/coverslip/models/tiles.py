@@ -1,28 +1,47 @@
-"""Predicting pictures of any size with a network of one fixed tile size.
+"""Predicting pictures of any size with a network, in tiles.
 
 Tiles overlap and are blended by a Gaussian window (Isensee et al., nnU-Net, Nature Methods 2021).
 The outermost quarter of an overlap is thrown away on the sides where a neighbour knows better, so
-that a network that sees no further than that gives what it would give on the whole picture. All
-batches have one shape, so that nothing is compiled twice, and are filled across pictures.
+that a network that sees no further than that gives what it would give on the whole picture. Tiles
+of the size of patches go in batches of one shape, filled across pictures; larger ones, for networks
+that take them (`coverslip.models.tiling`), go one at a time.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 
+from coverslip.learning import memory
 from coverslip.models.rows import Rows
+from coverslip.models.tiling import Tiling, step_of, steps, tiling
 
 Predict = Callable[[np.ndarray], np.ndarray]
-"""From N x height x width x C to N x height x width x K, N, height and width always the same."""
+"""From N x height x width x C to N x height x width x K, N, height and width always the same; with
+a `grain` other heights and widths, too."""
 
-SIGMAS = 8
-"""Side of a tile in standard deviations of its Gaussian window, as in nnU-Net."""
-FLOOR = 1e-3
-"""Smallest weight of the Gaussian window along one axis; its largest is 1."""
+SMALLER = "memory ran out with a tile of %dx%d pixels: goes on with tiles of %dx%d"
+WAITING = 2**22
+"""Pixels of pictures that wait for a batch to be filled while larger ones pass by."""
+
+
+@dataclass
+class Grained:
+    """A `Predict` that may be given larger tiles than patches.
+
+    Attributes:
+        grain: their sides are multiples of this; see `tiling.grain_of`.
+    """
+
+    predict: Predict
+    grain: int | None
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        """Predict tiles, see `Predict`."""
+        return self.predict(tiles)
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
@@ -33,9 +52,7 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
         window: length of a window in pixels.
         overlap: share of a window that its neighbour covers too, 0..1, 1 excluded.
     """
-    step = max(1, round(window * (1 - overlap)))
-    last = max(0, length - window)
-    return [*range(0, last, step), last]
+    return steps(length, window, step_of(window, overlap))
 
 
 def pad(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -56,6 +73,7 @@ def predict_tiled(
     overlap: float,
     batch: int,
     flips: bool = False,
+    grain: int | None = None,
 ) -> np.ndarray:
     """Predict one picture; see `predict_stream`.
 
@@ -65,7 +83,7 @@ def predict_tiled(
     Returns:
         float32 HxWxK.
     """
-    return next(predict_stream(predict, [image], tile, overlap, batch, flips))
+    return next(predict_stream(predict, [image], tile, overlap, batch, flips, grain))
 
 
 def predict_stream(
@@ -75,6 +93,7 @@ def predict_stream(
     overlap: float,
     batch: int,
     flips: bool = False,
+    grain: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Predict pictures one after the other, with batches filled across pictures.
 
@@ -83,29 +102,36 @@ def predict_stream(
 
     Args:
         predict: the network on `batch` tiles, from N x height x width x C to the same with K
-            channels, with N = `batch`.
+            channels, with N = `batch`; with a grain also on one larger tile.
         images: HxWxC each, of one dtype and one C, any sizes.
-        tile: height and width of a tile in pixels.
-        overlap: share of a tile that its neighbour covers too, 0..1, 1 excluded.
+        tile: height and width in pixels of the patches that the network was trained on.
+        overlap: share of a patch that neighbouring tiles both cover, 0..1, 1 excluded.
         batch: tiles a call of `predict`.
         flips: average over the eight flips and turns of each tile (four where height and width
-            of a tile differ); takes as many times longer.
+            of a patch differ); takes as many times longer.
+        grain: tiles may be larger than patches, see `tiling.tiling`. Where one is too large for the
+            memory, tiles are patches from then on.
 
     Yields:
         float32 HxWxK, in the order of the pictures.
     """
-    shape = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
-    orientations = (tuple(range(8)) if shape[0] == shape[1] else (0, 2, 4, 6)) if flips else (0,)
+    patch, turns = _patch_and_turns(tile, flips)
     waiting: deque[_Mosaic] = deque()
-    tiles: deque[tuple[_Mosaic, tuple[int, int], int, np.ndarray]] = deque()
+    tiles: deque[_Tile] = deque()
     for image in images:
-        mosaic = _Mosaic(image, shape, overlap, len(orientations))
+        mosaic = _Mosaic(tiling(_size(image), patch, overlap, grain), len(turns))
+        if mosaic.tiling.wide:
+            try:
+                _run_all(predict, mosaic.tiles(image, turns), deque(), 1)
+            except memory.Exhausted:
+                memory.LOG.warning(SMALLER, *mosaic.tiling.tile, *patch)
+                grain = None
+                mosaic = _Mosaic(tiling(_size(image), patch, overlap), len(turns))
         waiting.append(mosaic)
-        for corner in mosaic.corners:
-            for orientation in orientations:
-                tiles.append((mosaic, corner, orientation, turned(mosaic.cut(corner), orientation)))
-                if len(tiles) == batch:
-                    _run(predict, tiles, batch)
+        if not mosaic.tiling.wide:
+            _run_all(predict, mosaic.tiles(image, turns), tiles, batch)
+        elif tiles and sum(each.pixels for each in waiting) > WAITING:
+            _run(predict, tiles, batch)
         while waiting and waiting[0].missing == 0:
             yield waiting.popleft().finish()
     if tiles:
@@ -121,6 +147,7 @@ def predict_rows(
     overlap: float,
     batch: int,
     flips: bool = False,
+    grain: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Predict one large picture; in memory are the rows that a row of tiles covers.
 
@@ -128,30 +155,62 @@ def predict_rows(
 
     Args:
         source: the picture, H x W x C.
-        predict, tile, overlap, batch, flips: see `predict_stream`.
+        predict, tile, overlap, batch, flips, grain: see `predict_stream`.
 
     Yields:
         float32 hxWxK: the picture from the top on, h rows at a time.
     """
-    shape = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
-    orientations = (tuple(range(8)) if shape[0] == shape[1] else (0, 2, 4, 6)) if flips else (0,)
-    size = (source.shape[0], source.shape[1])
-    padded = (max(size[0], shape[0]), max(size[1], shape[1]))
-    band = _Band(size, padded, shape, overlap)
-    tiles: deque[tuple[_Band, tuple[int, int], int, np.ndarray]] = deque()
-    for y in window_starts(padded[0], shape[0], overlap):
-        image = pad(source.rows(y, min(y + shape[0], size[0])), shape)
-        for x in window_starts(padded[1], shape[1], overlap):
-            for orientation in orientations:
-                pixels = turned(image[:, x : x + shape[1]], orientation)
-                tiles.append((band, (y, x), orientation, pixels))
-                if len(tiles) == batch:
-                    _run(predict, tiles, batch)
+    patch, turns = _patch_and_turns(tile, flips)
+    cut = tiling((source.shape[0], source.shape[1]), patch, overlap, grain)
+    if not cut.wide:
+        yield from _bands(predict, source, cut, turns, batch)
+        return
+    told = False
+    try:
+        for band in _bands(predict, source, cut, turns, 1):
+            told = True
+            yield band
+        return
+    except memory.Exhausted:
+        if told:  # rows that are handed out cannot be taken back
+            raise
+        memory.LOG.warning(SMALLER, *cut.tile, *patch)
+    yield from predict_rows(predict, source, patch, overlap, batch, flips)
+
+
+def _bands(
+    predict: Predict, source: Rows, cut: Tiling, turns: tuple[int, ...], batch: int
+) -> Iterator[np.ndarray]:
+    height, width = cut.tile
+    band = _Band(cut)
+    tiles: deque[_Tile] = deque()
+    for y in cut.starts(0):
+        rows = pad(source.rows(y, min(y + height, cut.size[0])), (height, cut.padded[1]))
+        row = (
+            (band, (y, x), turn, turned(rows[:, x : x + width], turn))
+            for x in cut.starts(1)
+            for turn in turns
+        )
+        _run_all(predict, row, tiles, batch)
         yield from band.ready()
     if tiles:
         _run(predict, tiles, batch)
     yield from band.ready()
     yield band.rest()
+
+
+def _patch_and_turns(
+    tile: int | tuple[int, int], flips: bool
+) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Height and width of a patch, and the orientations that are averaged, see `turned`."""
+    patch = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
+    if not flips:
+        return patch, (0,)
+    return patch, tuple(range(8)) if patch[0] == patch[1] else (0, 2, 4, 6)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
 
 
 def turned(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -166,7 +225,15 @@ def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
     return upright[:, ::-1] if orientation >= 4 else upright
 
 
-def _run(predict: Predict, tiles: deque, batch: int) -> None:
+def _run_all(predict: Predict, more: Iterable[_Tile], tiles: deque[_Tile], batch: int) -> None:
+    """Add tiles to those that are waiting, and predict whenever there is a full batch."""
+    for tile in more:
+        tiles.append(tile)
+        if len(tiles) == batch:
+            _run(predict, tiles, batch)
+
+
+def _run(predict: Predict, tiles: deque[_Tile], batch: int) -> None:
     """Predict the tiles that are waiting, as one full batch, and lay them into their pictures."""
     first = tiles[0][3]
     stack = np.zeros((batch, *first.shape), first.dtype)
@@ -181,36 +248,29 @@ def _run(predict: Predict, tiles: deque, batch: int) -> None:
 class _Mosaic:
     """A picture that is being put together from its tiles."""
 
-    def __init__(
-        self, image: np.ndarray, tile: tuple[int, int], overlap: float, visits: int
-    ) -> None:
-        self.size = image.shape[:2]
-        self.tile = tile
-        self.margin = margins(tile, overlap)
-        self.image: np.ndarray | None = pad(image, tile)
-        self.padded = self.image.shape[:2]
-        starts = [window_starts(n, t, overlap) for n, t in zip(self.padded, tile, strict=True)]
-        self.corners = [(y, x) for y in starts[0] for x in starts[1]]
-        self.missing = len(self.corners) * visits
+    def __init__(self, cut: Tiling, visits: int) -> None:
+        self.tiling = cut
+        self.pixels = cut.padded[0] * cut.padded[1]
+        self.missing = len(cut.corners) * visits
         self.sum: np.ndarray | None = None
-        self.weight = np.zeros((*self.padded, 1), np.float32)
+        self.weight = np.zeros((*cut.padded, 1), np.float32)
 
     def _window(self, corner: tuple[int, int]) -> tuple[slice, slice]:
-        return slice(corner[0], corner[0] + self.tile[0]), slice(
-            corner[1], corner[1] + self.tile[1]
-        )
+        height, width = self.tiling.tile
+        return slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width)
 
-    def cut(self, corner: tuple[int, int]) -> np.ndarray:
-        """Return the tile at a corner."""
-        assert self.image is not None, "all tiles are cut before the picture is finished"
-        assert self.image is not None, "the picture is already done"
-        return self.image[self._window(corner)]
+    def tiles(self, image: np.ndarray, turns: Iterable[int]) -> Iterator[_Tile]:
+        """Cut the tiles, each in all its orientations."""
+        padded = pad(image, self.tiling.padded)
+        for corner in self.tiling.corners:
+            for turn in turns:
+                yield self, corner, turn, turned(padded[self._window(corner)], turn)
 
     def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
         """Add what was predicted for the tile at a corner."""
         if self.sum is None:
-            self.sum = np.zeros((*self.padded, answer.shape[-1]), np.float32)
-        weight = weights(corner, self.tile, self.margin, self.padded)
+            self.sum = np.zeros((*self.tiling.padded, answer.shape[-1]), np.float32)
+        weight = self.tiling.weights(corner)
         window = self._window(corner)
         self.sum[window] += weight * answer
         self.weight[window] += weight
@@ -218,28 +278,19 @@ class _Mosaic:
 
     def finish(self) -> np.ndarray:
         """Return the blended picture without its padding."""
-        self.image = None
+        assert self.sum is not None, "a picture has at least one tile"
         self.sum /= self.weight
-        return self.sum[: self.size[0], : self.size[1]]
+        return self.sum[: self.tiling.size[0], : self.tiling.size[1]]
 
 
 class _Band:
     """The rows of a large picture that are being put together from their tiles."""
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        padded: tuple[int, int],
-        tile: tuple[int, int],
-        overlap: float,
-    ) -> None:
-        self.size = size
-        self.padded = padded
-        self.tile = tile
-        self.margin = margins(tile, overlap)
+    def __init__(self, cut: Tiling) -> None:
+        self.tiling = cut
         self.top = 0
-        self.sum = np.zeros((tile[0], padded[1], 0), np.float32)
-        self.weight = np.zeros((tile[0], padded[1], 1), np.float32)
+        self.sum = np.zeros((cut.tile[0], cut.padded[1], 0), np.float32)
+        self.weight = np.zeros((cut.tile[0], cut.padded[1], 1), np.float32)
         self._done: list[np.ndarray] = []
 
     def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
@@ -248,16 +299,15 @@ class _Band:
             self.sum = np.zeros((*self.weight.shape[:2], answer.shape[-1]), np.float32)
         if corner[0] > self.top:
             self._move(corner[0])
-        weight = weights(corner, self.tile, self.margin, self.padded)
-        columns = slice(corner[1], corner[1] + self.tile[1])
+        weight = self.tiling.weights(corner)
+        columns = slice(corner[1], corner[1] + self.tiling.tile[1])
         self.sum[:, columns] += weight * answer
         self.weight[:, columns] += weight
 
     def _move(self, top: int) -> None:
         """No further tile reaches above this row: what lies there is done."""
-        assert self.sum is not None
-        rows = top - self.top
-        self._done.append(self.sum[:rows, : self.size[1]] / self.weight[:rows, : self.size[1]])
+        rows, columns = top - self.top, self.tiling.size[1]
+        self._done.append(self.sum[:rows, :columns] / self.weight[:rows, :columns])
         for array in (self.sum, self.weight):
             array[:-rows] = array[rows:].copy()
             array[-rows:] = 0
@@ -270,45 +320,9 @@ class _Band:
 
     def rest(self) -> np.ndarray:
         """The last rows, when all tiles are laid."""
-        assert self.sum is not None
-        window = np.s_[: self.size[0] - self.top, : self.size[1]]
+        window = np.s_[: self.tiling.size[0] - self.top, : self.tiling.size[1]]
         return self.sum[window] / self.weight[window]
 
 
-def margins(tile: tuple[int, int], overlap: float) -> tuple[int, int]:
-    """Rows and columns of a tile that are thrown away where a neighbour knows better."""
-    return round(tile[0] * overlap / 4), round(tile[1] * overlap / 4)
-
-
-def weights(
-    corner: tuple[int, int],
-    tile: tuple[int, int],
-    margin: tuple[int, int],
-    padded: tuple[int, int],
-) -> np.ndarray:
-    """Weights of the tile at a corner of a picture of this padded size, float32 hxwx1."""
-    rows, columns = (
-        gaussian(length, cut if start > 0 else 0, cut if start + length < end else 0)
-        for start, length, cut, end in zip(corner, tile, margin, padded, strict=True)
-    )
-    return (rows[:, np.newaxis] * columns)[:, :, np.newaxis]
-
-
-@lru_cache(maxsize=64)
-def gaussian(length: int, before: int, after: int) -> np.ndarray:
-    """Weights along one axis of a tile: a Gaussian with a floor, zero in the margins.
-
-    Args:
-        length: length of the tile in pixels; its eighth is the standard deviation.
-        before, after: pixels at the two ends that get no weight.
-
-    Returns:
-        float32 of this length, 0..1; not to be changed.
-    """
-    distance = np.arange(length) - (length - 1) / 2
-    weight = np.maximum(np.exp(-0.5 * (distance * SIGMAS / length) ** 2), FLOOR)
-    weight[:before] = 0
-    weight[length - after :] = 0
-    weight = weight.astype(np.float32)
-    weight.setflags(write=False)
-    return weight
+_Tile = tuple[_Mosaic | _Band, tuple[int, int], int, np.ndarray]
+"""Picture, corner in it, orientation, and pixels of a tile."""
