@@ -14,6 +14,14 @@ def task_of(wildcards):
     return config["studies"][wildcards.study]["task"]
 
 
+def threshold_goal(wildcards):
+    """Params function: what the threshold is tuned for; a study as published keeps its own."""
+    study = config["studies"][wildcards.study]
+    if study["protocol"] == "as-published":
+        return None
+    return "confluency" if study["task"] == "confluency" else "iou"
+
+
 def stage_code(stage, script=None):
     """Params function: code of this stage, with the module for the study's task."""
     name = f"{script or stage}.py"

@@ -44,7 +44,7 @@ rule train:
         preprocessing=lookup("studies/{study}/preprocessing", within=config),
         network=lookup("studies/{study}/network", within=config),
         training=lookup("studies/{study}/training", within=config),
-        protocol=lookup("studies/{study}/protocol", within=config),
+        goal=threshold_goal,
         licence=licence,
         handling=watching,
         code=network_code,

@@ -35,7 +35,7 @@ with job(snakemake, reuse=True) as facts:
             identity=key,
             device=found,
             weights_file=weights_file(snakemake.input.weights, sections["network"]),
-            tune_threshold=snakemake.params.protocol != "as-published",
+            goal=snakemake.params.goal,
             report=LOG.info,
             watch=tensorboard.writer(snakemake.params.handling["tensorboard"]),
         )

@@ -47,3 +47,20 @@ def test_nearest_to_half_of_equals():
 def test_no_foreground_at_all(probability):
     mask = np.zeros((1, 2, 2), np.uint8)
     assert tune([(["a"], mask, np.full((1, 2, 2), probability, np.float32))]) == 0.5
+
+
+def test_for_confluency_what_is_found_is_as_much_as_there_is():
+    """Of doubtful pixels every third is foreground: IoU takes none, confluency a third."""
+    sure, doubtful = np.ones((1, 1, 60)), np.arange(60)[None, None] % 3 == 0
+    mask = np.concatenate([sure, doubtful], axis=2).astype(np.uint8)
+    doubt = np.linspace(0.2, 0.5, 60)[None, None]
+    batches = [(["a"], mask, np.concatenate([0.9 * sure, doubt], axis=2).astype(np.float32))]
+    errors = [((batches[0][2] >= t).mean() - mask.mean()) ** 2 for t in np.float32(GRID)]
+    assert tune(batches, "confluency") == GRID[int(np.argmin(errors))] == 0.4
+    assert tune(batches) == 0.55
+
+
+def test_for_confluency_empty_pictures_count():
+    empty = (["b"], np.zeros((1, 2, 2), np.uint8), np.full((1, 2, 2), 0.6, np.float32))
+    assert tune([empty], "confluency") == 0.65
+    assert tune([], "confluency") == 0.5

@@ -269,7 +269,7 @@ def test_the_best_epoch_is_kept_and_patience_stops(study, tmp_path):
             epochs=20, batch_size=4, learning_rate=0.01, patience=2, restore_best=False
         ),
         "network": Network(filters=4, depth=1, normalization="none"),
-        "tune_threshold": False,
+        "goal": None,
     }
     changed = study | {"patches": shards}
     run(changed, tmp_path / "last", **changes)

@@ -42,13 +42,13 @@ def settle_statistics(network: keras.Model, batches: Batches) -> None:
             layer.momentum = momentum
 
 
-def fit(final: keras.Model, batches: Batches, tune_threshold: bool) -> dict[str, Any]:
+def fit(final: keras.Model, batches: Batches, goal: thresholds.Goal | None) -> dict[str, Any]:
     """What `model.json` says about making masks and objects of probabilities.
 
     Args:
         final: the trained network, giving logits.
         batches: the validation patches in their order.
-        tune_threshold: else the threshold is 0.5.
+        goal: what the threshold is tuned for; none: it is 0.5.
 
     Returns:
         `threshold`, and `instances` for the head `instances`; `temperature` for the head `class`,
@@ -58,8 +58,8 @@ def fit(final: keras.Model, batches: Batches, tune_threshold: bool) -> dict[str,
         return {"threshold": None, "temperature": _temperature(final, batches)}
     threshold = thresholds.DEFAULT
     network = model.probabilities(final, batches.head)
-    if tune_threshold and (batches.head == "instances" or final.output_shape[-1] <= 2):
-        threshold = thresholds.tune(_foregrounds(network, batches))
+    if goal and (batches.head == "instances" or final.output_shape[-1] <= 2):
+        threshold = thresholds.tune(_foregrounds(network, batches), goal)
     found: dict[str, Any] = {"threshold": threshold}
     if batches.head == "instances":
         found["instances"] = instances.tune(_pictures(network, batches), threshold).facts()

@@ -28,6 +28,7 @@ from coverslip.learning.batches import Batches, class_weights
 from coverslip.learning.material import Sections, gathered
 from coverslip.learning.progress import best_epoch, finished, progress_line
 from coverslip.learning.steps import Steps, terminable
+from coverslip.learning.thresholds import Goal
 from coverslip.models import model, networks
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def train(
     identity: str,
     device: devices.Device | None = None,
     weights_file: Path | None = None,
-    tune_threshold: bool = True,
+    goal: Goal | None = "iou",
     report: Callable[[str], None] = print,
     watch: Callable[[dict[str, float]], None] | None = None,
 ) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def train(
         device: what `coverslip.learning.device.prepare` gave; without it, it is called with its
             defaults.
         weights_file: pretrained weights, where `network.weights` asks for them.
-        tune_threshold: tune the threshold on validation instead of leaving it at 0.5.
+        goal: what the threshold is tuned for on validation; none: it stays 0.5.
         report: receives one line an epoch.
         watch: receives the row of the history of each epoch.
 
@@ -114,9 +115,7 @@ def train(
             drawn = _drawn(batches["train"], sections, len(history))
             loop.fitting(lambda size: calibration.settle_statistics(final, drawn.cut(size)))
         validation = batches["validation"]
-        found = loop.fitting(
-            lambda size: calibration.fit(final, validation.smaller(size), tune_threshold)
-        )
+        found = loop.fitting(lambda size: calibration.fit(final, validation.smaller(size), goal))
     halved = {"memory": loop.memory_facts()} if loop.current.halvings else {}
     info = (
         _info(sections, shape, material.fitted, history, final)
