@@ -40,6 +40,7 @@ def test_each_published_figure_has_a_line_and_so_has_the_iou(run, tmp_path):
         "0.9728 (validation)",
         "0.9712 (test)",
         "0.9566 to 0.9827",
+        "21",
         "0.8611",
         "0.9402",
         "12.2 / 12.2",
@@ -65,6 +66,10 @@ def test_machine_minutes_and_licence_are_told(run, tmp_path):
         "2026-03-02T09:14:05+00:00",
     ]
     assert "Licence: CC0-1.0. Caicedo et al." in text
+    doubts = text[text.index("## What to keep in mind") : text.index("## The data")]
+    told = {name: study["flaws"] for name, study in config["studies"].items() if study["flaws"]}
+    assert told and all(f"- `{name}`: {' '.join(flaws)}" in doubts for name, flaws in told.items())
+    assert doubts.count("\n- ") == len(told)
 
 
 def test_without_time_or_device_nothing_is_invented(run, tmp_path):

@@ -51,8 +51,9 @@ Written by a command from the `metrics.json` and `run.json` of a run; do not edi
 Each line is one number: what was published, what the same protocol gives here, and what the honest
 protocol gives (whole groups held out where the study says so; on test pictures). The interval is a
 95 % bootstrap interval over groups of the honest figure, or of ours as published where no honest
-one stands beside it (marked \\*), and so are the baselines, which need no learning. A {dash} stands
-for what was not published, not asked or not run.
+one stands beside it (marked \\*), over as many groups as told; where they are few it is too narrow.
+The baselines, which need no learning, are of the same pictures. A {dash} stands for what was not
+published, not asked or not run.
 """
 
 
@@ -85,6 +86,7 @@ def write(
 def _results(table: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     names = baseline_names(row.ours for row in table)
     head = ["Study", "Metric", "Published", "Ours, as published", "Ours, honest", "95 % interval"]
+    head += ["Groups"]
     head += [first_capital(baseline_label(name)) for name in names] + ["Training, minutes"]
     lines = []
     for row in table:
@@ -98,6 +100,7 @@ def _results(table: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]
                 _with_subset(value_text(row.repeated), row.repeated and row.repeated["subset"]),
                 _with_subset(value_text(row.honest), row.honest and row.honest["subset"]),
                 interval + (star if interval != DASH else ""),
+                str(row.ours["groups"]) if row.ours and interval != DASH else DASH,
                 *(baseline_text(row.ours, name) for name in names),
                 _minutes_of(row, runs),
             ]
@@ -152,7 +155,12 @@ def _about(
         ]
         for study in studies
     ]
-    text = ["\n## The trainings\n", _markdown(head, lines), "\n## The data\n"]
+    text = ["\n## The trainings\n", _markdown(head, lines)]
+    known = {study.name: study.study.get("flaws") or [] for study in studies}
+    if any(known.values()):
+        text.append("\n## What to keep in mind\n")
+        text += [f"- `{name}`: {' '.join(flaws)}" for name, flaws in known.items() if flaws]
+    text.append("\n## The data\n")
     datasets = {study.study["dataset"]: study.dataset for study in studies}
     for name, dataset in datasets.items():
         citation = f" {dataset['citation']}" if dataset.get("citation") else ""
