@@ -119,6 +119,17 @@ def test_invariants(tmp_path: Path, sizes, folds, seed, method, stratify) -> Non
     assert again.equals(table)
 
 
+@pytest.mark.parametrize(("sizes", "folds"), [([1, 1, 1, 3], 2), ([40, 1, 1, 1], 1)])
+def test_two_groups_are_left_for_training_and_validation(tmp_path: Path, sizes, folds) -> None:
+    """Also where the sizes alone would leave one."""
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    ids = write(tmp_path, groups)
+    for seed in range(5):
+        table, _ = run(tmp_path, method="grouped", folds=folds, seed=seed)
+        check_folds(table, ids, folds)
+        assert crossing(table) == 0
+
+
 def test_random_shares_are_exact_in_each_stratum(tmp_path: Path) -> None:
     classes = ["a"] * 100 + ["b"] * 50 + ["c"] * 10
     write(tmp_path, [str(i) for i in range(160)], classes=classes)
@@ -296,5 +307,5 @@ def test_many_pictures_are_split_in_seconds() -> None:
     rng = np.random.default_rng(0)
     strata = rng.integers(0, 3, 20_000)
     groups = rng.integers(0, 5_000, 20_000).astype(str)
-    part = splits.assign_groups(groups, strata, [0.8, 0.2], np.random.default_rng(1))
+    part = splits.assign_groups(groups, strata, [0.8, 0.2], np.random.default_rng(1), [1, 1])
     assert np.mean(part) == pytest.approx(0.2, abs=1e-3)

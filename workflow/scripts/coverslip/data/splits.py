@@ -23,10 +23,11 @@ import pandas as pd
 from coverslip.aside import aside, write_json
 from coverslip.configuration.config import Split
 from coverslip.data import manifest as manifests
+from coverslip.data import split_file
+from coverslip.data.split_file import SUBSETS
 from coverslip.errors import CoverslipError
 
 LOG = logging.getLogger("coverslip")
-SUBSETS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
 KINDS = ("exact", "near", "abutting", "overlap")
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
@@ -66,7 +67,7 @@ def split(
     """
     everything = _frame(groups, manifest, config, task)
     frame = everything[everything["labelled"]]
-    folds = _read_file(frame, config) if config.method == "file" else _draw(frame, config)
+    folds = split_file.read(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
     other = everything[~everything["labelled"]]
     rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
@@ -118,23 +119,25 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     codes = np.unique(strata, return_inverse=True)[1]
     groups = frame["group"].to_numpy()
 
-    def parts(rows: np.ndarray, shares: Sequence[float], step: int) -> np.ndarray:
+    def parts(rows: np.ndarray, shares: Sequence[float], step: int, least=(1, 1)) -> np.ndarray:
         rng = np.random.default_rng([config.seed, step])
         if config.method == "listed":
             return assign_listed(len(rows), shares)
         if config.method == "random":
             return assign_pictures(codes[rows], shares, rng)
-        return assign_groups(groups[rows], codes[rows], shares, rng)
+        return assign_groups(groups[rows], codes[rows], shares, rng, least)
 
     everything = np.arange(len(frame))
     folds = []
+    learned = 1 + (config.validation > 0)  # what is not tested is cut into so many parts again
     if config.method == "folder":
         held = [_in_folder(frame["member"], config.test_folder)]
     elif config.folds == 1:
-        part = parts(everything, [1 - config.test, config.test], 0)
+        part = parts(everything, [1 - config.test, config.test], 0, (learned, 1))
         held = [part == 1]
     else:
-        part = parts(everything, [1 / config.folds] * config.folds, 0)
+        least = [learned if config.folds == 2 else 1] * config.folds
+        part = parts(everything, [1 / config.folds] * config.folds, 0, least)
         held = [part == fold for fold in range(config.folds)]
     for fold, test in enumerate(held):
         subset = np.full(len(frame), "test", dtype=object)
@@ -199,23 +202,30 @@ def assign_pictures(
 
 
 def assign_groups(
-    groups: np.ndarray, strata: np.ndarray, shares: Sequence[float], rng: np.random.Generator
+    groups: np.ndarray,
+    strata: np.ndarray,
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    least: Sequence[int],
 ) -> np.ndarray:
     """Whole groups at random, so that the counts of pictures come near the shares.
 
     A greedy assignment in random order: each group goes to the part where the sum of squares of
     what is lacking, over parts and strata, falls most. (scikit-learn's StratifiedGroupKFold goes by
     size instead, so that the largest groups always end in one place.) Of `TRIES` orders the one
-    that ends nearest to the shares is kept; every part with a share gets a group.
+    that ends nearest to the shares is kept.
 
     Args:
         groups: N, group of each picture. strata: N int, stratum. shares: of the parts, sum 1.
+        least: groups that each part with a share gets, if there are so many; else one.
 
     Returns:
         N int64, the part of each picture.
     """
     names, owner = np.unique(groups.astype(str), return_inverse=True)
     _enough(len(names), shares, "groups")
+    wanted = np.asarray(least if sum(least) <= len(names) else [1] * len(least))
+    wanted[np.asarray(shares) == 0] = 0
     counts = np.zeros((len(names), int(strata.max()) + 1))
     np.add.at(counts, (owner, strata), 1)
     if counts.shape[1] > 1:
@@ -228,7 +238,7 @@ def assign_groups(
     goal = np.asarray(shares)[:, None] * (totals > 0)
     best, best_cost = np.empty(0, np.int64), np.inf
     for _ in range(max(1, min(TRIES, TRIED_UNITS // len(names)))):
-        part, lack = _greedy(counts, goal, weight, rng.permutation(len(names)))
+        part, lack = _greedy(counts, goal, weight, rng.permutation(len(names)), wanted)
         cost = float((weight * lack**2).sum())
         if cost < best_cost - 1e-12:
             best, best_cost = part, cost
@@ -236,22 +246,21 @@ def assign_groups(
 
 
 def _greedy(
-    counts: np.ndarray, goal: np.ndarray, weight: np.ndarray, order: np.ndarray
+    counts: np.ndarray, goal: np.ndarray, weight: np.ndarray, order: np.ndarray, least: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Part of each group and what each part lacks at the end, for one order of the groups."""
     lack = goal.copy()
     part = np.full(len(counts), -1)
-    empty = np.array(goal.any(axis=1))
-    usable = empty.copy()
+    short = least.copy()
     for place, group in enumerate(order):
         # Adding c to a part changes its sum of squares by c² - 2 c lack.
         cost = (weight * (counts[group] ** 2 - 2 * counts[group] * lack)).sum(axis=1)
-        forced = len(order) - place <= empty.sum()
-        cost[~(empty if forced else usable)] = np.inf
+        forced = len(order) - place <= short.sum()
+        cost[(short if forced else least) == 0] = np.inf
         chosen = int(cost.argmin())
         part[group] = chosen
         lack[chosen] -= counts[group]
-        empty[chosen] = False
+        short[chosen] = max(short[chosen] - 1, 0)
     return part, lack
 
 
@@ -264,49 +273,6 @@ def _enough(units: int, shares: Sequence[float], what: str) -> None:
         raise CoverslipError(
             f"split: {units} {what} cannot be cut into {needed} parts, each of at least one: {mend}"
         )
-
-
-def _read_file(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
-    """For each fold the subset of each picture, from the csv file of the config."""
-    if not config.file:
-        raise CoverslipError("split: method is 'file' but no file is named: set split/file")
-    path = Path(config.file)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise CoverslipError(
-            f"{path}: not a readable csv ({error}): give a csv with the columns id, fold, subset"
-        ) from error
-    missing = [name for name in ("id", "fold", "subset") if name not in table.columns]
-    if missing:
-        raise CoverslipError(f"{path}: column {missing[0]} is missing: give id, fold, subset")
-    wrong = sorted(set(table["subset"]) - set(SUBSETS))
-    if wrong:
-        raise CoverslipError(f"{path}: subset '{wrong[0]}' is unknown: use {', '.join(SUBSETS)}")
-    _refuse(path, sorted(set(table["id"]) - set(frame.index)), "not in the dataset")
-    twice = table["id"][table.duplicated(["id", "fold"])]
-    _refuse(path, sorted(set(twice)), "twice in a fold")
-    expected = [str(fold) for fold in range(config.folds)]
-    if sorted(set(table["fold"])) != sorted(expected):
-        raise CoverslipError(
-            f"{path}: folds are {', '.join(sorted(set(table['fold'])))} but the study has "
-            f"{config.folds}: number them from 0 and set split/folds to their count"
-        )
-    folds = []
-    for fold in expected:
-        subset = table[table["fold"] == fold].set_index("id")["subset"]
-        _refuse(path, sorted(set(frame.index) - set(subset.index)), f"missing in fold {fold}")
-        for name in ("train", "validation"):
-            if not (subset == name).any():
-                raise CoverslipError(f"{path}: fold {fold} has no picture for {name}: add some")
-        folds.append(subset[frame.index].to_numpy(dtype=object))
-    return folds
-
-
-def _refuse(path: Path, ids: Sequence[str], what: str) -> None:
-    if ids:
-        named = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-        raise CoverslipError(f"{path}: pictures {what}: {named}: correct these rows")
 
 
 def leak(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str, Any]:
