@@ -18,7 +18,8 @@ def train(values: dict, task: dict) -> None:
     sys.path.insert(0, task["package"])
     from ray import tune
 
-    from coverslip.configuration.config import Network, Preprocessing, Training
+    from coverslip.configuration.config import Network, Preprocessing
+    from coverslip.configuration.config_training import Training
     from coverslip.learning import device
 
     found = device.prepare(threads=1)

@@ -1,7 +1,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip.configuration.config import Network, Preprocessing, Training
+from coverslip.configuration.config import Network, Preprocessing
+from coverslip.configuration.config_training import Training
 from coverslip.job import LOG, identity, job
 from coverslip.learning import device, tensorboard
 from coverslip.search.chosen import chosen, patch_folders, weights_file

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coverslip.configuration.config import Augmentation
+from coverslip.configuration.config_training import Augmentation
 from coverslip.learning.augment import augment, gamma, noise, zoom
 
 ALL = Augmentation(

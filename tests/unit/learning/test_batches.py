@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_training import AUGMENTATION, PREPROCESSING, write_patches
 
-from coverslip.configuration.config import Augmentation
+from coverslip.configuration.config_training import Augmentation
 from coverslip.errors import CoverslipError
 from coverslip.learning.batches import Batches, class_weights, draw, select
 from coverslip.learning.patches import Patches

@@ -10,7 +10,8 @@ device.prepare(threads=1)
 import keras  # noqa: E402
 from test_batches import batches, patches  # noqa: E402, F401
 
-from coverslip.configuration.config import Augmentation, Network  # noqa: E402
+from coverslip.configuration.config import Network  # noqa: E402
+from coverslip.configuration.config_training import Augmentation  # noqa: E402
 from coverslip.learning import calibration  # noqa: E402
 from coverslip.models import networks  # noqa: E402
 

@@ -14,13 +14,8 @@ DEVICE = device.prepare(threads=1)
 
 import keras  # noqa: E402
 
-from coverslip.configuration.config import (  # noqa: E402
-    Augmentation,
-    Evaluation,
-    Network,
-    Preprocessing,
-    Training,
-)
+from coverslip.configuration.config import Evaluation, Network, Preprocessing  # noqa: E402
+from coverslip.configuration.config_training import Augmentation, Training  # noqa: E402
 from coverslip.data import manifest  # noqa: E402
 from coverslip.data.store import StoreWriter  # noqa: E402
 from coverslip.errors import CoverslipError  # noqa: E402

@@ -7,7 +7,7 @@ from coverslip.learning import device
 
 device.prepare(threads=1)
 
-from coverslip.configuration.config import Training  # noqa: E402
+from coverslip.configuration.config_training import Training  # noqa: E402
 from coverslip.learning import losses  # noqa: E402
 
 RNG = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coverslip.configuration.config import Training
+from coverslip.configuration.config_training import Training
 from coverslip.learning.progress import best_epoch, duration, finished, progress_line
 
 

@@ -17,7 +17,8 @@ from coverslip.learning import device
 
 DEVICE = device.prepare(threads=1)
 
-from coverslip.configuration.config import Augmentation, Network, Preprocessing, Training  # noqa: E402
+from coverslip.configuration.config import Network, Preprocessing  # noqa: E402
+from coverslip.configuration.config_training import Augmentation, Training  # noqa: E402
 from coverslip.errors import CoverslipError  # noqa: E402
 from coverslip.learning import state, training  # noqa: E402
 from coverslip.models import model  # noqa: E402

@@ -8,7 +8,8 @@ device.prepare(threads=1)
 
 from test_training import run, study  # noqa: E402, F401 (a fixture)
 
-from coverslip.configuration.config import Network, Training  # noqa: E402
+from coverslip.configuration.config import Network  # noqa: E402
+from coverslip.configuration.config_training import Training  # noqa: E402
 from coverslip.models import ensemble, model  # noqa: E402
 
 NETWORK = Network(filters=2, depth=1, head="instances")

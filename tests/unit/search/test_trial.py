@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from test_training import NETWORK, PREPROCESSING, TRAINING, write_patches
 
-from coverslip.configuration.config import Network, Preprocessing, Training
+from coverslip.configuration.config import Network, Preprocessing
+from coverslip.configuration.config_training import Training
 from coverslip.learning import training
 from coverslip.search import trial
 

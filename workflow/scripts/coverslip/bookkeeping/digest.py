@@ -33,6 +33,7 @@ SILENT = {
         "configuration.config_base",
         "configuration.config_measure",
         "configuration.config_search",
+        "configuration.config_training",
         "errors",
         "job",
     )

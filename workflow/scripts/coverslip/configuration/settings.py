@@ -213,6 +213,7 @@ def _check_study(
     yield from settings_tasks.check_split(where, split)
     yield from settings_tasks.check(where, study, datasets.get(study["dataset"]))
     yield from settings_tasks.check_ensemble(where, study)
+    yield from settings_tasks.check_training(f"{where}.training", study["training"])
     if study["evaluation"]["resolution"] == "network" and preprocessing["resize"] is None:
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
@@ -234,7 +235,3 @@ def _check_study(
             )
     if side < factor:
         yield f"{where}.preprocessing: {side} pixels are too few for {network['architecture']}"
-    for key in ("scale", "gamma"):
-        low, high = study["training"]["augmentation"][key]
-        if not 0 < low <= high:
-            yield f"{where}.training.augmentation.{key}: needs 0 < smallest <= largest"

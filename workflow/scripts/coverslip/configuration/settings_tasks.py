@@ -87,6 +87,19 @@ def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
         )
 
 
+def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in the keys of a training that go together."""
+    restarts, epochs = training["restarts"], training["epochs"]
+    if restarts and training["schedule"] != "cosine":
+        yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
+    if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
+        yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
+    for key in ("scale", "gamma"):
+        low, high = training["augmentation"][key]
+        if not 0 < low <= high:
+            yield f"{where}.augmentation.{key}: needs 0 < smallest <= largest"
+
+
 def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
     if (split["method"] == "folder") != (split["test_folder"] is not None):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Augmentation
+    from coverslip.configuration.config_training import Augmentation
 
 
 def augment(

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from coverslip.configuration.config import Augmentation, Preprocessing
+from coverslip.configuration.config import Preprocessing
+from coverslip.configuration.config_training import Augmentation
 from coverslip.errors import CoverslipError
 from coverslip.learning.accumulation import parts_of
 from coverslip.learning.augment import augment

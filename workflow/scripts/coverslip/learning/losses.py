@@ -17,7 +17,7 @@ import keras
 from keras import ops
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Training
+    from coverslip.configuration.config_training import Training
 
 SMOOTHING = 1.0
 CLASSES = 3

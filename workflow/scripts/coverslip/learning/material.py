@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from coverslip.configuration.config import Network, Preprocessing, Training
+from coverslip.configuration.config import Network, Preprocessing
+from coverslip.configuration.config_training import Training
 from coverslip.learning import device as devices
 from coverslip.learning.batches import Batches, select
 from coverslip.learning.patches import Patches

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Training
+    from coverslip.configuration.config_training import Training
 
 
 def finished(history: list[dict], training: Training) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import keras
 
-from coverslip.configuration.config import Training
+from coverslip.configuration.config_training import Training
 from coverslip.job import TERMINATED
 from coverslip.learning import schedules
 from coverslip.learning.batches import Batches

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from coverslip.aside import aside
-from coverslip.configuration.config import Network, Preprocessing, Training
+from coverslip.configuration.config import Network, Preprocessing
+from coverslip.configuration.config_training import Training
 from coverslip.errors import CoverslipError
 from coverslip.job import TERMINATED
 from coverslip.learning import accumulation, calibration, losses, memory, schedules

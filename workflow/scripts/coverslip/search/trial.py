@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from coverslip.aside import aside, write_json
-from coverslip.configuration.config import Network, Preprocessing, Training
+from coverslip.configuration.config import Network, Preprocessing
+from coverslip.configuration.config_training import Training
 from coverslip.learning import device as devices
 from coverslip.learning import state as states
 from coverslip.learning.progress import best_epoch, finished
