@@ -3,8 +3,9 @@ r"""A search beside Ray Tune's ASHA: `python benchmarks/search.py DATA [options]
 DATA is a folder of labelled patches (train.csv and train/, study 3), of which `--pictures` are
 taken. Both sides get the same patches, split, network, training seed, space (the published one of
 study 3: learning rate 1e-4 to 1e-1 log-uniform, batch size 2, 4, 8, 16) and budget of epochs, one
-CPU thread a trial and `--jobs` trials at a time; each runs `--repeats` times. Ray runs in an
-environment of its own, which is named by `--ray`:
+CPU thread a trial and `--jobs` trials at a time; each runs `--repeats` times with each of `--seeds`
+(of the trials that are drawn and of the weights at the start). Ray runs in an environment of its
+own, which is named by `--ray`:
 
     uv venv /tmp/ray --python 3.11
     uv pip install --no-config --python /tmp/ray/bin/python --require-hashes \
@@ -26,6 +27,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -60,11 +62,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--eta", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     return parser.parse_args()
 
 
-def config(options: argparse.Namespace) -> dict:
+def config(options: argparse.Namespace, seed: int) -> dict:
     """A study of the patches with a search."""
     search = {
         "space": SPACE,
@@ -73,7 +75,7 @@ def config(options: argparse.Namespace) -> dict:
         "epochs_last": options.epochs_last,
         "eta": options.eta,
         "metric": "accuracy",
-        "seed": options.seed,
+        "seed": seed,
     }
     study = {
         "title": "Types of nuclei",
@@ -204,53 +206,63 @@ def tell(name: str, seconds: dict[str, float], rows: list, best: float, epochs: 
     )
 
 
+def repeated(name: str, repeats: int, run: Callable[[], tuple[dict[str, float], list]]) -> None:
+    """Run a side so many times and print what came of it."""
+    tables = []
+    for _ in range(repeats):
+        seconds, rows = run()
+        best = max(row["score"] for row in rows if row["score"] == row["score"])
+        tell(name, seconds, rows, best, sum(row["epochs"] for row in rows))
+        tables.append(json.dumps(rows))
+    if repeats > 1:
+        print(f"{'':12s} one table in all runs: {len(set(tables)) == 1}", flush=True)
+
+
+def compare(project: Path, options: argparse.Namespace, seed: int, scratch: Path) -> None:
+    """Run both sides with one seed."""
+    written = config(options, seed)
+    (project / "config/config.yaml").write_text(yaml.safe_dump(written, sort_keys=False))
+    home = "results/studies/types"
+    patches = [f"{home}/patches/0/index.csv", f"{home}/split.csv"]
+    measured(snakemake(options.jobs, *patches), project)
+    study = settings.resolve(written, ROOT / "workflow/schemas/config.schema.json")["studies"]
+    search = study["types"]["search"]
+    steps, counts = rungs.epochs(search), rungs.slots(search)
+    rises = [step - former for step, former in zip(steps, [0, *steps], strict=False)]
+    budget = sum(rise * count for rise, count in zip(rises, counts, strict=True))
+    print(
+        f"seed {seed}, rungs: {counts} trials to epochs {steps}; budget: {budget} epochs",
+        flush=True,
+    )
+    repeated("coverslip", options.repeats, lambda: ours(project, options))
+    if options.ray is None:
+        return
+    keys = ("preprocessing", "network", "training")
+    task = {
+        "package": str(project / "workflow/scripts"),
+        "patches": [str(project / home / "patches/0")],
+        "split": str(project / home / "split.csv"),
+        "study": {key: study["types"][key] for key in keys},
+        "search": search,
+        "seed": seed,
+        "epochs_first": options.epochs_first,
+        "epochs_last": options.epochs_last,
+        "eta": options.eta,
+        "jobs": options.jobs,
+        "budget": budget,
+    }
+    repeated("Ray, ASHA", options.repeats, lambda: asha(project, options, task, scratch))
+
+
 def main() -> None:
-    """Run both sides and print what came of them."""
+    """Compare the two sides, seed by seed."""
     options = arguments()
     with tempfile.TemporaryDirectory(prefix="search-") as folder:
         scratch = Path(folder)
         project = copy_project(scratch / "project")
         take(options.data, options.pictures, project / "data")
-        written = config(options)
-        (project / "config/config.yaml").write_text(yaml.safe_dump(written, sort_keys=False))
-        home = "results/studies/types"
-        patches = [f"{home}/patches/0/index.csv", f"{home}/split.csv"]
-        measured(snakemake(options.jobs, *patches), project)
-        study = settings.resolve(written, ROOT / "workflow/schemas/config.schema.json")["studies"]
-        search = study["types"]["search"]
-        steps, counts = rungs.epochs(search), rungs.slots(search)
-        rises = [step - former for step, former in zip(steps, [0, *steps], strict=False)]
-        budget = sum(rise * count for rise, count in zip(rises, counts, strict=True))
-        print(f"rungs: {counts} trials to epochs {steps}; budget: {budget} epochs", flush=True)
-        tables = []
-        for _ in range(options.repeats):
-            seconds, rows = ours(project, options)
-            best = max(row["score"] for row in rows if row["score"] == row["score"])
-            tell("coverslip", seconds, rows, best, sum(row["epochs"] for row in rows))
-            tables.append(json.dumps(rows))
-        print(f"{'':12s} one table in all runs: {len(set(tables)) == 1}")
-        if options.ray is None:
-            return
-        keys = ("preprocessing", "network", "training")
-        task = {
-            "package": str(project / "workflow/scripts"),
-            "patches": [str(project / home / "patches/0")],
-            "split": str(project / home / "split.csv"),
-            "study": {key: study["types"][key] for key in keys},
-            "search": search,
-            "seed": options.seed,
-            "epochs_first": options.epochs_first,
-            "epochs_last": options.epochs_last,
-            "eta": options.eta,
-            "jobs": options.jobs,
-            "budget": budget,
-        }
-        tables = []
-        for _ in range(options.repeats):
-            seconds, rows = asha(project, options, task, scratch)
-            tell("Ray, ASHA", seconds, rows, rows[0]["score"], sum(r["epochs"] for r in rows))
-            tables.append(json.dumps(rows))
-        print(f"{'':12s} one table in all runs: {len(set(tables)) == 1}")
+        for seed in options.seeds:
+            compare(project, options, seed, scratch)
 
 
 if __name__ == "__main__":
