@@ -136,7 +136,7 @@ def test_hashes_follow_the_content_and_nothing_else() -> None:
 def test_real_patches(real_data: Path) -> None:
     folder = real_data / "study3" / "data" / "train"
     if not folder.is_dir():
-        pytest.skip("COVERSLIP_DATA is not set")
+        pytest.skip(f"COVERSLIP_DATA has no {folder.relative_to(real_data)}")
     names = sorted(path.name for path in folder.iterdir())[:400]
     pictures = [cv2.imread(str(folder / name)) for name in names]
     found, pairs = joined(pictures)
