@@ -1,0 +1,106 @@
+"""Patches a second while training: `python benchmarks/training.py STUDY`.
+
+STUDY is the folder of a finished study with a network (`results/studies/nuclei-random`): its
+patches, split and sections are taken. An epoch of `--patches` patches of fold 0 (512), without
+validation, is timed in three ways, each in a process of its own, alternately, `--repeats` times,
+after a first epoch that compiles:
+
+- coverslip: patches from the memory-mapped file, augmented, deterministic, in the numbers that the
+  device is best at;
+- the same without augmentation;
+- keras: `Model.fit` from float32 arrays in memory, as a notebook does, with the same network, loss
+  and batch size: nothing to read, to scale or to augment, float32, not deterministic.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from coverslip.learning import device as devices
+
+WAYS = ("coverslip", "coverslip, no augmentation", "keras")
+
+
+def one(way: str, study: Path, count: int) -> None:
+    """Print seconds of the second epoch of a way."""
+    device = devices.prepare(deterministic=way != "keras")
+    import keras
+
+    from coverslip.configuration.config import Network, Preprocessing
+    from coverslip.configuration.config_training import Augmentation, Training
+    from coverslip.learning import losses, material, training
+    from coverslip.models import networks
+
+    info = json.loads((study / "fold0_seed1/model/model.json").read_text(encoding="utf-8"))
+    learned = Training(**info["training"])
+    sections = material.Sections(
+        Preprocessing(**info["preprocessing"]), Network(**info["network"]), learned, info["seed"]
+    )
+    folders = sorted(path for path in (study / "patches").iterdir() if path.is_dir())
+    found = material.gathered(folders, study / "split.csv", 0, sections, device, print)
+    changes = learned.augmentation if way == "coverslip" else Augmentation()
+    batches = found.batches["train"].shuffled(sections.seed, 0, changes, count)
+    policy = "float32" if way == "keras" else device.dtype_policy
+    with training.dtype_policy(policy):
+        model = networks.build(found.sections.network, found.shape)
+        model.compile(
+            optimizer=keras.optimizers.Adam(learned.learning_rate),
+            loss=losses.make(learned, found.sections.network.head, None),
+            weighted_metrics=losses.metrics(found.sections.network.head),
+            jit_compile="auto" if way == "keras" else device.jit_compile,
+        )
+        if way == "keras":
+            pairs = [batches[i] for i in range(len(batches))]
+            images, targets = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            given = {"x": images, "y": targets, "batch_size": learned.batch_size}
+        else:
+            given = {"x": batches, "shuffle": False}
+        model.fit(**given, verbose=0)
+        started = time.perf_counter()
+        model.fit(**given, verbose=0)
+    print(json.dumps(time.perf_counter() - started))
+
+
+def main() -> None:
+    """Time all ways and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--patches", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        return one(options.way, options.study, options.patches)
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    command = [
+        sys.executable,
+        str(Path(__file__).resolve()),
+        str(options.study.resolve()),
+        "--patches",
+        str(options.patches),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.repeats):
+            for way in WAYS:
+                done = subprocess.run(
+                    [*command, "--way", way], check=True, stdout=subprocess.PIPE, cwd=folder
+                )
+                seconds[way].append(float(done.stdout.split()[-1]))
+    pace = {way: options.patches / statistics.median(taken) for way, taken in seconds.items()}
+    print("| | patches a second (median) | times that of keras |\n| --- | --- | --- |")
+    for way, value in pace.items():
+        print(f"| {way} | {value:.1f} | {value / pace['keras']:.2f} |")
+    return None
+
+
+if __name__ == "__main__":
+    main()
