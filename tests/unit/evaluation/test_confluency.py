@@ -43,6 +43,23 @@ def value(observed, name):
     return float(metric.compute(sums))
 
 
+def test_whole_groups_are_taken_together():
+    observed = rows([100, 300, 200], [10, 90, 50], [30, 70, 80], group=["a", "a", "b"])
+    groups = confluency.of_groups(observed)
+    assert groups["id"].tolist() == ["a", "b"]
+    assert groups["field_px"].tolist() == [400, 200]
+    found = metric_records(
+        confluency.group_metrics(), groups, "test", [], 100, confluency.sources()
+    )
+    values = {one["name"]: one["value"] for one in found if one["run"] == "all"}
+    # a: 100 of 400 in truth and as predicted; b: 25 % and 40 %
+    assert values["confluency_group_bias"] == pytest.approx(7.5)
+    assert values["confluency_group_mae"] == pytest.approx(7.5)
+    assert values["confluency_group_rmse"] == pytest.approx(np.sqrt(15**2 / 2), abs=1e-6)
+    assert {one["support_unit"] for one in found} == {"groups"}
+    assert {one["support"] for one in found} == {2}
+
+
 def test_errors_are_those_of_the_percentages():
     field = RNG.integers(500, 1000, 40)
     true = (field * RNG.uniform(0, 1, 40)).astype(int)

@@ -158,7 +158,28 @@ def metrics(observed: pd.DataFrame) -> list[Metric]:
     """
     sums = _statistics_of(observed, SOURCES["model"]).sum(axis=0)
     found = [band for band in BANDS if column(sums, f"pictures_{band[0]}_{band[1]}") > 0]
-    return [*_whole(), *_errors(None), *(metric for band in found for metric in _errors(band))]
+    of_bands = (metric for band in found for metric in _errors_in(band))
+    return [*_whole(), *_errors("pictures", "pictures"), *of_bands]
+
+
+def of_groups(observed: pd.DataFrame) -> pd.DataFrame:
+    """Observations of whole groups: areas of all pictures of a well, slide or field together.
+
+    Args:
+        observed: rows of one subset, with the columns of `truth_areas` and `predicted_area`.
+
+    Returns:
+        One row a group and run (id: the group, fold, seed, group), with the same columns of areas.
+    """
+    areas = [FIELD, TRUE, *(name for name in SOURCES.values() if name)]
+    found = observed.groupby(["fold", "seed", "group"], sort=True)[areas].sum().reset_index()
+    return found.assign(id=found["group"])
+
+
+def group_metrics() -> list[Metric]:
+    """Metrics of the confluency of whole groups, of the rows of `of_groups`."""
+    over = "groups, all pictures of a group taken together"
+    return _errors(over, "groups", kind="group_")
 
 
 def _whole() -> list[Metric]:
@@ -179,28 +200,32 @@ def _whole() -> list[Metric]:
     ]
 
 
-def _errors(band: tuple[int, int] | None) -> list[Metric]:
-    """The three errors, of all pictures or of those of a band of the true confluency."""
-    suffix = "" if band is None else f"_{band[0]}_{band[1]}"
-    of = "pictures" if band is None else f"pictures of {band[0]} to {band[1]} % true confluency"
+def _errors_in(band: tuple[int, int]) -> list[Metric]:
+    low, high = band
+    over = f"pictures of {low} to {high} % true confluency"
+    return _errors(over, "pictures", f"_{low}_{high}")
+
+
+def _errors(over: str, support_unit: str, band: str = "", kind: str = "") -> list[Metric]:
+    """The three errors, over what the words tell, of all or of a band such as `_0_25`."""
     error = "predicted - true percentage of the field of view that cells cover"
     told: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
         "bias": (
-            f"Mean of {error}, over {of}: above 0 where too much is found.",
-            partial(mean, name="error", band=suffix),
+            f"Mean of {error}, over {over}: above 0 where too much is found.",
+            partial(mean, name="error", band=band),
         ),
         "mae": (
-            f"Mean of |{error}|, over {of}.",
-            partial(mean, name="absolute_error", band=suffix),
+            f"Mean of |{error}|, over {over}.",
+            partial(mean, name="absolute_error", band=band),
         ),
         "rmse": (
-            f"Root of the mean square of {error}, over {of}.",
-            partial(root_mean_square, band=suffix),
+            f"Root of the mean square of {error}, over {over}.",
+            partial(root_mean_square, band=band),
         ),
     }
-    support = partial(column, name=f"pictures{suffix}")
+    support = partial(column, name=f"pictures{band}")
     return [
-        Metric(f"confluency_{name}{suffix}", POINTS, text, compute, support, "pictures")
+        Metric(f"confluency_{kind}{name}{band}", POINTS, text, compute, support, support_unit)
         for name, (text, compute) in told.items()
     ]
 

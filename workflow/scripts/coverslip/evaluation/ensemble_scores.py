@@ -64,9 +64,9 @@ def compare(
     for subset in SUBSETS:
         part = observed[observed["subset"] == subset]
         told = wanted_metrics(subset, evaluation, has_instances(observed), part)
-        for metrics, sources in told:
+        for metrics, sources, of in told:
             statistics = next(iter(sources.values()))
-            records += gains(metrics, part, statistics, subset, names, evaluation.bootstrap)
+            records += gains(metrics, of, statistics, subset, names, evaluation.bootstrap)
     write(output, study, "segmentation", runs, records, SETTLED)
 
 

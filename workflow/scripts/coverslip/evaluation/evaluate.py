@@ -142,19 +142,23 @@ def _scores(
     instances = has_instances(observed)
     for subset in SUBSETS:
         rows = observed[observed["subset"] == subset]
-        for wanted, sources in wanted_metrics(subset, evaluation, instances, rows):
-            yield from metric_records(wanted, rows, subset, classes, evaluation.bootstrap, sources)
+        for wanted, sources, of in wanted_metrics(subset, evaluation, instances, rows):
+            yield from metric_records(wanted, of, subset, classes, evaluation.bootstrap, sources)
 
 
 def wanted_metrics(
     subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
-) -> list[tuple[list[metrics.Metric], Sources]]:
-    """Metrics of a subset, with the model and the baselines that they are computed of."""
+) -> list[tuple[list[metrics.Metric], Sources, pd.DataFrame]]:
+    """Metrics of a subset, with the model and the baselines, and the rows, that they are of."""
     wanted = metrics.foreground() if instances else metrics.segmentation(evaluation.minimum_area)
     if subset == "test" and evaluation.blank_test_labels:
         wanted.append(metrics.blank_labels())
-    told = [(wanted, mask_sources()), (confluency.metrics(rows), confluency.sources())]
-    return [(instance_metrics.instances(), instance_sources()), *told] if instances else told
+    told = [
+        (wanted, mask_sources(), rows),
+        (confluency.metrics(rows), confluency.sources(), rows),
+        (confluency.group_metrics(), confluency.sources(), confluency.of_groups(rows)),
+    ]
+    return [(instance_metrics.instances(), instance_sources(), rows), *told] if instances else told
 
 
 def read_split(split: Path, groups: Path) -> pd.DataFrame:

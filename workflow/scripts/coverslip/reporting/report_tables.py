@@ -37,6 +37,7 @@ MAIN = {
         "confluency_rmse",
         "confluency_mae",
         "confluency_bias",
+        "confluency_group_rmse",
         "confluency_true",
         "iou",
         "pixel_accuracy",

@@ -45,6 +45,8 @@ LOWER_IS_BETTER = frozenset(
     (
         "confluency_mae",
         "confluency_rmse",
+        "confluency_group_mae",
+        "confluency_group_rmse",
         "object_count_mae",
         "log_loss",
         "log_loss_uncalibrated",
