@@ -64,3 +64,16 @@ def test_for_confluency_empty_pictures_count():
     empty = (["b"], np.zeros((1, 2, 2), np.uint8), np.full((1, 2, 2), 0.6, np.float32))
     assert tune([empty], "confluency") == 0.65
     assert tune([], "confluency") == 0.5
+
+
+def test_for_confluency_errors_are_not_balanced_by_a_bad_mask():
+    """A high threshold loses one picture, and takes away what is too much in the other."""
+    masks = np.zeros((2, 1, 100), np.uint8)
+    masks[0, :, :10] = masks[1, :, :40] = 1
+    probabilities = np.zeros((2, 1, 100), np.float32)
+    probabilities[0, :, :10] = 0.7
+    probabilities[1, :, :35], probabilities[1, :, 40:80] = 0.95, 0.82
+    found = [(probabilities >= t).mean(axis=(1, 2)) for t in np.float32(GRID)]
+    squares = [((each - masks.mean(axis=(1, 2))) ** 2).mean() for each in found]
+    assert GRID[int(np.argmin(squares))] == 0.85
+    assert tune([(["a", "b"], masks, probabilities)], "confluency") == 0.5

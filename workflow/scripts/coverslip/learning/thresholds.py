@@ -12,20 +12,24 @@ Goal = Literal["iou", "confluency"]
 
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
 DEFAULT = 0.5
+NEARLY = 0.9
+"""Share of the best mean IoU that a threshold tuned for confluency must still have."""
 
 
 def tune(batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]], goal: Goal = "iou") -> float:
-    """The threshold with the best mean IoU of the foreground over pictures, or with the smallest
-    root mean square error of confluency.
+    """The threshold with the best mean IoU of the foreground over pictures, or, of those that are
+    nearly as good, the one with the smallest root mean square error of confluency.
 
     The best IoU is no fair answer to how much is covered: where outlines are doubtful it takes in
-    too much, since a pixel too few costs more than one too many.
+    too much, since a pixel too few costs more than one too many. The smallest error of confluency
+    alone is none either: with few pictures it may balance one that is found too much with one
+    that is hardly found at all.
 
     Args:
         batches: ids of pictures, masks uint8 (N, height, width) and probabilities of foreground
             float32 (N, height, width); a picture's patches may come in any order and number. A
             pixel is foreground where its probability is at least the threshold.
-        goal: what is to be best. Pictures without foreground have no IoU and do not count there.
+        goal: what is to be best. Pictures without foreground have no IoU; their confluency counts.
 
     Returns:
         One of `GRID`, of equally good ones the nearest to 0.5; 0.5 if no picture counts.
@@ -36,13 +40,11 @@ def tune(batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]], goal: Goal
             counts = _counts(mask, probability)
             totals[name] = totals[name] + counts if name in totals else counts
     counted = [totals[name] for name in sorted(totals)]
-    if goal == "iou":
-        scores = [_iou(counts) for counts in counted if counts[0].sum() > 0]
-    else:
-        scores = [-(_error(counts) ** 2) for counts in counted]
-    if not scores:
-        return DEFAULT
-    mean = np.mean(scores, axis=0)
+    scores = [_iou(counts) for counts in counted if counts[0].sum() > 0]
+    mean = np.mean(scores, axis=0) if scores else np.zeros(len(GRID))
+    if goal == "confluency" and counted:
+        squares = np.mean([_error(counts) ** 2 for counts in counted], axis=0)
+        mean = np.where(mean >= NEARLY * mean.max(), -squares, -np.inf)
     best = np.flatnonzero(mean >= mean.max() - 1e-9)
     return min((GRID[i] for i in best), key=lambda threshold: (abs(threshold - DEFAULT), threshold))
 
