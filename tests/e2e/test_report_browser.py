@@ -40,7 +40,7 @@ def test_it_opens_whole_and_quietly(chromium, page, width):
     assert asked == [page.resolve().as_uri()]
     widths = chromium.run("return [...document.images].map(image => image.naturalWidth)")
     assert len(widths) == 4 * len(made_up.FIGURES) and min(widths) > 0
-    assert chromium.run("return document.querySelectorAll('#studies tr.line').length") == 9
+    assert chromium.run("return document.querySelectorAll('#studies tr.line').length") == 10
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert chromium.run(wide) <= 0
 

@@ -130,6 +130,7 @@ def test_the_first_table_pairs_published_repeated_and_honest(page):
 def test_flaws_stand_in_red_in_their_study_only(page, studies):
     flawed = [a for _, a in page.tags if a.get("class") == "flaws"]
     assert len(flawed) == 2
+    assert page.text.count("What to keep in mind:") == 1  # of an honest study
     assert all(flaw in page.text for study in studies for flaw in study.study["flaws"])
 
 

@@ -32,7 +32,7 @@ def test_each_published_figure_has_a_line_and_so_has_the_iou(run, tmp_path):
     text = write(*run, tmp_path / "results.md")
     head, rule, *lines = table(text, "| Study | Metric")
     assert all(len(line) == len(head) for line in lines) and set(rule) == {"---"}
-    assert len(lines) == 4 + 4 + 1
+    assert len(lines) == 4 + 4 + 2
     assert lines[1] == [
         "`nuclei-mobilenet-published`, beside it `nuclei-honest`",
         "pixel accuracy",
