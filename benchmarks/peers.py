@@ -2,11 +2,11 @@
 
 DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a finished study of
 instances (`results/studies/nuclei-random`), OUT what `benchmarks/stardist_nuclei.py` made of its
-split. All are scored by the same code on the test pictures of fold 0. Printed, as Markdown: AP over
-all pictures and over those of fluorescence, F1, PQ, what went wrong, minutes of training, seconds
-and megapixels a second to find the nuclei of all test pictures (`--repeats` times, the median; the
-network of the study with and without flips), and the difference of the study and StarDist with its
-interval over groups.
+split. All are scored by the same code on the test pictures of fold 0. Printed, as Markdown: the
+main metrics of instances over all pictures and by modality, the difference of the study and
+StarDist in mean AP with its interval over groups, minutes of training, and seconds and megapixels
+a second to find the nuclei of all test pictures (`--repeats` times, the median; the network of the
+study with and without flips).
 """
 
 import argparse
@@ -31,23 +31,18 @@ from coverslip.evaluation.matching import match
 from coverslip.evaluation.observations import INSTANCES
 from coverslip.learning import device
 from coverslip.models.model import load
+from coverslip.reporting.results import baseline_label, label
+from coverslip.reporting.results_page import markdown
 
 RUN = "fold0_seed1"
-SCORES = {
-    "mean AP": metrics.mean_ap,
-    "mean AP, pooled": metrics.mean_ap_pooled,
-    "AP50, pooled": lambda sums: metrics.ap_pooled(sums, 50),
-    "F1, pooled": metrics.f1_pooled,
-    "PQ, pooled": metrics.pq_pooled,
-}
-WRONG = ("splits", "merges", "missed", "invented")
+METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
 
 
 def test_rows(study: Path) -> pd.DataFrame:
     """Group and modality of the test pictures of fold 0, by id."""
     rows = pd.read_csv(study / "pictures.csv", dtype={"id": str})
-    first = rows["seed"] == rows["seed"].min()
-    return rows[(rows["fold"] == 0) & first & (rows["subset"] == "test")].set_index("id")
+    chosen = (rows["fold"] == 0) & (rows["seed"] == 1) & (rows["subset"] == "test")
+    return rows[chosen].set_index("id")
 
 
 def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
@@ -66,9 +61,8 @@ def answers(store: Store, study: Path, out: Path, ids: list[str]) -> dict[str, d
         "coverslip": stored(sorted((study / RUN / "predictions").glob("*.h5")), ids),
         "StarDist": stored([out / "instances.h5"], ids),
     }
-    names = {"otsu": "Otsu's threshold", "otsu watershed": "Otsu's threshold, watershed"}
     for name, baseline in INSTANCES.items():
-        found[names[name]] = {id: baseline(store.image(id), area) for id in ids}
+        found[baseline_label(name)] = {id: baseline(store.image(id), area) for id in ids}
     return found
 
 
@@ -90,15 +84,6 @@ def timed(store: Store, study: Path, ids: list[str], flips: bool, repeats: int) 
     return statistics.median(seconds[1:])
 
 
-def told(name: str, sums: np.ndarray) -> dict[str, str | float]:
-    """One row of a table of scores."""
-    row: dict[str, str | float] = {"": name}
-    row |= {score: round(float(of(sums)), 3) for score, of in SCORES.items()}
-    objects = float(metrics.column(sums, "objects_true"))
-    row["predicted / true"] = round(float(metrics.column(sums, "objects_predicted")) / objects, 3)
-    return row | {what: int(metrics.column(sums, what)) for what in WRONG}
-
-
 def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
     """Mean AP of the study less StarDist's, with its 95 % interval over groups."""
     both = np.stack([ours, theirs], axis=1)
@@ -108,11 +93,15 @@ def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
     return f"{values[0] - values[1]:+.3f} ({low:+.3f} to {high:+.3f}, {len(set(groups))} groups)"
 
 
-def print_table(rows: list[dict]) -> None:
-    """Print rows as Markdown."""
-    print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+def print_scores(found: Mapping[str, np.ndarray]) -> None:
+    """Print everyone's metrics, of statistics (N, S) by name."""
+    sums = {name: values.sum(axis=0) for name, values in found.items()}
+    head = ["Metric", *sums]
+    lines = [
+        [label(metric.name), *(f"{float(metric.compute(of)):.3f}" for of in sums.values())]
+        for metric in METRICS
+    ]
+    print(markdown(head, lines))
 
 
 def print_times(
@@ -127,18 +116,18 @@ def print_times(
         "StarDist": peer["prediction"]["seconds"],
     }
     minutes = {"coverslip": history["seconds"].sum() / 60, "StarDist": peer["minutes"]}
-    print_table(
+    head = ["", "Minutes of training", "Seconds", "Megapixels a second", "StarDist's time"]
+    lines = [
         [
-            {
-                "": name,
-                "minutes of training": round(minutes.get(name, minutes["coverslip"]), 1),
-                "seconds": round(value, 1),
-                "megapixels a second": round(pixels / value, 2),
-                "StarDist's time": f"{seconds['StarDist'] / value:.1f} x",
-            }
-            for name, value in seconds.items()
+            name,
+            f"{minutes.get(name, minutes['coverslip']):.1f}",
+            f"{value:.1f}",
+            f"{pixels / value:.2f}",
+            f"{seconds['StarDist'] / value:.1f} x",
         ]
-    )
+        for name, value in seconds.items()
+    ]
+    print(markdown(head, lines))
 
 
 def main() -> None:
@@ -158,9 +147,10 @@ def main() -> None:
         for modality in ("all", *sorted(set(rows["modality"]))):
             chosen = np.ones(len(rows), bool) if modality == "all" else rows["modality"] == modality
             print(f"\n{modality}: {int(np.sum(chosen))} pictures\n")
-            print_table([told(name, sums[chosen].sum(axis=0)) for name, sums in found.items()])
-            pair = (found[name][chosen] for name in ("coverslip", "StarDist"))
-            print(f"\nmean AP, coverslip less StarDist: {difference(*pair, groups[chosen])}")
+            of = {name: values[chosen] for name, values in found.items()}
+            print_scores(of)
+            less = difference(of["coverslip"], of["StarDist"], groups[chosen])
+            print(f"\nmean AP, coverslip less StarDist: {less}")
         print()
         print_times(store, options, ids, peer)
 

@@ -72,8 +72,8 @@ def pictures(store: Store, ids: list[str]) -> list[np.ndarray]:
     found = []
     for id in ids:
         image = store.image(id)
-        image = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image[..., :3]
-        found.append(normalize(image, 1, 99.8, axis=(0, 1)).astype(np.float32))
+        colours = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
+        found.append(normalize(colours, 1, 99.8, axis=(0, 1)).astype(np.float32))
     return found
 
 

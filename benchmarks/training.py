@@ -26,6 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 from coverslip.learning import device as devices
+from coverslip.reporting.results_page import markdown
 
 WAYS = ("coverslip", "coverslip, no augmentation", "keras")
 
@@ -96,9 +97,8 @@ def main() -> None:
                 )
                 seconds[way].append(float(done.stdout.split()[-1]))
     pace = {way: options.patches / statistics.median(taken) for way, taken in seconds.items()}
-    print("| | patches a second (median) | times that of keras |\n| --- | --- | --- |")
-    for way, value in pace.items():
-        print(f"| {way} | {value:.1f} | {value / pace['keras']:.2f} |")
+    lines = [[way, f"{value:.1f}", f"{value / pace['keras']:.2f}"] for way, value in pace.items()]
+    print(markdown(["Way", "Patches a second (median)", "Times that of keras"], lines))
     return None
 
 

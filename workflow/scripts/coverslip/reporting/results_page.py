@@ -105,7 +105,7 @@ def _results(table: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]
                 _minutes_of(row, runs),
             ]
         )
-    return _markdown(head, lines)
+    return markdown(head, lines)
 
 
 def _studies_of(row: Row) -> str:
@@ -155,7 +155,7 @@ def _about(
         ]
         for study in studies
     ]
-    text = ["\n## The trainings\n", _markdown(head, lines)]
+    text = ["\n## The trainings\n", markdown(head, lines)]
     known = {study.name: study.study.get("flaws") or [] for study in studies}
     if any(known.values()):
         text.append("\n## What to keep in mind\n")
@@ -175,7 +175,8 @@ def _distinct(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, without a line end at its end; empty cells get a dash."""
     table = [head, ["---"] * len(head), *lines]
     cells = [[(cell or DASH).replace("|", r"\|") for cell in line] for line in table]
     return "\n".join("| " + " | ".join(line) + " |" for line in cells)
