@@ -31,8 +31,8 @@ from coverslip.evaluation.matching import match
 from coverslip.evaluation.observations import INSTANCES
 from coverslip.learning import device
 from coverslip.models.model import load
+from coverslip.reporting.markdown import table
 from coverslip.reporting.results import baseline_label, label
-from coverslip.reporting.results_page import markdown
 
 RUN = "fold0_seed1"
 METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
@@ -101,7 +101,7 @@ def print_scores(found: Mapping[str, np.ndarray]) -> None:
         [label(metric.name), *(f"{float(metric.compute(of)):.3f}" for of in sums.values())]
         for metric in METRICS
     ]
-    print(markdown(head, lines))
+    print(table(head, lines))
 
 
 def print_times(
@@ -127,7 +127,7 @@ def print_times(
         ]
         for name, value in seconds.items()
     ]
-    print(markdown(head, lines))
+    print(table(head, lines))
 
 
 def main() -> None:

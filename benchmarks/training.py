@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 from coverslip.learning import device as devices
-from coverslip.reporting.results_page import markdown
+from coverslip.reporting.markdown import table
 
 WAYS = ("coverslip", "coverslip, no augmentation", "keras")
 
@@ -98,7 +98,7 @@ def main() -> None:
                 seconds[way].append(float(done.stdout.split()[-1]))
     pace = {way: options.patches / statistics.median(taken) for way, taken in seconds.items()}
     lines = [[way, f"{value:.1f}", f"{value / pace['keras']:.2f}"] for way, value in pace.items()]
-    print(markdown(["Way", "Patches a second (median)", "Times that of keras"], lines))
+    print(table(["Way", "Patches a second (median)", "Times that of keras"], lines))
     return None
 
 

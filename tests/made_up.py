@@ -62,7 +62,8 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
         home = folder / "studies" / name
         _write(home / "metrics.json", metrics(name, section["protocol"]))
         _write(home / "split.json", split_summary(section["split"]["method"]))
-        _write(home / "fold0_seed1/model/run.json", run_record(name))
+        for fold in range(section["split"].get("folds", 1)):
+            _write(home / f"fold{fold}_seed1/model/run.json", run_record(name))
         (home / "notebook.html").write_text("<!DOCTYPE html><title>Notebook</title>")
         (home / "figures").mkdir()
         rng = np.random.default_rng(7)

@@ -82,7 +82,7 @@ def test_all_five_studies_are_there_as_published_and_honestly():
 
 def test_one_study_of_several(clone):
     counts = jobs(clone, *CONFIGS["kaggle"], "--config", 'run=["nuclei-honest"]')
-    assert counts["train"] == 1 and "encoder_weights" not in counts
+    assert counts["train"] == 5 and "encoder_weights" not in counts
     assert counts["download"] == 1 and "by_hand" not in counts
 
 

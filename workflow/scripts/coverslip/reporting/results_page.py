@@ -18,6 +18,7 @@ from snakemake.utils import update_config
 from coverslip.aside import aside
 from coverslip.configuration import settings
 from coverslip.errors import CoverslipError
+from coverslip.reporting.markdown import table
 from coverslip.reporting.results import (
     DASH,
     SUBSET_WORDS,
@@ -38,6 +39,7 @@ from coverslip.reporting.results import (
     rows,
     value_text,
 )
+from coverslip.reporting.results_detail import detail
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
 HEAD = """# Results
@@ -74,22 +76,22 @@ def write(
     """
     metrics = {study.name: read_metrics(study.metrics) for study in studies}
     runs = {study.name: [read_json(path) for path in study.runs] for study in studies}
-    table = rows(studies, metrics)
-    parts = [HEAD.format(command=command, dash=DASH), _results(table, runs)]
+    parts = [HEAD.format(command=command, dash=DASH), _results(rows(studies, metrics), runs)]
     if left:
         parts.append(f"\nNot run: {', '.join(f'`{name}`' for name in left)}.")
+    parts += detail(studies, metrics)
     parts += _about(studies, runs)
     with aside(output) as part:
         part.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _results(table: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    names = baseline_names(row.ours for row in table)
+def _results(found: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    names = baseline_names(row.ours for row in found)
     head = ["Study", "Metric", "Published", "Ours, as published", "Ours, honest", "95 % interval"]
     head += ["Groups"]
     head += [first_capital(baseline_label(name)) for name in names] + ["Training, minutes"]
     lines = []
-    for row in table:
+    for row in found:
         star = "" if row.honest or not row.ours else r" \*"
         interval = interval_text(row.ours)
         lines.append(
@@ -105,7 +107,7 @@ def _results(table: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]
                 _minutes_of(row, runs),
             ]
         )
-    return markdown(head, lines)
+    return table(head, lines)
 
 
 def _studies_of(row: Row) -> str:
@@ -155,7 +157,7 @@ def _about(
         ]
         for study in studies
     ]
-    text = ["\n## The trainings\n", markdown(head, lines)]
+    text = ["\n## The trainings\n", table(head, lines)]
     known = {study.name: study.study.get("flaws") or [] for study in studies}
     if any(known.values()):
         text.append("\n## What to keep in mind\n")
@@ -173,13 +175,6 @@ def _about(
 
 def _distinct(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
-
-
-def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, without a line end at its end; empty cells get a dash."""
-    table = [head, ["---"] * len(head), *lines]
-    cells = [[(cell or DASH).replace("|", r"\|") for cell in line] for line in table]
-    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,83 @@
+"""Fold by fold and group by group, on the page of results."""
+
+from coverslip.reporting import results_detail
+from coverslip.reporting.results import StudyInputs
+
+
+def study(tmp_path, name="mine", task="segmentation"):
+    return StudyInputs(name, {"task": task}, {}, tmp_path, tmp_path, tmp_path)
+
+
+def record(run, value, name="iou", subset="test", class_name=None):
+    return {
+        "name": name,
+        "subset": subset,
+        "class": class_name,
+        "run": run,
+        "value": value,
+        "unit": "share",
+    }
+
+
+def metrics(*records, instances=None):
+    return {"metrics": list(records), "classes": ["background", "foreground"]} | (
+        {"instances": instances} if instances else {}
+    )
+
+
+def test_one_training_has_nothing_to_tell(tmp_path):
+    told = {"mine": metrics(record("all", 0.8), record("fold0_seed1", 0.8))}
+    assert results_detail.detail([study(tmp_path)], told) == []
+
+
+def test_each_fold_has_a_column_in_the_order_of_numbers(tmp_path):
+    runs = [record(f"fold{fold}_seed1", fold / 100) for fold in (10, 2, 0, 1)]
+    others = [record("all", 0.9), record("fold0_seed2", 0.7), record("fold1_seed1", 0.6, "dice")]
+    text = results_detail.detail([study(tmp_path)], {"mine": metrics(*runs, *others)})[-1]
+    assert text.splitlines() == [
+        "| Study | Metric | Fold 0 | Fold 1 | Fold 2 | Fold 3 |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| `mine` | IoU | 0.0000 | 0.0100 | 0.0200 | 0.1000 |",
+    ]
+
+
+def test_studies_of_fewer_folds_get_dashes_and_of_classes_the_last_counts(tmp_path):
+    few = [record(f"fold{fold}_seed1", 0.5, class_name="foreground") for fold in range(2)]
+    few += [record(f"fold{fold}_seed1", 0.1, class_name="background") for fold in range(2)]
+    many = [record(f"fold{fold}_seed1", 0.25) for fold in range(3)]
+    studies = [study(tmp_path, "few"), study(tmp_path, "many")]
+    told = {"few": metrics(*few), "many": metrics(*many)}
+    lines = results_detail.detail(studies, told)[-1].splitlines()
+    assert lines[2] == "| `few` | IoU | 0.5000 | 0.5000 | – |"
+    assert lines[3] == "| `many` | IoU | 0.2500 | 0.2500 | 0.2500 |"
+
+
+def part(subset, of, **scores):
+    filled = dict.fromkeys(results_detail.SCORES, 0.0) | scores
+    return of | {
+        "subset": subset,
+        "pictures": 3,
+        "objects_true": 1200,
+        "scores": {
+            name: {"value": value, "low": None, "high": None, "baselines": {"otsu watershed": 0.25}}
+            for name, value in filled.items()
+        },
+    }
+
+
+def test_modalities_and_groups_of_test_pictures_are_told(tmp_path):
+    instances = {
+        "modality": [part("test", {"modality": "histology"}, mean_ap=0.5, merge_rate=0.125)],
+        "group": [
+            part("validation", {"group": "a"}),
+            part("test", {"group": "histology-01"}, missed_rate=0.0625),
+        ],
+    }
+    told = {"mine": metrics(record("all", 0.8), instances=instances)}
+    title, about, text = results_detail.detail([study(tmp_path)], told)
+    assert "by modality and by group" in title and "over its groups" in about
+    head, _, *lines = [line.strip("| ").split(" | ") for line in text.splitlines()]
+    assert lines[0][:7] == ["`mine`", "all histology", "3", "1\u202f200", "0.5000", "–", "0.2500"]
+    assert lines[0][head.index("Share of predicted objects that join true ones")] == "0.1250"
+    assert lines[1][1] == "histology-01" and len(lines) == 2
+    assert lines[1][head.index("Share of true objects missed")] == "0.0625"

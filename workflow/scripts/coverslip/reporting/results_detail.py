@@ -1,0 +1,96 @@
+"""The parts of the page of results that look closer: fold by fold, and group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coverslip.evaluation.runs import fold_and_seed
+from coverslip.reporting.markdown import table
+from coverslip.reporting.results import (
+    HEADLINES,
+    StudyInputs,
+    find,
+    first_capital,
+    interval_text,
+    label,
+    number,
+    value_text,
+)
+
+SCORES = ("mean_ap", "ap50_pooled", "split_rate", "merge_rate", "missed_rate", "invented_rate")
+"""Scores of instances that are told by modality and by group."""
+PEER = "otsu watershed"
+GROUPS = """On test pictures. Intervals of a modality are over its groups, those of a group over its
+pictures.
+"""
+
+
+def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Markdown of both parts, without those that have nothing to tell.
+
+    Args:
+        studies: in the order of the config.
+        metrics: what `metrics.json` of each study holds, by its name.
+    """
+    folds = [line for study in studies for line in _folds(study, metrics[study.name])]
+    groups = [line for study in studies for line in _groups(study, metrics[study.name])]
+    parts = []
+    if folds:
+        width = max(len(line) for line in folds)
+        head = ["Study", "Metric", *(f"Fold {fold}" for fold in range(width - 2))]
+        filled = [line + [""] * (width - len(line)) for line in folds]
+        parts += ["\n## Fold by fold\n", "On the test pictures of each fold.\n"]
+        parts += [table(head, filled)]
+    if groups:
+        head = ["Study", "Modality or group", "Pictures", "Objects", *map(_title, SCORES[:1])]
+        head += ["95 % interval", "The same of Otsu's threshold with watershed"]
+        head += [_title(name) for name in SCORES[1:]]
+        parts += ["\n## Objects by modality and by group\n", GROUPS, table(head, groups)]
+    return parts
+
+
+def _title(name: str) -> str:
+    return first_capital(label(name))
+
+
+def _folds(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
+    """A line a metric of a study of several folds; of several seeds the first."""
+    records = metrics["metrics"]
+    runs = sorted({r["run"] for r in records} - {"all"}, key=fold_and_seed)
+    first = {fold_and_seed(run)[0]: run for run in reversed(runs)}
+    if len(first) < 2:
+        return []
+    alone = {
+        fold: {**metrics, "metrics": [r for r in records if r["run"] == first[fold]]}
+        for fold in sorted(first)
+    }
+    lines = []
+    for name in HEADLINES[study.study.get("task") or "segmentation"]:
+        found = [find(of_fold, name, "test") for of_fold in alone.values()]
+        if any(found):
+            lines.append([f"`{study.name}`", label(name), *map(value_text, found)])
+    return lines
+
+
+def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
+    lines = []
+    for by in ("modality", "group"):
+        for record in (metrics.get("instances") or {}).get(by, []):
+            if record["subset"] != "test":
+                continue
+            scores = record["scores"]
+            main = scores[SCORES[0]]
+            lines.append(
+                [
+                    f"`{study.name}`",
+                    f"all {record[by]}" if by == "modality" else record[by],
+                    number(record["pictures"], "count"),
+                    number(record["objects_true"], "count"),
+                    value_text(main),
+                    interval_text(main),
+                    number(main["baselines"].get(PEER)),
+                    *(value_text(scores[name]) for name in SCORES[1:]),
+                ]
+            )
+    return lines
