@@ -29,7 +29,7 @@ INSTANCES = INFO | {
     "kind": "network",
     "head": "instances",
     "outputs": 4,
-    "instances": {"threshold": 0.5, "seed": 0.6, "minimum_area": 30},
+    "instances": {"threshold": 0.5, "seed": 0.6, "minimum_area": 30, "minimum_share": 0.15},
 }
 CLUSTERS = names(KMeans().scales)
 HONEST = INFO | {

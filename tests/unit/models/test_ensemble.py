@@ -19,7 +19,7 @@ from coverslip.models import model as models
 STANDARD = Preprocessing(channels="grey", patch=16, scaling="standard")
 RULES = [
     {"threshold": 0.4, "seed": 0.3, "minimum_area": 10},
-    {"threshold": 0.5, "seed": 0.6, "minimum_area": 30},
+    {"threshold": 0.5, "seed": 0.6, "minimum_area": 30, "minimum_share": 0.1},
 ]
 
 
@@ -73,7 +73,7 @@ def test_instances_are_made_once_of_the_mean_of_classes_and_depth(tmp_path):
     (answer,) = together.predict([image])
     single = [next(models.load(each).predict([image])) for each in members]
     np.testing.assert_allclose(answer, np.mean(single, axis=0), atol=1e-6)
-    rules = {"threshold": 0.45, "seed": 0.45, "minimum_area": 10}
+    rules = {"threshold": 0.45, "seed": 0.45, "minimum_area": 10, "minimum_share": 0.05}
     assert together.info["instances"] == rules and together.head == "instances"
     assert together.objects(answer).shape == (32, 32)
 

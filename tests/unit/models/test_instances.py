@@ -6,7 +6,7 @@ from test_targets import blobs
 
 from coverslip.evaluation.matching import match
 from coverslip.learning import targets
-from coverslip.models.instances import AREAS, SEEDS, Rules, segment, tune
+from coverslip.models.instances import AREAS, SEEDS, SHARES, Rules, segment, tune
 
 RULES = Rules(threshold=0.5, seed=0.5, minimum_area=5)
 
@@ -60,7 +60,25 @@ def test_tuning_finds_the_size_of_dirt():
     for y, x in ((25, 50), (50, 5), (50, 35)):
         probabilities[y : y + 4, x : x + 4] = (0.02, 0.96, 0.02, 1.0)  # 16 pixels of dirt
     rules = tune([(label, probabilities)], 0.5)
-    assert rules.minimum_area == min(area for area in AREAS if area > 16)
+    assert rules.minimum_area in AREAS and rules.minimum_share in SHARES
     assert rules.seed in SEEDS and abs(rules.threshold - 0.5) <= 0.1 + 1e-9
     assert match(label, segment(probabilities, rules)).accuracy[0] == 1
     assert Rules(**rules.facts()) == rules
+
+
+def test_what_is_dirt_among_large_nuclei_is_a_nucleus_among_small_ones():
+    rules = Rules(0.5, 0.5, 4, 0.1)
+    assert rules.smallest(np.array([400, 16, 390, 16, 16, 410])) == 40
+    assert rules.smallest(np.array([16, 17, 18, 15])) == 4
+    assert rules.smallest(np.zeros(0, int)) == 4
+    assert Rules(0.5, 0.5, 4).smallest(np.array([400, 16])) == 4
+    label = np.zeros((64, 64), np.uint16)
+    label[4:8, 4:8] = 1
+    label[10:14, 40:44] = 2
+    assert segment(certain(label), rules).max() == 2
+    label[30:50, 10:30] = 3
+    assert segment(certain(label), rules).max() == 1
+
+
+def test_a_model_of_before_has_no_share():
+    assert Rules(**{"threshold": 0.5, "seed": 0.4, "minimum_area": 30}).minimum_share == 0

@@ -70,7 +70,12 @@ def nuclei(height=310, width=290, count=150):
 def instances(tmp_path):
     info = {"format": 1, "kind": "network", "head": "instances", "threshold": 0.5, "outputs": 4}
     info |= {"classes": ["background", "nucleus"], "preprocessing": {}, "fitted": {}}
-    info["instances"] = {"threshold": 0.45, "seed": 0.6, "minimum_area": 12}
+    info["instances"] = {
+        "threshold": 0.45,
+        "seed": 0.6,
+        "minimum_area": 12,
+        "minimum_share": 0.2,
+    }
     (tmp_path / "model.json").write_text(json.dumps(info))
     return models.load(tmp_path)
 
@@ -92,8 +97,9 @@ def test_nuclei_are_those_of_the_whole_picture(instances, cuts, monkeypatch):
     seeded = settled(objects.seeded, np.maximum(label, 0))
     rest = settled(objects.rest, np.maximum(-label, 0))
     whole = np.where(rest > 0, rest + seeded.max(), seeded)
-    assert objects.minimum_area == 12
-    assert (drop_small(whole, 12) == expected).all()
+    smallest = objects.smallest(np.bincount(whole.ravel())[1:])
+    assert smallest > 12
+    assert (drop_small(whole, smallest) == expected).all()
 
 
 def test_windows_without_margin_would_cut_nuclei(instances, monkeypatch):

@@ -96,10 +96,11 @@ def _settled(
     tables: list[np.ndarray] = []
     found: list[dict[str, np.ndarray]] = []
     count = 0
-    for regions, sums in zip((objects.seeded, objects.rest), moments, strict=True):
-        numbers = regions.numbers()
-        ids, areas, totals = sums.merged(numbers)
-        keep = (areas >= objects.minimum_area) & (totals["area"] >= max(1, settings.minimum_area))
+    numbered = [regions.numbers() for regions in (objects.seeded, objects.rest)]
+    merged = [sums.merged(numbers) for sums, numbers in zip(moments, numbered, strict=True)]
+    smallest = objects.smallest(np.concatenate([areas for _, areas, _ in merged]))
+    for numbers, (ids, areas, totals) in zip(numbered, merged, strict=True):
+        keep = (areas >= smallest) & (totals["area"] >= max(1, settings.minimum_area))
         final = np.zeros(len(numbers), np.int32)
         final[ids[keep]] = np.arange(count + 1, count + 1 + np.count_nonzero(keep))
         count += int(np.count_nonzero(keep))

@@ -153,6 +153,7 @@ def _settled(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "threshold": _mean([rule["threshold"] for rule in rules]),
             "seed": _mean([rule["seed"] for rule in rules]),
             "minimum_area": median_low(rule["minimum_area"] for rule in rules),
+            "minimum_share": _mean([rule.get("minimum_share", 0.0) for rule in rules]),
         }
     return found | {"settled": SETTLED}
 

@@ -1,12 +1,14 @@
 """From what a network says of pixels to objects: seeds, watershed, small objects and holes.
 
-The rules have three numbers, tuned on validation pictures and kept in the model folder.
+The rules have four numbers, tuned on validation pictures and kept in the model folder.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from coverslip.learning.targets import BACKGROUND, BORDER
 EIGHT = np.ones((3, 3), bool)
 """Neighbours of a pixel that belong to the same seed."""
 SEEDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-AREAS = (0, 10, 20, 30, 50, 80)
+AREAS = (0, 20)
+SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
 STEPS = (-0.1, 0.0, 0.1)
-"""What `tune` tries: depth of seeds, smallest area, and steps from the mask's threshold."""
+"""What `tune` tries: depth of seeds, smallest area, smallest share of the typical area, and steps
+from the mask's threshold."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,26 @@ class Rules:
     """Depth from which on a pixel belongs to the seed of an object, 0..1."""
     minimum_area: int
     """Smaller objects are left out, in pixels."""
+    minimum_share: float = 0.0
+    """Objects smaller than this share of the picture's typical area are left out, 0..1: what is
+    dirt among large nuclei is a nucleus among small ones."""
+
+    def smallest(self, areas: np.ndarray) -> int:
+        """How many pixels an object of a picture must have at least.
+
+        The typical area is that of the object in which the middle pixel of all objects lies, when
+        they are sorted by area (the median weighted by area): it is that of the nuclei also where
+        most objects are dirt.
+
+        Args:
+            areas: of all objects of the picture in pixels, integers (N,).
+        """
+        if not len(areas):
+            return self.minimum_area
+        ordered = np.sort(areas)
+        pixels = np.cumsum(ordered)
+        typical = ordered[np.searchsorted(pixels, pixels[-1] / 2)]
+        return max(self.minimum_area, math.ceil(self.minimum_share * float(typical)))
 
     def facts(self) -> dict[str, Any]:
         """The rules as JSON, for `model.json`."""
@@ -53,12 +77,16 @@ def segment(probabilities: np.ndarray, rules: Rules) -> np.ndarray:
             background, interior, border, depth.
         rules: thresholds and smallest area.
     """
-    return drop_small(_grown(probabilities, rules.threshold, rules.seed), rules.minimum_area)
+    return _without_small(_grown(probabilities, rules.threshold, rules.seed), rules)
 
 
 def depth_of(probabilities: np.ndarray) -> np.ndarray:
     """How deep in an object a pixel lies, float32 HxW: the depth, less where a border is likely."""
     return probabilities[..., -1] * (1.0 - probabilities[..., BORDER])
+
+
+def _without_small(labels: np.ndarray, rules: Rules) -> np.ndarray:
+    return drop_small(labels, rules.smallest(np.bincount(labels.ravel())[1:]))
 
 
 def _grown(probabilities: np.ndarray, threshold: float, seed: float) -> np.ndarray:
@@ -73,15 +101,15 @@ def _grown(probabilities: np.ndarray, threshold: float, seed: float) -> np.ndarr
 def tune(pictures: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float) -> Rules:
     """The rules with the best mean AP (0.50 to 0.95) over pictures.
 
-    All of `SEEDS` x `AREAS` x (threshold + `STEPS`) are tried. Of equally good rules the first in
-    that order is taken.
+    All of (threshold + `STEPS`) x `SEEDS` x `AREAS` x `SHARES` are tried. Of equally good rules the
+    first in that order is taken.
 
     Args:
         pictures: true label map (integers HxW) and probabilities (float32 HxWx4) of each.
         threshold: that of the mask, 0..1.
     """
     thresholds = [min(0.95, max(0.05, round(threshold + step, 2))) for step in STEPS]
-    tried = [Rules(t, s, a) for t in thresholds for s in SEEDS for a in AREAS]
+    tried = [Rules(*each) for each in product(thresholds, SEEDS, AREAS, SHARES)]
     scores = np.zeros(len(tried))
     for truth, probabilities in pictures:
         grown: dict[tuple[float, float], np.ndarray] = {}
@@ -89,6 +117,6 @@ def tune(pictures: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float) ->
             key = (rules.threshold, rules.seed)
             if key not in grown:
                 grown[key] = _grown(probabilities, *key)
-            found = drop_small(grown[key], rules.minimum_area)
+            found = _without_small(grown[key], rules)
             scores[place] += match(truth, found).accuracy.mean()
     return tried[int(np.argmax(scores))]

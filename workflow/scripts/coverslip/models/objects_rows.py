@@ -100,10 +100,9 @@ class Objects:
         self.seeded = Regions()
         self.rest = Regions()
 
-    @property
-    def minimum_area(self) -> int:
-        """Objects of fewer pixels are none for the model."""
-        return int(self.model.info["instances"]["minimum_area"]) if self.model.head == HEAD else 0
+    def smallest(self, areas: np.ndarray) -> int:
+        """Objects of fewer pixels are none for the model; see `Rules.smallest`."""
+        return self._rules().smallest(areas) if self.model.head == HEAD else 0
 
     def bands(self, answers: Iterable[np.ndarray]) -> Iterator[Band]:
         """Masks and provisional objects of a picture, from the top on.
@@ -118,8 +117,11 @@ class Objects:
             mask = self.model.mask(answer) > 0
             yield Band(mask, self.seeded.add(mask))
 
+    def _rules(self) -> Rules:
+        return Rules(**self.model.info["instances"])
+
     def _instances(self, answers: Iterable[np.ndarray]) -> Iterator[Band]:
-        rules = Rules(**self.model.info["instances"])
+        rules = self._rules()
         masks = (
             (
                 self.model.mask(answer) > 0,
