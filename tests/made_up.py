@@ -62,7 +62,7 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
         home = folder / "studies" / name
         _write(home / "metrics.json", metrics(name, section["protocol"]))
         _write(home / "split.json", split_summary(section["split"]["method"]))
-        for fold in range(section["split"].get("folds", 1)):
+        for fold in range(section["split"]["folds"]):
             _write(home / f"fold{fold}_seed1/model/run.json", run_record(name))
         (home / "notebook.html").write_text("<!DOCTYPE html><title>Notebook</title>")
         (home / "figures").mkdir()

@@ -1,7 +1,10 @@
 """Objects from probabilities: what is told apart, what is left out, what tuning finds."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy import ndimage
 from test_targets import blobs
 
 from coverslip.evaluation.matching import match
@@ -64,6 +67,23 @@ def test_tuning_finds_the_size_of_dirt():
     assert rules.seed in SEEDS and abs(rules.threshold - 0.5) <= 0.1 + 1e-9
     assert match(label, segment(probabilities, rules)).accuracy[0] == 1
     assert Rules(**rules.facts()) == rules
+
+
+def test_tuning_takes_the_best_of_all_that_it_tries():
+    rng = np.random.default_rng(8)
+    pictures = []
+    for flipped in (False, True):
+        label = blobs()[::-1] if flipped else blobs()
+        noise = rng.normal(0, 0.25, (*label.shape, 4))
+        smooth = ndimage.gaussian_filter(noise, (1.5, 1.5, 0)) * 4
+        pictures.append((label, np.clip(certain(label, 0.1) + smooth, 0, 1).astype(np.float32)))
+    tried = [Rules(*each) for each in product((0.4, 0.5, 0.6), SEEDS, AREAS, SHARES)]
+    scores = [
+        sum(match(label, segment(given, rules)).accuracy.mean() for label, given in pictures)
+        for rules in tried
+    ]
+    assert len(set(scores)) > 10
+    assert scores[tried.index(tune(pictures, 0.5))] == max(scores)
 
 
 def test_what_is_dirt_among_large_nuclei_is_a_nucleus_among_small_ones():

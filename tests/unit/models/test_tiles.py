@@ -57,7 +57,7 @@ def test_pictures_of_any_size_come_back_whole(size, flips, overlap):
     image = RNG.random((*size, 3), np.float32)
     result = tiles.predict_tiled(identity, image, 16, overlap, batch=3, flips=flips)
     assert result.dtype == np.float32
-    assert np.abs(result - image).max() < 1e-6
+    assert np.abs(result - image).max() < 1e-5  # of eight turns in float32
 
 
 @pytest.mark.parametrize("overlap", [0.25, 0.5])

@@ -7,8 +7,8 @@ relative to its own, with the SHA-256 of `model.keras` and `model.json` there.
 
 What is averaged are probabilities, of classes after each member's own temperature, and with the
 head `instances` the depth, too; objects are then made once, by one watershed. What training settles
-on validation pictures is settled by the mean of the members here: the threshold, and threshold and
-seed of the rules of instances (of the smallest area the median). Tuning it anew would need
+on validation pictures is settled by the mean of the members here: the threshold, and the rules of
+instances (of the smallest area in pixels the median). Tuning it anew would need
 validation pictures that no member was trained on; members from several folds have none.
 """
 
@@ -27,6 +27,7 @@ from coverslip.aside import write_json
 from coverslip.data.contents import read_sha256
 from coverslip.errors import CoverslipError
 from coverslip.learning import temperature as temperatures
+from coverslip.models.instances import Rules
 from coverslip.models.members import KIND, member_folders
 from coverslip.models.tiles import Grained
 
@@ -148,13 +149,13 @@ def _settled(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"threshold": None, "temperature": 1.0}
     found: dict[str, Any] = {"threshold": _mean([info["threshold"] for info in told])}
     if told[0]["head"] == "instances":
-        rules = [info["instances"] for info in told]
-        found["instances"] = {
-            "threshold": _mean([rule["threshold"] for rule in rules]),
-            "seed": _mean([rule["seed"] for rule in rules]),
-            "minimum_area": median_low(rule["minimum_area"] for rule in rules),
-            "minimum_share": _mean([rule.get("minimum_share", 0.0) for rule in rules]),
-        }
+        rules = [Rules(**info["instances"]) for info in told]
+        found["instances"] = Rules(
+            threshold=_mean([each.threshold for each in rules]),
+            seed=_mean([each.seed for each in rules]),
+            minimum_area=median_low(each.minimum_area for each in rules),
+            minimum_share=_mean([each.minimum_share for each in rules]),
+        ).facts()
     return found | {"settled": SETTLED}
 
 

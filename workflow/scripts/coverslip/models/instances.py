@@ -77,7 +77,8 @@ def segment(probabilities: np.ndarray, rules: Rules) -> np.ndarray:
             background, interior, border, depth.
         rules: thresholds and smallest area.
     """
-    return _without_small(_grown(probabilities, rules.threshold, rules.seed), rules)
+    labels = _grown(probabilities, rules.threshold, rules.seed)
+    return drop_small(labels, rules.smallest(_areas(labels)))
 
 
 def depth_of(probabilities: np.ndarray) -> np.ndarray:
@@ -85,8 +86,8 @@ def depth_of(probabilities: np.ndarray) -> np.ndarray:
     return probabilities[..., -1] * (1.0 - probabilities[..., BORDER])
 
 
-def _without_small(labels: np.ndarray, rules: Rules) -> np.ndarray:
-    return drop_small(labels, rules.smallest(np.bincount(labels.ravel())[1:]))
+def _areas(labels: np.ndarray) -> np.ndarray:
+    return np.bincount(labels.ravel())[1:]
 
 
 def _grown(probabilities: np.ndarray, threshold: float, seed: float) -> np.ndarray:
@@ -112,11 +113,17 @@ def tune(pictures: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float) ->
     tried = [Rules(*each) for each in product(thresholds, SEEDS, AREAS, SHARES)]
     scores = np.zeros(len(tried))
     for truth, probabilities in pictures:
-        grown: dict[tuple[float, float], np.ndarray] = {}
+        grown: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = {}
+        scored: dict[tuple[float, float, int], float] = {}
         for place, rules in enumerate(tried):
-            key = (rules.threshold, rules.seed)
-            if key not in grown:
-                grown[key] = _grown(probabilities, *key)
-            found = _without_small(grown[key], rules)
-            scores[place] += match(truth, found).accuracy.mean()
+            way = (rules.threshold, rules.seed)
+            if way not in grown:
+                labels = _grown(probabilities, *way)
+                grown[way] = labels, _areas(labels)
+            labels, areas = grown[way]
+            smallest = rules.smallest(areas)
+            kept = (*way, int((areas >= smallest).sum()))
+            if kept not in scored:
+                scored[kept] = match(truth, drop_small(labels, smallest)).accuracy.mean()
+            scores[place] += scored[kept]
     return tried[int(np.argmax(scores))]

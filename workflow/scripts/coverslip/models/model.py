@@ -245,8 +245,13 @@ class Model:
             probabilities: float32 HxWxK as `predict` gives them.
         """
         if self.head == HEAD:
-            return segment(probabilities, Rules(**self.info["instances"]))
+            return segment(probabilities, self.rules)
         return components(self.mask(probabilities) > 0)
+
+    @property
+    def rules(self) -> Rules:
+        """How objects are made, of a model with the head `instances`."""
+        return Rules(**self.info["instances"])
 
     @property
     def temperature(self) -> float:

@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
-from coverslip.models.instances import EIGHT, Rules, depth_of
+from coverslip.models.instances import EIGHT, depth_of
 from coverslip.models.model import HEAD, Model, foreground
 from coverslip.models.rows import regrouped
 
@@ -102,7 +102,7 @@ class Objects:
 
     def smallest(self, areas: np.ndarray) -> int:
         """Objects of fewer pixels are none for the model; see `Rules.smallest`."""
-        return self._rules().smallest(areas) if self.model.head == HEAD else 0
+        return self.model.rules.smallest(areas) if self.model.head == HEAD else 0
 
     def bands(self, answers: Iterable[np.ndarray]) -> Iterator[Band]:
         """Masks and provisional objects of a picture, from the top on.
@@ -117,11 +117,8 @@ class Objects:
             mask = self.model.mask(answer) > 0
             yield Band(mask, self.seeded.add(mask))
 
-    def _rules(self) -> Rules:
-        return Rules(**self.model.info["instances"])
-
     def _instances(self, answers: Iterable[np.ndarray]) -> Iterator[Band]:
-        rules = self._rules()
+        rules = self.model.rules
         masks = (
             (
                 self.model.mask(answer) > 0,

@@ -10,6 +10,8 @@ from coverslip.reporting.markdown import table
 from coverslip.reporting.results import (
     HEADLINES,
     StudyInputs,
+    baseline_label,
+    baseline_text,
     find,
     first_capital,
     interval_text,
@@ -18,8 +20,9 @@ from coverslip.reporting.results import (
     value_text,
 )
 
-SCORES = ("mean_ap", "ap50_pooled", "split_rate", "merge_rate", "missed_rate", "invented_rate")
-"""Scores of instances that are told by modality and by group."""
+MAIN = "mean_ap"
+SCORES = (MAIN, "ap50_pooled", "split_rate", "merge_rate", "missed_rate", "invented_rate")
+"""Scores of instances that are told by modality and by group; the first with its interval."""
 PEER = "otsu watershed"
 GROUPS = """On test pictures. Intervals of a modality are over its groups, those of a group over its
 pictures.
@@ -43,15 +46,11 @@ def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, An
         parts += ["\n## Fold by fold\n", "On the test pictures of each fold.\n"]
         parts += [table(head, filled)]
     if groups:
-        head = ["Study", "Modality or group", "Pictures", "Objects", *map(_title, SCORES[:1])]
-        head += ["95 % interval", "The same of Otsu's threshold with watershed"]
-        head += [_title(name) for name in SCORES[1:]]
+        titles = [first_capital(label(name)) for name in SCORES]
+        head = ["Study", "Modality or group", "Pictures", "Objects", titles[0], "95 % interval"]
+        head += [f"The same of {baseline_label(PEER)}", *titles[1:]]
         parts += ["\n## Objects by modality and by group\n", GROUPS, table(head, groups)]
     return parts
-
-
-def _title(name: str) -> str:
-    return first_capital(label(name))
 
 
 def _folds(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
@@ -80,7 +79,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
             if record["subset"] != "test":
                 continue
             scores = record["scores"]
-            main = scores[SCORES[0]]
+            main = scores[MAIN]
             lines.append(
                 [
                     f"`{study.name}`",
@@ -89,7 +88,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
                     number(record["objects_true"], "count"),
                     value_text(main),
                     interval_text(main),
-                    number(main["baselines"].get(PEER)),
+                    baseline_text(main, PEER),
                     *(value_text(scores[name]) for name in SCORES[1:]),
                 ]
             )
