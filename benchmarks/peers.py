@@ -2,16 +2,16 @@
 
 DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a finished study of
 instances (`results/studies/nuclei-random`), OUT what `benchmarks/stardist_nuclei.py` made of its
-split. All are scored by the same code on the test pictures of fold 0. Printed, as Markdown: the
-main metrics of instances over all pictures and by modality, the difference of the study and
-StarDist in mean AP with its interval over groups, minutes of training, and seconds and megapixels
-a second to find the nuclei of all test pictures (`--repeats` times, the median; the network of the
-study with and without flips).
+split. All are scored by the same code on the test pictures of fold 0. Printed, as a part of
+`docs/results.md` (`make results APPEND=FILE`): the main metrics of instances over all pictures and
+by modality; the difference of the study and StarDist in mean AP with its interval over groups; how
+long both were trained, with their learning curves (`--figure FILE.png`); and seconds to find the
+nuclei of all test pictures (`--repeats` times, the median; the network of the study with and
+without flips), beside what the networks have to multiply and what this machine can.
 """
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Mapping
@@ -24,17 +24,24 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
+from multiply_adds import per_pixel
+
+from coverslip.bookkeeping.provenance import processor
 from coverslip.data.store import Store
 from coverslip.evaluation import instance_metrics as metrics
 from coverslip.evaluation.intervals import limits, resampled_sums
 from coverslip.evaluation.matching import match
 from coverslip.evaluation.observations import INSTANCES
 from coverslip.learning import device
-from coverslip.models.model import load
+from coverslip.models.model import load, read_network
+from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styled
 from coverslip.reporting.markdown import table
-from coverslip.reporting.results import baseline_label, label
+from coverslip.reporting.results import baseline_label, first_capital, label, number
 
 RUN = "fold0_seed1"
+HEAD = """Written by `benchmarks/peers.py` from one run: StarDist (Schmidt et al., 2018) learnt from
+the training pictures of `{study}` on the same machine, with the network, losses and augmentation of
+its own example. The same code scores all on the same test pictures."""
 METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
 
 
@@ -71,17 +78,36 @@ def counted(store: Store, labels: Mapping[str, np.ndarray], ids: list[str]) -> n
     return np.stack([metrics.statistics(match(store.label(id), labels[id])) for id in ids])
 
 
-def timed(store: Store, study: Path, ids: list[str], flips: bool, repeats: int) -> float:
-    """Median seconds from pictures to label maps, by the network of the study."""
+def timed(
+    store: Store, study: Path, ids: list[str], flips: bool, repeats: int
+) -> tuple[float, float]:
+    """Median seconds from pictures to label maps, and of those that of the network."""
     model = load(study / RUN / "model")
     images = [store.image(id) for id in ids]
-    seconds = []
+    rounds = []
     for _ in range(repeats + 1):  # what is compiled once, in the first, is not counted
-        started = time.perf_counter()
+        started, objects = time.perf_counter(), 0.0
         for answer in model.predict(images, flips=flips):
+            answered = time.perf_counter()
             model.objects(answer)
+            objects += time.perf_counter() - answered
+        whole = time.perf_counter() - started
+        rounds.append((whole, whole - objects))
+    whole, network = np.median(rounds[1:], axis=0)
+    return whole, network
+
+
+def peak(side: int = 4096, repeats: int = 5) -> float:
+    """Multiply-adds a second of a product of matrices, float32, the best of several."""
+    import tensorflow as tf
+
+    given = tf.random.normal((side, side), seed=1)
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        tf.linalg.matmul(given, given).numpy()
         seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:])
+    return side**3 / min(seconds)
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
@@ -90,7 +116,9 @@ def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
     values = metrics.mean_ap(both.sum(axis=0))
     resampled = metrics.mean_ap(resampled_sums(both, groups, 1000, 1))
     low, high = limits(resampled[:, 0] - resampled[:, 1])
-    return f"{values[0] - values[1]:+.3f} ({low:+.3f} to {high:+.3f}, {len(set(groups))} groups)"
+    number_of = len(set(groups))
+    within = f" ({low:+.3f} to {high:+.3f}, {number_of} groups)" if number_of > 1 else ""
+    return f"{values[0] - values[1]:+.3f}{within}"
 
 
 def print_scores(found: Mapping[str, np.ndarray]) -> None:
@@ -104,30 +132,106 @@ def print_scores(found: Mapping[str, np.ndarray]) -> None:
     print(table(head, lines))
 
 
+def print_training(options: argparse.Namespace, peer: Mapping[str, Any]) -> None:
+    """Print how long everyone was trained, and draw the learning curves."""
+    folder = options.study / RUN / "model"
+    history = pd.read_csv(folder / "history.csv")
+    training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["params"]["training"]
+    theirs = pd.DataFrame(peer["history"])
+    seconds = history["seconds"].sum()
+    patches = len(history) * training["patches_per_epoch"]
+    parameters = read_network(load(folder)).count_params()
+    lines = [
+        ["coverslip", f"{seconds / 60:.1f}", str(len(history)), f"{patches / seconds:.1f}"],
+        [
+            "StarDist",
+            f"{peer['minutes']:.1f}",
+            str(len(theirs)),
+            f"{peer['patches_per_second']:.1f}",
+        ],
+    ]
+    for line, count in zip(lines, (parameters, peer["parameters"]), strict=True):
+        line.append(number(count, "count"))
+    head = [
+        "Network",
+        "Minutes of training",
+        "Epochs",
+        "Patches of 256 x 256 a second",
+        "Parameters",
+    ]
+    print(table(head, lines))
+    if options.figure:
+        curves = {
+            "coverslip: cross-entropy + Dice": (
+                history["seconds"].cumsum() / 60,
+                history["loss"],
+                history["validation_loss"],
+            ),
+            "StarDist: its own loss": (
+                peer["minutes"] * (theirs.index + 1) / len(theirs),
+                theirs["loss"],
+                theirs["val_loss"],
+            ),
+        }
+        draw_curves(curves, options.figure)
+        print(f"\n![Loss while training]({options.figure.name})")
+
+
+@styled
+def draw_curves(curves: Mapping[str, tuple], output: Path) -> None:
+    """Loss of training and validation by minutes, a panel for each: (minutes, loss, validation)."""
+    figure = new(8.6, 3.8)
+    panels = figure.subplots(1, len(curves))
+    for axes, (title, (at, training, validation)) in zip(panels, curves.items(), strict=True):
+        axes.plot(at, training, color=TRAIN, label="training")
+        axes.plot(at, validation, color=VALIDATION, label="validation")
+        top = 1.05 * max(np.max(training[2:]), np.quantile(validation, 0.95))
+        axes.set(title=title, xlabel="minutes", ylabel="Loss", ylim=(0, top))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    save(figure, output)
+
+
 def print_times(
     store: Store, options: argparse.Namespace, ids: list[str], peer: Mapping[str, Any]
 ) -> None:
-    """Print minutes of training and the pace of prediction."""
-    pixels = sum(np.prod(store.image(id).shape[:2]) for id in ids) / 1e6
-    history = pd.read_csv(options.study / RUN / "model/history.csv")
-    seconds = {
-        "coverslip": timed(store, options.study, ids, False, options.repeats),
-        "coverslip, flips and turns": timed(store, options.study, ids, True, options.repeats),
-        "StarDist": peer["prediction"]["seconds"],
-    }
-    minutes = {"coverslip": history["seconds"].sum() / 60, "StarDist": peer["minutes"]}
-    head = ["", "Minutes of training", "Seconds", "Megapixels a second", "StarDist's time"]
+    """Print the pace of everyone, and what the networks multiply."""
+    pixels = sum(np.prod(store.image(id).shape[:2]) for id in ids)
+    own = per_pixel(read_network(load(options.study / RUN / "model")))
+    theirs = peer["prediction"]
+    rows = [
+        ("coverslip", *timed(store, options.study, ids, False, options.repeats), own),
+        (
+            "coverslip, flips and turns",
+            *timed(store, options.study, ids, True, options.repeats),
+            8 * own,
+        ),
+        ("StarDist", theirs["seconds"], theirs["network_seconds"], theirs["multiply_adds"]),
+    ]
+    head = [
+        "Network",
+        "Seconds",
+        "Megapixels a second",
+        "StarDist's time over it",
+        "Of these the network's",
+    ]
+    head += ["Its multiply-adds a pixel", "Its multiply-adds a second"]
     lines = [
         [
             name,
-            f"{minutes.get(name, minutes['coverslip']):.1f}",
-            f"{value:.1f}",
-            f"{pixels / value:.2f}",
-            f"{seconds['StarDist'] / value:.1f} x",
+            f"{seconds:.1f}",
+            f"{pixels / 1e6 / seconds:.2f}",
+            f"{theirs['seconds'] / seconds:.2f} times",
+            f"{network:.1f}",
+            number(multiplied, "count"),
+            f"{multiplied * pixels / network / 1e9:.0f} billion",
         ]
-        for name, value in seconds.items()
+        for name, seconds, network, multiplied in rows
     ]
     print(table(head, lines))
+    print(
+        f"\nA product of two matrices of 4096 x 4096, float32, reaches {peak() / 1e9:.0f} billion "
+        f"multiply-adds a second on this machine ({processor()})."
+    )
 
 
 def main() -> None:
@@ -136,22 +240,27 @@ def main() -> None:
     for name in ("dataset", "study", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--figure", type=Path, help="draw the learning curves there (png or svg)")
     options = parser.parse_args()
     device.prepare()
     rows = test_rows(options.study)
     ids, groups = list(rows.index), rows["group"].to_numpy(dtype=str)
     peer = json.loads((options.out / "stardist.json").read_text())
+    print(f"## Nuclei beside StarDist's\n\n{HEAD.format(study=options.study.name)}")
     with Store(options.dataset / "pictures.h5") as store:
         labels = answers(store, options.study, options.out, ids)
         found = {name: counted(store, maps, ids) for name, maps in labels.items()}
         for modality in ("all", *sorted(set(rows["modality"]))):
             chosen = np.ones(len(rows), bool) if modality == "all" else rows["modality"] == modality
-            print(f"\n{modality}: {int(np.sum(chosen))} pictures\n")
+            what = "all pictures" if modality == "all" else modality
+            print(f"\n### {first_capital(what)}: {int(np.sum(chosen))}\n")
             of = {name: values[chosen] for name, values in found.items()}
             print_scores(of)
             less = difference(of["coverslip"], of["StarDist"], groups[chosen])
-            print(f"\nmean AP, coverslip less StarDist: {less}")
-        print()
+            print(f"\nMean AP, coverslip less StarDist: {less}.")
+        print("\n### Training\n")
+        print_training(options, peer)
+        print(f"\n### From {len(ids)} pictures to nuclei\n")
         print_times(store, options, ids, peer)
 
 

@@ -1,5 +1,7 @@
 """Patches a second while training: `python benchmarks/training.py STUDY`.
 
+Printed as a part of `docs/results.md` (`make results APPEND=FILE`).
+
 STUDY is the folder of a finished study with a network (`results/studies/nuclei-random`): its
 patches, split and sections are taken. An epoch of `--patches` patches of fold 0 (512), without
 validation, is timed in three ways, each in a process of its own, alternately, `--repeats` times,
@@ -25,9 +27,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
+from coverslip.bookkeeping.provenance import processor
 from coverslip.learning import device as devices
 from coverslip.reporting.markdown import table
 
+HEAD = """## Pace of training
+
+Written by `benchmarks/training.py`: the network of `{study}` learns from {patches} patches in three
+ways, {repeats} times each, in turn ({machine}). `keras` is `Model.fit` from float32 arrays in
+memory, in float32, not deterministic, with nothing to read, to scale or to augment.
+"""
 WAYS = ("coverslip", "coverslip, no augmentation", "keras")
 
 
@@ -98,6 +107,8 @@ def main() -> None:
                 seconds[way].append(float(done.stdout.split()[-1]))
     pace = {way: options.patches / statistics.median(taken) for way, taken in seconds.items()}
     lines = [[way, f"{value:.1f}", f"{value / pace['keras']:.2f}"] for way, value in pace.items()]
+    told = vars(options) | {"study": options.study.resolve().name, "machine": processor()}
+    print(HEAD.format(**told))
     print(table(["Way", "Patches a second (median)", "Times that of keras"], lines))
     return None
 

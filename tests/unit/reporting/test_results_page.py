@@ -103,9 +103,12 @@ def test_the_command_line_writes_the_page(run, tmp_path, monkeypatch):
     source = yaml.safe_load((made_up.ROOT / "config" / "kaggle.yaml").read_text())
     configfile.write_text(yaml.safe_dump(source | {"run": ["nuclei-random"]}))
     output = tmp_path / "docs" / "results.md"
+    peers = tmp_path / "peers.md"
+    peers.write_text("## Beside others\n\n| a |\n| --- |\n\n")
     arguments = ["--configfile", str(configfile), "--results", str(root), "--output", str(output)]
-    results_page.main(arguments)
+    results_page.main([*arguments, "--append", str(peers)])
     text = output.read_text()
+    assert "\n\n## Beside others\n\n| a |\n| --- |\n\n## The trainings\n" in text
     assert f"python -m coverslip.reporting.results_page --configfile {configfile}" in text
     assert "nuclei-honest" not in text
 
@@ -131,3 +134,13 @@ def test_a_run_that_is_not_there_is_one_line_and_writes_nothing(run, tmp_path):
     arguments = ["--configfile", str(tmp_path / "absent.yaml")]
     with pytest.raises(SystemExit, match="coverslip: .*absent.yaml"):
         results_page.main(arguments)
+
+
+def test_a_part_that_is_not_there_is_named(run, tmp_path):
+    _, root = run
+    configfile = str(made_up.ROOT / "config" / "kaggle.yaml")
+    arguments = ["--configfile", configfile, "--results", str(root)]
+    arguments += ["--output", str(tmp_path / "results.md"), "--append", str(tmp_path / "no.md")]
+    with pytest.raises(SystemExit, match="coverslip: .*no.md"):
+        results_page.main(arguments)
+    assert not (tmp_path / "results.md").exists()

@@ -1,5 +1,7 @@
 """`docs/results.md`: the table of studies in Markdown, written from a run, never typed.
 
+Benchmarks that compare a study with others print a part of their own, which can be appended.
+
 Run as `python -m coverslip.reporting.results_page --help`.
 """
 
@@ -60,7 +62,11 @@ published, not asked or not run.
 
 
 def write(
-    studies: Sequence[StudyInputs], command: str, output: Path, left: Sequence[str] = ()
+    studies: Sequence[StudyInputs],
+    command: str,
+    output: Path,
+    left: Sequence[str] = (),
+    appended: Sequence[str] = (),
 ) -> None:
     """Write the page of results of the studies of a run.
 
@@ -70,6 +76,8 @@ def write(
         command: the command that makes the page, shown in it.
         output: the Markdown file.
         left: studies of the config that were not run; they are named.
+        appended: further parts of the page in Markdown, with their headings, as benchmarks print
+            them; they stand before what is told of the trainings.
 
     Raises:
         CoverslipError: a file of a run is missing or malformed.
@@ -80,6 +88,7 @@ def write(
     if left:
         parts.append(f"\nNot run: {', '.join(f'`{name}`' for name in left)}.")
     parts += detail(studies, metrics)
+    parts += [f"\n{part.strip()}" for part in appended]
     parts += _about(studies, runs)
     with aside(output) as part:
         part.write_text("\n".join(parts), encoding="utf-8")
@@ -192,6 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
     parser.add_argument("--output", type=Path, default=Path("docs/results.md"))
+    parser.add_argument(
+        "--append",
+        type=Path,
+        default=[],
+        nargs="+",
+        help="further parts of the page, in Markdown, as benchmarks/peers.py prints them",
+    )
     parser.add_argument("--command", help="the command to show in the page; by default this one")
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given)
@@ -204,7 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         studies = collect(config, settings.chosen(config), root=options.results)
         ran = [study for study in studies if study.metrics.is_file()]
         left = [study.name for study in studies if study not in ran] if ran else []
-        write(ran or studies, command, options.output, left)
+        appended = [path.read_text(encoding="utf-8") for path in options.append]
+        write(ran or studies, command, options.output, left, appended)
     except (CoverslipError, OSError) as error:
         sys.exit(f"coverslip: {error}")
 
