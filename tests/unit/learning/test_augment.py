@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from coverslip.configuration.config_training import Augmentation
-from coverslip.learning.augment import augment, gamma, noise, zoom
+from coverslip.learning.augment import augment, contrast, gamma, noise, zoom
 
 ALL = Augmentation(
-    flips=True, quarter_turns=True, scale=(0.5, 2.0), gamma=(0.5, 2.0), noise=0.05, invert=0.5
+    flips=True,
+    quarter_turns=True,
+    scale=(0.5, 2.0),
+    contrast=(0.5, 2.0),
+    gamma=(0.5, 2.0),
+    noise=0.05,
+    invert=0.5,
 )
 
 
@@ -90,6 +96,16 @@ def test_a_reduced_patch_is_filled_up_by_reflection():
     image, target = patch()
     _, mask = zoom(image, np.ones_like(target), 0.4, np.array([0.5, 0.5]))
     assert mask.all()
+
+
+def test_contrast_keeps_the_mean_and_clips():
+    image = np.zeros((4, 4, 2), np.uint8)
+    image[:2] = (100, 0)
+    image[2:] = (140, 255)
+    assert np.array_equal(contrast(image, 1.0), image)
+    assert np.unique(contrast(image, 0.5)[..., 0]).tolist() == [110, 130]
+    assert np.unique(contrast(image, 2.0)[..., 0]).tolist() == [80, 160]
+    assert np.unique(contrast(image, 2.0)[..., 1]).tolist() == [0, 255]
 
 
 def test_gamma():

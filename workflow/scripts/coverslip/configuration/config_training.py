@@ -18,6 +18,8 @@ class Augmentation(Section):
     """Turn by multiples of 90 degrees."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest magnification (log-uniform)."""
+    contrast: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest factor of the contrast about the patch's mean (log-uniform)."""
     gamma: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest exponent of the brightness (log-uniform)."""
     noise: float = Field(default=0.0, ge=0)

@@ -94,7 +94,7 @@ def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
     if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
         yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
-    for key in ("scale", "gamma"):
+    for key in ("scale", "contrast", "gamma"):
         low, high = training["augmentation"][key]
         if not 0 < low <= high:
             yield f"{where}.augmentation.{key}: needs 0 < smallest <= largest"

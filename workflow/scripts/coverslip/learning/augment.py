@@ -26,6 +26,8 @@ def augment(
     image, target = _orient(image, target, a, rng)
     if tuple(a.scale) != (1.0, 1.0):
         image, target = zoom(image, target, _log_uniform(a.scale, rng), rng.random(2))
+    if tuple(a.contrast) != (1.0, 1.0):
+        image = contrast(image, _log_uniform(a.contrast, rng))
     if tuple(a.gamma) != (1.0, 1.0):
         image = gamma(image, _log_uniform(a.gamma, rng))
     if a.noise:
@@ -61,6 +63,12 @@ def zoom(
 
     warped = warp(np.ascontiguousarray(image), cv2.INTER_LINEAR).reshape(image.shape)
     return warped, warp(np.ascontiguousarray(target), cv2.INTER_NEAREST)
+
+
+def contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply the distance of brightness from the patch's mean, channel by channel; clipped."""
+    mean = image.mean(axis=(0, 1))
+    return np.clip(np.rint(mean + factor * (image - mean)), 0, 255).astype(np.uint8)
 
 
 def gamma(image: np.ndarray, exponent: float) -> np.ndarray:
