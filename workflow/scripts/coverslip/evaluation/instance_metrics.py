@@ -43,6 +43,7 @@ HEADLINES = (
     "ap50_pooled",
     "f1_50_pooled",
     "pq_pooled",
+    "mean_matched_iou",
     "split_rate",
     "merge_rate",
     "missed_rate",

@@ -21,8 +21,17 @@ from coverslip.reporting.results import (
 )
 
 MAIN = "mean_ap"
-SCORES = (MAIN, "ap50_pooled", "split_rate", "merge_rate", "missed_rate", "invented_rate")
-"""Scores of instances that are told by modality and by group; the first with its interval."""
+SCORES = (
+    MAIN,
+    "ap50_pooled",
+    "mean_matched_iou",
+    "split_rate",
+    "merge_rate",
+    "missed_rate",
+    "invented_rate",
+)
+"""Scores of instances that are told by modality and by group; the first with its interval. The
+others tell where the loss lies: in outlines, pieces, joined, missed and invented objects."""
 PEER = "otsu watershed"
 GROUPS = """On test pictures. Intervals of a modality are over its groups, those of a group over its
 pictures.
