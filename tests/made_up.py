@@ -132,6 +132,15 @@ def record(metric: str, subset: str, value: float, class_name: str | None = None
         "baselines": {"all background": None, "otsu": None}
         if subset == "train"
         else BASELINES[metric],
+        "gains": {} if subset == "train" else _gains(value, BASELINES[metric]),
+    }
+
+
+def _gains(value: float, baselines: dict[str, float]) -> dict[str, dict[str, float]]:
+    found = {name: round(value - other, 6) for name, other in baselines.items()}
+    return {
+        name: {"value": gain, "low": round(gain - 0.01, 6), "high": round(gain + 0.01, 6)}
+        for name, gain in found.items()
     }
 
 

@@ -129,6 +129,11 @@ def test_records_have_intervals_over_groups_and_baselines():
     assert bias["baselines"]["all background"] == pytest.approx(-true.mean() / 10)
     low, high = bias["baseline_intervals"]["all background"]
     assert low < bias["baselines"]["all background"] < high
+    # Paired: what is always 2 points off gains as much in every resample.
+    gain = bias["gains"]["otsu of deviation"]
+    assert (gain["value"], gain["low"], gain["high"]) == (2, 2, 2)
+    nothing = bias["gains"]["all background"]
+    assert (nothing["low"], nothing["high"]) == pytest.approx((2 - high, 2 - low), abs=1e-5)
     whole = found["confluency"]
     assert whole["unit"] == "%" and whole["low"] < whole["value"] < whole["high"]
 

@@ -81,6 +81,13 @@ def test_every_number_has_interval_support_definition_and_baselines(files, tmp_p
             assert record["interval_reason"]
         else:
             assert record["low"] <= record["value"] <= record["high"]
+        assert set(record["gains"]) == (set() if record["subset"] == "train" else MASK_BASELINES)
+        for name, gain in record["gains"].items():
+            assert gain["value"] == pytest.approx(
+                record["value"] - record["baselines"][name], abs=2e-6
+            )
+            assert (gain["low"] is None) == (record["low"] is None)
+            assert gain["low"] is None or gain["low"] <= gain["value"] <= gain["high"]
     blank = find(document, "iou")["baselines"]["all background"]
     assert blank == pytest.approx(1 / 6, abs=1e-6)  # one picture of six has no nucleus
     assert find(document, "recall", of="foreground")["baselines"]["all background"] == 0

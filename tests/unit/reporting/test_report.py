@@ -271,13 +271,21 @@ def test_a_figure_without_a_caption_is_called_by_its_name(tmp_path):
     assert report_captions.caption("own_figure", "s", numbers, tmp_path)[0] == "Own figure"
 
 
-def test_a_verdict_says_when_a_baseline_is_not_beaten():
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.01, 0.05, "0.0300 better than that of Otsu's threshold, and the 95 % interval"),
+        (0.01, 0.05, "+0.0100 to +0.0500, lies on that side as a whole."),
+        (-0.01, 0.07, "but with other pictures it might be otherwise: the 95 % interval"),
+        (-0.01, 0.07, "−0.0100 to +0.0700, holds 0."),
+        (None, None, "with pictures of one group alone, there is no interval to tell by."),
+    ],
+)
+def test_a_verdict_is_told_by_the_paired_difference(low, high, said):
     record = made_up.record("iou", "test", 0.70)
+    record["gains"] = {"otsu": {"value": 0.03, "low": low, "high": high}}
     row = results.Row("a", "A", None, None, "iou", None, "test", None, None, record)
-    assert "not clearly better than Otsu's threshold" in report_words.reading(row, "a", "grouped")
-    better = record | {"value": 0.9, "low": 0.88}
-    row = results.Row("a", "A", None, None, "iou", None, "test", None, None, better)
-    assert "The whole interval lies above" in report_words.reading(row, "a", "grouped")
+    assert said in report_words.reading(row, "a", "grouped")
 
 
 def test_the_best_trivial_answer_is_the_lowest_of_errors():
@@ -286,12 +294,14 @@ def test_the_best_trivial_answer_is_the_lowest_of_errors():
     assert report_words.best_baseline("iou", known) == "all background"
     assert report_words.best_baseline("confluency_bias", known) is None
     record = {"value": 3.0, "low": 2.0, "high": 4.0, "baselines": known, "subset": "test"}
+    gains = {"otsu": {"value": -6.0, "low": -7.5, "high": -5.0}}
+    record |= {"gains": gains, "unit": "percentage points"}
     row = results.Row("a", "A", None, None, "confluency_rmse", None, "test", None, None, record)
-    assert "The whole interval lies below that" in report_words.reading(row, "a", "grouped")
-    row = results.Row(
-        "a", "A", None, None, "confluency_rmse", None, "test", None, None, record | {"high": 9.5}
-    )
-    assert "not clearly better than Otsu's threshold" in report_words.reading(row, "a", "grouped")
+    told = report_words.reading(row, "a", "grouped")
+    assert "is 6 percentage points better than that of Otsu's threshold, and" in told
+    assert "worse" in report_words.compared("iou", {"value": -0.1, "low": None, "high": None}, None)
+    same = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert report_words.compared("iou", same, "share", "Otsu") == "the same as that of Otsu."
 
 
 def test_a_study_of_confluency_is_told_by_its_error_first(studies):

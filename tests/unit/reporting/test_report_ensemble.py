@@ -52,7 +52,11 @@ def scores(tmp_path, told):
 
 IOU = record("iou", cell(0.84, 0.8, 0.88), cell(0.86, 0.82, 0.9), cell(0.02, 0.01, 0.03))
 RMSE = record(
-    "confluency_rmse", cell(4.0, 3.0, 5.0), cell(3.5, 2.5, 4.5), cell(-0.5, -1.5, 0.5), unit="%"
+    "confluency_rmse",
+    cell(4.0, 3.0, 5.0),
+    cell(3.5, 2.5, 4.5),
+    cell(-0.5, -1.5, 0.5),
+    unit="percentage points",
 )
 
 
@@ -72,13 +76,14 @@ def test_single_networks_ensemble_and_gain_stand_side_by_side(tmp_path):
     assert line["gain"] == ("+0.0200", "+0.0100 to +0.0300")
     assert line["support"] == "134 pictures in 21 groups"
     assert "2 trainings, and 2 networks" in told["lead"] and "2 folds" in told["lead"]
-    assert "IoU, the ensemble is 0.0200 better, and the whole interval" in told["verdict"]
+    assert "IoU, the ensemble is 0.0200 better, and the 95 % interval" in told["verdict"]
 
 
 def test_of_errors_the_smaller_is_the_better_one(tmp_path):
     told = ensemble_scores(scores(tmp_path, document(RMSE)), ["confluency_rmse"])
     assert told["lines"][0]["gain"] == ("−0.5", "−1.5 to +0.5")
-    assert "0.5 better, but" in told["verdict"] and "the interval holds 0" in told["verdict"]
+    assert "0.5 percentage points better, but" in told["verdict"]
+    assert "difference, −1.5 to +0.5, holds 0" in told["verdict"]
 
 
 def test_without_an_interval_none_is_made_up(tmp_path):

@@ -264,4 +264,5 @@ def train_records(models: Sequence[Path], rows: pd.DataFrame) -> Iterator[dict[s
             "weights are kept, while they were still changing and with augmentation and dropout.",
             "baselines": {MAJORITY: number(most)},
             "baseline_intervals": {MAJORITY: [None, None]},
+            "gains": {},
         }

@@ -26,6 +26,8 @@ Statistics = Callable[[pd.DataFrame], np.ndarray]
 Sources = Mapping[str, Statistics]
 """The model first, then the baselines: from rows of `observations.observe` to their sufficient
 statistics, (N, S)."""
+Limits = tuple[np.ndarray, np.ndarray]
+"""Lower and upper limit of each source, (sources,)."""
 ALL = "all"
 """Name of all runs together: folds pooled, then the mean over seeds."""
 SEED = 1
@@ -51,6 +53,10 @@ class Estimate(NamedTuple):
     low: np.ndarray
     """Lower limit of the interval, (sources,); NaN where there is none."""
     high: np.ndarray
+    gain_low: np.ndarray
+    """Lower limit of the interval of the model's value less that of each source, (sources,). The
+    bootstrap is paired: the same units are drawn for both."""
+    gain_high: np.ndarray
     support: int
     """What the metric is counted on, for the model."""
     units: int
@@ -108,6 +114,14 @@ def metric_records(
             "baseline_intervals": {
                 name: [number(found.low[at]), number(found.high[at])] for at, name in baselines
             },
+            "gains": {
+                name: {
+                    "value": number(found.value[0] - found.value[at]),
+                    "low": number(found.gain_low[at]),
+                    "high": number(found.gain_high[at]),
+                }
+                for at, name in baselines
+            },
         }
         for run, rows in _by_run(observed)
         for found in estimates(wanted, rows, sources, resamples)
@@ -135,8 +149,9 @@ def estimates(
     sums = values.sum(axis=0)
     resampled = resampled_sums(values, units, resamples, SEED) if count > 1 else None
     for metric in wanted:
-        value, low, high = _estimate(metric, sums, resampled)
-        yield Estimate(metric, value, low, high, int(metric.support(sums)[0, 0]), count)
+        value, (low, high), (gain_low, gain_high) = _estimate(metric, sums, resampled)
+        support = int(metric.support(sums)[0, 0])
+        yield Estimate(metric, value, low, high, gain_low, gain_high, support, count)
 
 
 def stacked(rows: pd.DataFrame, sources: Sources, unit: str) -> tuple[np.ndarray, np.ndarray]:
@@ -219,6 +234,7 @@ def _train_record(
         "unit": "share",
         "baselines": {name: number(share) for name, share in baselines.items()},
         "baseline_intervals": {name: [None, None] for name in baselines},
+        "gains": {},
     }
 
 
@@ -231,13 +247,15 @@ def _by_run(observed: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _estimate(
     metric: Metric, sums: np.ndarray, resampled: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value and limits of each source: the mean over seeds of `sums` (seeds, sources, S)."""
+) -> tuple[np.ndarray, Limits, Limits]:
+    """Value, limits, and limits of what the model gains, of each source: the mean over seeds of
+    `sums` (seeds, sources, S)."""
     value = metric.compute(sums).mean(axis=0)
     if resampled is None:
-        return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
-    low, high = limits(metric.compute(resampled).mean(axis=1))
-    return value, low, high
+        none = np.full_like(value, np.nan), np.full_like(value, np.nan)
+        return value, none, none
+    drawn = metric.compute(resampled).mean(axis=1)
+    return value, limits(drawn), limits(drawn[:, :1] - drawn)
 
 
 def _reason(value: float, groups: int) -> str | None:

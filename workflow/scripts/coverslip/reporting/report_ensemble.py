@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from coverslip.errors import CoverslipError
-from coverslip.reporting.report_words import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from coverslip.reporting.report_words import (
+    HIGHER_IS_BETTER,
+    LOWER_IS_BETTER,
+    compared,
+    signed,
+)
 from coverslip.reporting.results import (
     DASH,
     SUBSET_WORDS,
@@ -15,7 +20,6 @@ from coverslip.reporting.results import (
     first_capital,
     interval_text,
     label,
-    number,
     read_json,
     support_text,
     value_text,
@@ -86,7 +90,7 @@ def _line(record: Mapping[str, Any]) -> dict[str, Any]:
     unit = record["unit"]
     cells = {key: record[key] | {"unit": unit} for key in ("single", "ensemble")}
     shown = {key: (value_text(cell), interval_text(cell)) for key, cell in cells.items()}
-    gain = {end: _signed(value, unit) for end, value in record["gain"].items()}
+    gain = {end: signed(value, unit) for end, value in record["gain"].items()}
     ends = (gain["low"], gain["high"])
     shown["gain"] = (gain["value"], DASH if DASH in ends else " to ".join(ends))
     return {
@@ -96,28 +100,10 @@ def _line(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _signed(value: float | None, unit: str | None) -> str:
-    """A gain with its sign, also where it is above zero."""
-    if value is None:
-        return DASH
-    rounded = round(value, 4)
-    sign = "−" if rounded < 0 else "+" if rounded > 0 else ""
-    return f"{sign}{number(abs(rounded), unit)}"
-
-
 def _verdict(record: Mapping[str, Any]) -> str:
     """Whether the ensemble is better by the metric that the study is told by first."""
     gain = record["gain"]
-    name, unit = label(record["name"], record["class"]), record["unit"]
     if gain["value"] is None or record["name"] not in HIGHER_IS_BETTER | LOWER_IS_BETTER:
         return ""
-    sign = 1 if record["name"] in HIGHER_IS_BETTER else -1
-    better = "better" if sign * gain["value"] > 0 else "worse" if gain["value"] else "the same"
-    if not gain["value"]:
-        return f"By {name}, the ensemble is {better}."
-    text = f"By {name}, the ensemble is {number(abs(gain['value']), unit)} {better}"
-    if gain["low"] is None or gain["high"] is None:
-        return f"{text}; with pictures of one group alone, there is no interval to tell by."
-    if gain["low"] <= 0 <= gain["high"]:
-        return f"{text}, but with other pictures it might be otherwise: the interval holds 0."
-    return f"{text}, and the whole interval of the gain lies on that side."
+    told = compared(record["name"], gain, record["unit"])
+    return f"By {label(record['name'], record['class'])}, the ensemble is {told}"

@@ -102,7 +102,7 @@ def _range(record: Mapping[str, Any]) -> str:
 
 
 def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
-    """The baselines beside a record, and whether its interval lies above them."""
+    """The baselines beside a record, and what it gains over the best of them."""
     record = record or {}
     known = {k: v for k, v in (record.get("baselines") or {}).items() if v is not None}
     if not known:
@@ -113,14 +113,46 @@ def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
     without = "a look at any cell" if LEARNED & set(known) else "any learning"
     text = f"Without {without}: {told}."
     best = best_baseline(metric, known)
-    if best is not None and record.get("low") is not None:
-        higher = metric in HIGHER_IS_BETTER
-        if record["low"] > known[best] if higher else record["high"] < known[best]:
-            text += f" The whole interval lies {'above' if higher else 'below'} that."
-        else:
-            needs = "looks at no cell" if LEARNED & set(known) else "needs no learning"
-            text += f" That is not clearly better than {baseline_label(best)}, which {needs}."
+    gain = (record.get("gains") or {}).get(best)
+    if best is not None and gain is not None:
+        told = compared(metric, gain, record.get("unit"), baseline_label(best))
+        text += f" The {label(metric)} is {told}"
     return [text]
+
+
+def compared(
+    metric: str, gain: Mapping[str, Any], unit: str | None, other: str | None = None
+) -> str:
+    """How much better one is than another, and how sure that is: the end of a sentence.
+
+    Args:
+        metric: name of the metric; one that has a better and a worse.
+        gain: `value`, `low` and `high` of the difference.
+        unit: of the metric.
+        other: what it is compared with, for reading.
+    """
+    if not gain["value"]:
+        return "the same" + (f" as that of {other}" if other else "") + "."
+    better = (gain["value"] > 0) == (metric in HIGHER_IS_BETTER)
+    counted = "" if unit in (None, "share") else f"{unit} "
+    text = f"{number(abs(gain['value']), unit)} {counted}{'better' if better else 'worse'}"
+    text += f" than that of {other}" if other else ""
+    if gain["low"] is None or gain["high"] is None:
+        return f"{text}; with pictures of one group alone, there is no interval to tell by."
+    within = f"the 95 % interval of the difference, {signed(gain['low'], unit)} to "
+    within += signed(gain["high"], unit)
+    if gain["low"] <= 0 <= gain["high"]:
+        return f"{text}, but with other pictures it might be otherwise: {within}, holds 0."
+    return f"{text}, and {within}, lies on that side as a whole."
+
+
+def signed(value: float | None, unit: str | None) -> str:
+    """A gain with its sign, also where it is above zero."""
+    if value is None:
+        return DASH
+    rounded = round(value, 4)
+    sign = "−" if rounded < 0 else "+" if rounded > 0 else ""
+    return f"{sign}{number(abs(rounded), unit)}"
 
 
 def best_baseline(metric: str, known: Mapping[str, float]) -> str | None:
