@@ -41,6 +41,7 @@ def test_each_published_figure_has_a_line_and_so_has_the_iou(run, tmp_path):
         "0.9712 (test)",
         "0.9566 to 0.9827",
         "21",
+        "+0.0310 (+0.0210 to +0.0410)",
         "0.8611",
         "0.9402",
         "12.2 / 60.9",

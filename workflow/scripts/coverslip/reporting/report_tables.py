@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coverslip.reporting.report_words import best_baseline
+from coverslip.reporting.report_words import best_baseline, gain_texts, known_baselines
 from coverslip.reporting.results import (
     DASH,
     SUBSET_WORDS,
@@ -80,13 +80,14 @@ def _line(row: Row) -> dict[str, Any]:
         "interval": interval_text(row.ours),
         "interval_of": "of ours, as published" if row.ours and not row.honest else "",
         "trivial": _trivial(row),
+        "gain": gain_texts(row.metric, row.ours),
         "marks": _marks(row),
     }
 
 
 def _trivial(row: Row) -> list[dict[str, str]]:
     """Value and name of the best trivial answer; of all where there is no best."""
-    known = {k: v for k, v in ((row.ours or {}).get("baselines") or {}).items() if v is not None}
+    known = known_baselines(row.ours)
     best = best_baseline(row.metric, known)
     return [
         {"value": baseline_text(row.ours, name), "name": baseline_label(name)}
@@ -101,12 +102,12 @@ def _on(record: Mapping[str, Any] | None) -> str:
 def _marks(row: Row) -> dict[str, Any] | None:
     """Places in the strip from 0 to 1, or None where a number does not lie between them."""
     record = row.ours or {}
-    baselines = [v for v in (record.get("baselines") or {}).values() if v is not None]
+    baselines = list(known_baselines(record).values())
     repeated, honest = row.repeated and row.repeated["value"], row.honest and row.honest["value"]
     low, high = record.get("low"), record.get("high")
     if low is None or high is None:
         low = high = None
-    values = (row.published, repeated, honest, low, high, *baselines)
+    values: list[Any] = [row.published, repeated, honest, low, high, *baselines]
     known = [v for v in values if v is not None]
     if not known or not all(0 <= v <= 1 for v in known):
         return None

@@ -103,8 +103,7 @@ def _range(record: Mapping[str, Any]) -> str:
 
 def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
     """The baselines beside a record, and what it gains over the best of them."""
-    record = record or {}
-    known = {k: v for k, v in (record.get("baselines") or {}).items() if v is not None}
+    record, known = record or {}, known_baselines(record)
     if not known:
         return []
     told = ", ".join(
@@ -118,6 +117,23 @@ def _verdict(metric: str, record: Mapping[str, Any] | None) -> list[str]:
         told = compared(metric, gain, record.get("unit"), baseline_label(best))
         text += f" The {label(metric)} is {told}"
     return [text]
+
+
+def known_baselines(record: Mapping[str, Any] | None) -> dict[str, float]:
+    """The baselines beside a record that have a value, by name."""
+    return {k: v for k, v in ((record or {}).get("baselines") or {}).items() if v is not None}
+
+
+def gain_texts(metric: str, record: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A record less the best baseline beside it, and the interval of that: `+0.0306` and
+    `+0.0131 to +0.0505`; dashes for what there is not."""
+    record = record or {}
+    best = best_baseline(metric, known_baselines(record))
+    gain = (record.get("gains") or {}).get(best)
+    if gain is None:
+        return DASH, DASH
+    value, low, high = (signed(gain[end], record.get("unit")) for end in ("value", "low", "high"))
+    return value, DASH if DASH in (low, high) else f"{low} to {high}"
 
 
 def compared(

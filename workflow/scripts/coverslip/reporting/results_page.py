@@ -21,6 +21,7 @@ from coverslip.aside import aside
 from coverslip.configuration import settings
 from coverslip.errors import CoverslipError
 from coverslip.reporting.markdown import table
+from coverslip.reporting.report_words import gain_texts
 from coverslip.reporting.results import (
     DASH,
     SUBSET_WORDS,
@@ -56,8 +57,9 @@ Each line is one number: what was published, what the same protocol gives here, 
 protocol gives (whole groups held out where the study says so; on test pictures). The interval is a
 95 % bootstrap interval over groups of the honest figure, or of ours as published where no honest
 one stands beside it (marked \\*), over as many groups as told; where they are few it is too narrow.
-The baselines, which need no learning, are of the same pictures. A {dash} stands for what was not
-published, not asked or not run.
+The baselines, which need no learning, are of the same pictures; the difference from the best of
+them has its own interval, for which the same groups are drawn for both. A {dash} stands for what
+was not published, not asked or not run.
 """
 
 
@@ -97,12 +99,13 @@ def write(
 def _results(found: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     names = baseline_names(row.ours for row in found)
     head = ["Study", "Metric", "Published", "Ours, as published", "Ours, honest", "95 % interval"]
-    head += ["Groups"]
+    head += ["Groups", "Less the best baseline"]
     head += [first_capital(baseline_label(name)) for name in names] + ["Training, minutes"]
     lines = []
     for row in found:
         star = "" if row.honest or not row.ours else r" \*"
         interval = interval_text(row.ours)
+        value, within = gain_texts(row.metric, row.ours)
         lines.append(
             [
                 _studies_of(row),
@@ -112,6 +115,7 @@ def _results(found: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]
                 _with_subset(value_text(row.honest), row.honest and row.honest["subset"]),
                 interval + (star if interval != DASH else ""),
                 str(row.ours["groups"]) if row.ours and interval != DASH else DASH,
+                value if within == DASH else f"{value} ({within})",
                 *(baseline_text(row.ours, name) for name in names),
                 _minutes_of(row, runs),
             ]
