@@ -98,7 +98,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
                     value_text(main),
                     interval_text(main),
                     baseline_text(main, PEER),
-                    *(value_text(scores[name]) for name in SCORES[1:]),
+                    *(value_text(scores.get(name)) for name in SCORES[1:]),
                 ]
             )
     return lines
