@@ -39,9 +39,9 @@ from coverslip.reporting.markdown import table
 from coverslip.reporting.results import baseline_label, first_capital, label, number
 
 RUN = "fold0_seed1"
-HEAD = """Written by `benchmarks/peers.py` from one run: StarDist (Schmidt et al., 2018) learnt from
-the training pictures of `{study}` on the same machine, with the network, losses and augmentation of
-its own example. The same code scores all on the same test pictures."""
+HEAD = """Written by `benchmarks/peers.py`: StarDist (Schmidt et al., 2018) learnt from the training
+pictures of `{study}` on the same machine, with the network, losses and augmentation of its own
+example. The same code scores all on the same test pictures."""
 METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
 
 
@@ -160,6 +160,18 @@ def print_training(options: argparse.Namespace, peer: Mapping[str, Any]) -> None
         "Parameters",
     ]
     print(table(head, lines))
+    fastest = history["seconds"].min()
+    print(
+        f"\nIf all epochs of coverslip were as fast as the fastest ({fastest:.1f} s), with nothing "
+        f"else on the machine, all would take {fastest * len(history) / 60:.1f} minutes."
+    )
+    rates = theirs["learning_rate"]
+    low = np.flatnonzero(rates < rates[0] / 100)
+    if len(low):
+        print(
+            "StarDist's learning rate, halved where its validation loss stands still, was below a "
+            f"hundredth of its height after {peer['minutes'] * low[0] / len(theirs):.0f} minutes."
+        )
     if options.figure:
         curves = {
             "coverslip: cross-entropy + Dice": (
