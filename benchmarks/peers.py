@@ -34,7 +34,7 @@ from coverslip.evaluation.intervals import limits, resampled_sums
 from coverslip.evaluation.matching import match
 from coverslip.evaluation.observations import INSTANCES
 from coverslip.learning import device
-from coverslip.models.model import load, read_network
+from coverslip.models.model import Model, load, read_network
 from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styled
 from coverslip.reporting.markdown import table
 from coverslip.reporting.results import baseline_label, first_capital, label, number
@@ -79,12 +79,8 @@ def counted(store: Store, labels: Mapping[str, np.ndarray], ids: list[str]) -> n
     return np.stack([metrics.statistics(match(store.label(id), labels[id])) for id in ids])
 
 
-def timed(
-    store: Store, study: Path, ids: list[str], flips: bool, repeats: int
-) -> tuple[float, float]:
+def timed(model: Model, images: list[np.ndarray], flips: bool, repeats: int) -> tuple[float, float]:
     """Median seconds from pictures to label maps, and of those that of the network."""
-    model = load(study / RUN / "model")
-    images = [store.image(id) for id in ids]
     rounds = []
     for _ in range(repeats + 1):  # what is compiled once, in the first, is not counted
         started, objects = time.perf_counter(), 0.0
@@ -98,7 +94,7 @@ def timed(
     return whole, network
 
 
-def seen(store: Store, study: Path, ids: list[str]) -> int:
+def seen(model: Model, images: list[np.ndarray]) -> int:
     """Pixels that the network of the study is given for these pictures, without flips: tiles
     overlap, and reach beyond small pictures."""
     import keras
@@ -109,9 +105,8 @@ def seen(store: Store, study: Path, ids: list[str]) -> int:
         counts.append(int(np.prod(tiles.shape[:3])))
         return predict(self, tiles)
 
-    model = load(study / RUN / "model")
     with mock.patch.object(keras.Model, "predict_on_batch", counting):
-        for _ in model.predict([store.image(id) for id in ids]):
+        for _ in model.predict(images):
             pass
     return sum(counts)
 
@@ -135,8 +130,8 @@ def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
     values = metrics.mean_ap(both.sum(axis=0))
     resampled = metrics.mean_ap(resampled_sums(both, groups, 1000, 1))
     low, high = limits(resampled[:, 0] - resampled[:, 1])
-    number_of = len(set(groups))
-    within = f" ({low:+.3f} to {high:+.3f}, {number_of} groups)" if number_of > 1 else ""
+    count = len(set(groups))
+    within = f" ({low:+.3f} to {high:+.3f}, {count} groups)" if count > 1 else ""
     return f"{values[0] - values[1]:+.3f}{within}"
 
 
@@ -226,17 +221,14 @@ def print_times(
     store: Store, options: argparse.Namespace, ids: list[str], peer: Mapping[str, Any]
 ) -> None:
     """Print the pace of everyone, and what the networks multiply."""
-    pixels = sum(np.prod(store.image(id).shape[:2]) for id in ids)
-    own = per_pixel(read_network(load(options.study / RUN / "model")))
-    own *= seen(store, options.study, ids) / pixels
+    model = load(options.study / RUN / "model")
+    images = [store.image(id) for id in ids]
+    pixels = sum(np.prod(image.shape[:2]) for image in images)
+    own = per_pixel(read_network(model)) * seen(model, images) / pixels
     theirs = peer["prediction"]
     rows = [
-        ("coverslip", *timed(store, options.study, ids, False, options.repeats), own),
-        (
-            "coverslip, flips and turns",
-            *timed(store, options.study, ids, True, options.repeats),
-            8 * own,
-        ),
+        ("coverslip", *timed(model, images, False, options.repeats), own),
+        ("coverslip, flips and turns", *timed(model, images, True, options.repeats), 8 * own),
         ("StarDist", theirs["seconds"], theirs["network_seconds"], theirs["multiply_adds"]),
     ]
     head = [

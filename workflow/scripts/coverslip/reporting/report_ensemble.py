@@ -11,10 +11,9 @@ from coverslip.reporting.report_words import (
     HIGHER_IS_BETTER,
     LOWER_IS_BETTER,
     compared,
-    signed,
+    signed_texts,
 )
 from coverslip.reporting.results import (
-    DASH,
     SUBSET_WORDS,
     SUBSETS,
     first_capital,
@@ -90,9 +89,7 @@ def _line(record: Mapping[str, Any]) -> dict[str, Any]:
     unit = record["unit"]
     cells = {key: record[key] | {"unit": unit} for key in ("single", "ensemble")}
     shown = {key: (value_text(cell), interval_text(cell)) for key, cell in cells.items()}
-    gain = {end: signed(value, unit) for end, value in record["gain"].items()}
-    ends = (gain["low"], gain["high"])
-    shown["gain"] = (gain["value"], DASH if DASH in ends else " to ".join(ends))
+    shown["gain"] = signed_texts(record["gain"], unit)
     return {
         "label": first_capital(label(record["name"], record["class"])),
         "support": support_text(record),

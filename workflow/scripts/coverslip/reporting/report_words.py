@@ -130,10 +130,7 @@ def gain_texts(metric: str, record: Mapping[str, Any] | None) -> tuple[str, str]
     record = record or {}
     best = best_baseline(metric, known_baselines(record))
     gain = (record.get("gains") or {}).get(best)
-    if gain is None:
-        return DASH, DASH
-    value, low, high = (signed(gain[end], record.get("unit")) for end in ("value", "low", "high"))
-    return value, DASH if DASH in (low, high) else f"{low} to {high}"
+    return (DASH, DASH) if gain is None else signed_texts(gain, record.get("unit"))
 
 
 def compared(
@@ -155,15 +152,19 @@ def compared(
     text += f" than that of {other}" if other else ""
     if gain["low"] is None or gain["high"] is None:
         return f"{text}; with pictures of one group alone, there is no interval to tell by."
-    within = f"the 95 % interval of the difference, {signed(gain['low'], unit)} to "
-    within += signed(gain["high"], unit)
+    within = f"the 95 % interval of the difference, {signed_texts(gain, unit)[1]}"
     if gain["low"] <= 0 <= gain["high"]:
         return f"{text}, but with other pictures it might be otherwise: {within}, holds 0."
     return f"{text}, and {within}, lies on that side as a whole."
 
 
-def signed(value: float | None, unit: str | None) -> str:
-    """A gain with its sign, also where it is above zero."""
+def signed_texts(gain: Mapping[str, Any], unit: str | None) -> tuple[str, str]:
+    """A gain and its interval, with their signs also where they are above zero."""
+    value, low, high = (_signed(gain[end], unit) for end in ("value", "low", "high"))
+    return value, DASH if DASH in (low, high) else f"{low} to {high}"
+
+
+def _signed(value: float | None, unit: str | None) -> str:
     if value is None:
         return DASH
     rounded = round(value, 4)
