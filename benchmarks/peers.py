@@ -6,15 +6,16 @@ split. All are scored by the same code on the test pictures of fold 0. Printed, 
 `docs/results.md` (`make results APPEND=FILE`): the main metrics of instances over all pictures and
 by modality; the difference of the study and StarDist in mean AP with its interval over groups; how
 long both were trained, with their learning curves (`--figure FILE.png`); and seconds to find the
-nuclei of all test pictures (`--repeats` times, the median; the network of the study with and
-without flips), beside what the networks have to multiply and what this machine can.
+nuclei of all test pictures (`--repeats` times, the median; the network of the study as it is, fast
+and with flips, with the mean AP of each), beside what the networks have to multiply and what this
+machine can. `--run` is the training of the study that is taken (`fold0_seed1`).
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -39,18 +40,17 @@ from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styl
 from coverslip.reporting.markdown import table
 from coverslip.reporting.results import baseline_label, first_capital, label, number
 
-RUN = "fold0_seed1"
 HEAD = """Written by `benchmarks/peers.py`: StarDist (Schmidt et al., 2018) learnt from the training
 pictures of `{study}` on the same machine, with the network, losses and augmentation of its own
 example. The same code scores all on the same test pictures."""
 METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
 
 
-def test_rows(study: Path) -> pd.DataFrame:
-    """Group and modality of the test pictures of fold 0, by id."""
+def test_rows(study: Path, run: str) -> pd.DataFrame:
+    """Group and modality of the test pictures of a training, by id."""
     rows = pd.read_csv(study / "pictures.csv", dtype={"id": str})
-    chosen = (rows["fold"] == 0) & (rows["seed"] == 1) & (rows["subset"] == "test")
-    return rows[chosen].set_index("id")
+    names = "fold" + rows["fold"].astype(str) + "_seed" + rows["seed"].astype(str)
+    return rows[(names == run) & (rows["subset"] == "test")].set_index("id")
 
 
 def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
@@ -62,12 +62,14 @@ def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
     return found
 
 
-def answers(store: Store, study: Path, out: Path, ids: list[str]) -> dict[str, dict]:
+def answers(store: Store, options: argparse.Namespace, ids: list[str]) -> dict[str, dict]:
     """Label maps of everyone: by name, by id."""
-    area = json.loads((study / "run.json").read_text())["params"]["evaluation"]["minimum_area"]
+    record = json.loads((options.study / "run.json").read_text(encoding="utf-8"))
+    area = record["params"]["evaluation"]["minimum_area"]
+    predictions = options.study / options.run / "predictions"
     found = {
-        "coverslip": stored(sorted((study / RUN / "predictions").glob("*.h5")), ids),
-        "StarDist": stored([out / "instances.h5"], ids),
+        "coverslip": stored(sorted(predictions.glob("*.h5")), ids),
+        "StarDist": stored([options.out / "instances.h5"], ids),
     }
     for name, baseline in INSTANCES.items():
         found[baseline_label(name)] = {id: baseline(store.image(id), area) for id in ids}
@@ -79,19 +81,22 @@ def counted(store: Store, labels: Mapping[str, np.ndarray], ids: list[str]) -> n
     return np.stack([metrics.statistics(match(store.label(id), labels[id])) for id in ids])
 
 
-def timed(model: Model, images: list[np.ndarray], flips: bool, repeats: int) -> tuple[float, float]:
-    """Median seconds from pictures to label maps, and of those that of the network."""
+def timed(
+    model: Model, images: list[np.ndarray], flips: bool, repeats: int
+) -> tuple[float, float, list[np.ndarray]]:
+    """Median seconds from pictures to label maps, of those that of the network, and the maps."""
     rounds = []
     for _ in range(repeats + 1):  # what is compiled once, in the first, is not counted
-        started, objects = time.perf_counter(), 0.0
+        found, objects = [], 0.0
+        started = time.perf_counter()
         for answer in model.predict(images, flips=flips):
             answered = time.perf_counter()
-            model.objects(answer)
+            found.append(model.objects(answer))
             objects += time.perf_counter() - answered
         whole = time.perf_counter() - started
         rounds.append((whole, whole - objects))
     whole, network = np.median(rounds[1:], axis=0)
-    return whole, network
+    return whole, network, found
 
 
 def seen(model: Model, images: list[np.ndarray]) -> int:
@@ -148,7 +153,7 @@ def print_scores(found: Mapping[str, np.ndarray]) -> None:
 
 def print_training(options: argparse.Namespace, peer: Mapping[str, Any]) -> None:
     """Print how long everyone was trained, and draw the learning curves."""
-    folder = options.study / RUN / "model"
+    folder = options.study / options.run / "model"
     history = pd.read_csv(folder / "history.csv")
     training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["params"]["training"]
     theirs = pd.DataFrame(peer["history"])
@@ -217,22 +222,50 @@ def draw_curves(curves: Mapping[str, tuple], output: Path) -> None:
     save(figure, output)
 
 
-def print_times(
-    store: Store, options: argparse.Namespace, ids: list[str], peer: Mapping[str, Any]
-) -> None:
-    """Print the pace of everyone, and what the networks multiply."""
-    model = load(options.study / RUN / "model")
+def pace(
+    store: Store, options: argparse.Namespace, ids: list[str], policy: str
+) -> Iterator[tuple[str, float, float, float, float]]:
+    """Each way to predict with the network of the study: its name, seconds, those of the network,
+    mean AP, and multiply-adds a pixel of the pictures."""
+    folder = options.study / options.run / "model"
     images = [store.image(id) for id in ids]
     pixels = sum(np.prod(image.shape[:2]) for image in images)
-    own = per_pixel(read_network(model)) * seen(model, images) / pixels
-    theirs = peer["prediction"]
-    rows = [
-        ("coverslip", *timed(model, images, False, options.repeats), own),
-        ("coverslip, flips and turns", *timed(model, images, True, options.repeats), 8 * own),
-        ("StarDist", theirs["seconds"], theirs["network_seconds"], theirs["multiply_adds"]),
-    ]
+    multiplied = per_pixel(read_network(load(folder))) / pixels
+    for name, fast, flips in (
+        ("coverslip", None, False),
+        (f"coverslip, fast ({policy})", policy, False),
+        ("coverslip, flips and turns", None, True),
+        ("coverslip, fast, flips and turns", policy, True),
+    ):
+        model = load(folder, fast)
+        whole, network, labels = timed(model, images, flips, options.repeats)
+        score = mean_ap(counted(store, dict(zip(ids, labels, strict=True)), ids))
+        given = seen(model, images) * (8 if flips else 1)
+        yield name, whole, network, score, multiplied * given
+
+
+def mean_ap(statistics: np.ndarray) -> float:
+    """Mean AP of statistics (N, S)."""
+    return float(metrics.mean_ap(statistics.sum(axis=0)))
+
+
+def print_times(
+    rows: Iterable[tuple], pixels: int, theirs: Mapping[str, Any], score: float
+) -> None:
+    """Print the pace of everyone, and what the networks multiply.
+
+    Args:
+        rows: those of the study, see `pace`.
+        pixels: of all pictures.
+        theirs: what StarDist's run tells of its prediction.
+        score: its mean AP.
+    """
+    told = ("seconds", "network_seconds", "multiply_adds")
+    seconds, network, multiplied = (theirs[name] for name in told)
+    rows = [*rows, ("StarDist", seconds, network, score, multiplied)]
     head = [
         "Network",
+        "Mean AP",
         "Seconds",
         "Megapixels a second",
         "StarDist's time over it",
@@ -242,6 +275,7 @@ def print_times(
     lines = [
         [
             name,
+            f"{score:.3f}",
             f"{seconds:.1f}",
             f"{pixels / 1e6 / seconds:.2f}",
             f"{theirs['seconds'] / seconds:.2f} times",
@@ -249,7 +283,7 @@ def print_times(
             number(multiplied, "count"),
             f"{multiplied * pixels / network / 1e9:.0f} billion",
         ]
-        for name, seconds, network, multiplied in rows
+        for name, seconds, network, score, multiplied in rows
     ]
     print(table(head, lines))
     print(
@@ -263,16 +297,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for name in ("dataset", "study", "out"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--run", default="fold0_seed1")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--figure", type=Path, help="draw the learning curves there (png or svg)")
     options = parser.parse_args()
-    device.prepare()
-    rows = test_rows(options.study)
+    policy = device.prepare().dtype_policy
+    rows = test_rows(options.study, options.run)
     ids, groups = list(rows.index), rows["group"].to_numpy(dtype=str)
     peer = json.loads((options.out / "stardist.json").read_text())
     print(f"## Nuclei beside StarDist's\n\n{HEAD.format(study=options.study.name)}")
     with Store(options.dataset / "pictures.h5") as store:
-        labels = answers(store, options.study, options.out, ids)
+        labels = answers(store, options, ids)
         found = {name: counted(store, maps, ids) for name, maps in labels.items()}
         for modality in ("all", *sorted(set(rows["modality"]))):
             chosen = np.ones(len(rows), bool) if modality == "all" else rows["modality"] == modality
@@ -285,7 +320,9 @@ def main() -> None:
         print("\n### Training\n")
         print_training(options, peer)
         print(f"\n### From {len(ids)} pictures to nuclei\n")
-        print_times(store, options, ids, peer)
+        pixels = sum(labels["StarDist"][id].size for id in ids)
+        score = mean_ap(found["StarDist"])
+        print_times(pace(store, options, ids, policy), pixels, peer["prediction"], score)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def one(way: str, study: Path, count: int) -> None:
 
     from coverslip.configuration.config import Network, Preprocessing
     from coverslip.configuration.config_training import Augmentation, Training
-    from coverslip.learning import losses, material, training
+    from coverslip.learning import losses, material, normalization, training
     from coverslip.models import networks
 
     info = json.loads((study / "fold0_seed1/model/model.json").read_text(encoding="utf-8"))
@@ -62,6 +62,8 @@ def one(way: str, study: Path, count: int) -> None:
     policy = "float32" if way == "keras" else device.dtype_policy
     with training.dtype_policy(policy):
         model = networks.build(found.sections.network, found.shape)
+        if way != "keras" and device.fused_normalization:
+            model = normalization.fused(model)
         model.compile(
             optimizer=keras.optimizers.Adam(learned.learning_rate),
             loss=losses.make(learned, found.sections.network.head, None),

@@ -1,11 +1,11 @@
-"""What flips and ensembles gain and cost: `python benchmarks/tta.py DATASET STUDY MODEL [MODEL..]`.
+"""What flips, ensembles and speed cost: `python benchmarks/tta.py DATASET STUDY MODEL [MODEL..]`.
 
 DATASET is the folder of a dataset (`results/datasets/NAME`), STUDY that of a finished study
 (`results/studies/NAME`), and a MODEL one of its model folders, of a single network or of an
 ensemble (`fold0_seed1/model`, `fold0_ensemble/model`). Each predicts the test pictures of its fold
-as they are, and as the mean over their eight flips and turns; a table tells scores, seconds a
-picture, and both as compared with the first line. An ensemble of several folds is refused: each
-of its test pictures is one that another member was trained on.
+as they are, fast (`evaluation.fast`), and as the mean over their eight flips and turns; a table
+tells scores, seconds a picture, and both as compared with the first line. An ensemble of several
+folds is refused: each of its test pictures is one that another member was trained on.
 """
 
 import argparse
@@ -88,28 +88,35 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pictures", type=int, help="so many of the test pictures, spread evenly")
     parser.add_argument("--json", type=Path, help="write the rows of the table there, too")
     told = parser.parse_args(arguments)
-    print(device.prepare().line())
+    found_device = device.prepare()
+    print(found_device.line())
+    ways = (
+        ("as it is", None, False),
+        (f"fast ({found_device.dtype_policy})", found_device.dtype_policy, False),
+        ("flips and turns", None, True),
+        ("fast, flips and turns", found_device.dtype_policy, True),
+    )
     found, first = [], None
     with Store(told.dataset / "pictures.h5") as store:
         for folder in told.models:
-            model = load(folder if (folder / "model.json").is_file() else told.study / folder)
+            place = folder if (folder / "model.json").is_file() else told.study / folder
+            model = load(place)
             rows = chosen(told.study / "split.csv", fold_of(model), ["test"])
             if told.pictures and told.pictures < len(rows):
                 rows = rows.iloc[np.linspace(0, len(rows) - 1, told.pictures).round().astype(int)]
-            for flips in (False, True):
-                scores, seconds = scored(model, store, rows, flips)
+            for what, policy, flips in ways:
+                scores, seconds = scored(load(place, policy), store, rows, flips)
                 first = first or (scores, seconds)
                 parts = [
                     f"{name} {value:.4f} ({value - first[0][name]:+.4f})"
                     for name, value in scores.items()
                 ]
-                what = "flips and turns" if flips else "as it is"
                 print(
                     f"{model.folder.parent.name}, {what}: {len(rows)} pictures, "
                     f"{', '.join(parts)}; {seconds:.3f} s a picture ({seconds / first[1]:.1f}x)",
                     flush=True,
                 )
-                facts = {"model": str(folder), "flips": flips, "pictures": len(rows)}
+                facts = {"model": str(folder), "way": what, "pictures": len(rows)}
                 found.append(facts | scores | {"seconds": round(seconds, 4)})
     if told.json:
         told.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -7,11 +7,13 @@ from coverslip.learning import device
 from coverslip.tasks import stage
 
 with job(snakemake) as facts:
+    evaluation = Evaluation(**snakemake.params.evaluation)
+    policy = None
     if snakemake.input.weights:
         found = device.prepare(threads=snakemake.threads)
         facts["device"] = asdict(found)
-        LOG.info(found.line())
-    evaluation = Evaluation(**snakemake.params.evaluation)
+        policy = found.dtype_policy if evaluation.fast else None
+        LOG.info(found.line(policy or "float32"))
     stage(snakemake.params.task, "predict")(
         model=Path(snakemake.input.info).parent,
         pictures=Path(snakemake.input.pictures),
@@ -22,4 +24,5 @@ with job(snakemake) as facts:
         shard=int(snakemake.wildcards.shard),
         shards=evaluation.shards,
         output=Path(snakemake.output[0]),
+        policy=policy,
     )

@@ -111,6 +111,23 @@ def test_what_changes_results_computes_all_and_what_does_not_nothing(place):
     assert run(place)[0] == 5
 
 
+@pytest.mark.parametrize(("fast", "policy"), [(True, "mixed_bfloat16"), (False, None)])
+def test_networks_are_fast_where_that_is_asked(place, monkeypatch, fast, policy):
+    seen = []
+
+    def network(loaded):
+        seen.append(loaded.policy)
+        return lambda tiles: tiles / np.float32(255)
+
+    monkeypatch.setitem(model.KINDS, "network", network)
+    monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none", bfloat16=True))
+    (place / "model/model.json").write_text(json.dumps(INFO | {"kind": "network"}))
+    assert run(place, fast=fast)[0] == 5
+    assert seen == [policy]
+    assert run(place, fast=fast)[0] == 0
+    assert run(place, fast=not fast)[0] == 5
+
+
 def test_shards_hold_each_picture_once_whatever_their_number(place):
     one = pd.read_csv(run(place)[1].pictures)
     parts = [run(place, shard, 3) for shard in range(3)]

@@ -32,3 +32,22 @@ def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
     single = [next(model.load(folder).predict([image], flips=True)) for folder in folders]
     np.testing.assert_allclose(answer, np.mean(single, axis=0), atol=1e-6)
     assert together.objects(answer).shape == together.mask(answer).shape == image.shape
+
+
+def test_members_are_fast_where_the_ensemble_is(study, tmp_path):  # noqa: F811
+    network = Network(filters=2, depth=1, normalization="batch", head="instances")
+    folders = []
+    for seed in (1, 2):
+        folder = tmp_path / f"fold0_seed{seed}"
+        run(study, folder, seed=seed, network=network, training=SHORT)
+        folders.append(folder / "model")
+    ensemble.write(folders, tmp_path / "ensemble" / "model", {"study": "s"})
+    image = np.random.default_rng(0).integers(0, 255, (90, 140), np.uint8)
+    answers = []
+    for folder in (*folders, tmp_path / "ensemble" / "model"):
+        plain, quick = model.load(folder), model.load(folder, "mixed_bfloat16")
+        (expected,), (found,) = plain.predict([image]), quick.predict([image])
+        assert found.dtype == np.float32 and found.shape == expected.shape
+        assert 0 < np.abs(found - expected).max() < 0.1
+        answers.append(found)
+    np.testing.assert_allclose(answers[2], np.mean(answers[:2], axis=0), atol=1e-6)

@@ -58,6 +58,12 @@ class Device:
         """
         return self.gpu and not self.deterministic
 
+    @property
+    def fused_normalization(self) -> bool:
+        """Batch normalization as one operation of TensorFlow while training, for CPUs only
+        (`coverslip.learning.normalization`)."""
+        return self.backend == "tensorflow" and not self.gpu
+
     def line(self, policy: str = "float32") -> str:
         """One line for the log: the device, and how it computes.
 

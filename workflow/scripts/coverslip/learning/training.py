@@ -22,7 +22,14 @@ from coverslip.configuration.config import Network, Preprocessing
 from coverslip.configuration.config_training import Training
 from coverslip.errors import CoverslipError
 from coverslip.job import TERMINATED
-from coverslip.learning import accumulation, calibration, losses, memory, schedules
+from coverslip.learning import (
+    accumulation,
+    calibration,
+    losses,
+    memory,
+    normalization,
+    schedules,
+)
 from coverslip.learning import device as devices
 from coverslip.learning import state as states
 from coverslip.learning.batches import Batches, class_weights
@@ -284,6 +291,8 @@ def _compiled(
     if training.class_weights == "balanced":
         classes = losses.CLASSES if network.head == "instances" else max(network.outputs, 2)
         weights = class_weights(batches.patches, batches.rows, classes, network.head)
+    if device.fused_normalization:
+        built = normalization.fused(built)
     accumulation.slow_down(built, parts)
     built.compile(
         optimizer=accumulation.adam(training.learning_rate, parts),

@@ -98,7 +98,9 @@ def measure(
     report(f"shard {shard}: {len(names)} files, {len(missing)} of them to be computed")
     if missing:
         if network.info["kind"] in NETWORKS:
-            report(device.prepare(threads=threads).line())
+            found_device = device.prepare(threads=threads)
+            network.policy = found_device.dtype_policy if settings.fast else None
+            report(found_device.line(network.policy or "float32"))
         todo = [(folder / name, Entry(entry_path(state, key))) for key, name in missing.items()]
         counted = itertools.count(1)
 

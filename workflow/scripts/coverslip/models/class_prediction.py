@@ -46,6 +46,7 @@ def predict(
     shard: int,
     shards: int,
     output: Path,
+    policy: str | None = None,
 ) -> None:
     """Predict one shard of the pictures of some subsets, and of those without a class.
 
@@ -62,12 +63,13 @@ def predict(
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.
+        policy: dtype policy to predict fast in, see `Model`.
 
     Raises:
         CoverslipError: the model, store or split cannot be read, or lacks something.
     """
     table = chosen(split, fold, [*subsets, UNLABELLED]).iloc[shard::shards]
-    network = load(model)
+    network = load(model, policy)
     classes = [str(name) for name in network.info["classes"]]
     with Store(pictures) as store:
         images = (store.image(id) for id in table.index)

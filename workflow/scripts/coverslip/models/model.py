@@ -86,8 +86,12 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path, policy: str | None = None) -> Model:
     """Read a model folder.
+
+    Args:
+        folder: the model folder.
+        policy: see `Model`.
 
     Raises:
         CoverslipError: the folder is missing, is not a model folder, or was written by a newer
@@ -103,7 +107,7 @@ def load(folder: Path) -> Model:
         ) from error
     except ValueError as error:
         raise CoverslipError(f"{path}: not JSON ({error}): train anew") from error
-    return Model(Path(folder), info)
+    return Model(Path(folder), info, policy)
 
 
 def read_network(model: Model) -> Any:
@@ -127,6 +131,13 @@ def _network(model: Model) -> Predict:
     the logits of classes."""
     network = read_network(model)
     classes = model.head == "class"
+    resized = model.preprocessing.resize is not None
+    fast = model.policy is not None
+    grain = None if classes or resized else grain_of(network, model.tile, fast)
+    if model.policy is not None:
+        from coverslip.models.fast import hasten
+
+        network = hasten(network, model.policy)
     whole = network if classes else probabilities(network, model.head)
 
     def predict(tiles: np.ndarray) -> np.ndarray:
@@ -134,8 +145,7 @@ def _network(model: Model) -> Predict:
             preprocess.batch(tiles, model.preprocessing, model.info["fitted"])
         )
 
-    resized = model.preprocessing.resize is not None
-    return Grained(predict, None if classes or resized else grain_of(network, model.tile))
+    return Grained(predict, grain)
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
@@ -159,7 +169,7 @@ def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
 
 
 def _ensemble(model: Model) -> Predict:
-    return ensemble.predictor(model, load, _network)
+    return ensemble.predictor(model, lambda folder: load(folder, model.policy), _network)
 
 
 KINDS: dict[str, Callable[[Model], Predict]] = {
@@ -181,11 +191,13 @@ class Model:
         folder: where it lies.
         info: `model.json`.
         preprocessing: the preprocessing section that it was trained with.
+        policy: dtype policy to predict fast in: by a network made for speed
+            (`coverslip.models.fast`), in larger tiles; none: by the network as it was trained.
         grain: once `predictor` is called, what sides of larger tiles are multiples of; see
             `coverslip.models.tiling`.
     """
 
-    def __init__(self, folder: Path, info: Any) -> None:
+    def __init__(self, folder: Path, info: Any, policy: str | None = None) -> None:
         path = folder / "model.json"
         if not isinstance(info, dict) or not isinstance(info.get("format"), int):
             raise CoverslipError(
@@ -211,6 +223,7 @@ class Model:
             ) from error
         self.folder = folder
         self.info: dict[str, Any] = info
+        self.policy = policy
         self._predict: Predict | None = None
         self.grain: int | None = None
 

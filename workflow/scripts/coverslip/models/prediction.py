@@ -26,6 +26,7 @@ def predict(
     shard: int,
     shards: int,
     output: Path,
+    policy: str | None = None,
 ) -> None:
     """Predict one shard of the pictures of some subsets; a batch of pictures is in memory.
 
@@ -45,12 +46,13 @@ def predict(
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.
+        policy: dtype policy to predict fast in, see `Model`.
 
     Raises:
         CoverslipError: the model, store or split cannot be read, or lacks something.
     """
     table = chosen(split, fold, subsets).iloc[shard::shards]
-    network = load(model)
+    network = load(model, policy)
     with aside(output) as part, Store(pictures) as store, h5py.File(part, "w") as file:
         file.attrs["fold"] = fold
         file.attrs["threshold"] = network.threshold
