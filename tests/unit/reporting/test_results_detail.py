@@ -1,5 +1,9 @@
 """Fold by fold and group by group, on the page of results."""
 
+from dataclasses import replace
+
+from test_report_ensemble import IOU, RMSE, document, scores
+
 from coverslip.reporting import results_detail
 from coverslip.reporting.results import StudyInputs
 
@@ -81,3 +85,15 @@ def test_modalities_and_groups_of_test_pictures_are_told(tmp_path):
     assert lines[0][head.index("Share of predicted objects that join true ones")] == "0.1250"
     assert lines[1][1] == "histology-01" and len(lines) == 2
     assert lines[1][head.index("Share of true objects missed")] == "0.0625"
+
+
+def test_the_mean_of_seeds_stands_beside_single_networks(tmp_path):
+    told = {"mine": metrics()}
+    assert results_detail.detail([study(tmp_path)], told) == []
+    scored = replace(study(tmp_path), ensemble=scores(tmp_path, document(IOU, RMSE)))
+    heading, _, text = results_detail.detail([scored], told)
+    assert heading.strip() == "## The mean of several seeds"
+    assert text.splitlines()[2:] == [
+        "| `mine` | IoU | 134 pictures in 21 groups | 0.8400 | 0.8000 to 0.8800 | 0.8600 | 0.8200 to 0.9000 "
+        "| +0.0200 | +0.0100 to +0.0300 |"
+    ]

@@ -19,7 +19,7 @@ from coverslip.reporting.report_captions import Numbers, caption
 from coverslip.reporting.report_data import data_facts, data_warnings, dataset_sentence, split_facts
 from coverslip.reporting.report_ensemble import ensemble_scores
 from coverslip.reporting.report_search import search_facts
-from coverslip.reporting.report_tables import MAIN, answers, score_tables
+from coverslip.reporting.report_tables import answers, main_metrics, score_tables
 from coverslip.reporting.report_words import flat, reading, run_facts, run_title
 from coverslip.reporting.results import DASH, Row, StudyInputs, read_json, read_metrics, rows
 
@@ -153,12 +153,12 @@ def _studies(
                     for row in table
                     if study.name in (row.name, row.repeated_name)
                 ],
-                "tables": score_tables(metrics[study.name], _main(section)),
+                "tables": score_tables(metrics[study.name], main_metrics(section)),
                 "data": data_facts(report),
                 "warnings": data_warnings(report),
                 "split": split_facts(read_json(study.split)),
                 "search": search_facts(study.search),
-                "ensemble": ensemble_scores(study.ensemble, _main(section)),
+                "ensemble": ensemble_scores(study.ensemble, main_metrics(section)),
                 "figures": [
                     _figure(path, study, numbers, limit, templates) for path in _ordered(study)
                 ],
@@ -168,12 +168,6 @@ def _studies(
             }
         )
     return shown
-
-
-def _main(section: Mapping[str, Any]) -> list[str]:
-    """The metrics that a study is told by first: those of its task, and what was published."""
-    published = [figure["metric"] for figure in section.get("published") or []]
-    return list(dict.fromkeys([*MAIN[section.get("task") or "segmentation"], *published]))
 
 
 def _ordered(study: StudyInputs) -> list[Path]:

@@ -51,6 +51,12 @@ STRIP = (2.0, 148.0)
 """Offset and length of the strip from 0 to 1, in units of its view box."""
 
 
+def main_metrics(section: Mapping[str, Any]) -> list[str]:
+    """The metrics that a study is told by first: those of its task, and what was published."""
+    published = [figure["metric"] for figure in section.get("published") or []]
+    return list(dict.fromkeys([*MAIN[section.get("task") or "segmentation"], *published]))
+
+
 def answers(table: Sequence[Row]) -> dict[str, Any]:
     """The table of studies: its lines in words, by pair of studies."""
     parts: dict[tuple[str | None, str], dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The parts of the page of results that look closer: fold by fold, and group by group."""
+"""The parts of the page of results that look closer: by fold, by group, and the mean of seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from coverslip.evaluation.runs import fold_and_seed
 from coverslip.reporting.markdown import table
+from coverslip.reporting.report_ensemble import ensemble_scores
+from coverslip.reporting.report_tables import main_metrics
 from coverslip.reporting.results import (
     HEADLINES,
     StudyInputs,
@@ -36,10 +38,14 @@ PEER = "otsu watershed"
 GROUPS = """On test pictures. Intervals of a modality are over its groups, those of a group over its
 pictures.
 """
+MEAN = """Networks that differ only in their seed, and the mean of their answers, scored on the same
+pictures; the gain by the paired bootstrap over groups. Each further network costs a training, and a
+prediction of each picture.
+"""
 
 
 def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Markdown of both parts, without those that have nothing to tell.
+    """Markdown of the parts, without those that have nothing to tell.
 
     Args:
         studies: in the order of the config.
@@ -59,6 +65,11 @@ def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, An
         head = ["Study", "Modality or group", "Pictures", "Objects", titles[0], "95 % interval"]
         head += [f"The same of {baseline_label(PEER)}", *titles[1:]]
         parts += ["\n## Objects by modality and by group\n", GROUPS, table(head, groups)]
+    means = [line for study in studies for line in _mean_of_seeds(study)]
+    if means:
+        head = ["Study", "Metric", "Of", "Single networks", "95 % interval", "Their mean"]
+        head += ["95 % interval", "Gain", "95 % interval"]
+        parts += ["\n## The mean of several seeds\n", MEAN, table(head, means)]
     return parts
 
 
@@ -79,6 +90,16 @@ def _folds(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
         if any(found):
             lines.append([f"`{study.name}`", label(name), *map(value_text, found)])
     return lines
+
+
+def _mean_of_seeds(study: StudyInputs) -> list[list[str]]:
+    """A line a metric of a study whose ensemble is scored."""
+    told = ensemble_scores(study.ensemble, main_metrics(study.study))
+    return [
+        [f"`{study.name}`", line["label"], line["support"]]
+        + [text for key in ("single", "ensemble", "gain") for text in line[key]]
+        for line in (told["lines"] if told else [])
+    ]
 
 
 def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
