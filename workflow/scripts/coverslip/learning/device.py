@@ -1,4 +1,5 @@
-"""The device that a job computes on: the only module that speaks to TensorFlow itself.
+"""The device that a job computes on. Only this module, `learning.normalization` and
+`explanation.gradients` speak to TensorFlow itself.
 
 `prepare` has to run before keras is imported, since threads, logging and memory growth are
 settled by the first import. Scripts therefore call it first and import
