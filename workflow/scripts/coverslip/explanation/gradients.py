@@ -1,4 +1,4 @@
-"""Gradients of class scores: with `learning.device` the only module that speaks to TensorFlow.
+"""Gradients of class scores, by TensorFlow's own tape.
 
 Keras has no gradient function for all its backends, so each backend would have its own here.
 """

@@ -1,6 +1,6 @@
-"""The device that a job computes on. Only this module, `learning.normalization` and
-`explanation.gradients` speak to TensorFlow itself.
+"""The device that a job computes on.
 
+With `learning.normalization` and `explanation.gradients` the only module that speaks to TensorFlow.
 `prepare` has to run before keras is imported, since threads, logging and memory growth are
 settled by the first import. Scripts therefore call it first and import
 `coverslip.learning.training` after.
