@@ -100,14 +100,6 @@ def test_only_networks_that_see_no_further_than_a_patch_take_larger_tiles(facts,
     assert tiling.grain_of(unet(**facts), (patch, patch)) == grain
 
 
-def test_networks_that_see_further_take_them_where_that_is_asked():
-    network = unet(depth=5)
-    assert tiling.receptive_field(network)[0] > 128
-    assert tiling.grain_of(network, (128, 128)) is None
-    assert tiling.grain_of(network, (128, 128), far=True) == 32
-    assert tiling.grain_of(unet(depth=5, normalization="group"), (128, 128), far=True) is None
-
-
 def test_no_network_that_looks_at_the_whole_tile_takes_larger_ones():
     import keras
 
@@ -131,20 +123,6 @@ def saved(folder, network):
     facts = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
     models.save(folder, network, facts | {"preprocessing": p})
     return models.load(folder)
-
-
-def test_a_fast_model_predicts_in_larger_tiles(tmp_path):
-    network = unet(depth=5)
-    plain = saved(tmp_path, network)
-    fast = models.load(tmp_path, "float32")
-    image = np.random.default_rng(3).integers(0, 255, (96, 160), np.uint8)
-    (patches,), (found,) = plain.predict([image]), fast.predict([image])
-    assert plain.grain is None and fast.grain == 32
-    whole = models.probabilities(network, "mask").predict_on_batch(
-        image[np.newaxis, ..., np.newaxis] / np.float32(255)
-    )[0]
-    np.testing.assert_allclose(found, whole, atol=1e-5)
-    assert np.abs(patches - whole).max() > 1e-3
 
 
 @pytest.mark.parametrize("flips", [False, True])

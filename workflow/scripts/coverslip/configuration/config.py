@@ -253,7 +253,7 @@ class Evaluation(Section):
     """Average the predictions over the eight flips and turns of a picture."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
-    convolutions, and in larger tiles: nearly the same answers in a fraction of the time."""
+    convolutions: nearly the same answers in half the time."""
     ensemble: bool = False
     """Also predict with the mean of the networks of all seeds of a fold, and score that beside the
     single ones."""

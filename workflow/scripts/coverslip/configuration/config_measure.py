@@ -30,7 +30,7 @@ class Measure(Section):
     """Average the predictions over the eight flips and turns of a picture."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
-    convolutions, and in larger tiles: nearly the same answers in a fraction of the time."""
+    convolutions: nearly the same answers in half the time."""
     whole_megapixels: float = Field(default=17.0, gt=0)
     """Larger pictures, in million pixels, are read, predicted and written by some rows at a time,
     so that they fit in memory; 4096 x 4096 pixels are 16.8 million."""

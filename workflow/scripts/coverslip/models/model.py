@@ -132,8 +132,7 @@ def _network(model: Model) -> Predict:
     network = read_network(model)
     classes = model.head == "class"
     resized = model.preprocessing.resize is not None
-    fast = model.policy is not None
-    grain = None if classes or resized else grain_of(network, model.tile, fast)
+    grain = None if classes or resized else grain_of(network, model.tile)
     if model.policy is not None:
         from coverslip.models.fast import hasten
 
@@ -191,8 +190,8 @@ class Model:
         folder: where it lies.
         info: `model.json`.
         preprocessing: the preprocessing section that it was trained with.
-        policy: dtype policy to predict fast in: by a network made for speed
-            (`coverslip.models.fast`), in larger tiles; none: by the network as it was trained.
+        policy: dtype policy to predict fast in, by a network made for speed
+            (`coverslip.models.fast`); none: by the network as it was trained, in float32.
         grain: once `predictor` is called, what sides of larger tiles are multiples of; see
             `coverslip.models.tiling`.
     """

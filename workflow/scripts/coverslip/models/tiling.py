@@ -182,7 +182,7 @@ def gaussian(length: int, before: int, after: int, patch: int) -> np.ndarray:
     return weight
 
 
-def grain_of(network: Any, patch: tuple[int, int], far: bool = False) -> int | None:
+def grain_of(network: Any, patch: tuple[int, int]) -> int | None:
     """Multiples of how many pixels the sides of larger tiles may be; None: no larger tiles.
 
     Only a network of `LOCAL` layers takes them whose pixels see no further than a patch is wide: in
@@ -195,12 +195,11 @@ def grain_of(network: Any, patch: tuple[int, int], far: bool = False) -> int | N
     Args:
         network: `keras.Model` from HxWxC to HxWxK.
         patch: height and width of the patches that it was trained on.
-        far: also if pixels see further than a patch is wide.
     """
     if any(side is not None for side in network.input_shape[1:3]):
         return None
     seen = receptive_field(network)
-    if seen is None or (seen[0] > min(patch) and not far):
+    if seen is None or seen[0] > min(patch):
         return None
     fit = (g for g in GRAINS if g % seen[1] == 0 and all(n % g == 0 and n >= 2 * g for n in patch))
     return next(fit, None)
