@@ -4,12 +4,13 @@ Printed as a part of `docs/results.md` (`make results APPEND=FILE`).
 
 STUDY is the folder of a finished study with a network (`results/studies/nuclei-random`): its
 patches, split and sections are taken. An epoch of `--patches` patches of fold 0 (512), without
-validation, is timed in three ways, each in a process of its own, alternately, `--repeats` times,
+validation, is timed in four ways, each in a process of its own, alternately, `--repeats` times,
 after a first epoch that compiles:
 
 - coverslip: patches from the memory-mapped file, augmented, deterministic, in the numbers that the
   device is best at;
 - the same without augmentation;
+- the same with Keras' own batch normalization (`coverslip.learning.normalization`);
 - keras: `Model.fit` from float32 arrays in memory, as a notebook does, with the same network, loss
   and batch size: nothing to read, to scale or to augment, float32, not deterministic.
 """
@@ -33,11 +34,12 @@ from coverslip.reporting.markdown import table
 
 HEAD = """## Pace of training
 
-Written by `benchmarks/training.py`: the network of `{study}` learns from {patches} patches in three
+Written by `benchmarks/training.py`: the network of `{study}` learns from {patches} patches in four
 ways, {repeats} times each, in turn ({machine}). `keras` is `Model.fit` from float32 arrays in
 memory, in float32, not deterministic, with nothing to read, to scale or to augment.
 """
-WAYS = ("coverslip", "coverslip, no augmentation", "keras")
+PLAIN = "coverslip, batch normalization by Keras"
+WAYS = ("coverslip", "coverslip, no augmentation", PLAIN, "keras")
 
 
 def one(way: str, study: Path, count: int) -> None:
@@ -57,12 +59,12 @@ def one(way: str, study: Path, count: int) -> None:
     )
     folders = sorted(path for path in (study / "patches").iterdir() if path.is_dir())
     found = material.gathered(folders, study / "split.csv", 0, sections, device, print)
-    changes = learned.augmentation if way == "coverslip" else Augmentation()
+    changes = learned.augmentation if way in ("coverslip", PLAIN) else Augmentation()
     batches = found.batches["train"].shuffled(sections.seed, 0, changes, count)
     policy = "float32" if way == "keras" else device.dtype_policy
     with training.dtype_policy(policy):
         model = networks.build(found.sections.network, found.shape)
-        if way != "keras" and device.fused_normalization:
+        if way not in ("keras", PLAIN) and device.fused_normalization:
             model = normalization.fused(model)
         model.compile(
             optimizer=keras.optimizers.Adam(learned.learning_rate),

@@ -38,6 +38,20 @@ def test_seeds_of_each_fold_are_scored_beside_the_single_ones(clone):
     )
 
 
+def test_the_shipped_config_of_an_ensemble_adds_a_training_and_its_mean(clone):
+    alone = jobs(clone, "--configfile", "config/kaggle.yaml")
+    both = jobs(clone, "--configfile", "config/kaggle.yaml", "config/ensemble.yaml")
+    added = {rule: both[rule] - alone.get(rule, 0) for rule in both if rule != "total"}
+    assert {rule: number for rule, number in added.items() if number} == {
+        "train": 1,
+        "predict": 1,
+        "model_card": 1,
+        "ensemble_model": 1,
+        "predict_ensemble": 1,
+        "evaluate_ensemble": 1,
+    }
+
+
 def test_scores_follow_a_search_of_the_preprocessing(clone, tmp_path):
     config = yaml.safe_load((clone / "several.yaml").read_text())
     study = config["studies"]["one"] | {"split": {}}
