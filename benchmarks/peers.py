@@ -86,7 +86,8 @@ def timed(
 ) -> tuple[float, float, list[np.ndarray]]:
     """Median seconds from pictures to label maps, of those that of the network, and the maps."""
     rounds = []
-    for _ in range(repeats + 1):  # what is compiled once, in the first, is not counted
+    next(model.predict(images[:1], flips=flips))  # what is compiled once is not counted
+    for _ in range(repeats):
         found, objects = [], 0.0
         started = time.perf_counter()
         for answer in model.predict(images, flips=flips):
@@ -95,7 +96,7 @@ def timed(
             objects += time.perf_counter() - answered
         whole = time.perf_counter() - started
         rounds.append((whole, whole - objects))
-    whole, network = np.median(rounds[1:], axis=0)
+    whole, network = np.median(rounds, axis=0)
     return whole, network, found
 
 

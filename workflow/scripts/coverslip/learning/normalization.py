@@ -2,7 +2,7 @@
 
 Keras writes batch normalization as a dozen operations in float32. TensorFlow has one for it, which
 reads and writes the numbers of the policy, computes in float32 and takes the activation that
-follows with it; the U-Net of `nuclei-random` trains 1.4 times as fast with it
+follows with it; the U-Net of `nuclei-random` trains 1.3 to 1.4 times as fast with it
 (`benchmarks/training.py`). The network that is kept is made of Keras' own layers, and the variables
 are the same.
 """
