@@ -34,6 +34,7 @@ from coverslip.evaluation import instance_metrics as metrics
 from coverslip.evaluation.intervals import limits, resampled_sums
 from coverslip.evaluation.matching import match
 from coverslip.evaluation.observations import INSTANCES
+from coverslip.evaluation.runs import fold_and_seed
 from coverslip.learning import device
 from coverslip.models.model import Model, load, read_network
 from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styled
@@ -49,8 +50,9 @@ METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HE
 def test_rows(study: Path, run: str) -> pd.DataFrame:
     """Group and modality of the test pictures of a training, by id."""
     rows = pd.read_csv(study / "pictures.csv", dtype={"id": str})
-    names = "fold" + rows["fold"].astype(str) + "_seed" + rows["seed"].astype(str)
-    return rows[(names == run) & (rows["subset"] == "test")].set_index("id")
+    fold, seed = fold_and_seed(run)
+    chosen = (rows["fold"] == fold) & (rows["seed"] == seed) & (rows["subset"] == "test")
+    return rows[chosen].set_index("id")
 
 
 def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
@@ -231,7 +233,8 @@ def pace(
     folder = options.study / options.run / "model"
     images = [store.image(id) for id in ids]
     pixels = sum(np.prod(image.shape[:2]) for image in images)
-    multiplied = per_pixel(read_network(load(folder))) / pixels
+    model = load(folder)
+    multiplied = per_pixel(read_network(model)) * seen(model, images) / pixels
     for name, fast, flips in (
         ("coverslip", None, False),
         (f"coverslip, fast ({policy})", policy, False),
@@ -241,8 +244,7 @@ def pace(
         model = load(folder, fast)
         whole, network, labels = timed(model, images, flips, options.repeats)
         score = mean_ap(counted(store, dict(zip(ids, labels, strict=True)), ids))
-        given = seen(model, images) * (8 if flips else 1)
-        yield name, whole, network, score, multiplied * given
+        yield name, whole, network, score, multiplied * (8 if flips else 1)
 
 
 def mean_ap(statistics: np.ndarray) -> float:

@@ -16,14 +16,19 @@ NETWORK = Network(filters=2, depth=1, head="instances")
 SHORT = Training(epochs=1, batch_size=4)
 
 
+def two_seeds(study, folder, network):  # noqa: F811
+    """Train with two seeds; give the model folders of both, and that of their ensemble."""
+    members = [folder / f"fold0_seed{seed}" for seed in (1, 2)]
+    for seed, member in enumerate(members, start=1):
+        run(study, member, seed=seed, network=network, training=SHORT)
+    folders = [member / "model" for member in members]
+    ensemble.write(folders, folder / "ensemble" / "model", {"study": "s"})
+    return folders, folder / "ensemble" / "model"
+
+
 def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
-    folders = []
-    for seed in (1, 2):
-        folder = tmp_path / f"fold0_seed{seed}"
-        run(study, folder, seed=seed, network=NETWORK, training=SHORT)
-        folders.append(folder / "model")
-    ensemble.write(folders, tmp_path / "ensemble" / "model", {"study": "s"})
-    together = model.load(tmp_path / "ensemble" / "model")
+    folders, whole = two_seeds(study, tmp_path, NETWORK)
+    together = model.load(whole)
     assert [each["seed"] for each in together.info["members"]] == [1, 2]
     assert {each["fold"] for each in together.info["members"]} == {0}
     assert together.info["licence"] == "CC0" and together.info["task"] == "segmentation"
@@ -36,15 +41,10 @@ def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
 
 def test_members_are_fast_where_the_ensemble_is(study, tmp_path):  # noqa: F811
     network = Network(filters=2, depth=1, normalization="batch", head="instances")
-    folders = []
-    for seed in (1, 2):
-        folder = tmp_path / f"fold0_seed{seed}"
-        run(study, folder, seed=seed, network=network, training=SHORT)
-        folders.append(folder / "model")
-    ensemble.write(folders, tmp_path / "ensemble" / "model", {"study": "s"})
+    folders, whole = two_seeds(study, tmp_path, network)
     image = np.random.default_rng(0).integers(0, 255, (90, 140), np.uint8)
     answers = []
-    for folder in (*folders, tmp_path / "ensemble" / "model"):
+    for folder in (*folders, whole):
         plain, quick = model.load(folder), model.load(folder, "mixed_bfloat16")
         (expected,), (found,) = plain.predict([image]), quick.predict([image])
         assert found.dtype == np.float32 and found.shape == expected.shape
