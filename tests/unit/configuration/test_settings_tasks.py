@@ -67,7 +67,7 @@ def test_head_and_network_are_implied_and_may_be_said():
         ("studies.types.training.loss", "dice", "training.loss: .* `crossentropy` only"),
         ("studies.types.evaluation.resolution", "network", "evaluation.resolution: goes with"),
         ("studies.types.kmeans", {}, "kmeans: K-means gives masks"),
-        ("studies.types.network.weights", "imagenet", "mobilenetv2_unet and resnet18 have"),
+        ("studies.types.network.weights", "imagenet", "efficientnet_lite0_unet and resnet18 have"),
         ("studies.types.split", {"method": "folder"}, "test_folder: goes with `method: folder`"),
         ("studies.types.split", {"test_folder": "x"}, "test_folder: goes with `method: folder`"),
         (

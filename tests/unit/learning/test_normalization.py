@@ -83,6 +83,7 @@ def test_what_does_not_fit_stays_as_it_is(channels, options):
     [
         {"architecture": "unet", "normalization": "batch", "stem": 2, "head": "instances"},
         {"architecture": "mobilenetv2_unet", "weights": "none"},
+        {"architecture": "efficientnet_lite0_unet", "filters": 4, "normalization": "batch"},
         {"architecture": "resnet18", "weights": "none", "head": "class", "outputs": 4},
     ],
     ids=lambda section: section["architecture"],

@@ -12,6 +12,7 @@ SECTIONS = [
     {"architecture": "unet", "normalization": "group", "filters": 8},
     {"architecture": "unet_confluency"},
     {"architecture": "mobilenetv2_unet", "weights": "none"},
+    {"architecture": "efficientnet_lite0_unet", "filters": 4, "normalization": "batch"},
     {"architecture": "resnet18", "weights": "none", "head": "class", "outputs": 4},
 ]
 

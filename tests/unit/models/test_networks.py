@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch_models
 
 from coverslip.learning import device
 
@@ -12,6 +13,7 @@ device.prepare(threads=1)
 import keras  # noqa: E402
 
 from coverslip.configuration.config import Network  # noqa: E402
+from coverslip.configuration.settings_tasks import ENCODERS  # noqa: E402
 from coverslip.errors import CoverslipError  # noqa: E402
 from coverslip.models import networks  # noqa: E402
 
@@ -69,7 +71,9 @@ def test_unet_at_half_resolution():
         networks.build(network, (20, 20, 3))
 
 
-@pytest.mark.parametrize("architecture", ["unet", "unet_confluency", "mobilenetv2_unet"])
+@pytest.mark.parametrize(
+    "architecture", ["unet", "unet_confluency", "mobilenetv2_unet", "efficientnet_lite0_unet"]
+)
 def test_logits_are_float32_and_a_saved_network_needs_no_coverslip(architecture, tmp_path):
     network = Network(architecture=architecture, filters=2, depth=2)
     keras.config.set_dtype_policy("mixed_float16")
@@ -86,12 +90,65 @@ def test_logits_are_float32_and_a_saved_network_needs_no_coverslip(architecture,
 
 
 @pytest.mark.parametrize(
-    ("architecture", "multiple"), [("unet", 8), ("unet_confluency", 16), ("mobilenetv2_unet", 32)]
+    ("architecture", "multiple"),
+    [("unet", 8), ("unet_confluency", 16), *((name, 32) for name in ENCODERS)],
 )
 def test_a_size_that_cannot_be_halved_is_refused(architecture, multiple):
     network = Network(architecture=architecture, depth=3)
     with pytest.raises(CoverslipError, match=f"multiples of {multiple}$"):
         networks.build(network, (multiple * 3 // 2, multiple, 3))
+
+
+class TestEfficientNetLite0:
+    NETWORK = Network(
+        architecture="efficientnet_lite0_unet",
+        filters=4,
+        normalization="batch",
+        weights="imagenet",
+        freeze_encoder=True,
+    )
+
+    def test_size(self):
+        model = networks.build(self.NETWORK, (None, None, 3))
+        encoder = keras.Model(model.inputs, model.get_layer("blocks_6_0_bn3").output)
+        # That of timm, 4,652,008, less its head.
+        head = 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
+        weights = sum(math.prod(w.shape) for w in encoder.weights if "moving" not in w.path)
+        assert weights == 4_652_008 - head
+        assert trainable(model) == trainable(networks.build(unfrozen(), (None, None, 3))) - weights
+
+    @pytest.mark.parametrize("channels", [3, 1])
+    def test_the_encoder_gives_what_torch_gives(self, channels, tmp_path):
+        torch = pytest.importorskip("torch")
+        torch.manual_seed(3)
+        reference = torch_models.lively(torch, torch_models.efficientnet_lite0(torch))
+        tensors = {name: tensor.numpy() for name, tensor in reference.state_dict().items()}
+        np.savez(tmp_path / "weights.npz", **tensors)
+        model = networks.build(self.NETWORK, (64, 96, channels))
+        networks.load_pretrained(model, self.NETWORK, tmp_path / "weights.npz")
+        pictures = np.random.default_rng(4).random((2, 64, 96, channels), np.float32)
+        expected = reference(
+            torch.tensor(2 * pictures - 1).permute(0, 3, 1, 2).expand(2, 3, 64, 96)
+        )
+        for stage, name in ((0, "blocks_0_0_bn2"), (4, "blocks_4_2_add"), (6, "blocks_6_0_bn3")):
+            ours = keras.Model(model.inputs, model.get_layer(name).output).predict_on_batch(
+                pictures
+            )
+            theirs = expected[stage].detach().permute(0, 2, 3, 1).numpy()
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
+
+    def test_what_does_not_fit_is_named(self, tmp_path):
+        model = networks.build(self.NETWORK, (64, 64, 3))
+        np.savez(tmp_path / "other.npz", **{"conv_stem.weight": np.zeros((32, 3, 5, 5), "float32")})
+        with pytest.raises(CoverslipError, match="conv_stem: shapes .*expected"):
+            networks.load_pretrained(model, self.NETWORK, tmp_path / "other.npz")
+        np.savez(tmp_path / "empty.npz")
+        with pytest.raises(CoverslipError, match=r"conv_stem\.weight"):
+            networks.load_pretrained(model, self.NETWORK, tmp_path / "empty.npz")
+
+
+def unfrozen() -> Network:
+    return TestEfficientNetLite0.NETWORK.model_copy(update={"freeze_encoder": False})
 
 
 class TestPretrained:

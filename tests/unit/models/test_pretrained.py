@@ -53,6 +53,8 @@ def test_what_fails_leaves_nothing_and_names_the_mend(tmp_path, monkeypatch, add
 def test_names():
     assert pretrained.file_name("resnet18", "imagenet") == "resnet18_imagenet.safetensors"
     assert pretrained.file_name("mobilenetv2_unet", "imagenet") == "mobilenetv2_unet_imagenet.h5"
+    lite = "efficientnet_lite0_unet_imagenet.safetensors"
+    assert pretrained.file_name("efficientnet_lite0_unet", "imagenet") == lite
     assert set(pretrained.FILES) >= {pretrained.file_name("resnet18", "imagenet")}
     with pytest.raises(CoverslipError, match=r"x\.h5: no address of such weights is known"):
         pretrained.download("x.h5")

@@ -186,6 +186,7 @@ class Network(Section):
         "unet",
         "unet_confluency",
         "mobilenetv2_unet",
+        "efficientnet_lite0_unet",
         "cnn",
         "livecell_cnn",
         "livecell_cnn_bn",
@@ -193,22 +194,24 @@ class Network(Section):
         "resnet18",
     ] = "unet"
     """`unet`: configurable U-Net; `unet_confluency`: the U-Net of study 5 (1,940,817 parameters
-    with one channel); `mobilenetv2_unet`: MobileNetV2 encoder of studies 2 and 4. For classes:
-    `cnn`: configurable, for pictures of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1
-    (5,007,593 and 9,571,305 parameters); `nuclei_cnn` (20,587,108) and `resnet18`: of study 3."""
+    with one channel); `mobilenetv2_unet`: MobileNetV2 encoder of studies 2 and 4;
+    `efficientnet_lite0_unet`: EfficientNet-Lite0 encoder, decoder of `unet`. For classes: `cnn`:
+    configurable, for pictures of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1 (5,007,593
+    and 9,571,305 parameters); `nuclei_cnn` (20,587,108) and `resnet18`: of study 3."""
     filters: int = Field(default=16, ge=1)
-    """For `unet` and `cnn`: filters of the first level, doubled at each level."""
+    """For `unet` and `cnn`: filters of the first level, doubled at each level; for
+    `efficientnet_lite0_unet`: those of the decoder, at half the resolution."""
     depth: int = Field(default=4, ge=1, le=7)
     """For `unet` and `cnn`: number of poolings."""
     stem: Literal[1, 2] = 1
     """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
     the cost; a thin branch at full resolution draws the outlines."""
     maximum_filters: int | None = Field(default=None, ge=1)
-    """For `unet` and `cnn`: filters are doubled up to this number; none: at every level."""
+    """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
     normalization: Literal["none", "batch", "group"] = "group"
-    """For `unet` and `cnn`: normalization after each convolution."""
+    """With `filters`: normalization after each convolution."""
     head: Literal["mask", "instances", "class"] = "mask"
     """What is learned. `mask`: the class of each pixel; `instances`: background, interior and
     border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
@@ -217,10 +220,10 @@ class Network(Section):
     """For `mask`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background). For
     `class` it is the number of classes in the data, whatever stands here."""
     weights: Literal["none", "imagenet"] = "none"
-    """For `mobilenetv2_unet` and `resnet18`: pretrained weights. The `imagenet` file is downloaded
-    into `resources/weights/` or dropped there by hand."""
+    """For `mobilenetv2_unet`, `efficientnet_lite0_unet` and `resnet18`: pretrained weights. The
+    `imagenet` file is downloaded into `resources/weights/` or dropped there by hand."""
     freeze_encoder: bool = False
-    """For `mobilenetv2_unet`: train only the decoder."""
+    """For `mobilenetv2_unet` and `efficientnet_lite0_unet`: train only the decoder."""
 
     @property
     def channels(self) -> int:

@@ -218,14 +218,16 @@ def _check_study(
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
         yield f"{where}.preprocessing.channels: `mobilenetv2_unet` needs `rgb`"
+    if network["architecture"] == "efficientnet_lite0_unet" and preprocessing["scaling"] != "unit":
+        yield f"{where}.preprocessing.scaling: `efficientnet_lite0_unet` needs `unit`"
     if network["freeze_encoder"] and network["weights"] == "none":
         yield f"{where}.network.freeze_encoder: random features would stay random; needs weights"
     side = min(preprocessing["resize"] or [preprocessing["patch"]])
     if network["head"] == "instances" and preprocessing["resize"] is not None:
         yield f"{where}.network.head: `instances` needs native size, without preprocessing.resize"
     halvings = network["depth"] + (network["stem"] == 2)
-    steps = {"unet": halvings, "unet_confluency": 4, "mobilenetv2_unet": 5}
-    steps["cnn"] = network["depth"]
+    steps = dict.fromkeys(settings_tasks.ENCODERS, 5)
+    steps |= {"unet": halvings, "unet_confluency": 4, "cnn": network["depth"]}
     factor = 2 ** steps.get(network["architecture"], 0)
     for size in preprocessing["resize"] or [preprocessing["patch"]]:
         if size % factor:

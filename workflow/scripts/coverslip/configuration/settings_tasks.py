@@ -3,7 +3,7 @@
 Needs only the standard library.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MASKS = ("dsb2018", "paired", "livecell_coco")
@@ -12,7 +12,9 @@ CLASSES = ("livecell_coco", "livecell", "labelled_csv", "class_folders")
 """Layouts that know classes of pictures."""
 CLASS_NETWORKS = ("cnn", "livecell_cnn", "livecell_cnn_bn", "nuclei_cnn", "resnet18")
 """Architectures whose answer is the class of the picture."""
-PRETRAINED = ("mobilenetv2_unet", "resnet18")
+ENCODERS = ("mobilenetv2_unet", "efficientnet_lite0_unet")
+"""Architectures for masks whose encoder may be pretrained, and frozen."""
+PRETRAINED = (*ENCODERS, "resnet18")
 """Architectures for which there are pretrained weights."""
 
 
@@ -51,11 +53,15 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
             f"known: {', '.join(known)}"
         )
     if architecture not in PRETRAINED and network["weights"] != "none":
-        yield f"{where}.network.weights: only {' and '.join(PRETRAINED)} have pretrained weights"
-    if network["freeze_encoder"] and architecture != "mobilenetv2_unet":
-        yield f"{where}.network.freeze_encoder: only `mobilenetv2_unet` has an encoder"
+        yield f"{where}.network.weights: only {_listed(PRETRAINED)} have pretrained weights"
+    if network["freeze_encoder"] and architecture not in ENCODERS:
+        yield f"{where}.network.freeze_encoder: only {_listed(ENCODERS)} have an encoder"
     if for_classes:
         yield from _check_classification(where, study)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]:

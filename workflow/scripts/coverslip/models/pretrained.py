@@ -16,11 +16,14 @@ LOG = logging.getLogger("coverslip")
 FILES = {
     "mobilenetv2_unet_imagenet.h5": "https://storage.googleapis.com/tensorflow/keras-applications/"
     "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+    "efficientnet_lite0_unet_imagenet.safetensors": "https://huggingface.co/timm/"
+    "tf_efficientnet_lite0.in1k/resolve/main/model.safetensors",
     "resnet18_imagenet.safetensors": "https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/"
     "model.safetensors",
 }
 """Names of the files in `resources/weights`, and their addresses: MobileNetV2 without its top layer
-as `keras.applications` publishes it, and torchvision's ResNet18 (IMAGENET1K_V1)."""
+as `keras.applications` publishes it, EfficientNet-Lite0 of its authors, and torchvision's ResNet18
+(IMAGENET1K_V1)."""
 ENDINGS = {Path(name).stem: Path(name).suffix for name in FILES}
 SECONDS = 60
 """A server that says nothing for so long is given up."""

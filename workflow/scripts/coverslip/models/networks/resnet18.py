@@ -7,13 +7,13 @@ names of its modules with `_` for `.`, so that its weights go in by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 from keras import layers
+
+from coverslip.models.networks import torch_weights
 
 if TYPE_CHECKING:
     from coverslip.configuration.config import Network
@@ -51,55 +51,22 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
 def load_pretrained(model: keras.Model, path: Path) -> None:
     """Copy weights with torchvision's names from a `.safetensors` or `.npz` file.
 
-    The first layer's are adapted to the channels: for grey pictures the kernels of red, green and
-    blue are added up, so that grey gives what it gives as three equal channels. The last layer's
-    are taken where they have as many classes; else it stays as it is.
+    For grey pictures the first layer's kernels of red, green and blue are added up, so that grey
+    gives what it gives as three equal channels. The last layer's are taken where they have as many
+    classes; else it stays as it is.
 
     Raises OSError, KeyError or ValueError if the file cannot be read or does not fit.
     """
-    tensors = _read(path)
+    tensors = torch_weights.read(path)
     for layer in model.layers:
         if not layer.weights:
             continue
-        values = _values(layer, tensors, model.input_shape[-1])
-        shapes = [tuple(value.shape) for value in values]
-        if layer.name == LAST and shapes[1] != tuple(layer.weights[1].shape):
+        if layer.name == LAST and len(tensors[f"{LAST}.bias"]) != layer.units:
             continue
-        expected = [tuple(weight.shape) for weight in layer.weights]
-        if shapes != expected:
-            raise ValueError(f"{layer.name}: shapes {shapes}, expected {expected}")
-        layer.set_weights(values)
-
-
-def _values(
-    layer: keras.Layer, tensors: Mapping[str, np.ndarray], channels: int
-) -> list[np.ndarray]:
-    """Values of a layer's weights, in the order and form of keras."""
-    module = layer.name.replace("downsample_", "downsample.")
-    if module.startswith("layer"):
-        module = module.replace("_", ".", 2)
-    if isinstance(layer, layers.BatchNormalization):
-        return [tensors[f"{module}.{n}"] for n in ("weight", "bias", "running_mean", "running_var")]
-    if isinstance(layer, layers.Dense):
-        return [tensors[f"{module}.weight"].T, tensors[f"{module}.bias"]]
-    kernel = tensors[f"{module}.weight"].transpose(2, 3, 1, 0)
-    if layer.name == "conv1" and kernel.shape[2] == 3 and channels == 1:
-        kernel = kernel.sum(axis=2, keepdims=True)
-    return [kernel]
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Tensors by name. A `.pth` of torch is a pickle, which may run any code: it is not read."""
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"not a safetensors file: {error}") from error
+        module = layer.name.replace("downsample_", "downsample.")
+        if module.startswith("layer"):
+            module = module.replace("_", ".", 2)
+        torch_weights.fill(layer, module, tensors)
 
 
 def _block(x, filters: int, strides: int, name: str):
