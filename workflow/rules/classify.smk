@@ -25,8 +25,8 @@ rule attribute:
         runtime=growing(60),
         gpu=1,
     params:
-        attribution=lookup("studies/{study}/attribution", within=config),
-        bootstrap=lookup("studies/{study}/evaluation/bootstrap", within=config),
+        attribution=of_study("attribution"),
+        bootstrap=of_study("evaluation/bootstrap"),
         fold=0,
         code=code("attribute.py"),
     script:

@@ -4,6 +4,8 @@ import atexit
 import os
 import shlex
 import sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -222,6 +224,14 @@ def watching(wildcards, output):
 def split_file(wildcards):
     """The table of a split that comes from a file."""
     return config["studies"][wildcards.study]["split"]["file"] or []
+
+
+def of_study(keys):
+    """Params function: what the study's section says, `a/b` for the key `b` of its key `a`.
+
+    Snakemake's `lookup` does the same and looks through the whole config each time, for every job.
+    """
+    return lambda wildcards: reduce(getitem, keys.split("/"), config["studies"][wildcards.study])
 
 
 def of_dataset(path):

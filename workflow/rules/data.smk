@@ -127,8 +127,8 @@ rule split:
     conda:
         "../../environment.yml"
     params:
-        split=lookup("studies/{study}/split", within=config),
-        protocol=lookup("studies/{study}/protocol", within=config),
+        split=of_study("split"),
+        protocol=of_study("protocol"),
         task=task_of,
         code=code("split.py"),
     script:
@@ -152,7 +152,7 @@ rule prepare:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        preprocessing=lookup("studies/{study}/preprocessing", within=config),
+        preprocessing=of_study("preprocessing"),
         task=task_of,
         code=stage_code("prepare"),
     script:

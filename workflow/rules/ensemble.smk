@@ -59,7 +59,7 @@ rule evaluate_ensemble:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        preprocessing=lookup("studies/{study}/preprocessing", within=config),
+        preprocessing=of_study("preprocessing"),
         evaluation=scoring_section,
         task=task_of,
         names=class_names,

@@ -48,9 +48,9 @@ rule evaluate:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        preprocessing=lookup("studies/{study}/preprocessing", within=config),
+        preprocessing=of_study("preprocessing"),
         evaluation=scoring_section,
-        protocol=lookup("studies/{study}/protocol", within=config),
+        protocol=of_study("protocol"),
         task=task_of,
         names=class_names,
         code=stage_code("evaluate"),
@@ -92,9 +92,9 @@ for name, extension in ALL_FIGURES.items():
             runtime=growing(20),
         params:
             figure=name,
-            title=lookup("studies/{study}/title", within=config),
-            protocol=lookup("studies/{study}/protocol", within=config),
-            preprocessing=lookup("studies/{study}/preprocessing", within=config),
+            title=of_study("title"),
+            protocol=of_study("protocol"),
+            preprocessing=of_study("preprocessing"),
             evaluation=scoring_section,
             code=code("figure.py", f"reporting.figures.{name}"),
         script:

@@ -26,9 +26,9 @@ rule notebook:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        title=lookup("studies/{study}/title", within=config),
-        question=lookup("studies/{study}/question", within=config),
-        protocol=lookup("studies/{study}/protocol", within=config),
+        title=of_study("title"),
+        question=of_study("question"),
+        protocol=of_study("protocol"),
         template=notebook_template,
         code=notebook_code,
     script:

@@ -41,9 +41,9 @@ rule train:
         runtime=720,
         gpu=1,
     params:
-        preprocessing=lookup("studies/{study}/preprocessing", within=config),
-        network=lookup("studies/{study}/network", within=config),
-        training=lookup("studies/{study}/training", within=config),
+        preprocessing=of_study("preprocessing"),
+        network=of_study("network"),
+        training=of_study("training"),
         goal=threshold_goal,
         licence=licence,
         handling=watching,
@@ -71,8 +71,8 @@ rule fit_kmeans:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        preprocessing=lookup("studies/{study}/preprocessing", within=config),
-        kmeans=lookup("studies/{study}/kmeans", within=config),
+        preprocessing=of_study("preprocessing"),
+        kmeans=of_study("kmeans"),
         licence=licence,
         code=code("fit_kmeans.py"),
     script:

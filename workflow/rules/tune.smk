@@ -43,10 +43,10 @@ rule trial:
         runtime=720,
         gpu=1,
     params:
-        preprocessing=lookup("studies/{study}/preprocessing", within=config),
-        network=lookup("studies/{study}/network", within=config),
-        training=lookup("studies/{study}/training", within=config),
-        seed=lookup("studies/{study}/search/seed", within=config),
+        preprocessing=of_study("preprocessing"),
+        network=of_study("network"),
+        training=of_study("training"),
+        seed=of_study("search/seed"),
         values=first_values,
         epochs=rung_epochs,
         code=trial_code,
@@ -69,7 +69,7 @@ rule rank_trials:
     conda:
         "../../environment.yml"
     params:
-        metric=lookup("studies/{study}/search/metric", within=config),
+        metric=of_study("search/metric"),
         code=code("rank_trials.py"),
     script:
         "../scripts/rank_trials.py"
@@ -110,8 +110,8 @@ rule search_tables:
     conda:
         "../../environment.yml"
     params:
-        search=lookup("studies/{study}/search", within=config),
-        folds=lookup("studies/{study}/split/folds", within=config),
+        search=of_study("search"),
+        folds=of_study("split/folds"),
         slots=rung_sizes,
         epochs=epochs_of_rungs,
         code=code("search_tables.py"),

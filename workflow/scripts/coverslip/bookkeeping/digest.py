@@ -59,7 +59,7 @@ class Unit:
                 for bound in names:
                     self.definitions.setdefault(bound, []).append(node)
             else:
-                self.imports.update(_nested_imports(ast.walk(node)))
+                self.imports.update(_nested_imports(_walked(node)[0]))
                 self.effects.append(node)
 
 
@@ -103,7 +103,7 @@ def noted(found: Mapping[str, str], folder: Path) -> str:
 
 
 def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
-    """Map (module, definition) to the dumped syntax tree of each definition reached."""
+    """Map (module, definition) to a text of the syntax tree of each definition reached."""
     found: dict[Key, str] = {}
     start = _unit("__script__", Path(script))
     queue: list[tuple[Unit, str]] = [(start, name) for name in _all(start)]
@@ -142,15 +142,18 @@ class Told(NamedTuple):
 @cache
 def _told(unit: Unit, name: str) -> Told:
     nodes = unit.effects if name == "" else unit.definitions[name]
-    told = Told("".join(ast.dump(node) for node in nodes), {}, [(unit, "")] if name else [])
+    texts: list[str] = []
+    imports: dict[Key, str] = {}
+    uses = [(unit, "")] if name else []
     for node in nodes:
-        told.uses.extend(_uses(unit, node, told.imports))
-    return told
+        inner, text = _walked(node)
+        texts.append(text)
+        uses.extend(_uses(unit, inner, imports))
+    return Told("\n".join(texts), imports, uses)
 
 
-def _uses(unit: Unit, node: ast.AST, found: dict[Key, str]) -> Iterator[tuple[Unit, str]]:
-    """Definitions that a syntax tree refers to, in its own module or through imports."""
-    nodes = list(ast.walk(node))
+def _uses(unit: Unit, nodes: list[ast.AST], found: dict[Key, str]) -> Iterator[tuple[Unit, str]]:
+    """Definitions that the nodes of a tree refer to, in its own module or through imports."""
     imports = unit.imports | _nested_imports(nodes)
     plain, dotted = _references(nodes)
     for name in plain | {head for head, _ in dotted}:
@@ -226,19 +229,51 @@ def _nested_imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None
 
 def _strip(tree: ast.Module) -> ast.Module:
     """Remove docstrings and other bare strings: they change no result."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]
-                child
-                for child in body
-                if not (
-                    isinstance(child, ast.Expr)
-                    and isinstance(child.value, ast.Constant)
-                    and isinstance(child.value.value, str)
-                )
-            ]
+    blocks: list[ast.AST] = [tree]
+    for node in blocks:
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [child for child in body if not _bare_string(child)]  # type: ignore[attr-defined]
+        # Statements stand in statements only, so that expressions need no look.
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, field, None)
+            if isinstance(inner, list):
+                blocks.extend(inner)
     return tree
+
+
+def _bare_string(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
+    """All nodes of a syntax tree, as `ast.walk` gives them, and a text of its own for each tree.
+
+    The text holds what `ast.dump` would tell, less what follows from it (whether a name is read or
+    bound), and is had in one pass: Snakemake reads the code at every start, on a cluster in every
+    job.
+    """
+    nodes, told = [node], []
+    for each in nodes:
+        told.append(each.__class__.__name__)
+        for field in each._fields:
+            if field in ("ctx", "kind", "type_comment"):
+                continue
+            value = getattr(each, field, None)
+            if field == "type_params" and not value:
+                continue  # Python 3.11 does not have them
+            if isinstance(value, list):
+                told.append(f"{len(value)}")
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, ast.AST):
+                    nodes.append(item)
+                    told.append("*")
+                else:
+                    told.append(repr(item))
+    return nodes, " ".join(told)
 
 
 @cache
