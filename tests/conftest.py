@@ -4,9 +4,10 @@ Under `COVERSLIP_REQUIRE=1` (continuous integration) a skipped test fails, excep
 skipped because `COVERSLIP_DATA` is not set, or has not the data that the test is of.
 """
 
+import fcntl
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,43 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory) -> Path:
+def shared_cache(finished) -> Path:
     """Folder of the cache that the finished project filled."""
-    return tmp_path_factory.mktemp("cache")
+    return finished.parent / "cache"
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, shared_cache) -> Path:
+def finished(tmp_path_factory) -> Path:
     """A project whose tiny config ran to its end, for a user with credentials of Kaggle."""
-    where = tmp_path_factory.mktemp("finished")
-    return finish(where, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache), **PLANTED)
+    return once(tmp_path_factory, "finished", finish_with_a_cache) / "project"
 
 
 @pytest.fixture(scope="session")
 def others(tmp_path_factory) -> Path:
     """A project of the other tasks that ran to its end, for the same user."""
-    return finish_others(tmp_path_factory.mktemp("others"), **PLANTED)
+    return once(tmp_path_factory, "others", lambda where: finish_others(where, **PLANTED))
+
+
+def finish_with_a_cache(where: Path) -> None:
+    """The project of tiny studies, and the cache that it fills."""
+    where.mkdir()
+    finish(where / "project", SNAKEMAKE_OUTPUT_CACHE=str(where / "cache"), **PLANTED)
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A copy of a folder that is made by whichever worker of the tests needs it first."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    common = factory.getbasetemp() if alone else factory.getbasetemp().parent
+    whole, part = common / f"once-{name}", common / f"once-{name}.part"
+    with (common / f"once-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            make(part)
+            part.rename(whole)
+    own = factory.mktemp(name) / name
+    shutil.copytree(whole, own, symlinks=True)
+    return own
 
 
 @pytest.fixture

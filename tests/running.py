@@ -1,12 +1,16 @@
 """Runs of the workflow in a copy of the project, for tests."""
 
+import atexit
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -22,16 +26,36 @@ SHARED = ("SNAKEMAKE_OUTPUT_CACHE", "COVERSLIP_COMMAND")
 
 def snakemake(where: Path, *arguments: str, check: bool = True, **variables: str) -> str:
     """Run Snakemake in a folder, with these environment variables; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-        cwd=where,
-        capture_output=True,
-        text=True,
-        env=clean_environment() | variables,
-    )
-    text = done.stdout + done.stderr
-    assert not check or done.returncode == 0, text[-4000:]
+    with tempfile.TemporaryDirectory() as told:
+        stdout, stderr = Path(told, "stdout"), Path(told, "stderr")
+        request = {
+            "arguments": ["--cores", "2", *arguments],
+            "cwd": str(where),
+            "environment": clean_environment() | variables,
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+        }
+        server = preloaded()
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        status = server.stdout.readline().strip()
+        text = stdout.read_text() + stderr.read_text()
+    assert not check or status == "0", text[-4000:]
     return text
+
+
+@cache
+def preloaded() -> subprocess.Popen:
+    """A process of this test worker that has imported Snakemake and forks for each run."""
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/preloaded.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    )
+    atexit.register(server.communicate)
+    return server
 
 
 def clean_environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ rule attribute:
         gpu=1,
     params:
         attribution=of_study("attribution"),
-        bootstrap=of_study("evaluation/bootstrap"),
+        bootstrap=of_study("evaluation", "bootstrap"),
         fold=0,
         code=code("attribute.py"),
     script:

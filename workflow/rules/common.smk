@@ -226,12 +226,12 @@ def split_file(wildcards):
     return config["studies"][wildcards.study]["split"]["file"] or []
 
 
-def of_study(keys):
-    """Params function: what the study's section says, `a/b` for the key `b` of its key `a`.
+def of_study(*keys):
+    """Params function: what the study's section says under a key, and under keys of that.
 
     Snakemake's `lookup` does the same and looks through the whole config each time, for every job.
     """
-    return lambda wildcards: reduce(getitem, keys.split("/"), config["studies"][wildcards.study])
+    return lambda wildcards: reduce(getitem, keys, config["studies"][wildcards.study])
 
 
 def of_dataset(path):

@@ -46,7 +46,7 @@ rule trial:
         preprocessing=of_study("preprocessing"),
         network=of_study("network"),
         training=of_study("training"),
-        seed=of_study("search/seed"),
+        seed=of_study("search", "seed"),
         values=first_values,
         epochs=rung_epochs,
         code=trial_code,
@@ -69,7 +69,7 @@ rule rank_trials:
     conda:
         "../../environment.yml"
     params:
-        metric=of_study("search/metric"),
+        metric=of_study("search", "metric"),
         code=code("rank_trials.py"),
     script:
         "../scripts/rank_trials.py"
@@ -111,7 +111,7 @@ rule search_tables:
         "../../environment.yml"
     params:
         search=of_study("search"),
-        folds=of_study("split/folds"),
+        folds=of_study("split", "folds"),
         slots=rung_sizes,
         epochs=epochs_of_rungs,
         code=code("search_tables.py"),
