@@ -64,7 +64,7 @@ def test_order_of_keys_is_the_schemas(config):
         ("studies.nuclei.preprocessing.mask_resize", "bilinear-ceil", "as-published"),
         ("studies.nuclei.evaluation.blank_test_labels", True, "as-published"),
         ("studies.nuclei.evaluation.resolution", "network", "preprocessing.resize"),
-        ("studies.nuclei.preprocessing.patch", 100, "not a multiple of 8"),
+        ("studies.nuclei.preprocessing.patch", 100, "not a multiple of 16"),
         ("studies.nuclei.split.method", "file", "studies.nuclei.split.file"),
         ("studies.nuclei.network.weights", "imagenet", "only mobilenetv2_unet"),
         ("studies.nuclei.network.freeze_encoder", True, "random features"),

@@ -68,7 +68,7 @@ def test_mistakes_in_the_space_are_named(space, words):
     [
         ({"training.batch_size": {"low": 2.0, "high": 9.0}}, "is not of type 'integer'"),
         ({"network.dropout": {"low": 0.5, "high": 2.0}}, "nuclei.network.dropout"),
-        ({"preprocessing.patch": {"low": 100, "high": 116}}, "not a multiple of 8"),
+        ({"preprocessing.patch": {"low": 100, "high": 116}}, "not a multiple of 16"),
         (RATE | {"network.normalization": {"choices": ["bach"]}}, "did you mean `batch`"),
     ],
 )
@@ -78,7 +78,7 @@ def test_each_trial_is_a_valid_study(space, words):
 
 
 def test_what_goes_together():
-    assert "above training.epochs (12)" in refuse(with_search(RATE, epochs_last=13))
+    assert "above training.epochs (9)" in refuse(with_search(RATE, epochs_last=13))
     assert "below epochs_first (9)" in refuse(with_search(RATE, epochs_first=9, epochs_last=8))
     assert "no IoU" in refuse(with_search(RATE, "cell-lines", metric="iou"))
     folds = with_search({"preprocessing.patch": {"choices": [32, 64, 96, 128]}})
