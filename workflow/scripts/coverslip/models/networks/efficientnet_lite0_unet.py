@@ -51,18 +51,13 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     for intensities of 0..1 (`scaling: unit`), which the network itself brings to -1..1.
     """
     inputs = keras.Input(shape)
-    levels = _encoder(inputs)
-    x = levels.pop()
-    for level in reversed(range(len(levels))):
-        filters = unet.level_filters(network, level)
-        x = unet.up(x, levels[level], filters, network.normalization)
-        x = unet.convolutions(x, filters, network.normalization)
-    x = unet.full_resolution(x, inputs, network)
+    *skips, lowest = _encoder(inputs)
+    x = unet.full_resolution(unet.decoded(lowest, skips, network), inputs, network)
     outputs = layers.Conv2D(network.channels, 1, dtype="float32", name="logits")(x)
     model = keras.Model(inputs, outputs, name="efficientnet_lite0_unet")
     for layer in model.layers:
-        if network.freeze_encoder and layer.name.startswith(ENCODER):
-            layer.trainable = False
+        if layer.name.startswith(ENCODER):
+            layer.trainable = not network.freeze_encoder
     return model
 
 

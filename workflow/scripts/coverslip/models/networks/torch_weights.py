@@ -28,12 +28,23 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"not a safetensors file: {error}") from error
 
 
-def values(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Values of a layer's weights, in the order and form of keras, from torch's `module`.
+def fill(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) -> None:
+    """Set a layer's weights from torch's `module`.
 
     Kernels for red, green and blue are added up for a layer that takes grey pictures: grey gives
-    what it gives as three equal channels. Raises KeyError for what the file does not hold.
+    what it gives as three equal channels. Raises KeyError for what the file does not hold,
+    ValueError for other shapes.
     """
+    found = _values(layer, module, tensors)
+    shapes = [tuple(value.shape) for value in found]
+    expected = [tuple(weight.shape) for weight in layer.weights]
+    if shapes != expected:
+        raise ValueError(f"{layer.name}: shapes {shapes}, expected {expected}")
+    layer.set_weights(found)
+
+
+def _values(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Values of a layer's weights, in the order and form of keras."""
     if isinstance(layer, layers.BatchNormalization):
         return [tensors[f"{module}.{n}"] for n in ("weight", "bias", "running_mean", "running_var")]
     if isinstance(layer, layers.Dense):
@@ -44,16 +55,3 @@ def values(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) -
     if kernel.shape[2] == 3 and layer.weights[0].shape[2] == 1:
         kernel = kernel.sum(axis=2, keepdims=True)
     return [kernel]
-
-
-def fill(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) -> None:
-    """Set a layer's weights from torch's `module`.
-
-    Raises KeyError for what the file does not hold, ValueError for other shapes.
-    """
-    found = values(layer, module, tensors)
-    shapes = [tuple(value.shape) for value in found]
-    expected = [tuple(weight.shape) for weight in layer.weights]
-    if shapes != expected:
-        raise ValueError(f"{layer.name}: shapes {shapes}, expected {expected}")
-    layer.set_weights(found)

@@ -35,15 +35,13 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = _convolution(x, network.filters, 5, norm, strides=2)
     skips = []
     for level in range(network.depth):
-        x = convolutions(x, level_filters(network, level), norm)
+        x = _convolutions(x, _filters(network, level), norm)
         skips.append(x)
         x = layers.MaxPooling2D()(x)
-    x = convolutions(x, level_filters(network, network.depth), norm)
+    x = _convolutions(x, _filters(network, network.depth), norm)
     if network.dropout:
         x = layers.Dropout(network.dropout)(x)
-    for level in reversed(range(network.depth)):
-        x = up(x, skips[level], level_filters(network, level), norm)
-        x = convolutions(x, level_filters(network, level), norm)
+    x = decoded(x, skips, network)
     if network.stem == 2:
         x = full_resolution(x, inputs, network)
     # Logits stay float32 under a mixed policy: their exponentials overflow in float16.
@@ -51,29 +49,34 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     return keras.Model(inputs, outputs, name="unet")
 
 
-def level_filters(network: Network, level: int) -> int:
-    """Filters of a level: doubled at each, up to `maximum_filters`."""
-    filters = network.filters * 2**level
-    return min(filters, network.maximum_filters or filters)
+def decoded(x, skips: list, network: Network):
+    """From the lowest level up to the first of `skips`, which are those of each level above it."""
+    for level in reversed(range(len(skips))):
+        x = _up(x, skips[level], _filters(network, level), network.normalization)
+        x = _convolutions(x, _filters(network, level), network.normalization)
+    return x
 
 
 def full_resolution(x, inputs, network: Network):
     """From half the resolution to the whole, with outlines from a thin branch on the inputs."""
-    fine = max(1, network.filters // 2)
-    outline = _convolution(inputs, max(1, network.filters // 4), 3, network.normalization)
-    return _convolution(up(x, outline, fine, network.normalization), fine, 3, network.normalization)
+    fine, norm = max(1, network.filters // 2), network.normalization
+    outline = _convolution(inputs, max(1, network.filters // 4), 3, norm)
+    return _convolution(_up(x, outline, fine, norm), fine, 3, norm)
 
 
-def up(x, skip, filters: int, normalization: str):
-    """Twice the resolution, with `filters` channels, beside those of `skip`."""
+def _filters(network: Network, level: int) -> int:
+    filters = network.filters * 2**level
+    return min(filters, network.maximum_filters or filters)
+
+
+def _up(x, skip, filters: int, normalization: str):
     # Fewer channels first, then upsampling: the other way round costs four times as much.
     x = _convolution(x, filters, 1, normalization)
     x = layers.UpSampling2D(interpolation="nearest")(x)
     return layers.Concatenate()([skip, x])
 
 
-def convolutions(x, filters: int, normalization: str):
-    """Two 3x3 convolutions, each normalized and with relu."""
+def _convolutions(x, filters: int, normalization: str):
     return _convolution(_convolution(x, filters, 3, normalization), filters, 3, normalization)
 
 
