@@ -82,7 +82,8 @@ def test_large_pictures_are_cut_into_chunks(tmp_path):
     assert chunk_shape((2, 10**7), 4) == (1, 10**7)
     fill(tmp_path / "s.h5")
     with h5py.File(tmp_path / "s.h5") as file:
-        assert file["label/a"].compression == "lzf"
+        # Not "lzf": equal pictures would not always give equal bytes.
+        assert file["label/a"].compression == "gzip"
 
 
 def small_disk(monkeypatch, space):

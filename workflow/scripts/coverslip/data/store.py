@@ -32,6 +32,23 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return (max(1, min(shape[0], CHUNK_BYTES // max(row, 1))), *shape[1:])
 
 
+def write_array(file: h5py.File, name: str, array: np.ndarray) -> h5py.Dataset:
+    """Add an array to a file, compressed so that equal arrays give equal bytes.
+
+    By gzip, which every reader of HDF5 has; what h5py's faster `lzf` gives depends on what lay in
+    memory before.
+    """
+    return file.create_dataset(
+        name,
+        data=array,
+        chunks=chunk_shape(array.shape, array.itemsize),
+        compression="gzip",
+        compression_opts=1,
+        shuffle=array.itemsize > 1,
+        track_times=False,
+    )
+
+
 class StoreFile(io.RawIOBase):
     """The file below a store that is written; it never fails, but remembers the first error.
 
@@ -158,14 +175,7 @@ class StoreWriter:
     def _write(self, kind: str, id: str, array: np.ndarray) -> None:
         if not id or "/" in id or id in (".", ".."):
             raise ValueError(f"{id!r} cannot be the id of a picture")
-        self._file.create_dataset(
-            f"{kind}/{id}",
-            data=array,
-            chunks=chunk_shape(array.shape, array.itemsize),
-            compression="lzf",
-            shuffle=array.itemsize > 1,
-            track_times=False,
-        )
+        write_array(self._file, f"{kind}/{id}", array)
         if self._disk.error is not None:
             raise self._disk.error
 

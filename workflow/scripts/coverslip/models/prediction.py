@@ -11,7 +11,7 @@ import pandas as pd
 
 from coverslip.aside import aside
 from coverslip.configuration.config import Evaluation
-from coverslip.data.store import Store, chunk_shape
+from coverslip.data.store import Store, write_array
 from coverslip.errors import CoverslipError
 from coverslip.models.model import Model, foreground, load
 
@@ -61,11 +61,11 @@ def predict(
         file.create_group("label")
         answers = _answers(network, store, list(table.index), evaluation)
         for (id, subset), answer in zip(table["subset"].items(), answers, strict=True):
-            _write(file, f"probability/{id}", foreground(answer).astype(np.float16))
-            label = _write(file, f"label/{id}", network.mask(answer))
+            write_array(file, f"probability/{id}", foreground(answer).astype(np.float16))
+            label = write_array(file, f"label/{id}", network.mask(answer))
             label.attrs["subset"] = subset
             if network.head == "instances":
-                _write(file, f"instance/{id}", network.objects(answer))
+                write_array(file, f"instance/{id}", network.objects(answer))
 
 
 def chosen(split: Path, fold: int, subsets: Iterable[str]) -> pd.DataFrame:
@@ -94,11 +94,3 @@ def _answers(
         return iter(())
     images = (store.image(id) for id in ids)
     return network.predict(images, evaluation.resolution, evaluation.overlap, evaluation.flips)
-
-
-def _write(file: h5py.File, name: str, array: np.ndarray) -> h5py.Dataset:
-    chunks = chunk_shape(array.shape, array.itemsize)
-    shuffle = array.itemsize > 1
-    return file.create_dataset(
-        name, data=array, chunks=chunks, compression="lzf", shuffle=shuffle, track_times=False
-    )
