@@ -1,5 +1,6 @@
 """The device, and that TensorFlow keeps quiet."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,26 @@ def test_one_line_tells_what_computes_and_how():
     line = device.Device("CPU").line()
     assert line.startswith("device: CPU (") and "dtype policy float32, XLA off" in line
     assert line.endswith("CPU threads: all") and "\n" not in line
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is for x86")
+@pytest.mark.parametrize(("asked", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_kernels_of_onednn_on_every_processor(asked, used):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from coverslip.learning import device\n"
+        "device.prepare(threads=1)\n"
+        "from tensorflow.python.util import _pywrap_util_port as port\n"
+        "print(port.IsMklEnabled())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(PACKAGE)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"CUDA_VISIBLE_DEVICES": "-1", "PATH": ""} | asked,
+    )
+    assert done.stdout.strip() == str(used)
 
 
 def test_prepared_in_a_fresh_process():
