@@ -19,7 +19,8 @@ def threshold_goal(wildcards):
     study = config["studies"][wildcards.study]
     if study["protocol"] == "as-published":
         return None
-    return "confluency" if study["task"] == "confluency" else "iou"
+    by_task = "confluency" if study["task"] == "confluency" else "iou"
+    return study["training"]["threshold"] or by_task
 
 
 def stage_code(stage, script=None):

@@ -49,6 +49,31 @@ def test_no_foreground_at_all(probability):
     assert tune([(["a"], mask, np.full((1, 2, 2), probability, np.float32))]) == 0.5
 
 
+def test_of_all_pixels_large_nuclei_count_by_their_area():
+    """The small one is found up to 0.3, the large one is found too large below 0.6."""
+    masks = np.zeros((2, 1, 100), np.uint8)
+    masks[0, :, :4] = masks[1, :, :40] = 1
+    probabilities = np.zeros((2, 1, 100), np.float32)
+    probabilities[0, :, :4] = 0.32
+    probabilities[1, :, :40], probabilities[1, :, 40:60] = 0.9, 0.57
+    batch = (["a", "b"], masks, probabilities)
+    assert tune([batch]) == 0.3
+    assert tune([batch], "iou_pooled") == 0.6
+    found = {t: probabilities >= np.float32(t) for t in GRID}
+    pooled = {t: (found[t] & (masks > 0)).sum() / (found[t] | (masks > 0)).sum() for t in GRID}
+    assert max(pooled.values()) == pooled[0.6] > pooled[0.55]
+
+
+def test_of_all_pixels_a_picture_without_foreground_counts():
+    mask = np.array([[[0, 0, 1, 1]]], np.uint8)
+    probability = np.array([[[0.1, 0.1, 0.9, 0.72]]], np.float32)
+    empty = (["b"], np.zeros((1, 1, 4), np.uint8), np.full((1, 1, 4), 0.71, np.float32))
+    batches = [(["a"], mask, probability), empty]
+    assert tune(batches) == 0.5
+    assert tune(batches, "iou_pooled") == 0.75
+    assert tune([empty], "iou_pooled") == 0.5
+
+
 def test_for_confluency_what_is_found_is_as_much_as_there_is():
     """Of doubtful pixels every third is foreground: IoU takes none, confluency a third."""
     sure, doubtful = np.ones((1, 1, 60)), np.arange(60)[None, None] % 3 == 0

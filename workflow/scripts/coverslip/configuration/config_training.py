@@ -62,5 +62,9 @@ class Training(Section):
     """Stop after this many epochs without a better validation loss; none: never."""
     restore_best: bool = True
     """Keep the weights of the best epoch rather than of the last."""
+    threshold: Literal["iou", "iou_pooled", "confluency"] | None = None
+    """What the threshold on the probability of foreground is tuned for, on the validation pictures:
+    mean IoU of pictures, IoU of all their pixels, or confluency; none: `confluency` for that task,
+    else `iou`. With `protocol: as-published` it stays 0.5."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training patches."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-Goal = Literal["iou", "confluency"]
+Goal = Literal["iou", "iou_pooled", "confluency"]
 """What a threshold is tuned for."""
 
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -17,8 +17,9 @@ NEARLY = 0.9
 
 
 def tune(batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]], goal: Goal = "iou") -> float:
-    """The threshold with the best mean IoU of the foreground over pictures, or, of those that are
-    nearly as good, the one with the smallest root mean square error of confluency.
+    """The threshold with the best IoU of the foreground: the mean over pictures, that of all pixels
+    together, or, of those whose mean is nearly as good, the one with the smallest root mean square
+    error of confluency.
 
     The best IoU is no fair answer to how much is covered: where outlines are doubtful it takes in
     too much, since a pixel too few costs more than one too many. The smallest error of confluency
@@ -40,12 +41,14 @@ def tune(batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]], goal: Goal
             counts = _counts(mask, probability)
             totals[name] = totals[name] + counts if name in totals else counts
     counted = [totals[name] for name in sorted(totals)]
-    scores = [_iou(counts) for counts in counted if counts[0].sum() > 0]
-    mean = np.mean(scores, axis=0) if scores else np.zeros(len(GRID))
+    ious = [_iou(counts) for counts in counted if counts[0].sum() > 0]
+    score = np.mean(ious, axis=0) if ious else np.zeros(len(GRID))
+    if goal == "iou_pooled" and ious:
+        score = _iou(np.sum(counted, axis=0))
     if goal == "confluency" and counted:
         squares = np.mean([_error(counts) ** 2 for counts in counted], axis=0)
-        mean = np.where(mean >= NEARLY * mean.max(), -squares, -np.inf)
-    best = np.flatnonzero(mean >= mean.max() - 1e-9)
+        score = np.where(score >= NEARLY * score.max(), -squares, -np.inf)
+    best = np.flatnonzero(score >= score.max() - 1e-9)
     return min((GRID[i] for i in best), key=lambda threshold: (abs(threshold - DEFAULT), threshold))
 
 
