@@ -67,7 +67,7 @@ report: $(VENV)/.$(KIND) ## pack figures, notebooks and run times of the last ru
 
 results: $(VENV)/.$(KIND) ## write docs/results.md from the last run of config/kaggle.yaml
 	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.reporting.results_page --command "make results" \
-	  --configfile $(CONFIGFILE) $(if $(APPEND),--append $(APPEND))
+	  --configfile $(CONFIGFILE) $(if $(APPEND),--append $(APPEND)) $(if $(OUTPUT),--output $(OUTPUT))
 
 explain: $(VENV)/.$(KIND) ## tell why a result is as it is and what changed since: FILE=results/...
 	@PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.bookkeeping.explain $(FILE) $(ARGS)
