@@ -65,9 +65,14 @@ schema: $(VENV)/.dev ## write the JSON schema and the parameter table from the c
 report: $(VENV)/.$(KIND) ## pack figures, notebooks and run times of the last run into one page
 	$(WITH) snakemake --report results/snakemake-report.html $(ARGS)
 
-results: $(VENV)/.$(KIND) ## write docs/results.md from the last run of config/kaggle.yaml
-	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.reporting.results_page --command "make results" \
-	  --configfile $(CONFIGFILE) $(if $(APPEND),--append $(APPEND)) $(if $(OUTPUT),--output $(OUTPUT))
+# The page shows the command that made it, with what was given to it.
+GIVEN = $(foreach name,CONFIGFILE APPEND OUTPUT,$(if $(findstring command,$(origin $(name))), \
+  $(name)="$($(name))"))
+
+results: $(VENV)/.$(KIND) ## write docs/results.md, or OUTPUT=FILE, from the last run of CONFIGFILE
+	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.reporting.results_page \
+	  --command '$(strip make results $(GIVEN))' --configfile $(CONFIGFILE) \
+	  $(if $(APPEND),--append $(APPEND)) $(if $(OUTPUT),--output $(OUTPUT))
 
 explain: $(VENV)/.$(KIND) ## tell why a result is as it is and what changed since: FILE=results/...
 	@PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.bookkeeping.explain $(FILE) $(ARGS)

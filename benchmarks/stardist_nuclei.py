@@ -37,7 +37,7 @@ from stardist.models import Config2D, StarDist2D
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from coverslip.data.store import Store  # noqa: E402
+from coverslip.data.store import Store, write_array  # noqa: E402
 
 
 class Budget(keras.callbacks.Callback):
@@ -145,7 +145,7 @@ def predicted(model: StarDist2D, store: Store, ids: list[str], output: Path, rep
         rounds.append((between - started, time.perf_counter() - between))
     with h5py.File(output, "w") as file:
         for id, label in zip(ids, labels, strict=True):
-            file.create_dataset(f"instance/{id}", data=label.astype(np.int32), compression="lzf")
+            write_array(file, f"instance/{id}", label.astype(np.int32))
     network, whole = np.median(rounds, axis=0)
     return {
         "seconds": whole,

@@ -259,6 +259,28 @@ def test_old_python_is_refused_with_a_mend(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "make results"),
+        (
+            ["CONFIGFILE=a.yaml b.yaml", "OUTPUT=c.md"],
+            'make results CONFIGFILE="a.yaml b.yaml" OUTPUT="c.md"',
+        ),
+    ],
+)
+def test_a_page_of_results_tells_how_it_was_made(tmp_path, given, told):
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".cpu").touch()
+    command = ["make", "--silent", "results", f"VENV={tmp_path}", *given]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    arguments = done.stdout.splitlines()
+    assert arguments[arguments.index("--command") + 1] == told
+
+
 def test_configs_in_the_documents_are_valid():
     from coverslip.configuration import settings
 

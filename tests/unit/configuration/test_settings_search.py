@@ -18,6 +18,7 @@ RATE = {"training.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True}}
 
 def with_search(space: dict, study: str = "nuclei", **more) -> dict:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config["studies"][study]["training"]["epochs"] = 9  # the default of `epochs_last`
     config["studies"][study]["search"] = {"space": copy.deepcopy(space), "trials": 4, **more}
     return config
 

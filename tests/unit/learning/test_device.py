@@ -38,30 +38,34 @@ def test_one_line_tells_what_computes_and_how():
     assert line.endswith("CPU threads: all") and "\n" not in line
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is for x86")
-@pytest.mark.parametrize(("asked", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
-def test_kernels_of_onednn_on_every_processor(asked, used):
+def in_a_fresh_process(lines: str, **environment: str) -> subprocess.CompletedProcess[str]:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from coverslip.learning import device\n"
-        "device.prepare(threads=1)\n"
-        "from tensorflow.python.util import _pywrap_util_port as port\n"
-        "print(port.IsMklEnabled())\n"
+        "from coverslip.learning import device\n" + lines
     )
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script, str(PACKAGE)],
         capture_output=True,
         text=True,
-        check=True,
-        env={"CUDA_VISIBLE_DEVICES": "-1", "PATH": ""} | asked,
+        check=False,
+        env={"CUDA_VISIBLE_DEVICES": "-1", "PATH": "", **environment},
     )
-    assert done.stdout.strip() == str(used)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is for x86")
+@pytest.mark.parametrize(("asked", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_kernels_of_onednn_on_every_processor(asked, used):
+    done = in_a_fresh_process(
+        "device.prepare(threads=1)\n"
+        "from tensorflow.python.util import _pywrap_util_port as port\n"
+        "print(port.IsMklEnabled())\n",
+        **asked,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, str(used)), done.stderr
 
 
 def test_prepared_in_a_fresh_process():
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from coverslip.learning import device\n"
+    done = in_a_fresh_process(
         "assert 'tensorflow' not in sys.modules\n"
         "d = device.prepare(threads=1)\n"
         "import keras, tensorflow as tf\n"
@@ -71,12 +75,5 @@ def test_prepared_in_a_fresh_process():
         "assert device.prepare(threads=2).threads == 1\n"
         "assert keras.ops.sum(keras.ops.ones(3)) == 3\n"
         "print('to stderr', file=sys.stderr)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(PACKAGE)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"CUDA_VISIBLE_DEVICES": "-1", "PATH": ""},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "to stderr\n")

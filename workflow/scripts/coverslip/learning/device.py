@@ -96,8 +96,8 @@ def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    # TensorFlow leaves Intel's kernels out on processors without AVX-512, where a U-Net trains 1.4
-    # to 2.1 times as fast with them.
+    # TensorFlow leaves Intel's kernels out on processors without AVX-512, where a U-Net trains 1.3
+    # to 2.3 times as fast with them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     gpus.claim()  # before a backend looks for GPUs
     backend = os.environ["KERAS_BACKEND"]
