@@ -56,6 +56,7 @@ def test_order_of_keys_is_the_schemas(config):
         ("studies.nuclei.network.architecture", "unett", "did you mean `unet`"),
         ("studies.nuclei.network.architecture", "zzz", "known: cnn, efficientnet_lite0_unet"),
         ("studies.nuclei.training.learning_rate", "1e-3", "write 1.0e-3"),
+        ("measure.fast", "true", "true is text: write it without quotes; what lies inside"),
         ("studies.nuclei.training.patience", 0, "studies.nuclei.training.patience: 0 is less"),
         ("studies.nuclei.dataset", "synthetic-nucle", "did you mean `synthetic-nuclei`"),
         ("studies.nuclei.beside", "nucle", "did you mean `nuclei`"),

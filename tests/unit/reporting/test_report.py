@@ -357,7 +357,7 @@ def test_a_class_by_class_metric_is_told_of_the_foreground():
         (float("nan"), "share", "–"),
         (29461, "count", "29\u202f461"),
         (4.31712, "objects per picture", "4.317"),
-        (-0.25, "objects per picture", "-0.25"),
+        (-0.25, "objects per picture", "−0.25"),
         (1234.5, "pixels", "1\u202f234"),
         (0, "count", "0"),
     ],

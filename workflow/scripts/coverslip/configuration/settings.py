@@ -127,11 +127,16 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> li
         return [line for part in parts for line in _explain(part, schema)]
     hint = ""
     if error.validator == "type" and isinstance(error.instance, str):
-        hint = _number_hint(error.instance)
+        hint = _text_hint(error.instance)
     return [f"{where}: {error.message}{hint}"]
 
 
-def _number_hint(text: str) -> str:
+def _text_hint(text: str) -> str:
+    if re.fullmatch(r"true|false|[+-]?\d+(\.\d*)?", text, flags=re.IGNORECASE):
+        return (
+            f" (here {text} is text: write it without quotes; what lies inside a value of --config "
+            "is always text to Snakemake: write it into a file, given by --configfile)"
+        )
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
         mantissa, exponent = re.split("e", text, flags=re.IGNORECASE)
         return f" (YAML reads {text} as text: write {mantissa}.0e{exponent})"

@@ -316,10 +316,12 @@ def number(value: Any, unit: str | None = None) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or (unit not in (None, "", "share") and float(value).is_integer()):
-        return f"{int(value):,}".replace(",", "\u202f")
-    if unit in (None, "", "share") and abs(value) <= 1:
-        return f"{value:.4f}"
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}".replace(",", "\u202f")
+        text = f"{int(value):,}"
+    elif unit in (None, "", "share") and abs(value) <= 1:
+        text = f"{value:.4f}"
+    else:
+        text = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return text.replace(",", "\u202f").replace("-", "−")
 
 
 def interval_text(record: Mapping[str, Any] | None) -> str:
