@@ -66,6 +66,7 @@ def test_head_and_network_are_implied_and_may_be_said():
         ("studies.types.preprocessing.minimum_foreground", 0.1, "minimum_foreground: goes with m"),
         ("studies.types.training.loss", "dice", "training.loss: .* `crossentropy` only"),
         ("studies.types.evaluation.resolution", "network", "evaluation.resolution: goes with"),
+        ("studies.types.evaluation.scales", [1.0, 0.5], "scales: need native size, without"),
         ("studies.types.kmeans", {}, "kmeans: K-means gives masks"),
         ("studies.types.network.weights", "imagenet", "efficientnet_lite0_unet and resnet18 have"),
         ("studies.types.split", {"method": "folder"}, "test_folder: goes with `method: folder`"),

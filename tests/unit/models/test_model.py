@@ -10,6 +10,7 @@ import pytest
 from coverslip.configuration.config import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.models import model as models
+from coverslip.models import preprocess
 
 RNG = np.random.default_rng(4)
 GREY16 = Preprocessing(channels="grey", patch=16)
@@ -193,6 +194,35 @@ def test_a_resizing_model_comes_back_to_native_size(tmp_path, outputs, size):
     assert native.shape == (*size, outputs)
     assert native.mean() == pytest.approx(network_size.mean(), abs=0.01)
     assert native.min() >= 0 and native.max() <= 1
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_scales_are_averaged_at_native_size(tmp_path, outputs):
+    loaded = saved(tmp_path, made=network(outputs))
+    images = [grey(40, 23), grey(5, 3), grey(32, 32)]
+    found = list(loaded.predict(images, scales=(1.0, 0.75, 0.1)))
+    for image, mean in zip(images, found, strict=True):
+        parts = [next(loaded.predict([image]))]
+        for scale in (0.75, 0.1):
+            size = [max(1, round(scale * length)) for length in image.shape]
+            pixels = preprocess.picture(image, GREY16)
+            smaller = preprocess.resize_image(pixels, tuple(size))
+            part = next(models.predict_stream(loaded.predictor(), [smaller], loaded.tile, 0.25, 1))
+            parts.append(preprocess.resize_image(part, image.shape))
+        assert mean.shape == (*image.shape, outputs) and mean.dtype == np.float32
+        assert mean == pytest.approx(np.mean(parts, axis=0), abs=1e-5)
+        assert np.abs(mean - parts[0]).max() > 1e-3
+
+
+def test_one_scale_changes_nothing_and_a_resizing_model_has_one(tmp_path):
+    image = grey(40, 23)
+    loaded = saved(tmp_path / "native")
+    once = next(loaded.predict([image], scales=[1.0]))
+    assert np.array_equal(once, next(loaded.predict([image])))
+    p = Preprocessing(channels="grey", resize=(16, 24))
+    loaded = saved(tmp_path / "resizing", p, network(1, (16, 24, 1)))
+    two = list(loaded.predict([image, image], scales=[1.0, 0.5]))
+    assert len(two) == 2 and np.array_equal(two[0], next(loaded.predict([image])))
 
 
 def brighter(model):

@@ -105,6 +105,14 @@ def test_the_size_of_the_network_on_request(run):
         assert file["label/p2"].shape == SIZE
 
 
+def test_scales_on_request(run):
+    with h5py.File(run()) as once, h5py.File(run("two.h5", scales=[1.0, 0.5])) as twice:
+        for id in once["probability"]:
+            assert twice[f"probability/{id}"].shape == SIZE
+            # Noise is smoothed by what is averaged over twice two pixels.
+            assert 0 < np.std(twice[f"probability/{id}"]) < 0.9 * np.std(once[f"probability/{id}"])
+
+
 def test_shards_take_turns_and_may_be_empty(run):
     whole = run()
     seen = []

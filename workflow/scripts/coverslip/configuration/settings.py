@@ -217,6 +217,7 @@ def _check_study(
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
     yield from settings_tasks.check_split(where, split)
     yield from settings_tasks.check(where, study, datasets.get(study["dataset"]))
+    yield from settings_tasks.check_scales(where, study)
     yield from settings_tasks.check_ensemble(where, study)
     yield from settings_tasks.check_training(f"{where}.training", study["training"])
     if study["evaluation"]["resolution"] == "network" and preprocessing["resize"] is None:

@@ -80,6 +80,19 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
         yield f"{where}.evaluation.resolution: goes with masks"
 
 
+def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in the scales that pictures are predicted at."""
+    scales = study["evaluation"]["scales"]
+    if len(set(scales)) != len(scales):
+        yield f"{where}.evaluation.scales: a scale stands there twice"
+    if scales == [1.0]:
+        return
+    if study["kmeans"] is not None:
+        yield f"{where}.evaluation.scales: K-means has no probabilities to average"
+    elif study["preprocessing"]["resize"] is not None:
+        yield f"{where}.evaluation.scales: need native size, without preprocessing.resize"
+
+
 def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in what an ensemble needs."""
     if not study["evaluation"]["ensemble"]:

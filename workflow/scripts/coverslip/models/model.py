@@ -19,7 +19,8 @@ Reading a folder needs no Keras; it is imported when something is predicted.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -283,11 +284,12 @@ class Model:
         overlap: float = 0.25,
         flips: bool = False,
         batch: int | None = None,
+        scales: Sequence[float] = (1.0,),
     ) -> Iterator[np.ndarray]:
         """Predict pictures one after the other, in bounded memory.
 
-        A model that resizes predicts each picture in one piece, as do those of the kinds `WHOLE`,
-        which know neither overlaps nor flips; others go over it in tiles.
+        A model that resizes predicts each picture in one piece and at one scale, as do those of
+        the kinds `WHOLE`, which know neither overlaps nor flips; others go over it in tiles.
 
         Args:
             images: HxW or HxWxC as `preprocess.picture` reads them, any sizes.
@@ -297,6 +299,8 @@ class Model:
                 any, tiles are such patches, side by side.
             flips: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
+            scales: factors, above 0, that a picture is resized by; the answers are resized back
+                and averaged.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
@@ -323,15 +327,17 @@ class Model:
             for image in images:
                 sizes.append(image.shape[:2])
                 pixels = preprocess.picture(image, self.preprocessing)
-                yield pixels if size is None else preprocess.resize_image(pixels, size)
+                for scale in (1.0,) if size else scales:
+                    yield preprocess.resize_image(pixels, size or _scaled(image, scale))
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        tile, grain = self.tile, self.grain
-        for answer in predict_stream(predict, seen(), tile, overlap, batch, flips, grain):
+        answers = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
+        for answer in answers:
             native = sizes.pop(0)
-            if size is not None and resolution == "native":
-                answer = preprocess.resize_image(answer, native)
-            yield answer
+            shape = size if size and resolution == "network" else native
+            more = islice(answers, 0 if size else len(scales) - 1)
+            parts = [preprocess.resize_image(part, shape) for part in (answer, *more)]
+            yield np.mean(parts, axis=0) if len(parts) > 1 else parts[0]
 
     def logits(
         self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
@@ -355,6 +361,11 @@ class Model:
             self.grain = found.grain if isinstance(found, Grained) else None
             self._predict = memory.Fitting(found)
         return self._predict
+
+
+def _scaled(image: np.ndarray, scale: float) -> tuple[int, int]:
+    height, width = (max(1, round(scale * length)) for length in image.shape[:2])
+    return height, width
 
 
 def foreground(probabilities: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def predict(
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
-        evaluation: resolution, overlap and flips are taken from it.
+        evaluation: resolution, overlap, flips and scales are taken from it.
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.
@@ -93,4 +93,10 @@ def _answers(
     if not ids:
         return iter(())
     images = (store.image(id) for id in ids)
-    return network.predict(images, evaluation.resolution, evaluation.overlap, evaluation.flips)
+    return network.predict(
+        images,
+        evaluation.resolution,
+        evaluation.overlap,
+        evaluation.flips,
+        scales=evaluation.scales,
+    )
