@@ -9,7 +9,7 @@ from test_targets import blobs
 
 from coverslip.evaluation.matching import match
 from coverslip.learning import targets
-from coverslip.models.instances import AREAS, SEEDS, SHARES, Rules, segment, tune
+from coverslip.models.instances import AREAS, SEEDS, SHARES, Rules, of_scales, segment, tune
 
 RULES = Rules(threshold=0.5, seed=0.5, minimum_area=5)
 
@@ -33,6 +33,23 @@ def test_touching_objects_are_told_apart():
 def test_small_objects_count_where_they_are_asked_for():
     found = segment(certain(blobs()), Rules(0.5, 0.5, 0))
     assert found.max() == 5 and found[30, 50] > 0
+
+
+def test_scales_agree_on_the_foreground_and_the_first_tells_objects_apart():
+    label = blobs()
+    fine, coarse = certain(label), certain((label > 0).astype(np.uint16), doubt=0.1)
+    joined = of_scales([fine, coarse])
+    assert joined.dtype == np.float32 and joined[..., :3].min() >= 0
+    assert joined[..., :3].sum(axis=-1) == pytest.approx(1, abs=1e-6)
+    assert joined[..., 0] == pytest.approx((fine[..., 0] + coarse[..., 0]) / 2, abs=1e-6)
+    odds = [part[..., 2] / part[..., 1:3].sum(axis=-1) for part in (joined, fine)]
+    assert odds[0] == pytest.approx(odds[1], abs=1e-5)
+    assert match(segment(fine, RULES), segment(joined, RULES)).accuracy.min() == 1
+    assert segment(joined, RULES).max() == 4
+    assert of_scales([fine, fine]) == pytest.approx(fine, abs=1e-6)
+    blank = np.zeros((4, 4, 4), np.float32)
+    blank[..., 0] = 1.0
+    assert np.isfinite(of_scales([blank, blank])).all()
 
 
 def test_holes_are_closed_and_regions_without_seed_kept():

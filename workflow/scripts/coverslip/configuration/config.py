@@ -256,7 +256,8 @@ class Evaluation(Section):
     """Average the predictions over the eight flips and turns of a picture."""
     scales: list[Annotated[float, Field(ge=0.25, le=4)]] = Field(default=[1.0], min_length=1)
     """Factors that each picture is resized by to be predicted; the answers are resized back and
-    averaged. Best within the scales that augmentation has shown to the network."""
+    averaged. Best within the scales that augmentation has shown to the network. With
+    `head: instances` the first one alone tells objects apart."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""

@@ -6,7 +6,7 @@ The rules have four numbers, tuned on validation pictures and kept in the model 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -17,7 +17,7 @@ from skimage.segmentation import watershed
 
 from coverslip.data.label_maps import drop_small
 from coverslip.evaluation.matching import match
-from coverslip.learning.targets import BACKGROUND, BORDER
+from coverslip.learning.targets import BACKGROUND, BORDER, INTERIOR
 
 EIGHT = np.ones((3, 3), bool)
 """Neighbours of a pixel that belong to the same seed."""
@@ -79,6 +79,25 @@ def segment(probabilities: np.ndarray, rules: Rules) -> np.ndarray:
     """
     labels = _grown(probabilities, rules.threshold, rules.seed)
     return drop_small(labels, rules.smallest(_areas(labels)))
+
+
+def of_scales(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join what is said of a picture at several scales, float32 HxWx4.
+
+    What is foreground is their mean. Telling objects apart needs all detail, so the first scale
+    alone says how likely a pixel of the foreground is border, and how deep it lies.
+
+    Args:
+        parts: probabilities of each scale at the picture's own size, as `segment` takes them.
+    """
+    first = parts[0]
+    background = np.mean([part[..., BACKGROUND] for part in parts], axis=0)
+    border = first[..., BORDER] / np.maximum(1.0 - first[..., BACKGROUND], 1e-6)
+    joined = first.copy()
+    joined[..., BACKGROUND] = background
+    joined[..., BORDER] = (1.0 - background) * np.minimum(border, 1.0)
+    joined[..., INTERIOR] = 1.0 - background - joined[..., BORDER]
+    return joined
 
 
 def depth_of(probabilities: np.ndarray) -> np.ndarray:

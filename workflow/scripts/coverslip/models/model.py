@@ -35,7 +35,7 @@ from coverslip.learning import memory
 from coverslip.learning import temperature as temperatures
 from coverslip.models import ensemble, preprocess
 from coverslip.models.class_model import answers
-from coverslip.models.instances import Rules, segment
+from coverslip.models.instances import Rules, of_scales, segment
 from coverslip.models.kmeans_model import predictor
 from coverslip.models.members import KIND as ENSEMBLE
 from coverslip.models.tiles import Grained, Predict, predict_stream
@@ -300,7 +300,7 @@ class Model:
             flips: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
             scales: factors, above 0, that a picture is resized by; the answers are resized back
-                and averaged.
+                and averaged; for the head `instances` see `instances.of_scales`.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
@@ -337,7 +337,12 @@ class Model:
             shape = size if size and resolution == "network" else native
             more = islice(answers, 0 if size else len(scales) - 1)
             parts = [preprocess.resize_image(part, shape) for part in (answer, *more)]
-            yield np.mean(parts, axis=0) if len(parts) > 1 else parts[0]
+            yield self._joined(parts)
+
+    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        if len(parts) == 1:
+            return parts[0]
+        return of_scales(parts) if self.head == HEAD else np.mean(parts, axis=0)
 
     def logits(
         self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
