@@ -331,11 +331,11 @@ class Model:
                     yield preprocess.resize_image(pixels, size or _scaled(image, scale))
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        answers = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
-        for answer in answers:
+        found = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
+        for answer in found:
             native = sizes.pop(0)
             shape = size if size and resolution == "network" else native
-            more = islice(answers, 0 if size else len(scales) - 1)
+            more = islice(found, 0 if size else len(scales) - 1)
             parts = [preprocess.resize_image(part, shape) for part in (answer, *more)]
             yield self._joined(parts)
 
