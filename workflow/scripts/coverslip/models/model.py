@@ -321,13 +321,14 @@ class Model:
                 yield predict(preprocess.picture(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
+        factors = (1.0,) if size else scales
         sizes: list[tuple[int, int]] = []
 
         def seen() -> Iterator[np.ndarray]:
             for image in images:
                 sizes.append(image.shape[:2])
                 pixels = preprocess.picture(image, self.preprocessing)
-                for scale in (1.0,) if size else scales:
+                for scale in factors:
                     yield preprocess.resize_image(pixels, size or _scaled(image, scale))
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
@@ -335,7 +336,7 @@ class Model:
         for answer in found:
             native = sizes.pop(0)
             shape = size if size and resolution == "network" else native
-            more = islice(found, 0 if size else len(scales) - 1)
+            more = islice(found, len(factors) - 1)
             parts = [preprocess.resize_image(part, shape) for part in (answer, *more)]
             yield self._joined(parts)
 

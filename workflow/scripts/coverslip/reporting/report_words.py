@@ -167,9 +167,8 @@ def signed_texts(gain: Mapping[str, Any], unit: str | None) -> tuple[str, str]:
 def _signed(value: float | None, unit: str | None) -> str:
     if value is None:
         return DASH
-    rounded = round(value, 4)
-    sign = "−" if rounded < 0 else "+" if rounded > 0 else ""
-    return f"{sign}{number(abs(rounded), unit)}"
+    rounded = round(value, 4) or 0.0  # no zero has a sign
+    return f"{'+' if rounded > 0 else ''}{number(rounded, unit)}"
 
 
 def best_baseline(metric: str, known: Mapping[str, float]) -> str | None:
