@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 from coverslip.configuration.config import KMeans, Measure, Preprocessing
 from coverslip.learning import device
 from coverslip.measuring.measure import Outputs, measure
-from coverslip.models import model
+from coverslip.models import channels, model
 from coverslip.models.kmeans_model import Looks
 from coverslip.models.texture import names
 from coverslip.synthesis import synthetic, synthetic_brightfield
@@ -114,7 +114,10 @@ def network(folder: Path) -> None:
     soft.set_weights([(gaussian / gaussian.sum())[:, :, None, None]])
     logits.set_weights([np.array([[[[-40.0, 40.0, 0.0, 40.0]]]]), np.array([8, -8, -6, -12.0])])
     info = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
-    info |= {"head": model.HEAD, "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 20}}
+    info |= {
+        "head": channels.INSTANCES,
+        "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 20},
+    }
     info["preprocessing"] = Preprocessing(channels="grey", patch=256, scaling="unit")
     model.save(folder, built, info)
 

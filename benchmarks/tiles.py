@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 from coverslip.configuration.config import Measure, Network, Preprocessing
 from coverslip.data.store import Store
 from coverslip.learning import device
-from coverslip.models import model, preprocess
+from coverslip.models import channels, model, preprocess
 from coverslip.models.networks import build
 from coverslip.synthesis import synthetic_brightfield
 
@@ -117,7 +117,7 @@ def patch_by_patch(network: Any, image: np.ndarray, step: int) -> np.ndarray:
         for x in range(0, image.shape[1] - TILE + 1, step):
             window = np.s_[y : y + TILE, x : x + TILE]
             answer = network.predict(image[window][np.newaxis], verbose=0)
-            total[window] += model.foreground(answer[0])
+            total[window] += channels.foreground(answer[0])
             count[window] += 1
     return total / count
 
@@ -144,7 +144,7 @@ def iou(masks: Maps, others: Maps) -> float:
 def compare(folder: Path, pictures: Pictures, repeats: int) -> bool:
     """Print times, ratios and IoU; return whether the goals are reached."""
     ours = model.load(folder)
-    network = model.probabilities(model.read_network(ours), ours.head)
+    network = channels.probabilities(model.read_network(ours), ours.head)
     seen = []
     for image, _ in pictures:
         pixels = preprocess.picture(image, ours.preprocessing)[np.newaxis]
@@ -153,7 +153,7 @@ def compare(folder: Path, pictures: Pictures, repeats: int) -> bool:
 
     def here(overlap: float) -> Maps:
         found = ours.predict(images, "native", overlap, Measure().flips)
-        return [model.foreground(answer) for answer in found]
+        return [channels.foreground(answer) for answer in found]
 
     plain, dense = GOALS
     equal, default = "here, no overlap", "here, by default"

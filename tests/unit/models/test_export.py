@@ -11,7 +11,7 @@ device.prepare(threads=1)
 
 from coverslip.configuration.config import Network, Preprocessing  # noqa: E402
 from coverslip.errors import CoverslipError  # noqa: E402
-from coverslip.models import export, model, networks  # noqa: E402
+from coverslip.models import channels, export, model, networks  # noqa: E402
 
 RNG = np.random.default_rng(2)
 FITTED = {"mean": [100.0, 110.0, 120.0], "standard_deviation": [20.0, 30.0, 0.0]}
@@ -45,7 +45,7 @@ def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
     for shape in ((16, 16, 3), (24, 32, 3)):
         image = RNG.integers(0, 256, shape, dtype=np.uint8)
         found = session.run(None, {name: image[None].astype(np.float32)})[0]
-        whole = model.probabilities(model.read_network(loaded), loaded.head)
+        whole = channels.probabilities(model.read_network(loaded), loaded.head)
         scaled = model.preprocess.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
         expected = whole.predict_on_batch(scaled)
         assert found.shape == expected.shape

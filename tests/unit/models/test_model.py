@@ -264,17 +264,3 @@ def test_one_call_predicts_tiles_of_many_pictures(tmp_path, monkeypatch):
     calls.clear()
     assert len(list(loaded.predict((grey(16, 16) for _ in range(20)), batch=8))) == 20
     assert calls == [(8, 16, 16, 1)] * 3
-
-
-def test_foreground_and_classes():
-    one = np.array([[[0.3], [0.4], [0.9]]], np.float32)
-    assert models.foreground(one).tolist() == one[..., 0].tolist()
-    assert models.class_map(one, float(np.float32(0.4))).tolist() == [[0, 1, 1]]
-    two = np.concatenate([1 - one, one], axis=-1)
-    assert models.foreground(two) == pytest.approx(one[..., 0])
-    assert models.class_map(two, 0.35).tolist() == [[0, 1, 1]]
-    three = np.array([[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]], np.float32)
-    assert models.foreground(three).tolist() == pytest.approx(np.array([[0.5, 0.8]]))
-    result = models.class_map(three, 0.35)
-    assert result.tolist() == [[0, 2]] and result.dtype == np.uint8
-    assert models.class_map(three, 0.55, "instances").tolist() == [[0, 1]]

@@ -7,8 +7,8 @@ import pytest
 
 from coverslip.configuration.config import Network, Preprocessing
 from coverslip.learning import memory
+from coverslip.models import channels, tiles, tiling
 from coverslip.models import model as models
-from coverslip.models import tiles, tiling
 from coverslip.models.networks import build
 from coverslip.models.predict_rows import answers
 from coverslip.models.rows import Whole
@@ -137,7 +137,7 @@ def test_a_network_in_larger_tiles_gives_what_it_gives_whole_and_by_rows(
     assert cut.wide and len(cut.corners) > 2 and cut.tile[0] != cut.tile[1]
     found = next(loaded.predict([image], overlap=0.5, flips=flips))
     if not flips:
-        whole = models.probabilities(network, "mask")
+        whole = channels.probabilities(network, "mask")
         expected = whole.predict_on_batch(image[None, :, :, None] / np.float32(255))[0]
         assert np.abs(found - expected).max() < 1e-4
     bands = answers(loaded, Whole(image[:, :, None]), 0.5, flips)

@@ -10,7 +10,7 @@ import numpy as np
 
 from coverslip.learning import temperature, thresholds
 from coverslip.learning.batches import Batches
-from coverslip.models import instances, model
+from coverslip.models import channels, instances
 
 STATISTICS_BATCHES = 128
 """Batches that precise statistics of batch normalization are taken from, at most."""
@@ -57,7 +57,7 @@ def fit(final: keras.Model, batches: Batches, goal: thresholds.Goal | None) -> d
     if batches.head == "class":
         return {"threshold": None, "temperature": _temperature(final, batches)}
     threshold = thresholds.DEFAULT
-    network = model.probabilities(final, batches.head)
+    network = channels.probabilities(final, batches.head)
     if goal and (batches.head == "instances" or final.output_shape[-1] <= 2):
         threshold = thresholds.tune(_foregrounds(network, batches), goal)
     found: dict[str, Any] = {"threshold": threshold}
@@ -82,7 +82,7 @@ def _foregrounds(
         images, targets = batches[i]
         masks = targets if batches.head == "mask" else targets[..., 0]
         ids = names[batches.rows[batches.places(i)]]
-        yield list(ids), masks, model.foreground(network.predict_on_batch(images))
+        yield list(ids), masks, channels.foreground(network.predict_on_batch(images))
 
 
 def _pictures(network: keras.Model, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from coverslip.aside import aside
 from coverslip.errors import CoverslipError
+from coverslip.models import channels
 from coverslip.models import model as models
 
 METADATA = "coverslip"
@@ -40,7 +41,7 @@ def onnx(folder: Path, output: Path) -> None:
     side = model.tile
     size = side if model.head == "class" else (None, None)
     image = keras.Input((*size, network.input_shape[-1]), name="image", dtype="float32")
-    told = models.probabilities(network, model.head, model.temperature)
+    told = channels.probabilities(network, model.head, model.temperature)
     whole = keras.Model(image, told(_scaling(model)(image)))
     whole(np.zeros((1, *side, network.input_shape[-1]), np.float32))  # Keras asks for a call
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)

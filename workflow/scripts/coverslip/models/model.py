@@ -4,7 +4,7 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
 - `classes`: names, `background` first; `outputs`: output channels; `head`: what they mean, see
-  `probabilities`;
+  `coverslip.models.channels`;
 - `preprocessing`: the section of the configuration; `fitted`: its numbers, see `preprocess.fit`;
 - `threshold`: probability from which a pixel is foreground, tuned on validation;
 - `temperature`: for the head `class`, in place of a threshold, see
@@ -33,7 +33,7 @@ from coverslip.data.label_maps import components
 from coverslip.errors import CoverslipError
 from coverslip.learning import memory
 from coverslip.learning import temperature as temperatures
-from coverslip.models import ensemble, preprocess
+from coverslip.models import channels, ensemble, preprocess
 from coverslip.models.class_model import answers
 from coverslip.models.instances import Rules, of_scales, segment
 from coverslip.models.kmeans_model import predictor
@@ -43,8 +43,6 @@ from coverslip.models.tiling import grain_of
 
 FORMAT = 1
 REQUIRED = ("classes", "preprocessing", "fitted", "threshold")
-HEAD = "instances"
-"""Head of models that tell objects apart."""
 BATCH_PIXELS = 2**19
 """Pixels a batch of patches, about: 8 of 256x256, 32 of 128x128. On a CPU fewer are slower (up to
 twice with single tiles of 128x128) and more are no faster."""
@@ -138,7 +136,7 @@ def _network(model: Model) -> Predict:
         from coverslip.models.fast import hasten
 
         network = hasten(network, model.policy)
-    whole = network if classes else probabilities(network, model.head)
+    whole = network if classes else channels.probabilities(network, model.head)
 
     def predict(tiles: np.ndarray) -> np.ndarray:
         return whole.predict_on_batch(
@@ -146,26 +144,6 @@ def _network(model: Model) -> Predict:
         )
 
     return Grained(predict, grain)
-
-
-def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
-    """The network with its logits turned into float32 probabilities, 0..1.
-
-    `mask`: one channel by a sigmoid, more by a softmax, and so `class`, whose logits are divided by
-    the temperature. `instances`: background, interior and border by a softmax, and the depth by a
-    sigmoid, see `coverslip.learning.targets`.
-    """
-    import keras
-
-    logits = network.output
-    if head == HEAD:
-        classes = keras.layers.Activation("softmax", dtype="float32")(logits[..., :3])
-        depth = keras.layers.Activation("sigmoid", dtype="float32")(logits[..., 3:])
-        return keras.Model(network.input, keras.ops.concatenate([classes, depth], axis=-1))
-    if head == "class":
-        logits = logits / temperature
-    activation = "sigmoid" if network.output_shape[-1] == 1 else "softmax"
-    return keras.Model(network.input, keras.layers.Activation(activation, dtype="float32")(logits))
 
 
 def _ensemble(model: Model) -> Predict:
@@ -208,7 +186,9 @@ class Model:
                 f"{path}: format {info['format']} is newer than this coverslip "
                 f"(format {FORMAT}): update coverslip"
             )
-        required = [*REQUIRED, "outputs", *(["instances"] if info.get("head") == HEAD else [])]
+        required = [*REQUIRED, "outputs"]
+        if info.get("head") == channels.INSTANCES:
+            required.append("instances")
         missing = [name for name in required if name not in info]
         if missing or info.get("kind") not in KINDS:
             raise CoverslipError(
@@ -234,11 +214,11 @@ class Model:
 
     @property
     def head(self) -> str:
-        """What the network says of a pixel: `mask` or `instances`, see `probabilities`."""
+        """What the network says of a pixel: `mask`, `instances` or `class`, see `channels`."""
         return self.info.get("head", "mask")
 
     def mask(self, probabilities: np.ndarray) -> np.ndarray:
-        """Class of each pixel, uint8 HxW, see `class_map`.
+        """Class of each pixel, uint8 HxW, see `channels.class_map`.
 
         Raises CoverslipError where the model knows only the class of a whole picture.
         """
@@ -247,7 +227,7 @@ class Model:
                 f"{self.folder}: tells the class of a picture and draws no masks: give a model of "
                 "a segmentation"
             )
-        return class_map(probabilities, self.threshold, self.head)
+        return channels.class_map(probabilities, self.threshold, self.head)
 
     def objects(self, probabilities: np.ndarray) -> np.ndarray:
         """Objects as an int32 label map HxW, 0 is background, numbered without gaps.
@@ -257,7 +237,7 @@ class Model:
         Args:
             probabilities: float32 HxWxK as `predict` gives them.
         """
-        if self.head == HEAD:
+        if self.head == channels.INSTANCES:
             return segment(probabilities, self.rules)
         return components(self.mask(probabilities) > 0)
 
@@ -343,7 +323,7 @@ class Model:
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:
             return parts[0]
-        return of_scales(parts) if self.head == HEAD else np.mean(parts, axis=0)
+        return of_scales(parts) if self.head == channels.INSTANCES else np.mean(parts, axis=0)
 
     def logits(
         self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
@@ -372,30 +352,3 @@ class Model:
 def _scaled(image: np.ndarray, scale: float) -> tuple[int, int]:
     height, width = (max(1, round(scale * length)) for length in image.shape[:2])
     return height, width
-
-
-def foreground(probabilities: np.ndarray) -> np.ndarray:
-    """Probability of foreground, float32 HxW: the only channel, or 1 - background.
-
-    Args:
-        probabilities: float32 HxWxK as `Model.predict` gives them.
-    """
-    if probabilities.shape[-1] == 1:
-        return probabilities[..., 0]
-    return np.float32(1) - probabilities[..., 0]
-
-
-def class_map(probabilities: np.ndarray, threshold: float, head: str = "mask") -> np.ndarray:
-    """Class of each pixel, uint8 HxW, 0 is background.
-
-    With one foreground class by the threshold on its probability, with more the most probable;
-    interior and border of an object are both foreground.
-
-    Args:
-        probabilities: float32 HxWxK as `Model.predict` gives them.
-        threshold: probability of foreground from which on a pixel is foreground.
-        head: that of the model.
-    """
-    if head == HEAD or probabilities.shape[-1] <= 2:
-        return (foreground(probabilities) >= threshold).astype(np.uint8)
-    return probabilities.argmax(axis=-1).astype(np.uint8)

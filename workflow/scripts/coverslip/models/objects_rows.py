@@ -18,8 +18,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
+from coverslip.models.channels import INSTANCES, foreground
 from coverslip.models.instances import EIGHT, depth_of
-from coverslip.models.model import HEAD, Model, foreground
+from coverslip.models.model import Model
 from coverslip.models.rows import regrouped
 
 MARGIN = 128
@@ -102,7 +103,7 @@ class Objects:
 
     def smallest(self, areas: np.ndarray) -> int:
         """Objects of fewer pixels are none for the model; see `Rules.smallest`."""
-        return self.model.rules.smallest(areas) if self.model.head == HEAD else 0
+        return self.model.rules.smallest(areas) if self.model.head == INSTANCES else 0
 
     def bands(self, answers: Iterable[np.ndarray]) -> Iterator[Band]:
         """Masks and provisional objects of a picture, from the top on.
@@ -110,7 +111,7 @@ class Objects:
         Args:
             answers: float32 hxWxK from the top on, as `predict_rows.answers` gives them.
         """
-        if self.model.head == HEAD:
+        if self.model.head == INSTANCES:
             yield from self._instances(answers)
             return
         for answer in answers:

@@ -13,7 +13,8 @@ from coverslip.aside import aside
 from coverslip.configuration.config import Evaluation
 from coverslip.data.store import Store, write_array
 from coverslip.errors import CoverslipError
-from coverslip.models.model import Model, foreground, load
+from coverslip.models.channels import foreground
+from coverslip.models.model import Model, load
 
 
 def predict(
