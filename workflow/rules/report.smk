@@ -29,6 +29,7 @@ rule notebook:
         title=of_study("title"),
         question=of_study("question"),
         protocol=of_study("protocol"),
+        restore_best=of_study("training", "restore_best"),
         template=notebook_template,
         code=notebook_code,
     script:

@@ -20,6 +20,7 @@ with job(snakemake):
             "title": snakemake.params.title,
             "question": snakemake.params.question,
             "protocol": snakemake.params.protocol,
+            "restore_best": snakemake.params.restore_best,
             "metrics_path": near(snakemake.input.metrics),
             "table_path": near(snakemake.input.table),
             "history_paths": [near(path) for path in snakemake.input.histories],

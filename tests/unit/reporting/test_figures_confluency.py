@@ -1,5 +1,7 @@
 """Figures of confluency and of clusters: drawn on the road from pictures to report."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import study_files
@@ -38,6 +40,17 @@ def test_figures_are_small_and_the_same_each_time(kmeans, tmp_path, name):
     first = path.read_bytes()
     figures.draw(name, kmeans, path)
     assert path.read_bytes() == first and len(first) < 300_000
+
+
+def test_large_errors_have_room(kmeans, tmp_path):
+    records = [
+        record | {"value": -23.9, "low": -24.8, "high": -22.9}
+        if record["name"].startswith("confluency")
+        else record
+        for record in kmeans.metrics["metrics"]
+    ]
+    large = replace(kmeans, metrics=kmeans.metrics | {"metrics": records})
+    figures.draw("confluency", large, tmp_path / "confluency.svg")
 
 
 @pytest.fixture(scope="module")

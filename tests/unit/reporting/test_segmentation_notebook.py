@@ -55,8 +55,12 @@ def test_tells_the_numbers_of_the_study_and_runs_again_by_hand(folder):
     for words in ("Nuclei again", "Do not use its numbers", "3 groups and 2 pairs", drawn):
         assert words in page
     assert "def record(" not in page and "In&nbsp;[" not in page
-    execute(folder / "notebook.ipynb", {}, folder / "again.ipynb", folder / "again.html")
-    assert "Nuclei again" in (folder / "again.html").read_text()
+    assert "choose the epoch that is kept" in page and "those of the last epoch" not in page
+    last = said | {"restore_best": False}
+    execute(folder / "notebook.ipynb", last, folder / "again.ipynb", folder / "again.html")
+    again = (folder / "again.html").read_text()
+    assert "Nuclei again" in again and "those of the last epoch are kept" in again
+    assert "choose the epoch" not in again
 
 
 def test_is_committed_without_outputs():

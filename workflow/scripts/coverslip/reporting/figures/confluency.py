@@ -122,5 +122,5 @@ def _told(inputs: FigureInputs, name: str, word: str) -> str:
         return ""
     text = f"{word} {record['value']:.1f} points"
     if record["low"] is not None:
-        text += f" (95 % interval {record['low']:.1f} to {record['high']:.1f})"
+        text += f"\n95 % interval {record['low']:.1f} to {record['high']:.1f}"
     return text.replace("-", "−")

@@ -87,7 +87,7 @@ def _panel(
             axes.plot(*_mean(inputs, column), color=colour, label=f"{word}, mean of runs")
     for at, run in enumerate(runs):
         row = at_epoch(inputs.histories[run], kept[run])
-        told = f"kept {step}" + ("s" if several else f" ({int(row['epoch'])})")
+        told = f"kept {step}" + (", each run" if several else f" ({int(row['epoch'])})")
         axes.plot(
             row["epoch"],
             row[f"validation_{quantity}"],
