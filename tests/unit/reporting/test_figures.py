@@ -10,7 +10,7 @@ from coverslip.configuration.config import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import evaluate
 from coverslip.reporting import figures
-from coverslip.reporting.figures import outlines, panels
+from coverslip.reporting.figures import outlines, panels, style
 from coverslip.reporting.figures.style import shorten, thousands
 
 VECTOR = ("curves", "scores", "classification_report", "confusion", "network")
@@ -123,6 +123,43 @@ def test_extreme_studies_are_drawn(extreme, tmp_path, name):
 def test_panels_stay_below_their_size(usual, tmp_path):
     figures.draw("panels", usual, tmp_path / "panels.png")
     assert 5_000 < (tmp_path / "panels.png").stat().st_size < 300_000
+
+
+def test_few_colours_keep_white_white_and_greys_grey():
+    rng = np.random.default_rng(3)
+    pixels = np.full((200, 300, 3), 255, np.uint8)
+    pixels[20:120, 10:150] = rng.integers(0, 256, (100, 140, 1))
+    pixels[20:120, 160:290] = np.clip(rng.normal((200, 90, 40), 25, (100, 130, 3)), 0, 255)
+    drawn = style._indexed(pixels)
+    assert drawn.mode == "P" and drawn.size == (300, 200)
+    found = np.asarray(drawn.convert("RGB")).astype(int)
+    error = abs(found - pixels)
+    assert not error[pixels.min(axis=2) == 255].any()
+    greys = found[20:120, 10:150]
+    assert (greys.max(axis=2) - greys.min(axis=2)).max() <= 4 and error[:, :150].mean() < 2
+    assert error[20:120, 160:290].mean() < 10
+
+
+@pytest.mark.parametrize(
+    ("bytes_by_dpi", "tried", "kept"),
+    [
+        ({140: 250_000}, [140], 140),
+        ({140: 300_000, 120: 240_000}, [140, 120], 120),
+        # 560 kB need half the pixels at the least: 120 is left out.
+        ({140: 560_000, 85: 290_000, 70: 200_000}, [140, 85, 70], 70),
+        ({140: 9_000_000, 55: 3_000_000}, [140, 55], 55),
+    ],
+)
+def test_a_png_has_the_highest_resolution_that_fits(monkeypatch, bytes_by_dpi, tried, kept):
+    asked = []
+
+    def drawn(figure, dpi):
+        asked.append(dpi)
+        return b"." * bytes_by_dpi[dpi]
+
+    monkeypatch.setattr(style, "_png", drawn)
+    assert len(style._small_png(style.new(1, 1))) == bytes_by_dpi[kept]
+    assert asked == tried
 
 
 def test_errors_are_coloured_by_kind():
