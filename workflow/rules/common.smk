@@ -82,12 +82,12 @@ wildcard_constraints:
 
 def code(script, *roots, files=()):
     """Digest of the code that a script reaches: it makes code an input (docs/method.md)."""
-    found = digest.parts(
+    return digest.noted(
+        provenance.CODE,
         SCRIPTS / script,
         [f"coverslip.{root}" for root in roots],
         [Path(workflow.basedir) / file for file in files],
     )
-    return digest.noted(found, provenance.CODE)
 
 
 def growing(amount):

@@ -16,6 +16,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(digest, "PACKAGE", folder)
     monkeypatch.setattr(digest, "NAME", "pack")
     monkeypatch.setattr(digest, "SILENT", {"pack.silent"})
+    digest.forget()
 
     def write(name: str, text: str) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
@@ -130,17 +131,49 @@ def test_import_cycles_end(package):
 
 def test_what_a_digest_stands_for_is_noted(package, tmp_path):
     write, value = package
-    digest.forget()
-    found = digest.parts(tmp_path / "pack/script.py")
-    notes = tmp_path / "notes"
-    assert digest.noted(found, notes) == value() == digest.summary(found)
+    script, notes = tmp_path / "pack/script.py", tmp_path / "notes"
+    assert digest.noted(notes, script) == value()
     before = json.loads((notes / f"{value()}.json").read_text())
     assert {"pack.a:used", "pack.b:helper", "pack.b:inner"} <= set(before)
     assert "pack.b:stranger" not in before
     write("b.py", B.replace("2 * x", "3 * x"))
     digest.forget()
-    after_value = digest.noted(digest.parts(tmp_path / "pack/script.py"), notes)
+    after_value = digest.noted(notes, script)
     after = json.loads((notes / f"{after_value}.json").read_text())
     assert {name for name in before if before[name] != after[name]} == {"pack.b:inner"}
     (tmp_path / "file").write_text("in the way")
-    assert digest.noted(found, tmp_path / "file") == digest.summary(found)
+    assert digest.noted(tmp_path / "file", script) == value()
+
+
+def test_digests_are_known_at_the_next_start_until_any_code_changes(package, tmp_path, monkeypatch):
+    write, value = package
+    script, notes, template = tmp_path / "pack/script.py", tmp_path / "notes", tmp_path / "page.css"
+    template.write_text("a {}")
+    followed = []
+    monkeypatch.setattr(digest, "parts", lambda *a, of=digest.parts: followed.append(a) or of(*a))
+
+    def asked(*roots, files=()):
+        """The digest as a new start gives it, and whether the code was followed for it."""
+        digest.forget()
+        followed.clear()
+        found = digest.noted(notes, script, roots, files)
+        return found, bool(followed)
+
+    first, more = asked(), asked("pack.kinds.one", files=[template])
+    assert first == (value(), True) and more[1]
+    assert asked() == (first[0], False) and asked("pack.kinds.one", files=[template])[1] is False
+    template.write_text("b {}")
+    changed = asked("pack.kinds.one", files=[template])
+    assert changed[1] and changed[0] != more[0]
+    write("b.py", B.replace("return 0", "return 1"))  # reached by none of them
+    assert asked() == (first[0], True)
+    write("b.py", B.replace("2 * x", "3 * x"))
+    edited = asked()
+    assert edited == (value(), True) and edited[0] != first[0]
+    script.write_text(script.read_text().replace("used(1)", "used(2)"))
+    assert asked() == (value(), True)
+    (notes / f"{value()}.json").unlink()
+    assert asked() == (value(), True) and (notes / f"{value()}.json").is_file()
+    for broken in ("{", "[]", '{"package": 1}', '{"package": "x", "digests": []}'):
+        (notes / digest.KNOWN).write_text(broken)
+        assert asked() == (value(), True)

@@ -17,11 +17,12 @@ import ast
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from coverslip.aside import write_json
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = PACKAGE.name
@@ -39,6 +40,8 @@ SILENT = {
     )
 }
 
+KNOWN = "known.json"
+
 Key = tuple[str, str]
 
 
@@ -47,7 +50,7 @@ class Unit:
 
     def __init__(self, name: str, path: Path):
         self.name = name
-        tree = _strip(ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
+        tree = _strip(ast.parse(_read(path), filename=str(path)))
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, tuple[str, str | None]] = {}
         self.effects: list[ast.stmt] = []
@@ -84,22 +87,44 @@ def summary(found: Mapping[str, str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def noted(found: Mapping[str, str], folder: Path) -> str:
-    """The summary of parts; `<summary>.json` in the folder tells the digest of each of them.
+def noted(folder: Path, script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+    """The digest; `<digest>.json` in the folder tells the digest of each of its parts.
 
-    So a job can tell later which definition is another one. A folder that cannot be written to is
-    no obstacle.
+    So a job can tell later which definition is another one. `known.json` there tells the digests of
+    the code as it is, by the contents of all its files, so that the next start of Snakemake does
+    not follow them anew. A folder that cannot be written to is no obstacle.
     """
-    value = summary(found)
-    note = folder / f"{value}.json"
-    with contextlib.suppress(OSError):
-        if not note.is_file():
-            note.parent.mkdir(parents=True, exist_ok=True)
-            short = {k: hashlib.sha256(v.encode()).hexdigest()[:8] for k, v in found.items()}
-            part = note.with_name(f"{note.name}.{os.getpid()}.part")
-            part.write_text(json.dumps(short), encoding="utf-8")
-            part.replace(note)
-    return value
+    files = [Path(file) for file in files]
+    asked = [_contents(script), sorted(roots), [[file.name, _contents(file)] for file in files]]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    known = _known(folder)
+    if key not in known:
+        found = parts(script, roots, files)
+        known[key] = summary(found)
+        short = {k: hashlib.sha256(v.encode()).hexdigest()[:8] for k, v in found.items()}
+        with contextlib.suppress(OSError):
+            write_json(folder / f"{known[key]}.json", short)
+            write_json(folder / KNOWN, {"package": _package(), "digests": known})
+    return known[key]
+
+
+@cache
+def _known(folder: Path) -> dict[str, str]:
+    """Digests by what was asked, of the package as it is, whose notes are all there."""
+    try:
+        told = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+        known = told["digests"].items() if told["package"] == _package() else ()
+        return {key: value for key, value in known if (folder / f"{value}.json").is_file()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # none yet, or not ours: they are found anew
+
+
+@cache
+def _package() -> str:
+    """SHA-256 of the contents of all files of the package."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    told = [[file.relative_to(PACKAGE).as_posix(), _contents(file)] for file in files]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
@@ -124,7 +149,13 @@ def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
 
 
 def _contents(file: Path) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return hashlib.sha256(_read(Path(file))).hexdigest()
+
+
+@cache
+def _read(file: Path) -> bytes:
+    """Read once, so that what is followed is what is remembered, though it be edited meanwhile."""
+    return file.read_bytes()
 
 
 def _all(unit: Unit) -> list[str]:
@@ -295,5 +326,5 @@ def _unit(name: str, path: Path) -> Unit:
 
 def forget() -> None:
     """Read all modules anew, where files change while a process goes on."""
-    for kept in (_unit, _module, _told):
+    for kept in (_read, _unit, _module, _told, _known, _package):
         kept.cache_clear()
