@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 TOUCH = 1.5
-"""Points by which lines of words may overlap in height: their boxes have room for every letter."""
+"""Units of the renderer, points in an svg, by which lines of words may overlap in height: their
+boxes have room for every letter."""
 GAP = 3
-"""Least points between words of one height, so that they do not run into one another."""
+"""Least units between words of one height, so that they do not run into one another."""
 
 
 def collisions(boxes):

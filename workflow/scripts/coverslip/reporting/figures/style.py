@@ -19,7 +19,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from scipy.spatial import cKDTree
 
 from coverslip.aside import aside
 
@@ -170,6 +169,8 @@ def _indexed(pixels: np.ndarray) -> Image.Image:
     Each pixel has the nearest of them: Pillow looks that up in coarse steps, which turns white into
     a grey.
     """
+    from scipy.spatial import cKDTree  # half a second to import
+
     few = Image.fromarray(np.ascontiguousarray(pixels[::2, ::2]))
     chosen = few.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     palette = np.array(chosen.getpalette()).reshape(-1, 3)
@@ -177,8 +178,8 @@ def _indexed(pixels: np.ndarray) -> Image.Image:
     packed = np.dstack([pixels, np.zeros((height, width), np.uint8)]).view(np.uint32)
     colours, at = np.unique(packed, return_inverse=True)
     nearest = cKDTree(palette).query(colours.view(np.uint8).reshape(-1, 4)[:, :3])[1]
-    indexed = Image.fromarray(nearest.astype(np.uint8)[at.reshape(height, width)], mode="P")
-    indexed.putpalette(palette.astype(np.uint8).tobytes())
+    indexed = Image.fromarray(nearest.astype(np.uint8)[at.reshape(height, width)])
+    indexed.putpalette(palette.ravel().tolist())
     return indexed
 
 

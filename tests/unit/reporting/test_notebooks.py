@@ -1,0 +1,126 @@
+import base64
+import json
+import re
+
+import class_files
+import pandas as pd
+import pytest
+import study_files
+from test_class_evaluate import scored
+
+from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.evaluation.evaluate import evaluate
+from coverslip.reporting.notebook import NOTEBOOKS, execute
+
+SEGMENTATION = NOTEBOOKS / "segmentation.ipynb"
+CLASSIFICATION = NOTEBOOKS / "classification.ipynb"
+
+
+def beside(folder, split, figure, **facts):
+    """What the notebook reads beside the scores: facts of a leaking split, and a figure."""
+    table = pd.read_csv(split)
+    counts = [
+        {"fold": 0, "subset": subset, "pictures": len(rows), "groups": rows["group"].nunique()}
+        for subset, rows in table.groupby("subset")
+    ]
+    plan = {"method": "random", "seed": 4, "counts": counts, "leaking": True} | facts
+    (folder / "split.json").write_text(json.dumps(plan))
+    (folder / "figures").mkdir()
+    square = '<svg xmlns="http://www.w3.org/2000/svg" id="drawn" width="9" height="9"/>'
+    (folder / "figures" / figure).write_text(square)
+
+
+@pytest.fixture
+def nuclei(tmp_path):
+    """The folder of a segmentation as the workflow leaves it, but for the figures."""
+    files = study_files.make(tmp_path)
+    evaluate(
+        predictions=files.predictions,
+        models=files.models,
+        pictures=files.pictures,
+        groups=files.groups,
+        split=files.split,
+        preprocessing=Preprocessing(),
+        evaluation=Evaluation(bootstrap=100),
+        study="study",
+        protocol="as-published",
+        output=tmp_path / "metrics.json",
+        table=tmp_path / "pictures.csv",
+    )
+    leaks = [{"groups": 3, "pairs": 2}]
+    beside(tmp_path, files.split, "curves.svg", groups=4, leaks=leaks)
+    return tmp_path
+
+
+def test_a_segmentation_is_told_and_runs_again_by_hand(nuclei):
+    said = {"study": "study", "title": "Nuclei again", "protocol": "as-published"}
+    execute(SEGMENTATION, said, nuclei / "notebook.ipynb", nuclei / "notebook.html")
+    page = (nuclei / "notebook.html").read_text()
+    records = json.loads((nuclei / "metrics.json").read_text())["metrics"]
+    (iou,) = (r for r in records if (r["name"], r["subset"], r["run"]) == ("iou", "test", "all"))
+    assert f"{iou['value']:.3f} (95 % interval {iou['low']:.3f}" in page
+    drawn = base64.b64encode((nuclei / "figures/curves.svg").read_bytes()).decode()
+    for words in ("Nuclei again", "Do not use its numbers", "3 groups and 2 pairs", drawn):
+        assert words in page
+    assert "def record(" not in page and "In&nbsp;[" not in page
+    assert "choose the epoch that is kept" in page and "those of the last epoch" not in page
+    execute(nuclei / "notebook.ipynb", {}, nuclei / "again.ipynb", nuclei / "again.html")
+    assert "Nuclei again" in (nuclei / "again.html").read_text()
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """The folder of a classification as the workflow leaves it, but for the figures."""
+    files = class_files.make(tmp_path)
+    scored(tmp_path, files, protocol="as-published")
+    facts = {"dataset": "Made up", "pictures": 60, "classes": {"a172": 20}, "warnings": ["Look!"]}
+    (tmp_path / "report.json").write_text(json.dumps(facts))
+    leaks = [{"groups": 3, "pairs": 2, "relatives": 0.81}]
+    beside(tmp_path, files.split, "reasons.svg", groups=10, unlabelled=7, leaks=leaks)
+    return tmp_path
+
+
+def test_a_classification_is_told_and_runs_again_by_hand(lines):
+    said = {"study": "lines", "title": "Lines again", "protocol": "as-published"}
+    said["check_path"] = "report.json"
+    execute(CLASSIFICATION, said, lines / "notebook.ipynb", lines / "notebook.html")
+    page = (lines / "notebook.html").read_text()
+    records = json.loads((lines / "metrics.json").read_text())["metrics"]
+    (found,) = (
+        r for r in records if (r["name"], r["subset"], r["run"]) == ("accuracy", "test", "all")
+    )
+    assert f"{found['value']:.3f} (95 % interval {found['low']:.3f}" in page
+    for words in ("Lines again", "Do not use its numbers", "81% of the test pictures"):
+        assert words in page
+    for words in ("7 pictures have no class", "Look!", "taken for", "Fewer than ten pictures"):
+        assert words in page
+    assert 'alt="Figure: reasons of Lines again"' in page
+    assert "def record(" not in page
+    assert "choose the epoch that is kept" in page and "those of the last epoch" not in page
+    execute(lines / "notebook.ipynb", {}, lines / "again.ipynb", lines / "again.html")
+    assert "Lines again" in (lines / "again.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("template", "name"), [(SEGMENTATION, "nuclei"), (CLASSIFICATION, "lines")]
+)
+def test_the_last_epoch_is_told_where_it_is_kept(template, name, request):
+    folder = request.getfixturevalue(name)
+    path = next(folder.glob("fold*_seed*/model/history.csv"))
+    history = pd.read_csv(path)
+    epochs = len(history) + 1
+    worse = history.iloc[[-1]].assign(epoch=epochs, validation_loss=9.0)
+    pd.concat([history, worse]).to_csv(path, index=False)
+    said = {"study": name, "protocol": "as-published", "restore_best": False}
+    execute(template, said, folder / "notebook.ipynb", folder / "notebook.html")
+    page = (folder / "notebook.html").read_text()
+    assert "those of the last epoch are kept" in page and "choose the epoch" not in page
+    cells = (path.parent.parent.name, epochs, epochs, "9.000")
+    assert re.search(r"\s*".join(f"<td>{cell}</td>" for cell in cells), page)
+
+
+@pytest.mark.parametrize("template", [SEGMENTATION, CLASSIFICATION])
+def test_is_committed_without_outputs(template):
+    cells = json.loads(template.read_text())["cells"]
+    assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+    assert ["parameters"] in [cell["metadata"].get("tags") for cell in cells]
