@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 TOUCH = 1.5
-"""Units of the renderer, points in an svg, by which lines of words may overlap in height: their
-boxes have room for every letter."""
+"""Units of the renderer, points in an svg, by which lines of words may overlap in height or reach
+over the edge: their boxes have room for every letter."""
 GAP = 3
 """Least units between words of one height, so that they do not run into one another."""
 
@@ -24,10 +24,19 @@ def collisions(boxes):
     return found
 
 
+def cut_off(boxes, page):
+    """Which words reach over the edge of the figure."""
+    return [
+        word
+        for word, box in boxes
+        if min(box.x0 - page.x0, box.y0 - page.y0, page.x1 - box.x1, page.y1 - box.y1) < -TOUCH
+    ]
+
+
 @pytest.fixture(autouse=True)
-def words_stand_apart(monkeypatch):
-    """In no figure that is drawn words run into others."""
-    boxes = []
+def words_have_room(monkeypatch):
+    """In no figure that is drawn words run into others or over the edge."""
+    boxes, pages = [], []
     draw_text, draw_figure, save = Text.draw, Figure.draw, Figure.savefig
 
     def text_drawn(text, renderer, *args, **kwargs):
@@ -38,11 +47,13 @@ def words_stand_apart(monkeypatch):
     def figure_drawn(figure, renderer):
         boxes.clear()
         draw_figure(figure, renderer)
+        pages[:] = [figure.bbox.frozen()]
 
     def saved(figure, *args, **kwargs):
         save(figure, *args, **kwargs)
         assert boxes
         assert not collisions(boxes)
+        assert not cut_off(boxes, *pages)
 
     monkeypatch.setattr(Text, "draw", text_drawn)
     monkeypatch.setattr(Figure, "draw", figure_drawn)

@@ -57,7 +57,9 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     if blank is not None:
         accuracy.axhline(blank, color=BLANK, linestyle=":", label=f"{baseline} (validation)")
     handles, labels = accuracy.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    # Of several runs there is a line of each more: training, validation, what is kept.
+    columns = 3 if len(inputs.histories) > LEGEND_RUNS else 4
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     save(figure, output)
 
 
