@@ -60,7 +60,7 @@ format: $(VENV)/.dev ## bring all code into its form
 	$(BIN)/snakefmt workflow
 
 schema: $(VENV)/.dev ## write the JSON schema and the parameter table from the config's models
-	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.configuration.schema
+	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.config.document
 
 report: $(VENV)/.$(KIND) ## pack figures, notebooks and run times of the last run into one page
 	$(WITH) snakemake --report results/snakemake-report.html $(ARGS)
@@ -75,10 +75,10 @@ results: $(VENV)/.$(KIND) ## write docs/results.md, or OUTPUT=FILE, from the las
 	  $(if $(APPEND),--append $(APPEND)) $(if $(OUTPUT),--output $(OUTPUT))
 
 explain: $(VENV)/.$(KIND) ## tell why a result is as it is and what changed since: FILE=results/...
-	@PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.bookkeeping.explain $(FILE) $(ARGS)
+	@PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.runtime.explain $(FILE) $(ARGS)
 
 crate: $(VENV)/.$(KIND) ## describe the last run of config/kaggle.yaml as an RO-Crate
-	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.bookkeeping.crate --configfile $(CONFIGFILE) $(ARGS)
+	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.reporting.ro_crate --configfile $(CONFIGFILE) $(ARGS)
 
 reliability: $(VENV)/.dev ## disturb every stage of a small run, write docs/reliability.md
 	PYTHONPATH=workflow/scripts $(BIN)/python tests/reliability.py --write

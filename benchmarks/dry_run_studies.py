@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from running import copy_project, jobs  # noqa: E402
+from running import copy_project, jobs
 
 STUDIES, FOLDS, SEEDS = 5, 5, 3
 

@@ -24,13 +24,13 @@ import tifffile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.configuration.config import KMeans, Measure, Preprocessing
-from coverslip.learning import device
-from coverslip.measuring.measure import Outputs, measure
-from coverslip.models import channels, model
-from coverslip.models.kmeans_model import Looks
-from coverslip.models.texture import names
-from coverslip.synthesis import synthetic, synthetic_brightfield
+from coverslip.config.sections import KMeans, Measure, Preprocessing
+from coverslip.data.simulate import brightfield, nuclei
+from coverslip.imaging.texture import names
+from coverslip.measure.images import Outputs, measure
+from coverslip.models import heads, model
+from coverslip.models.kmeans import TextureFeatures
+from coverslip.runtime import device
 
 FIELD = 1024
 """Side of the field that is drawn; the picture repeats it, mirrored, with noise of its own."""
@@ -43,9 +43,9 @@ def field(bright: bool) -> tuple[np.ndarray, np.ndarray]:
     """A synthetic picture, uint8 `FIELD` x `FIELD`, and what its cells cover."""
     rng = np.random.default_rng(1)
     if bright:
-        dish = synthetic_brightfield.draw_dish(FIELD, rng)
-        return synthetic_brightfield.draw_picture(FIELD, dish, 0.4, rng)
-    image, label = synthetic.draw_picture(FIELD, synthetic.draw_plate(FIELD, rng), rng)
+        dish = brightfield.draw_dish(FIELD, rng)
+        return brightfield.draw_picture(FIELD, dish, 0.4, rng)
+    image, label = nuclei.draw_picture(FIELD, nuclei.draw_plate(FIELD, rng), rng)
     return image, label > 0
 
 
@@ -84,7 +84,7 @@ def kmeans(folder: Path, recipe: KMeans) -> None:
     info["clusters"] = {"number": 3, "cells": [0, 2]}
     if recipe.recipe == "honest":
         image, cells = field(bright=True)
-        looks = Looks(image[:, :, np.newaxis], recipe.scales)
+        looks = TextureFeatures(image[:, :, np.newaxis], recipe.scales)
         found = np.concatenate([looks.features(rows) for rows in looks.strips()])
         points = found.reshape(-1, len(names(recipe.scales))).astype(np.float64)
         mean, deviation = points.mean(axis=0), points.std(axis=0)
@@ -115,7 +115,7 @@ def network(folder: Path) -> None:
     logits.set_weights([np.array([[[[-40.0, 40.0, 0.0, 40.0]]]]), np.array([8, -8, -6, -12.0])])
     info = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
     info |= {
-        "head": channels.INSTANCES,
+        "head": heads.INSTANCES,
         "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 20},
     }
     info["preprocessing"] = Preprocessing(channels="grey", patch=256, scaling="unit")

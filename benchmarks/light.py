@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.configuration.config import Dataset, KMeans, Preprocessing, Source
+from coverslip.config.sections import Dataset, KMeans, Preprocessing, Source
+from coverslip.data import simulate
+from coverslip.data.image_store import ImageStore
 from coverslip.data.ingest import ingest
-from coverslip.data.store import Store
-from coverslip.measuring.measure_field import field_of_view
-from coverslip.models import kmeans_fit
-from coverslip.models.kmeans_model import checked, labels
+from coverslip.imaging.field_of_view import field_of_view
+from coverslip.models.kmeans import check_clusters, cluster_labels
 from coverslip.reporting.figures.style import BLUE, VERMILLION
-from coverslip.synthesis import recipes
+from coverslip.training import kmeans
 
 LIGHTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 WAYS = {
@@ -35,20 +35,20 @@ WAYS = {
 class Way:
     """One way of K-means, fitted."""
 
-    def __init__(self, store: Store, ids: list[str], recipe: KMeans, channels: str) -> None:
+    def __init__(self, store: ImageStore, ids: list[str], recipe: KMeans, channels: str) -> None:
         self.recipe = recipe
-        self.source = kmeans_fit.Source(store, Preprocessing(channels=channels, scaling="none"))
+        self.source = kmeans.Source(store, Preprocessing(channels=channels, scaling="none"))
         fits = {}
         if recipe.recipe == "honest":
-            fits = kmeans_fit.find_clusters(self.source, ids, recipe)
-        tallies = {"train": kmeans_fit.tally(self.source, ids, recipe, fits, 1)}
+            fits = kmeans.find_clusters(self.source, ids, recipe)
+        tallies = {"train": kmeans.tally(self.source, ids, recipe, fits, 1)}
         tallies["validation"] = tallies["train"]
-        _, number, self.cells = kmeans_fit.select(tallies, recipe.clusters, lambda line: None)
-        self.clusters = checked(recipe, {"number": number, **fits.get(number, {})})
+        _, number, self.cells = kmeans.select(tallies, recipe.clusters, lambda line: None)
+        self.clusters = check_clusters(recipe, {"number": number, **fits.get(number, {})})
 
     def mask(self, image: np.ndarray) -> np.ndarray:
         """What of a picture (uint8 HxWxC) is taken for cells, bool HxW."""
-        return np.isin(labels(image, self.recipe, self.clusters, 1), self.cells)
+        return np.isin(cluster_labels(image, self.recipe, self.clusters, 1), self.cells)
 
 
 def lit(image: np.ndarray, low: float) -> np.ndarray:
@@ -60,14 +60,14 @@ def lit(image: np.ndarray, low: float) -> np.ndarray:
 
 def synthetic(folder: Path) -> Path:
     """A store of synthetic pictures."""
-    recipes.make("brightfield", folder / "raw.zip", 24, 256, 1)
+    simulate.make("brightfield", folder / "raw.zip", 24, 256, 1)
     dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
     outputs = [folder / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
     ingest(folder / "raw.zip", dataset, *outputs, 1)
     return outputs[0]
 
 
-def draw(store: Store, ways: dict[str, Way], changes: dict, id: str, output: Path) -> None:
+def draw(store: ImageStore, ways: dict[str, Way], changes: dict, id: str, output: Path) -> None:
     """Draw the table, and one picture in both lights."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     parts = figure.subfigures(1, 2, width_ratios=[1, 1.35])
@@ -97,7 +97,7 @@ def draw(store: Store, ways: dict[str, Way], changes: dict, id: str, output: Pat
 
 def main(pictures: Path, output: Path | None) -> None:
     """Print the table; draw the figure, if asked for."""
-    with Store(pictures) as store:
+    with ImageStore(pictures) as store:
         ids = store.ids()
         ways = {
             name: Way(store, ids[::2], recipe, channels)

@@ -25,10 +25,10 @@ from scipy import ndimage
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from stardist.matching import matching  # noqa: E402
+from stardist.matching import matching
 
-from coverslip.data.store import Store  # noqa: E402
-from coverslip.evaluation.matching import PERCENT, match  # noqa: E402
+from coverslip.data.image_store import ImageStore
+from coverslip.metrics.matching import PERCENT, match
 
 THRESHOLDS = tuple(percent / 100 for percent in PERCENT)
 ROUNDS = 5
@@ -64,7 +64,7 @@ def seconds(score: Score, pairs: Pairs) -> tuple[float, list[list[int]]]:
 def main(store: Path, every: int) -> None:
     """Print one line a kind of prediction: seconds of both sides, and their ratio."""
     cases: dict[str, Pairs] = {}
-    with Store(store) as opened:
+    with ImageStore(store) as opened:
         for id in opened.ids()[::every]:
             label = opened.label(id)
             for name, prediction in predictions(label).items():

@@ -18,17 +18,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 sys.path.insert(0, str(ROOT / "tests"))
 
-from coverslip.learning import device  # noqa: E402
+from coverslip.config.sections import Network
+from coverslip.explain.occlusion import occlusion
+from coverslip.models import networks
+from coverslip.runtime import device
 
 device.prepare()
 
-import captum.attr  # noqa: E402
-import torch  # noqa: E402
-import torch_models  # noqa: E402
-
-from coverslip.configuration.config import Network  # noqa: E402
-from coverslip.explanation.occlusion import occlusion  # noqa: E402
-from coverslip.models import networks  # noqa: E402
+import captum.attr
+import torch
+import torch_models
 
 ROUNDS = 3
 BATCH = 64

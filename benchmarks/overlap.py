@@ -19,8 +19,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from coverslip.data import overlap  # noqa: E402
-from coverslip.data.duplicates import Pair, components  # noqa: E402
+from coverslip.data import overlap
+from coverslip.data.duplicates import Pair, components
 
 PROBES = (0.5, 0.25, 0.75)
 

@@ -28,18 +28,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 
 from multiply_adds import per_pixel
 
-from coverslip.bookkeeping.provenance import processor
-from coverslip.data.store import Store
-from coverslip.evaluation import instance_metrics as metrics
-from coverslip.evaluation.intervals import limits, resampled_sums
-from coverslip.evaluation.matching import match
-from coverslip.evaluation.observations import INSTANCES
+from coverslip.data.image_store import ImageStore
+from coverslip.evaluation.per_image import INSTANCES
 from coverslip.evaluation.runs import fold_and_seed
-from coverslip.learning import device
+from coverslip.metrics import instances as metrics
+from coverslip.metrics.intervals import limits, resampled_sums
+from coverslip.metrics.matching import match
 from coverslip.models.model import Model, load, read_network
 from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styled
-from coverslip.reporting.markdown import table
 from coverslip.reporting.results import baseline_label, first_capital, label, number
+from coverslip.reporting.results_page import table
+from coverslip.runtime import device
+from coverslip.runtime.run_record import processor
 
 HEAD = """Written by `benchmarks/peers.py`: StarDist (Schmidt et al., 2018) learnt from the training
 pictures of `{study}` on the same machine, with the network, losses and augmentation of its own
@@ -64,7 +64,7 @@ def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
     return found
 
 
-def answers(store: Store, options: argparse.Namespace, ids: list[str]) -> dict[str, dict]:
+def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> dict[str, dict]:
     """Label maps of everyone: by name, by id."""
     record = json.loads((options.study / "run.json").read_text(encoding="utf-8"))
     area = record["params"]["evaluation"]["minimum_area"]
@@ -78,7 +78,7 @@ def answers(store: Store, options: argparse.Namespace, ids: list[str]) -> dict[s
     return found
 
 
-def counted(store: Store, labels: Mapping[str, np.ndarray], ids: list[str]) -> np.ndarray:
+def counted(store: ImageStore, labels: Mapping[str, np.ndarray], ids: list[str]) -> np.ndarray:
     """Statistics of each picture, (N, S)."""
     return np.stack([metrics.statistics(match(store.label(id), labels[id])) for id in ids])
 
@@ -226,7 +226,7 @@ def draw_curves(curves: Mapping[str, tuple], output: Path) -> None:
 
 
 def pace(
-    store: Store, options: argparse.Namespace, ids: list[str], policy: str
+    store: ImageStore, options: argparse.Namespace, ids: list[str], policy: str
 ) -> Iterator[tuple[str, float, float, float, float]]:
     """Each way to predict with the network of the study: its name, seconds, those of the network,
     mean AP, and multiply-adds a pixel of the pictures."""
@@ -309,7 +309,7 @@ def main() -> None:
     ids, groups = list(rows.index), rows["group"].to_numpy(dtype=str)
     peer = json.loads((options.out / "stardist.json").read_text())
     print(f"## Nuclei beside StarDist's\n\n{HEAD.format(study=options.study.name)}")
-    with Store(options.dataset / "pictures.h5") as store:
+    with ImageStore(options.dataset / "pictures.h5") as store:
         labels = answers(store, options, ids)
         found = {name: counted(store, maps, ids) for name, maps in labels.items()}
         for modality in ("all", *sorted(set(rows["modality"]))):

@@ -20,7 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from running import copy_project  # noqa: E402
+from running import copy_project
 
 SIZE = 256
 CONFIG = {

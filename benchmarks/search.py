@@ -36,10 +36,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
-from running import clean_environment, copy_project  # noqa: E402
+from running import clean_environment, copy_project
 
-from coverslip.configuration import settings  # noqa: E402
-from coverslip.search import rungs  # noqa: E402
+from coverslip.config import search_space, validate
 
 MARK = "COVERSLIP_BENCHMARK"
 SPACE = {
@@ -225,9 +224,9 @@ def compare(project: Path, options: argparse.Namespace, seed: int, scratch: Path
     home = "results/studies/types"
     patches = [f"{home}/patches/0/index.csv", f"{home}/split.csv"]
     measured(snakemake(options.jobs, *patches), project)
-    study = settings.resolve(written, ROOT / "workflow/schemas/config.schema.json")["studies"]
+    study = validate.resolve(written, ROOT / "workflow/schemas/config.schema.json")["studies"]
     search = study["types"]["search"]
-    steps, counts = rungs.epochs(search), rungs.slots(search)
+    steps, counts = search_space.rung_epochs(search), search_space.rung_sizes(search)
     rises = [step - former for step, former in zip(steps, [0, *steps], strict=False)]
     budget = sum(rise * count for rise, count in zip(rises, counts, strict=True))
     print(

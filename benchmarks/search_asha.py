@@ -18,17 +18,18 @@ def train(values: dict, task: dict) -> None:
     sys.path.insert(0, task["package"])
     from ray import tune
 
-    from coverslip.configuration.config import Network, Preprocessing
-    from coverslip.configuration.config_training import Training
-    from coverslip.learning import device
+    from coverslip.config.sections import Network, Preprocessing, Training
+    from coverslip.runtime import device
 
     found = device.prepare(threads=1)
     import threading
 
-    from coverslip.learning.material import Sections, gathered
-    from coverslip.learning.progress import best_epoch
-    from coverslip.learning.training import Diverged, Loop, dtype_policy
-    from coverslip.search.space import placed
+    from coverslip.config.search_space import place_values as placed
+    from coverslip.training.dataset import TrainingConfig as Sections
+    from coverslip.training.dataset import load_training_data as gathered
+    from coverslip.training.progress import best_epoch
+    from coverslip.training.trainer import Diverged, dtype_policy
+    from coverslip.training.trainer import Trainer as Loop
 
     study = placed(task["study"], values)
     sections = Sections(

@@ -18,9 +18,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/slurm")]
 
-import cluster as slurm  # noqa: E402
-from running import copy_project  # noqa: E402
-from sbatch_lines import PROFILE  # noqa: E402
+import cluster as slurm
+from running import copy_project
+from sbatch_lines import PROFILE
 
 TARGET = "results/raw/synthetic-nuclei.zip"
 RECORD = "results/raw/synthetic-nuclei.run.json"

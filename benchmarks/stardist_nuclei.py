@@ -37,7 +37,7 @@ from stardist.models import Config2D, StarDist2D
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from coverslip.data.store import Store, write_array  # noqa: E402
+from coverslip.data.image_store import ImageStore, write_array
 
 
 class Budget(keras.callbacks.Callback):
@@ -69,7 +69,7 @@ def augmented(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x + noise * np.random.normal(0, 1, x.shape), y
 
 
-def pictures(store: Store, ids: list[str]) -> list[np.ndarray]:
+def pictures(store: ImageStore, ids: list[str]) -> list[np.ndarray]:
     """Pictures as StarDist takes them, float32 (H, W, 3)."""
     found = []
     for id in ids:
@@ -90,7 +90,7 @@ def subsets(study: Path) -> dict[str, list[str]]:
 
 
 def trained(
-    options: argparse.Namespace, store: Store, ids: dict[str, list[str]]
+    options: argparse.Namespace, store: ImageStore, ids: dict[str, list[str]]
 ) -> tuple[StarDist2D, dict]:
     """A model after its training and the choice of its thresholds, and what that took."""
     config = Config2D(
@@ -127,7 +127,9 @@ def trained(
     }
 
 
-def predicted(model: StarDist2D, store: Store, ids: list[str], output: Path, repeats: int) -> dict:
+def predicted(
+    model: StarDist2D, store: ImageStore, ids: list[str], output: Path, repeats: int
+) -> dict:
     """Write the objects of pictures, `instance/<id>` int32 (H, W); give the time it took.
 
     The time of the network alone is that of `predict`, without what `predict_instances` does with
@@ -169,7 +171,7 @@ def main() -> None:
     keras.utils.disable_interactive_logging()
     ids = subsets(options.study)
     facts = options.out / "stardist.json"
-    with Store(options.dataset / "pictures.h5") as store:
+    with ImageStore(options.dataset / "pictures.h5") as store:
         if options.minutes:
             model, told = trained(options, store, ids)
         else:

@@ -28,12 +28,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.configuration.config import Measure, Network, Preprocessing
-from coverslip.data.store import Store
-from coverslip.learning import device
-from coverslip.models import channels, model, preprocess
+from coverslip.config.sections import Measure, Network, Preprocessing
+from coverslip.data.image_store import ImageStore
+from coverslip.data.simulate import brightfield
+from coverslip.models import heads, model, preprocessing
+from coverslip.models import preprocessing as preprocessing_module
 from coverslip.models.networks import build
-from coverslip.synthesis import synthetic_brightfield
+from coverslip.runtime import device
 
 TILE = 256
 STEP = 64
@@ -56,9 +57,9 @@ def synthetic(count: int, size: int, seed: int) -> Pictures:
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        dish = synthetic_brightfield.draw_dish(size, rng)
+        dish = brightfield.draw_dish(size, rng)
         goal = rng.uniform(0.2, 0.7)
-        image, cells = synthetic_brightfield.draw_picture(size, dish, goal, rng)
+        image, cells = brightfield.draw_picture(size, dish, goal, rng)
         found.append((image[:, :, np.newaxis], cells))
     return found
 
@@ -66,9 +67,9 @@ def synthetic(count: int, size: int, seed: int) -> Pictures:
 def stored(path: Path, count: int, size: int) -> Pictures:
     """Pictures of a store with their masks, cut to whole patches."""
     found = []
-    with Store(path) as store:
+    with ImageStore(path) as store:
         for id in store.ids():
-            image = preprocess.picture(store.image(id), Preprocessing(channels="grey"))
+            image = preprocessing.to_input(store.image(id), Preprocessing(channels="grey"))
             height, width = (min(size, n) // TILE * TILE for n in image.shape[:2])
             if height and width and len(found) < count:
                 found.append((image[:height, :width], store.label(id)[:height, :width] > 0))
@@ -87,7 +88,7 @@ def trained(folder: Path, steps: int) -> None:
     network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     pictures = synthetic(PICTURES, 2 * TILE, seed=1)
     preprocessing = Preprocessing(channels="grey", patch=TILE, scaling="standard")
-    fitted = preprocess.fit((image[np.newaxis] for image, _ in pictures), preprocessing)
+    fitted = preprocessing_module.fit((image[np.newaxis] for image, _ in pictures), preprocessing)
     rng = np.random.default_rng(1)
     for _ in range(steps):
         images, masks = [], []
@@ -96,7 +97,7 @@ def trained(folder: Path, steps: int) -> None:
             window = np.s_[y : y + TILE, x : x + TILE]
             images.append(pictures[at][0][window])
             masks.append(pictures[at][1][window][..., np.newaxis].astype(np.float32))
-        seen = preprocess.batch(np.stack(images), preprocessing, fitted)
+        seen = preprocessing_module.batch(np.stack(images), preprocessing, fitted)
         network.train_on_batch(seen, np.stack(masks))
     info = {"classes": ["background", "cell"], "fitted": fitted, "threshold": 0.5}
     info["preprocessing"] = preprocessing
@@ -117,7 +118,7 @@ def patch_by_patch(network: Any, image: np.ndarray, step: int) -> np.ndarray:
         for x in range(0, image.shape[1] - TILE + 1, step):
             window = np.s_[y : y + TILE, x : x + TILE]
             answer = network.predict(image[window][np.newaxis], verbose=0)
-            total[window] += channels.foreground(answer[0])
+            total[window] += heads.foreground(answer[0])
             count[window] += 1
     return total / count
 
@@ -144,16 +145,16 @@ def iou(masks: Maps, others: Maps) -> float:
 def compare(folder: Path, pictures: Pictures, repeats: int) -> bool:
     """Print times, ratios and IoU; return whether the goals are reached."""
     ours = model.load(folder)
-    network = channels.probabilities(model.read_network(ours), ours.head)
+    network = heads.probabilities(model.read_network(ours), ours.head)
     seen = []
     for image, _ in pictures:
-        pixels = preprocess.picture(image, ours.preprocessing)[np.newaxis]
-        seen.append(preprocess.batch(pixels, ours.preprocessing, ours.info["fitted"])[0])
+        pixels = preprocessing.to_input(image, ours.preprocessing)[np.newaxis]
+        seen.append(preprocessing.batch(pixels, ours.preprocessing, ours.info["fitted"])[0])
     images = [image for image, _ in pictures]
 
     def here(overlap: float) -> Maps:
         found = ours.predict(images, "native", overlap, Measure().flips)
-        return [channels.foreground(answer) for answer in found]
+        return [heads.foreground(answer) for answer in found]
 
     plain, dense = GOALS
     equal, default = "here, no overlap", "here, by default"

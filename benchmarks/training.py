@@ -10,7 +10,7 @@ after a first epoch that compiles:
 - coverslip: patches from the memory-mapped file, augmented, deterministic, in the numbers that the
   device is best at;
 - the same without augmentation;
-- the same with Keras' own batch normalization (`coverslip.learning.normalization`);
+- the same with Keras' own batch normalization (`coverslip.training.batchnorm`);
 - keras: `Model.fit` from float32 arrays in memory, as a notebook does, with the same network, loss
   and batch size: nothing to read, to scale or to augment, float32, not deterministic.
 """
@@ -28,9 +28,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.bookkeeping.provenance import processor
-from coverslip.learning import device as devices
-from coverslip.reporting.markdown import table
+from coverslip.reporting.results_page import table
+from coverslip.runtime import device as devices
+from coverslip.runtime.run_record import processor
 
 HEAD = """## Pace of training
 
@@ -47,25 +47,24 @@ def one(way: str, study: Path, count: int) -> None:
     device = devices.prepare(deterministic=way != "keras")
     import keras
 
-    from coverslip.configuration.config import Network, Preprocessing
-    from coverslip.configuration.config_training import Augmentation, Training
-    from coverslip.learning import losses, material, normalization, training
+    from coverslip.config.sections import Augmentation, Network, Preprocessing, Training
     from coverslip.models import networks
+    from coverslip.training import batchnorm, dataset, losses, trainer
 
     info = json.loads((study / "fold0_seed1/model/model.json").read_text(encoding="utf-8"))
     learned = Training(**info["training"])
-    sections = material.Sections(
+    sections = dataset.TrainingConfig(
         Preprocessing(**info["preprocessing"]), Network(**info["network"]), learned, info["seed"]
     )
     folders = sorted(path for path in (study / "patches").iterdir() if path.is_dir())
-    found = material.gathered(folders, study / "split.csv", 0, sections, device, print)
+    found = dataset.load_training_data(folders, study / "split.csv", 0, sections, device, print)
     changes = learned.augmentation if way in ("coverslip", PLAIN) else Augmentation()
     batches = found.batches["train"].shuffled(sections.seed, 0, changes, count)
     policy = "float32" if way == "keras" else device.dtype_policy
-    with training.dtype_policy(policy):
+    with trainer.dtype_policy(policy):
         model = networks.build(found.sections.network, found.shape)
         if way not in ("keras", PLAIN) and device.fused_normalization:
-            model = normalization.fused(model)
+            model = batchnorm.fuse_batchnorm(model)
         model.compile(
             optimizer=keras.optimizers.Adam(learned.learning_rate),
             loss=losses.make(learned, found.sections.network.head, None),

@@ -20,13 +20,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.data.store import Store
+from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.matching import match
-from coverslip.evaluation.metrics import picture_iou, pixel_counts
-from coverslip.learning import device
+from coverslip.evaluation.predictions import selected_images
+from coverslip.metrics.matching import match
+from coverslip.metrics.pixels import picture_iou, pixel_counts
 from coverslip.models.model import Model, load
-from coverslip.models.prediction import chosen
+from coverslip.runtime import device
 
 
 def fold_of(model: Model) -> int:
@@ -58,7 +58,7 @@ def of_class(model: Model, truth: str, answer: np.ndarray) -> dict[str, float]:
 
 
 def scored(
-    model: Model, store: Store, rows: pd.DataFrame, flips: bool
+    model: Model, store: ImageStore, rows: pd.DataFrame, flips: bool
 ) -> tuple[dict[str, float], float]:
     """Mean scores over pictures, and seconds a picture, without the time to score."""
     images = [store.image(id) for id in rows.index]
@@ -70,7 +70,7 @@ def scored(
 
 
 def _scores(
-    model: Model, store: Store, rows: pd.DataFrame, answers: list[np.ndarray]
+    model: Model, store: ImageStore, rows: pd.DataFrame, answers: list[np.ndarray]
 ) -> Iterator[dict[str, float]]:
     for (id, row), answer in zip(rows.iterrows(), answers, strict=True):
         if model.head == "class":
@@ -97,11 +97,11 @@ def main(arguments: list[str]) -> None:
         ("fast, flips and turns", found_device.dtype_policy, True),
     )
     found, first = [], None
-    with Store(told.dataset / "pictures.h5") as store:
+    with ImageStore(told.dataset / "pictures.h5") as store:
         for folder in told.models:
             place = folder if (folder / "model.json").is_file() else told.study / folder
             model = load(place)
-            rows = chosen(told.study / "split.csv", fold_of(model), ["test"])
+            rows = selected_images(told.study / "split.csv", fold_of(model), ["test"])
             if told.pictures and told.pictures < len(rows):
                 rows = rows.iloc[np.linspace(0, len(rows) - 1, told.pictures).round().astype(int)]
             for what, policy, flips in ways:

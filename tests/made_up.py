@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import yaml
 
-from coverslip.configuration import settings
+from coverslip.config import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ("curves", "scores", "classification_report", "confusion", "panels", "network")
@@ -50,7 +50,7 @@ def config(names: list[str] | None = None) -> dict[str, Any]:
     used = {study["dataset"] for study in loaded["studies"].values()}
     loaded["datasets"] = {name: loaded["datasets"][name] for name in sorted(used)}
     schema = ROOT / "workflow" / "schemas" / "config.schema.json"
-    return settings.resolve(loaded | {"run": names}, schema)
+    return validate.resolve(loaded | {"run": names}, schema)
 
 
 def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:

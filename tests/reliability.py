@@ -51,20 +51,20 @@ PRELOADED = (
     "tensorflow",
     "keras",
     "matplotlib.pyplot",
-    "coverslip.data.check",
+    "coverslip.data.quality_check",
     "coverslip.data.ingest",
     "coverslip.data.splits",
     "coverslip.evaluation.class_evaluate",
     "coverslip.evaluation.evaluate",
-    "coverslip.explanation.class_attribution",
-    "coverslip.learning.patches",
-    "coverslip.measuring.measure",
-    "coverslip.models.kmeans_fit",
+    "coverslip.explain.explain",
+    "coverslip.training.patches",
+    "coverslip.measure.images",
+    "coverslip.training.kmeans",
     "coverslip.reporting.report",
 )
 LIST_JOBS = """
 import dataclasses, json, sys
-from coverslip.bookkeeping.plan import planned
+from coverslip.runtime.explain import planned
 jobs = [job for target in sys.argv[1:] for job in planned(target, ["--cores", "2"])]
 print(json.dumps([dataclasses.asdict(job) for job in jobs]))
 """
@@ -330,9 +330,9 @@ def _rows(finished: Path, project: Path, targets: list[str], stages: Any) -> Ite
     before = Path.cwd()
     os.chdir(project)
     try:
-        from coverslip.configuration import settings
+        from coverslip.config import validate
 
-        config = settings.resolve(given, Path("workflow/schemas/config.schema.json"))
+        config = validate.resolve(given, Path("workflow/schemas/config.schema.json"))
         for rules, wildcards, more in stages:
             for rule in rules:
                 job = next(

@@ -91,11 +91,11 @@ def copy_project(where: Path, root: Path = ROOT) -> Path:
 
 def finish(where: Path, **variables: str) -> Path:
     """Make a project of two tiny studies and run it to its end."""
-    from coverslip.synthesis import synthetic
+    from coverslip.data.simulate import nuclei
 
     copy_project(where)
     archive = where / "own.zip"
-    synthetic.nuclei(archive, pictures=8, size=64, seed=2)
+    nuclei.nuclei(archive, pictures=8, size=64, seed=2)
     with zipfile.ZipFile(archive) as file:
         file.extractall(where / "own")
     archive.unlink()

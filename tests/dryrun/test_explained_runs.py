@@ -16,9 +16,9 @@ from rocrate_validator.models import ValidationSettings
 from rocrate_validator.services import validate
 from running import ROOT, clean_environment, snakemake
 
-from coverslip.bookkeeping import crate
-from coverslip.configuration import settings
-from coverslip.data import contents
+from coverslip import files
+from coverslip.config import validate as validate_module
+from coverslip.reporting import ro_crate
 
 MODEL = Path("results/studies/one/fold0_seed1/model/model.keras")
 APART = {"logs", "benchmarks", "state"}
@@ -63,10 +63,10 @@ def test_records_are_whole(finished, records):
         assert record["definitions"] and len(record["environment"]) > 50, path
         assert record["command"] == "snakemake --cores 2"
         for output, digest in record["outputs"].items():
-            assert contents.sha256(finished / output) == digest
+            assert files.sha256(finished / output) == digest
         for group in record["inputs"].values():
             for name, digest in group.items():
-                assert contents.sha256(finished / name) == digest, (path, name)
+                assert files.sha256(finished / name) == digest, (path, name)
     train = records[finished / MODEL.with_name("run.json")]
     assert set(train["digests"]) == {"config", "environment", "patches", "split"}
     assert train["wildcards"]["seed"] == "1" and train["device"]["name"] == "CPU"
@@ -121,7 +121,7 @@ def test_what_has_changed_is_told(project):
     config.write_text(
         config.read_text().replace("epochs: 1", "epochs: 1\n      learning_rate: 2.0e-3")
     )
-    module = project / "workflow/scripts/coverslip/learning/schedules.py"
+    module = project / "workflow/scripts/coverslip/training/schedule.py"
     module.write_text(module.read_text().replace("\ndef rate(", "\n@id\ndef rate("))
     split = project / MODEL.parents[2] / "split.csv"
     split.write_text(split.read_text().replace("validation", "test", 1))
@@ -129,7 +129,7 @@ def test_what_has_changed_is_told(project):
     told = explain(project, str(MODEL))
     for line in (
         "training.learning_rate CHANGED: 0.001 -> 0.002",
-        "CHANGED: rate in coverslip.learning.schedules",
+        "CHANGED: rate in coverslip.training.schedule",
     ):
         assert f"\n{line}\n" in told
     assert "CHANGED since it was made" in told
@@ -144,7 +144,7 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     # As `make crate` does it.
     path = Path(module(project, "crate", "--configfile", "config/config.yaml").strip())
-    config = settings.resolve(config, crate.SCHEMA)
+    config = validate_module.resolve(config, ro_crate.SCHEMA)
     first = path.read_bytes()
     no_secret(first)
     graph = {entity["@id"]: entity for entity in json.loads(first)["@graph"]}
@@ -153,8 +153,8 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     assert {"@id": "datasets/made/pictures.h5"} in graph["./"]["hasPart"]
     assert graph["#train-one-0-1"]["instrument"]["@id"] in graph
     metrics = graph["studies/one/metrics.json"]
-    assert metrics["sha256"] == contents.sha256(project / "results/studies/one/metrics.json")
-    assert crate.write(config, ["one", "two"], project / "results").read_bytes() == first
+    assert metrics["sha256"] == files.sha256(project / "results/studies/one/metrics.json")
+    assert ro_crate.write(config, ["one", "two"], project / "results").read_bytes() == first
     monkeypatch.setattr(HTTPAdapter, "send", without_network)
     checked = validate(
         ValidationSettings(
@@ -167,7 +167,7 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     assert checked.passed(), [issue.message for issue in checked.get_issues()]
     (project / "results/studies/one/metrics.json").write_text("{}")
     with pytest.raises(Exception, match=r"metrics.json: is not what its record says"):
-        crate.write(config, ["one", "two"], project / "results")
+        ro_crate.write(config, ["one", "two"], project / "results")
 
 
 def test_snakemakes_own_report_is_packed_and_tells_no_secret(project):

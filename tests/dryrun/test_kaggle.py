@@ -16,7 +16,7 @@ from kaggle_server import (
 )
 from running import copy_project, jobs, snakemake
 
-from coverslip.synthesis import synthetic
+from coverslip.data.simulate import nuclei
 
 ALL = ["--configfile", "config/kaggle.yaml"]
 CONFIG = [*ALL, "--config", 'run=["nuclei-honest"]']
@@ -79,7 +79,7 @@ def test_an_archive_dropped_in_by_hand_is_taken_as_it_is(monkeypatch, tmp_path):
     project = copy_project(tmp_path / "project")
     archive = project / ARCHIVE
     archive.parent.mkdir(parents=True)
-    synthetic.nuclei(archive, pictures=4, size=32, seed=1)
+    nuclei.nuclei(archive, pictures=4, size=32, seed=1)
     before = archive.read_bytes()
     counts = jobs(project, *CONFIG)
     assert "download" not in counts and counts["ingest"] == 1

@@ -62,7 +62,7 @@ def test_comments_and_docstrings_do_nothing(project, module):
 
 
 def test_a_function_of_training_trains_again_all_who_use_it(project):
-    training = project / "workflow/scripts/coverslip/learning/training.py"
+    training = project / "workflow/scripts/coverslip/training/trainer.py"
     edit(training, "\ndef train(", "\nADDED = 1\n\n\ndef train(")
     assert jobs(project) == {}, "a constant that nobody uses is no change"
     edit(training, "\ndef train(", "\n@(lambda function: function)\ndef train(")

@@ -22,7 +22,7 @@ MODEL = sys.argv[1]
 CODE, CONFIG = "workflow/scripts/coverslip/", "config/config.yaml"
 CHANGES = {
     "nothing": [],
-    "comment": [(CODE + "learning/patches.py", "\\Z", "# a comment\\n")],
+    "comment": [(CODE + "training/patches.py", "\\Z", "# a comment\\n")],
     "helper code": [(CODE + "aside.py", "    part.unlink", "    1\\n\\\\g<0>")],
     "architecture": [(CODE + "models/networks/unet.py", "\\ndef build", "\\n@id\\\\g<0>")],
     "package": [],

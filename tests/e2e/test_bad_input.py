@@ -8,7 +8,7 @@ import pytest
 import yaml
 from running import copy_project, jobs, snakemake
 
-from coverslip.synthesis import synthetic
+from coverslip.data.simulate import nuclei
 
 pytestmark = pytest.mark.e2e
 
@@ -21,7 +21,7 @@ def clone(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("archive") / "good.zip"
-    synthetic.nuclei(path, pictures=8, size=64, seed=3)
+    nuclei.nuclei(path, pictures=8, size=64, seed=3)
     return path
 
 

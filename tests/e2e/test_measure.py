@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from running import copy_project, jobs, snakemake
 
-from coverslip.configuration.config import Preprocessing
+from coverslip.config.sections import Preprocessing
 from coverslip.models import model
 
 pytestmark = pytest.mark.e2e

@@ -26,7 +26,7 @@ import sbatch_lines
 import yaml
 from running import copy_project, jobs, snakemake
 
-from coverslip.learning import state
+from coverslip.training import checkpoint
 
 pytestmark = pytest.mark.e2e
 RUN = "results/studies/nuclei/fold0_seed1"
@@ -201,7 +201,7 @@ def test_a_training_that_was_ended_twice_goes_on_from_its_last_epoch(campaign):
     assert record["training"]["epochs"] == 40
     assert record["training"]["resumed_after_epoch"] >= 2
     state_of_trainings = campaign.project / "results/state"
-    assert not list(state_of_trainings.glob(f"*/{state.FILE}")), "the state is not removed"
+    assert not list(state_of_trainings.glob(f"*/{checkpoint.FILE}")), "the state is not removed"
 
 
 def test_results_equal_those_without_a_cluster(campaign, local):

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from coverslip.data.store import StoreWriter
+from coverslip.data.image_store import ImageStoreWriter
 
 CLASSES = ["a172", "bv2", "mcf7"]
 
@@ -38,7 +38,7 @@ def make(
     rng = np.random.default_rng(5)
     ids = [f"picture_{number:03d}" for number in range(pictures)]
     truth = np.array([number % 3 for number in range(pictures)])
-    with StoreWriter(folder / "pictures.h5") as store:
+    with ImageStoreWriter(folder / "pictures.h5") as store:
         for id, number in zip(ids, truth, strict=True):
             level = 140 if number == 1 else 90
             noise = rng.normal(level, 15, (24, 20, 1))

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from coverslip.job import LOG
+from coverslip.runtime.run_script import LOG
 
 
 class Named(list):

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from coverslip.data.label_maps import from_masks
-from coverslip.data.layouts.dsb2018 import sorted_out
+from coverslip.data.formats.dsb2018 import sorted_out
+from coverslip.imaging.labels import from_masks
 
 
 def bowl(real_data: Path, every: int) -> Iterator[np.ndarray]:

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from coverslip.data.store import StoreWriter
-from coverslip.evaluation.scoring import truth_mask
+from coverslip.data.image_store import ImageStoreWriter
+from coverslip.evaluation.predictions import truth_mask
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def make(
     rng = np.random.default_rng(5)
     ids = [f"picture_{number:03d}" for number in range(pictures)]
     labels = {}
-    with StoreWriter(folder / "pictures.h5") as store:
+    with ImageStoreWriter(folder / "pictures.h5") as store:
         for number, id in enumerate(ids):
             shape = shapes[number % len(shapes)]
             labels[id] = discs(rng, shape, number % 7)

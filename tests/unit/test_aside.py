@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from coverslip import aside as module
-from coverslip.aside import aside, write_json
+from coverslip import files as module
+from coverslip.files import atomic_write, write_json
 
 
 def test_file_appears_at_the_end(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with aside(path) as part:
+    with atomic_write(path) as part:
         part.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
@@ -21,7 +21,7 @@ def test_file_appears_at_the_end(tmp_path):
 def test_former_file_stays_on_an_error(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), aside(path) as part:
+    with pytest.raises(RuntimeError), atomic_write(path) as part:
         part.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -48,10 +48,10 @@ def ended() -> int:
 
 def test_two_jobs_have_parts_of_their_own(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
-    with aside(path) as part:
+    with atomic_write(path) as part:
         part.write_text("one")
         monkeypatch.setattr(module, "host", lambda: "elsewhere")
-        with aside(path) as other:
+        with atomic_write(path) as other:
             other.write_text("two")
             assert other != part and part.read_text() == "one"
         assert path.read_text() == "two"
@@ -70,7 +70,7 @@ def test_parts_of_dead_jobs_are_removed(tmp_path):
         (tmp_path / name).write_text("half")
     long_ago = time.time() - 2 * module.FORGOTTEN
     os.utime(tmp_path / gone[2], (long_ago, long_ago))
-    with aside(tmp_path / "a.keras") as part:
+    with atomic_write(tmp_path / "a.keras") as part:
         part.write_text("whole")
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "a.keras"}
 

@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from coverslip.errors import CoverslipError
-from coverslip.full_disk import told_when_full
+from coverslip.files import report_disk_full
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ def test_full_disk_is_told(tmp_path, error):
     output = tmp_path / "out.h5"
     with (
         pytest.raises(CoverslipError, match=r"out\.h5: no space left .*about 4\.0 MB are needed"),
-        told_when_full(output) as progress,
+        report_disk_full(output) as progress,
     ):
         progress.note(0.25, 1_000_000)
         raise error
 
 
 def test_other_errors_pass(tmp_path):
-    with pytest.raises(PermissionError), told_when_full(tmp_path / "out.h5"):
+    with pytest.raises(PermissionError), report_disk_full(tmp_path / "out.h5"):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_archive import pack, packed
-from test_manifest import row
+from test_tables import row
 
-from coverslip.configuration import settings as configs
-from coverslip.configuration.config import Config, Dataset, Limits, Source, Split
-from coverslip.data import decode, inventory, manifest, splits
+from coverslip.config import validate as configs
+from coverslip.config.sections import Config, Dataset, Limits, Source, Split
+from coverslip.data import decode, folder_inventory, splits, tables
 from coverslip.data.archive import open_archive
-from coverslip.data.layouts import records
+from coverslip.data.formats import read_samples
 from coverslip.errors import CoverslipError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +175,7 @@ def test_layouts_of_any_names(names, layout, nested):
 
         def listed():
             with open_archive(path, Path(folder)) as archive:
-                return records(layout, archive, dataset), archive.members()
+                return read_samples(layout, archive, dataset), archive.members()
 
         found = answers(listed, named="x.zip")
         for record in found[0] if found else ():
@@ -190,7 +190,7 @@ CELLS = st.sampled_from(["a", "b", "007", "NA", "", "1", "-1", "1e400", "nan", "
 def table():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "manifest.csv"
-        manifest.write(pd.DataFrame([row("a"), row("b")]), path)
+        tables.write(pd.DataFrame([row("a"), row("b")]), path)
         return path.read_bytes()
 
 
@@ -200,7 +200,7 @@ def test_damaged_manifests(edits):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.csv"
         path.write_bytes(damaged(table(), edits))
-        found = answers(manifest.read, path, named="m.csv", line=False)
+        found = answers(tables.read, path, named="m.csv", line=False)
         assert found is None or found.index.is_unique
 
 
@@ -212,7 +212,7 @@ def test_damaged_manifests(edits):
 def test_tables_of_a_split(rows, head):
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        manifest.write(pd.DataFrame([row(id, member=id) for id in "abc"]), here / "m.csv")
+        tables.write(pd.DataFrame([row(id, member=id) for id in "abc"]), here / "m.csv")
         (here / "g.csv").write_text("id,group,modality,stratum\na,1,x,x\nb,2,x,x\nc,3,x,x\n")
         (here / "d.csv").write_text("a,b,kind\n")
         lines = [head, *(",".join(cells) for cells in rows)]
@@ -279,6 +279,6 @@ def test_notes_of_an_inventory(data):
         here = Path(folder)
         (here / "data").mkdir()
         (here / "data/a.png").write_bytes(b"a")
-        expected = inventory.digest(here / "data", here / "new.json")
+        expected = folder_inventory.digest(here / "data", here / "new.json")
         (here / "notes.json").write_bytes(data)
-        assert inventory.digest(here / "data", here / "notes.json") == expected
+        assert folder_inventory.digest(here / "data", here / "notes.json") == expected

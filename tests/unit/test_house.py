@@ -282,14 +282,14 @@ def test_a_page_of_results_tells_how_it_was_made(tmp_path, given, told):
 
 
 def test_configs_in_the_documents_are_valid():
-    from coverslip.configuration import settings
+    from coverslip.config import validate
 
     schema = ROOT / "workflow" / "schemas" / "config.schema.json"
     found = 0
     for name in ("README.md", "docs/usage.md", "config/README.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         for block in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            assert settings.resolve(yaml.safe_load(block), schema)["studies"], f"{name}:\n{block}"
+            assert validate.resolve(yaml.safe_load(block), schema)["studies"], f"{name}:\n{block}"
             found += 1
     assert found >= 3
 

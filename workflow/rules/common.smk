@@ -13,28 +13,29 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from coverslip.bookkeeping import digest, provenance
-from coverslip.configuration import settings
-from coverslip.data import inventory
-from coverslip.measuring import measure_folder
-from coverslip.synthesis import recipes
+from coverslip.runtime import code_fingerprint
+from coverslip.runtime import run_record
+from coverslip.config import validate
+from coverslip.data import folder_inventory
+from coverslip.measure import input_folder
+from coverslip.data import simulate
 from coverslip.errors import CoverslipError
 
 try:
-    config.update(settings.resolve(config, Path(workflow.basedir) / "schemas/config.schema.json"))
+    config.update(validate.resolve(config, Path(workflow.basedir) / "schemas/config.schema.json"))
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
-STUDIES = settings.chosen(config)
+STUDIES = validate.chosen_studies(config)
 DATASETS = sorted({config["studies"][study]["dataset"] for study in STUDIES})
 # Names of the archives of Kaggle by dataset; datasets of one archive share it.
-ARCHIVES = settings.archive_names(config)
+ARCHIVES = validate.archive_names(config)
 # Studies whose model is K-means; those of all others are networks.
 KMEANS = sorted(name for name, study in config["studies"].items() if study["kmeans"] is not None)
 NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(
-    provenance.COMMAND, shlex.join(["snakemake", *provenance.shown_command(sys.argv[1:])])
+    run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
 )
 FIGURES = {
     "curves": "svg",
@@ -82,8 +83,8 @@ wildcard_constraints:
 
 def code(script, *roots, files=()):
     """Digest of the code that a script reaches: it makes code an input (docs/method.md)."""
-    return digest.noted(
-        provenance.CODE,
+    return code_fingerprint.cached_fingerprint(
+        run_record.CODE,
         SCRIPTS / script,
         [f"coverslip.{root}" for root in roots],
         [Path(workflow.basedir) / file for file in files],
@@ -112,12 +113,12 @@ def network_code(wildcards):
 def recipe_code(wildcards):
     """Code of synthetic pictures, with the one recipe that the dataset is drawn by."""
     recipe = config["datasets"][wildcards.dataset]["source"]["recipe"]
-    return code("synthesize.py", recipes.MODULES[recipe])
+    return code("synthesize.py", simulate.MODULES[recipe])
 
 
 def layout_code(wildcards):
     """Code of ingest, with the one layout that the dataset has."""
-    return code("ingest.py", f"data.layouts.{config['datasets'][wildcards.dataset]['layout']}")
+    return code("ingest.py", f"data.formats.{config['datasets'][wildcards.dataset]['layout']}")
 
 
 def without(section, *keys):
@@ -168,7 +169,7 @@ def folder(wildcards):
     return {
         "path": source["path"],
         "notes": str(notes),
-        "inventory": inventory.digest(source["path"], notes, read),
+        "inventory": folder_inventory.digest(source["path"], notes, read),
     }
 
 
@@ -178,13 +179,13 @@ def contents(wildcards):
     if source["kind"] != "path" or not Path(source["path"]).is_file():
         return None
     notes = Path(".snakemake/coverslip") / f"archive-{wildcards.dataset}.json"
-    return inventory.of_file(source["path"], notes, not workflow.dryrun)
+    return folder_inventory.of_file(source["path"], notes, not workflow.dryrun)
 
 
 def ingest_section(wildcards):
     """What of a dataset's section changes its pictures: neither words nor the way they came."""
     dataset = config["datasets"][wildcards.dataset]
-    section = without(dataset, *settings.WORDS["dataset"], "source")
+    section = without(dataset, *validate.WORDS["dataset"], "source")
     return section | {"sha256": dataset["source"]["sha256"]}
 
 
@@ -373,7 +374,7 @@ def announce():
     """Say what a run made, in its last line."""
     what, made = "report", Path("results/report.html")
     if config["pictures"] is not None:
-        what, made = "page", Path(f"results/measure/{measure_folder.name_of(config)}/measure.html")
+        what, made = "page", Path(f"results/measure/{input_folder.name_of(config)}/measure.html")
     if made.is_file() and not workflow.dryrun:
         line = f"\ncoverslip: the {what} lies at {made.resolve()} (open it in a browser)"
         # At the very end, after Snakemake's own last lines.

@@ -7,8 +7,8 @@ MEASURE_SHARD = f"{MEASURED}/shards/{{shard}}"
 
 if config["pictures"] is not None:
     try:
-        measure_folder.check(config["pictures"])
-        measure_folder.model_files(measure_folder.model_of(config), KMEANS)
+        input_folder.check(config["pictures"])
+        input_folder.model_files(input_folder.model_of(config), KMEANS)
     except CoverslipError as error:
         raise WorkflowError(str(error))
 
@@ -20,13 +20,13 @@ def measured(wildcards):
             "pictures: name the folder to measure, as in `snakemake --cores all measure "
             "--config pictures=FOLDER model=MODEL_FOLDER`"
         )
-    return f"results/measure/{measure_folder.name_of(config)}/measure.html"
+    return f"results/measure/{input_folder.name_of(config)}/measure.html"
 
 
 def model_inputs(wildcards):
     """Files of the model folder, and of its members."""
-    folder = measure_folder.model_of(config)
-    return sorted({*measure_folder.model_files(folder, KMEANS), *members_to_come(folder)})
+    folder = input_folder.model_of(config)
+    return sorted({*input_folder.model_files(folder, KMEANS), *members_to_come(folder)})
 
 
 def measuring_gpus(wildcards):
@@ -36,14 +36,14 @@ def measuring_gpus(wildcards):
 
 def model_folder(wildcards):
     """Path of the model folder."""
-    return str(measure_folder.model_of(config))
+    return str(input_folder.model_of(config))
 
 
 @cache
 def shard_digests(notes):
     """Digests of the pictures of all shards; the folder is looked through once a run."""
-    found = inventory.contents(config["pictures"], notes, not workflow.dryrun)
-    return measure_folder.digests(found, config["measure"]["shards"])
+    found = folder_inventory.contents(config["pictures"], notes, not workflow.dryrun)
+    return input_folder.digests(found, config["measure"]["shards"])
 
 
 def shard_folder(wildcards):

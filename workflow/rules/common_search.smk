@@ -2,7 +2,8 @@
 
 from functools import cache
 
-from coverslip.search import rungs, space
+from coverslip.config import search_space
+from coverslip.config import search_space
 
 SEARCHED = sorted(name for name, study in config["studies"].items() if study["search"] is not None)
 SEARCH = f"{STUDY}/search"
@@ -15,7 +16,7 @@ SEARCH_TABLES = ["trials.csv", "curves.csv", "search.json"]
 @cache
 def trials(study):
     """Values of all trials of a study by their keys, in the order of the draw."""
-    from coverslip.search.sampling import sample  # scikit-learn, only where there is a search
+    from coverslip.config.search_space import sample # scikit-learn, only where there is a search
 
     return sample(config["studies"][study]["search"])
 
@@ -26,7 +27,7 @@ def trial_sections(study):
     own = config["studies"][study]
     if study not in SEARCHED:
         return [own]
-    return [space.placed(own, values) for values in trials(study)]
+    return [search_space.place_values(own, values) for values in trials(study)]
 
 
 def search_of(study):
@@ -52,19 +53,19 @@ def networks_of(study):
 def rung_of(wildcards):
     """Number of a rung, which has to be one of the study's."""
     rung = int(wildcards.rung)
-    if rung >= len(rungs.epochs(search_of(wildcards.study))):
+    if rung >= len(search_space.rung_epochs(search_of(wildcards.study))):
         raise WorkflowError(f"the search of {wildcards.study} has no rung {rung}")
     return rung
 
 
 def rung_epochs(wildcards):
     """Epochs of a rung."""
-    return rungs.epochs(search_of(wildcards.study))[rung_of(wildcards)]
+    return search_space.rung_epochs(search_of(wildcards.study))[rung_of(wildcards)]
 
 
 def rung_trials(wildcards):
     """Files of all trials of a rung."""
-    count = rungs.slots(search_of(wildcards.study))[rung_of(wildcards)]
+    count = search_space.rung_sizes(search_of(wildcards.study))[rung_of(wildcards)]
     return expand(f"{TRIAL}/trial.json", slot=range(count), **dict(wildcards.items()))
 
 
@@ -91,14 +92,14 @@ def trials_at(wildcards):
 
 def varies_patches(study):
     """Whether trials of a study differ in their patches."""
-    return study in SEARCHED and space.varies_patches(search_of(study)["space"])
+    return study in SEARCHED and search_space.varies_patches(search_of(study)["space"])
 
 
 def patches_for(study, sections):
     """Patch files that trainings need; they have folders of their own where they differ."""
     homes = [f"{STUDY}/patches"]
     if varies_patches(study):
-        names = sorted({space.variant(each["preprocessing"]) for each in sections})
+        names = sorted({search_space.variant_name(each["preprocessing"]) for each in sections})
         homes = [f"{SEARCH}/patches/{name}" for name in names]
     return expand(
         [f"{home}/{{shard}}/{{file}}" for home in homes],
@@ -111,7 +112,7 @@ def patches_for(study, sections):
 def variant_section(wildcards):
     """The section `preprocessing` of some trials, by the name of their patches."""
     sections = [each["preprocessing"] for each in trial_sections(wildcards.study)]
-    found = [each for each in sections if space.variant(each) == wildcards.variant]
+    found = [each for each in sections if search_space.variant_name(each) == wildcards.variant]
     if not found:
         raise WorkflowError(f"no trial of {wildcards.study} has the patches {wildcards.variant}")
     return found[0]
@@ -136,17 +137,17 @@ def trial_weights(wildcards):
 
 def rung_sizes(wildcards):
     """Number of trials on each rung."""
-    return rungs.slots(search_of(wildcards.study))
+    return search_space.rung_sizes(search_of(wildcards.study))
 
 
 def epochs_of_rungs(wildcards):
     """Epochs of each rung."""
-    return rungs.epochs(search_of(wildcards.study))
+    return search_space.rung_epochs(search_of(wildcards.study))
 
 
 def last_ranking(wildcards):
     """The ranking of the last rung of a fold."""
-    last = len(rungs.epochs(search_of(wildcards.study))) - 1
+    last = len(search_space.rung_epochs(search_of(wildcards.study))) - 1
     return f"{RUNG}/ranking.csv".format(rung=last, **dict(wildcards.items()))
 
 
@@ -170,7 +171,7 @@ def all_trials(wildcards):
     return [
         f"{TRIAL}/trial.json".format(study=study, fold=fold, rung=rung, slot=slot)
         for fold in range(config["studies"][study]["split"]["folds"])
-        for rung, count in enumerate(rungs.slots(search_of(study)))
+        for rung, count in enumerate(search_space.rung_sizes(search_of(study)))
         for slot in range(count)
     ]
 

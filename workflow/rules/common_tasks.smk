@@ -1,6 +1,6 @@
 # Needs: the completed config. Makes: what rules call where tasks differ.
 
-from coverslip import tasks
+from coverslip.evaluation import tasks
 from coverslip.models import pretrained
 
 CLASSIFICATIONS = sorted(

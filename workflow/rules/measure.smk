@@ -22,7 +22,7 @@ rule measure_shard:
     params:
         folder=shard_folder,
         model=model_folder,
-        settings=without(config["measure"], *measure_folder.ELSEWHERE),
+        settings=without(config["measure"], *input_folder.ELSEWHERE),
         code=code("measure_shard.py"),
     script:
         "../scripts/measure_shard.py"

@@ -1,15 +1,15 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip.configuration.config_attribution import Attribution
-from coverslip.job import LOG, job
-from coverslip.learning import device
+from coverslip.config.sections import Attribution
+from coverslip.runtime import device
+from coverslip.runtime.run_script import LOG, run_script
 
-with job(snakemake) as facts:
+with run_script(snakemake) as facts:
     found = device.prepare(threads=snakemake.threads)
     facts["device"] = asdict(found)
     LOG.info(found.line())
-    from coverslip.explanation.class_attribution import attribute
+    from coverslip.explain.explain import attribute
 
     attribute(
         model=Path(snakemake.input.info).parent,

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.search.ranking import best
+from coverslip.runtime.run_script import run_script
+from coverslip.training.ranking import write_best
 
-with job(snakemake):
-    best(Path(snakemake.input.ranking), Path(snakemake.output[0]))
+with run_script(snakemake):
+    write_best(Path(snakemake.input.ranking), Path(snakemake.output[0]))

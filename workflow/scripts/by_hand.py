@@ -1,7 +1,7 @@
-from coverslip.data import sources
-from coverslip.job import job
+from coverslip.data import download
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
-    sources.refuse_missing(
+with run_script(snakemake):
+    download.refuse_missing(
         snakemake.wildcards.dataset, snakemake.params.path, snakemake.params.others
     )

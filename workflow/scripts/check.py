@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.configuration.config import bare_dataset
-from coverslip.data.check import check
-from coverslip.job import job
+from coverslip.config.sections import bare_dataset
+from coverslip.data.quality_check import check
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     check(
         pictures=Path(snakemake.input.pictures),
         manifest=Path(snakemake.input.manifest),

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Source
-from coverslip.data import sources
-from coverslip.job import job
+from coverslip.config.sections import Source
+from coverslip.data import download
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
-    sources.download(
+with run_script(snakemake):
+    download.download(
         Source(**snakemake.params.source, **snakemake.params.handling), Path(snakemake.output[0])
     )

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coverslip.job import job
 from coverslip.models import pretrained
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     pretrained.download(Path(snakemake.output[0]))

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from coverslip.job import job
 from coverslip.models.ensemble import write
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     write(
         members=[Path(path).parent for path in snakemake.input.infos],
         folder=Path(snakemake.output[0]).parent,

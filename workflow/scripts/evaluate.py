@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Evaluation, Preprocessing
-from coverslip.job import job
-from coverslip.search.chosen import chosen
-from coverslip.tasks import stage
+from coverslip.config.sections import Evaluation, Preprocessing
+from coverslip.evaluation.tasks import stage
+from coverslip.runtime.run_script import run_script
+from coverslip.training.trial_sections import training_sections
 
-with job(snakemake):
-    sections = chosen(dict(snakemake.params.items()), snakemake.input.best)
+with run_script(snakemake):
+    sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
     stage(snakemake.params.task, "evaluate")(
         predictions=[Path(path) for path in snakemake.input.predictions],
         models=[Path(path).parent for path in snakemake.input.infos],

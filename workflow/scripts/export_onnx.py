@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.learning import device
+from coverslip.runtime import device
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     device.prepare(threads=snakemake.threads)
-    from coverslip.models import export
+    from coverslip.models import export_onnx
 
-    export.onnx(Path(snakemake.input.model).parent, Path(snakemake.output[0]))
+    export_onnx.onnx(Path(snakemake.input.model).parent, Path(snakemake.output[0]))

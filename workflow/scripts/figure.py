@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Evaluation, Preprocessing
-from coverslip.job import job
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.reporting import figures
-from coverslip.search.chosen import chosen
+from coverslip.runtime.run_script import run_script
+from coverslip.training.trial_sections import training_sections
 
-with job(snakemake):
-    sections = chosen(dict(snakemake.params.items()), snakemake.input.best)
+with run_script(snakemake):
+    sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
     maps, tables = snakemake.input.attribution, snakemake.input.search
     inputs = figures.load(
         study=snakemake.wildcards.study,

@@ -1,10 +1,11 @@
 from pathlib import Path
 
-from coverslip.configuration.config import KMeans, Preprocessing
-from coverslip.job import LOG, identity, job
-from coverslip.models.kmeans_fit import train
+from coverslip.config.sections import KMeans, Preprocessing
+from coverslip.runtime.run_record import identity
+from coverslip.runtime.run_script import LOG, run_script
+from coverslip.training.kmeans import train
 
-with job(snakemake, reuse=True) as facts:
+with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         facts["device"] = {"name": "CPU"}
         facts["training"] = train(

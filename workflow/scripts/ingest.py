@@ -1,11 +1,11 @@
 from pathlib import Path
 
-from coverslip.configuration.config import bare_dataset
-from coverslip.data import inventory
+from coverslip.config.sections import bare_dataset
+from coverslip.data import folder_inventory
 from coverslip.data.ingest import ingest
-from coverslip.job import job
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake, reuse=True) as facts:
+with run_script(snakemake, reuse=True) as facts:
     params = snakemake.params
     folder = params.folder
     if "reused" not in facts:
@@ -18,4 +18,4 @@ with job(snakemake, reuse=True) as facts:
             processes=snakemake.threads,
         )
         if folder:
-            inventory.refuse_changed(folder)
+            folder_inventory.check_unchanged(folder)

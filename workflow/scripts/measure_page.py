@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.measuring.measure_page import build
+from coverslip.measure.page import build
 from coverslip.models.model import load
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     build(
         pictures=Path(snakemake.input.pictures),
         overlays=Path(snakemake.input.overlays),

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Measure
-from coverslip.job import LOG, job
-from coverslip.measuring.measure import Outputs, measure
+from coverslip.config.sections import Measure
+from coverslip.measure.images import Outputs, measure
+from coverslip.runtime.run_script import LOG, run_script
 
-with job(snakemake):
+with run_script(snakemake):
     measure(
         folder=Path(snakemake.params.folder["path"]),
         notes=Path(snakemake.params.folder["notes"]),

@@ -1,18 +1,17 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.measuring import measure_plot, measure_tables
-from coverslip.measuring.measure_links import link_all
-from coverslip.measuring.measure_parquet import write_parquet
+from coverslip.measure import plot, tables
+from coverslip.measure.tables import link_all, write_parquet
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     time = snakemake.params.time
     shards = [Path(path) for path in snakemake.input.pictures]
-    table = measure_tables.picture_table(shards, time["time_pattern"], time["time_unit"])
-    measure_tables.write_pictures(table, Path(snakemake.output.pictures))
+    table = tables.image_table(shards, time["time_pattern"], time["time_unit"])
+    tables.write_images(table, Path(snakemake.output.pictures))
     objects = Path(snakemake.output.objects)
-    measure_tables.merge_objects([Path(path) for path in snakemake.input.objects], objects)
+    tables.merge_objects([Path(path) for path in snakemake.input.objects], objects)
     write_parquet(objects, Path(snakemake.output.parquet))
-    measure_plot.draw(table, Path(snakemake.output.plot))
+    plot.draw(table, Path(snakemake.output.plot))
     for kind in ("labels", "overlays"):
         link_all(map(Path, snakemake.input.get(kind)), Path(snakemake.output.get(kind)))

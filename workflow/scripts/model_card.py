@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.models import model_card
+from coverslip.reporting import model_card
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     model_card.write(
         info=Path(snakemake.input.info),
         metrics=Path(snakemake.input.metrics),

@@ -1,8 +1,8 @@
 import os
 from pathlib import Path
 
-from coverslip.job import job
 from coverslip.reporting.notebook import NOTEBOOKS, execute
+from coverslip.runtime.run_script import run_script
 
 page = Path(snakemake.output.page)
 
@@ -12,7 +12,7 @@ def near(path):
     return os.path.relpath(path, page.parent)
 
 
-with job(snakemake):
+with run_script(snakemake):
     execute(
         template=NOTEBOOKS / snakemake.params.template,
         parameters={

@@ -1,12 +1,12 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip.configuration.config import Evaluation
-from coverslip.job import LOG, job
-from coverslip.learning import device
-from coverslip.tasks import stage
+from coverslip.config.sections import Evaluation
+from coverslip.evaluation.tasks import stage
+from coverslip.runtime import device
+from coverslip.runtime.run_script import LOG, run_script
 
-with job(snakemake) as facts:
+with run_script(snakemake) as facts:
     evaluation = Evaluation(**snakemake.params.evaluation)
     policy = None
     if snakemake.input.weights:

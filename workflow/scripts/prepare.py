@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Preprocessing
-from coverslip.job import job
-from coverslip.tasks import stage
+from coverslip.config.sections import Preprocessing
+from coverslip.evaluation.tasks import stage
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake, reuse=True) as facts:
+with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         preprocessing = Preprocessing(**snakemake.params.preprocessing)
         stage(snakemake.params.task, "prepare")(

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.search.ranking import rank
+from coverslip.runtime.run_script import run_script
+from coverslip.training.ranking import rank
 
-with job(snakemake):
+with run_script(snakemake):
     rank(
         folders=[Path(path).parent for path in snakemake.input.trials],
         metric=snakemake.params.metric,

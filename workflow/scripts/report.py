@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.job import job
 from coverslip.reporting.report import build
 from coverslip.reporting.results import collect
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     figures = [Path(path) for path in snakemake.input.figures]
     build(
         studies=collect(snakemake.params.config, snakemake.params.studies, figures),

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from coverslip.job import job
-from coverslip.search.tables import collect
+from coverslip.runtime.run_script import run_script
+from coverslip.training.ranking import collect
 
-with job(snakemake):
+with run_script(snakemake):
     files = iter(snakemake.input.trials)
     folds, slots = snakemake.params.folds, snakemake.params.slots
     collect(

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Split
+from coverslip.config.sections import Split
 from coverslip.data.splits import split
-from coverslip.job import job
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     split(
         groups=Path(snakemake.input.groups),
         manifest=Path(snakemake.input.manifest),

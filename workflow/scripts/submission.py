@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from coverslip.evaluation.submission import submission
-from coverslip.job import job
+from coverslip.reporting.submission import submission
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     submission(
         predictions=[Path(path) for path in snakemake.input.predictions],
         manifest=Path(snakemake.input.manifest),

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from coverslip.configuration.config import Source
-from coverslip.job import job
-from coverslip.synthesis import recipes
+from coverslip.config.sections import Source
+from coverslip.data import simulate
+from coverslip.runtime.run_script import run_script
 
-with job(snakemake):
+with run_script(snakemake):
     source = Source(**snakemake.params.source)
     output = Path(snakemake.output[0])
-    recipes.make(source.recipe, output, source.pictures, source.size, source.seed)
+    simulate.make(source.recipe, output, source.pictures, source.size, source.seed)

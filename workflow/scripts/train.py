@@ -1,22 +1,23 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from coverslip.configuration.config import Network, Preprocessing
-from coverslip.configuration.config_training import Training
-from coverslip.job import LOG, identity, job
-from coverslip.learning import device, tensorboard
-from coverslip.search.chosen import chosen, patch_folders, weights_file
+from coverslip.config.sections import Network, Preprocessing, Training
+from coverslip.runtime import device
+from coverslip.runtime.run_record import identity
+from coverslip.runtime.run_script import LOG, run_script
+from coverslip.training import progress
+from coverslip.training.trial_sections import patch_folders, training_sections, weights_file
 
 output = Path(snakemake.output.model).parent
-with job(snakemake, reuse=True) as facts:
+with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         found = device.prepare(threads=snakemake.threads)
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
-        from coverslip.learning.training import train
+        from coverslip.training.trainer import train
 
         key = identity(snakemake)
-        sections = chosen(dict(snakemake.params.items()), snakemake.input.best)
+        sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
         facts["training"] = train(
             patches=patch_folders(snakemake.input.patches, sections["preprocessing"]),
             split=Path(snakemake.input.split),
@@ -38,5 +39,5 @@ with job(snakemake, reuse=True) as facts:
             weights_file=weights_file(snakemake.input.weights, sections["network"]),
             goal=snakemake.params.goal,
             report=LOG.info,
-            watch=tensorboard.writer(snakemake.params.handling["tensorboard"]),
+            watch=progress.writer(snakemake.params.handling["tensorboard"]),
         )

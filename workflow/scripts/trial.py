@@ -1,20 +1,21 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from coverslip.job import LOG, identity, job
-from coverslip.search import chosen, trial
-from coverslip.search.ranking import at_place
-from coverslip.search.space import placed
+from coverslip.config.search_space import place_values
+from coverslip.runtime.run_record import identity
+from coverslip.runtime.run_script import LOG, run_script
+from coverslip.training import trial, trial_sections
+from coverslip.training.ranking import at_place
 
-with job(snakemake, reuse=True) as facts:
+with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         params, files = snakemake.params, snakemake.input
         number, values = int(snakemake.wildcards.slot), params.get("values")
         if values is None:
             number, values = at_place(Path(files.ranking), number)
-        sections = placed(chosen.chosen(dict(params.items()), []), values)
-        patches = chosen.patch_folders(files.patches, sections["preprocessing"])
-        weights = chosen.weights_file(files.weights, sections["network"])
+        sections = place_values(trial_sections.training_sections(dict(params.items()), []), values)
+        patches = trial_sections.patch_folders(files.patches, sections["preprocessing"])
+        weights = trial_sections.weights_file(files.weights, sections["network"])
         # What a trial depends on: neither its rung and place there, nor what other trials do.
         own = [path for path in files.patches if Path(path).parent in patches]
         own += [files.split, *([weights] if weights else [])]

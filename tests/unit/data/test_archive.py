@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from coverslip.configuration.config import Limits
-from coverslip.data import zips
+from coverslip.config.sections import Limits
+from coverslip.data import archive
 from coverslip.data.archive import open_archive
 from coverslip.errors import CoverslipError
 
@@ -123,14 +123,14 @@ def test_a_nested_zip_is_not_unpacked_where_there_is_no_room(tmp_path, monkeypat
 
 def test_a_window_is_a_file_of_its_own(tmp_path):
     (tmp_path / "a").write_bytes(bytes(range(100)))
-    with zips.Place(tmp_path / "a", 10, 20).open() as window:
+    with archive.Place(tmp_path / "a", 10, 20).open() as window:
         assert window.read() == bytes(range(10, 30))
         assert window.seek(-5, 2) == 15 and window.read(10) == bytes(range(25, 30))
         assert window.seek(3) == 3 and window.seek(2, 1) == 5 and window.read(2) == bytes([15, 16])
         assert window.seek(50) == 50 and window.read() == b""
         with pytest.raises(ValueError, match="negative"):
             window.seek(-21, 2)
-    with zips.Place(tmp_path / "a", 90, 50).open() as window:
+    with archive.Place(tmp_path / "a", 90, 50).open() as window:
         assert window.read() == bytes(range(90, 100)), "where the file ends before"
 
 

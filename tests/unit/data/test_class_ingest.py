@@ -8,11 +8,11 @@ from test_archive import pack
 from test_ingest import png
 from test_overlap import cut, scene
 
-from coverslip.configuration.config import Dataset, Source
-from coverslip.data import manifest
-from coverslip.data.check import check
+from coverslip.config.sections import Dataset, Source
+from coverslip.data import tables
+from coverslip.data.image_store import ImageStore
 from coverslip.data.ingest import ingest
-from coverslip.data.store import Store
+from coverslip.data.quality_check import check
 from coverslip.errors import CoverslipError
 
 
@@ -29,7 +29,7 @@ def taken_in(folder, files, **options):
     checked = [folder / name for name in ("report.json", "groups.csv", "duplicates.csv")]
     check(paths[0], paths[1], config, *checked)
     groups = pd.read_csv(checked[1], dtype=str).set_index("id")
-    return manifest.read(paths[1]), groups, json.loads(checked[0].read_text())
+    return tables.read(paths[1]), groups, json.loads(checked[0].read_text())
 
 
 def patches():
@@ -59,7 +59,7 @@ def test_labelled_csv(tmp_path):
     ]
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert facts["objects_by"] == {"mask": 0, "label": 0, "component": 0}
-    with Store(tmp_path / "pictures.h5") as store:
+    with ImageStore(tmp_path / "pictures.h5") as store:
         assert store.ids() == list(table.index)
         assert not any(store.has_label(id) for id in store.ids())
         with pytest.raises(CoverslipError, match="holds no label of 'train_1'"):

@@ -2,10 +2,10 @@
 
 import pytest
 from test_archive import pack
-from test_layouts import listed, packed, under
+from test_formats import listed, packed, under
 
-from coverslip.data.layouts import Record
-from coverslip.data.livecell_names import parse
+from coverslip.data.formats import Sample
+from coverslip.data.formats.livecell_names import parse
 from coverslip.errors import CoverslipError
 
 CSV = b"Filename,Label\n1.png,0\n2.png,1\n3.png,0\n"
@@ -39,10 +39,10 @@ def told(found):
 def test_labelled_csv(tmp_path, prefix):
     found = listed(tmp_path, under(prefix, LABELLED) | {"other/x.png": b""}, "labelled_csv")
     assert [record for record in found if record.id != "other_x"] == [
-        Record("test_7", f"{prefix}test/7.png", ()),
-        Record("train_1", f"{prefix}train/1.png", (), label="0"),
-        Record("train_2", f"{prefix}train/2.png", (), label="1"),
-        Record("train_3", f"{prefix}train/3.png", (), label="0"),
+        Sample("test_7", f"{prefix}test/7.png", ()),
+        Sample("train_1", f"{prefix}train/1.png", (), label="0"),
+        Sample("train_2", f"{prefix}train/2.png", (), label="1"),
+        Sample("train_3", f"{prefix}train/3.png", (), label="0"),
     ]
     assert len(found) == (4 if prefix else 5), "what lies outside of the root is not read"
 
@@ -189,9 +189,9 @@ def test_livecell_faults(tmp_path):
 
 
 def test_labels_are_part_of_the_contents(tmp_path):
-    from coverslip.configuration.config import Dataset, Source
+    from coverslip.config.sections import Dataset, Source
     from coverslip.data.archive import open_archive
-    from coverslip.data.layouts import records
+    from coverslip.data.formats import read_samples as records
 
     dataset = Dataset(title="t", source=Source(kind="path"), layout="labelled_csv")
     with open_archive(pack(tmp_path / "a.zip", LABELLED)) as archive:

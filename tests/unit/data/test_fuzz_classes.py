@@ -12,9 +12,9 @@ from test_archive import packed
 from test_class_layouts import CSV, LABELLED, TEST, TRAIN, cells
 from test_fuzz import CELLS, EDITS, FUZZ, NAMES, answers, damaged
 
-from coverslip.configuration.config import Dataset, Source
+from coverslip.config.sections import Dataset, Source
 from coverslip.data.archive import open_archive
-from coverslip.data.layouts import records
+from coverslip.data.formats import read_samples
 
 CLASSES = ("livecell", "class_folders", "labelled_csv")
 PLACES = st.sampled_from([TRAIN, TEST, "images.zip", "train", "a", "b", "B", "..", "", "x.zip"])
@@ -42,7 +42,7 @@ def answered(members, layout):
 
         def listed():
             with open_archive(path, Path(folder)) as archive:
-                return records(layout, archive, dataset), archive.members()
+                return read_samples(layout, archive, dataset), archive.members()
 
         found = answers(listed, named="x.zip")
         for record in found[0] if found else ():

@@ -13,7 +13,7 @@ import tifffile
 from test_archive import pack, packed
 from test_ingest import Run, bowl, png
 
-from coverslip.configuration.config import Dataset, Limits, Source
+from coverslip.config.sections import Dataset, Limits, Source
 from coverslip.data import decode
 from coverslip.data.archive import open_archive
 from coverslip.data.ingest import ingest

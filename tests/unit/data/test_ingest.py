@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 from skimage.measure import label as components
 from test_archive import pack
-from test_store import small_disk
+from test_image_store import small_disk
 
-from coverslip.configuration.config import Dataset, Source
-from coverslip.data import manifest
+from coverslip.config.sections import Dataset, Source
+from coverslip.data import tables
+from coverslip.data.image_store import ImageStore
 from coverslip.data.ingest import ingest, work
-from coverslip.data.store import Store
 from coverslip.errors import CoverslipError
 
 RNG = np.random.default_rng(1)
@@ -68,7 +68,7 @@ class Run:
         options = {"layout": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
         dataset = Dataset(source=Source(kind="path", sha256=sha256), **options)
         ingest(source, dataset, *self.files, processes)
-        return manifest.read(self.files[1])
+        return tables.read(self.files[1])
 
     def refused(self, files, message, **options):
         source = files if not isinstance(files, dict) else self.pack(files)
@@ -105,7 +105,7 @@ def test_mixed_pictures(run):
     assert (table["class"] == "").all()
     assert table["member"]["p1_b"] == "p1_b/images/b.png"
     assert table["sha256"].nunique() == 4
-    with Store(run.files[0]) as store:
+    with ImageStore(run.files[0]) as store:
         np.testing.assert_array_equal(store.image("p1_a")[:, :, 0], GREY)
         np.testing.assert_array_equal(store.image("p1_b"), RGBA[:, :, :3])
         np.testing.assert_array_equal(store.image("p2_c")[:, :, 0], DEEP)
@@ -303,7 +303,7 @@ def test_killed_worker_is_told(run, monkeypatch):
 INGEST = r"""
 import re, resource, sys
 from pathlib import Path
-from coverslip.configuration.config import Dataset, Source
+from coverslip.config.sections import Dataset, Source
 from coverslip.data.ingest import ingest
 source, *files = map(Path, sys.argv[1:])
 options = {"title": "T", "source": Source(kind="path"), "groups": "acquisition"}
@@ -326,12 +326,12 @@ def test_the_bowl(run, real_data):
         check=True,
     )
     assert int(done.stdout) < 1000
-    table = manifest.read(run.files[1])
+    table = tables.read(run.files[1])
     assert len(table) == 664
     assert table["objects"].sum() == 28986
     assert table["foreground"].mean() == pytest.approx(0.139, abs=5e-4)
     assert table.groupby(["height", "width"]).ngroups == 9
     assert set(table["channels"]) == {3}
-    with Store(run.files[0]) as store:
+    with ImageStore(run.files[0]) as store:
         found = sum(components(store.label(id) > 0, connectivity=1).max() for id in store.ids())
     assert found == 24111

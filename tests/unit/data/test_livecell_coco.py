@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from test_archive import pack, packed
 from test_fuzz import EDITS, FUZZ, VALUES, answers, damaged
 
-from coverslip.configuration.config import Dataset, Source
+from coverslip.config.sections import Dataset, Source
 from coverslip.data.archive import open_archive
+from coverslip.data.formats import read_samples
+from coverslip.data.formats.livecell_coco import read_polygons
+from coverslip.data.image_store import ImageStore
 from coverslip.data.ingest import ingest
-from coverslip.data.layouts import records
-from coverslip.data.layouts.livecell_coco import polygons
-from coverslip.data.store import Store
 from coverslip.errors import CoverslipError
 
 LAYOUT = "livecell_coco"
@@ -61,7 +61,7 @@ def listed(folder, members, **options):
     with open_archive(path, folder) as archive:
         return [
             (r.id, r.image, r.label, r.draw((6, 8)).label)
-            for r in records(LAYOUT, archive, dataset(**options))
+            for r in read_samples(LAYOUT, archive, dataset(**options))
         ]
 
 
@@ -160,7 +160,7 @@ def test_what_is_wrong_is_named_with_its_file(tmp_path, document, message):
 )
 def test_segmentations_that_are_no_polygons(segmentation, message):
     with pytest.raises(CoverslipError, match=f"x.json: annotation 5: .*{message}"):
-        polygons(segmentation, "x.json: annotation 5")
+        read_polygons(segmentation, "x.json: annotation 5")
 
 
 def test_missing_annotations_and_ambiguous_pictures(tmp_path):
@@ -189,7 +189,7 @@ def test_from_archive_to_store(tmp_path):
     assert table["group"].tolist() == ["A172_C7", "BV2_B4"]
     assert table["class"].tolist() == ["A172", "BV2"]
     assert table["objects"].tolist() == [1, 0] and table["overlap_pixels"].tolist() == [6, 0]
-    with Store(paths[0]) as store:
+    with ImageStore(paths[0]) as store:
         assert store.label(FIRST[:-4]).sum() == 6
     facts = json.loads(paths[2].read_text())
     members["livecell_coco_test.json"] += b" "
@@ -210,8 +210,8 @@ READ = r"""
 import re, resource, sys
 from pathlib import Path
 from coverslip.data.archive import open_archive
-from coverslip.configuration.config import Dataset, Source
-from coverslip.data.layouts import records
+from coverslip.config.sections import Dataset, Source
+from coverslip.data.formats import records
 folder = Path(sys.argv[1])
 with open_archive(folder, folder.parent) as archive:
     dataset = Dataset(title="t", source=Source(kind="path"), layout="livecell_coco")
@@ -236,7 +236,7 @@ def test_memory_does_not_grow_with_the_annotations(tmp_path):
         annotations = [outline(1 + n % 3, corners, id=n) for n in range(count)]
         path = folder / "livecell_coco_x.json"
         path.write_text(json.dumps(coco(*names, annotations=annotations)))
-        where = str(Path(records.__code__.co_filename).parents[3])
+        where = str(Path(read_samples.__code__.co_filename).parents[3])
         done = subprocess.run(
             [sys.executable, "-c", READ, str(folder)],
             capture_output=True,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coverslip.configuration.config import Split
-from coverslip.data import manifest, splits
+from coverslip.config.sections import Split
+from coverslip.data import splits, tables
 from coverslip.errors import CoverslipError
 
 PAIRS = ["a", "b", "kind", "distance"]
@@ -29,11 +29,11 @@ def write(
     """Groups, manifest and duplicates of as many pictures; the archive's order is reversed."""
     count = len(groups)
     ids = [f"{number:04d}" for number in range(count)]
-    rows = {name: kind() for name, kind in manifest.DTYPES.items()}
-    table = pd.DataFrame([rows | {"id": name} for name in ids], columns=manifest.COLUMNS)
+    rows = {name: kind() for name, kind in tables.DTYPES.items()}
+    table = pd.DataFrame([rows | {"id": name} for name in ids], columns=tables.COLUMNS)
     table["class"] = classes or [""] * count
     table["member"] = [f"m{count - number:04d}" for number in range(count)]
-    manifest.write(table, folder / "manifest.csv")
+    tables.write(table, folder / "manifest.csv")
     modality = modality or ["fluorescence"] * count
     found = {"id": ids, "group": groups, "modality": modality, "stratum": modality}
     pd.DataFrame(found).to_csv(folder / "groups.csv", index=False)

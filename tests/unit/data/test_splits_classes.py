@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from test_splits import run, write
 
-from coverslip.configuration.config import Split
-from coverslip.data import manifest, splits
+from coverslip.config.sections import Split
+from coverslip.data import splits, tables
 from coverslip.errors import CoverslipError
 
 
@@ -47,9 +47,9 @@ def test_no_class_at_all(tmp_path: Path) -> None:
 
 
 def members(folder: Path, names: list[str]) -> None:
-    table = manifest.read(folder / "manifest.csv").reset_index()
+    table = tables.read(folder / "manifest.csv").reset_index()
     table["member"] = names
-    manifest.write(table, folder / "manifest.csv")
+    tables.write(table, folder / "manifest.csv")
 
 
 def test_folder_of_test_pictures(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
+from coverslip.evaluation import class_predictions
 from coverslip.evaluation.class_evaluate import TABLE, evaluate
-from coverslip.learning import temperature
-from coverslip.models import class_prediction
+from coverslip.models import heads
 
 PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16))
 EVALUATION = Evaluation(bootstrap=200)
@@ -54,7 +54,7 @@ def record(document: dict, name: str, subset: str = "test", of: str | None = Non
 
 def test_scores_are_those_of_scikit_learn(made):
     document, table, files, _ = made
-    answer = class_prediction.read(files.predictions)
+    answer = class_predictions.read_class_predictions(files.predictions)
     test = answer.subsets == "test"
     known = pd.read_csv(files.groups).set_index("id")["stratum"]
     truth = known[answer.ids[test]].to_numpy()
@@ -72,7 +72,7 @@ def test_scores_are_those_of_scikit_learn(made):
     assert rows["predicted"].tolist() == predicted.tolist()
     assert rows["true"].tolist() == truth.tolist()
     assert rows["right"].mean() == pytest.approx(record(document, "accuracy")["value"], abs=1e-6)
-    sure = temperature.probabilities(answer.logits[test], 2.5).max(axis=1)
+    sure = heads.calibrated_probabilities(answer.logits[test], 2.5).max(axis=1)
     np.testing.assert_allclose(rows["probability"], sure, atol=1e-5)
 
 
@@ -171,7 +171,7 @@ def test_bad_input_is_named(made, tmp_path):
     table.to_csv(other, index=False)
     with pytest.raises(CoverslipError, match="'picture_000' is of class 'new', which the model"):
         scored(tmp_path, files, groups=other)
-    answer = class_prediction.read(files.predictions)
+    answer = class_predictions.read_class_predictions(files.predictions)
     rows = pd.DataFrame({"id": answer.ids[1:], "subset": answer.subsets[1:]})
     path = tmp_path / "fold0_seed1" / "predictions" / "0.h5"
     class_files.write_predictions(path, rows, answer.logits[1:], 0)

@@ -8,18 +8,21 @@ import pytest
 from test_class_evaluate import scored
 from test_class_training import finished, study  # noqa: F401 (fixtures)
 
-from coverslip.models import export, model, model_card, preprocess
+from coverslip.models import export_onnx, model, preprocessing
+from coverslip.reporting import model_card
 
 
 def test_onnxruntime_gives_the_same(finished, tmp_path):  # noqa: F811
     runtime = pytest.importorskip("onnxruntime")
-    export.onnx(finished / "model", tmp_path / "model.onnx")
+    export_onnx.onnx(finished / "model", tmp_path / "model.onnx")
     session = runtime.InferenceSession(
         str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
     )
     loaded = model.load(finished / "model")
     image = np.random.default_rng(1).integers(0, 256, (20, 24), dtype=np.uint8)
-    seen = preprocess.resize_image(preprocess.picture(image, loaded.preprocessing), loaded.tile)
+    seen = preprocessing.resize_image(
+        preprocessing.to_input(image, loaded.preprocessing), loaded.tile
+    )
     found = session.run(None, {"image": seen[None].astype(np.float32)})[0][0]
     (expected,) = loaded.predict([image])
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coverslip.evaluation import baselines, confluency
-from coverslip.evaluation.records import metric_records
-from coverslip.measuring.measure_field import field_of_view
+from coverslip.evaluation import confluency
+from coverslip.evaluation.summary import metric_records
+from coverslip.imaging.field_of_view import field_of_view
+from coverslip.metrics import baselines
 
 RNG = np.random.default_rng(2)
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import study_files
 
-from coverslip.configuration.config import Evaluation, Preprocessing
-from coverslip.data.store import Store
+from coverslip.config.sections import Evaluation, Preprocessing
+from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
 from coverslip.evaluation import class_ensemble_scores, ensemble_scores
+from coverslip.evaluation.predictions import Predictions
 from coverslip.evaluation.runs import ENSEMBLE, fold_and_seed, run_name, run_of
-from coverslip.evaluation.scoring import Predictions
-from coverslip.tasks import stage
+from coverslip.evaluation.tasks import stage
 
 PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16))
 
@@ -101,7 +101,7 @@ def test_numbers_are_those_of_the_study(tmp_path):
     for seed in (1, 2):
         own = [path for path in files.predictions if f"seed{seed}" in str(path)]
         right = total = 0
-        with Predictions(own) as answers, Store(files.pictures) as store:
+        with Predictions(own) as answers, ImageStore(files.pictures) as store:
             for id in split[split == "test"].index:
                 equal = (answers.label(id) > 0) == (store.label(id) > 0)
                 right, total = right + equal.sum(), total + equal.size

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 import study_files
 
-from coverslip.configuration.config import Evaluation, Preprocessing
-from coverslip.data.store import Store
+from coverslip.config.sections import Evaluation, Preprocessing
+from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import INSTANCE_TABLE, TABLE, evaluate
-from coverslip.evaluation.instance_metrics import HEADLINES, instances
-from coverslip.evaluation.matching import PERCENT, match
-from coverslip.evaluation.scoring import Predictions
+from coverslip.evaluation.predictions import Predictions
+from coverslip.metrics.instances import HEADLINES, instances
+from coverslip.metrics.matching import PERCENT, match
 
 MASK_BASELINES = {"all background", "otsu", "otsu of deviation"}
 TESTED = ("value", "low", "high", "groups")
@@ -54,7 +54,7 @@ def test_numbers_equal_those_counted_by_hand(files, tmp_path):
     document, table = run(files, tmp_path)
     split = pd.read_csv(files.split)
     ious, right, total = [], 0, 0
-    with Store(files.pictures) as store, Predictions(files.predictions) as predictions:
+    with ImageStore(files.pictures) as store, Predictions(files.predictions) as predictions:
         for id in split["id"][split["subset"] == "test"]:
             truth, found = store.label(id) > 0, predictions.label(id) > 0
             union = (truth | found).sum()
@@ -185,7 +185,7 @@ def test_broken_split_is_named(files, tmp_path):
 def matched(files, subset="test"):
     """Matches of all pictures of a subset, by id."""
     split = pd.read_csv(files.split)
-    with Store(files.pictures) as store, Predictions(files.predictions) as predictions:
+    with ImageStore(files.pictures) as store, Predictions(files.predictions) as predictions:
         return {
             id: match(store.label(id), predictions.instances(id, store.label(id).shape))
             for id in split["id"][split["subset"] == subset]

@@ -2,9 +2,9 @@ import h5py
 import numpy as np
 import pytest
 
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.scoring import (
+from coverslip.evaluation.predictions import (
     Predictions,
     count_objects,
     count_true_objects,

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import torch_models
 
-from coverslip.learning import device
+from coverslip.config.sections import Network
+from coverslip.errors import CoverslipError
+from coverslip.models import networks
+from coverslip.runtime import device
 
 device.prepare(threads=1)
 
 import keras  # noqa: E402
 
-from coverslip.configuration.config import Network  # noqa: E402
-from coverslip.errors import CoverslipError  # noqa: E402
-from coverslip.models import networks  # noqa: E402
+# noqa: E402
+# noqa: E402
+# noqa: E402
 
 SIZES = {"livecell_cnn": 8, "livecell_cnn_bn": 16, "nuclei_cnn": 4}
 

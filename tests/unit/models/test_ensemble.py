@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from test_model import GREY16, grey, info, network
 
-from coverslip.configuration.config import Preprocessing
+from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.learning import temperature
-from coverslip.measuring import measure_folder
-from coverslip.models import ensemble, export
+from coverslip.measure import input_folder
+from coverslip.models import ensemble, export_onnx, heads
 from coverslip.models import model as models
 
 STANDARD = Preprocessing(channels="grey", patch=16, scaling="standard")
@@ -88,7 +87,7 @@ def test_classes_after_each_members_own_temperature(tmp_path, flips):
     np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-6)
     logits = np.stack(list(together.logits(images, flips)))
     assert logits.shape == (5, 3) and together.temperature == 1.0
-    np.testing.assert_allclose(temperature.probabilities(logits), found, atol=1e-6)
+    np.testing.assert_allclose(heads.calibrated_probabilities(logits), found, atol=1e-6)
 
 
 def test_what_the_folder_tells(tmp_path):
@@ -160,18 +159,18 @@ def test_members_that_are_missing_or_others_are_named(tmp_path):
 def test_an_ensemble_has_no_network_to_export(tmp_path):
     together = combined([member(tmp_path, number) for number in range(2)])
     with pytest.raises(CoverslipError, match="kind `ensemble` has no network.*export its members"):
-        export.onnx(together.folder, tmp_path / "model.onnx")
+        export_onnx.onnx(together.folder, tmp_path / "model.onnx")
 
 
 def test_measure_knows_the_files_of_members(tmp_path):
     members = [member(tmp_path, number) for number in range(2)]
     folder = combined(members).folder
-    found = measure_folder.model_files(folder)
+    found = input_folder.model_files(folder)
     expected = [folder / "model.json"]
     expected += [each / name for each in members for name in ("model.json", "model.keras")]
     assert [Path(path).resolve() for path in found] == [path.resolve() for path in expected]
     to_come = "results/studies/a/fold3_ensemble/model"
-    assert measure_folder.model_files(Path(to_come)) == [f"{to_come}/model.json"]
+    assert input_folder.model_files(Path(to_come)) == [f"{to_come}/model.json"]
 
 
 def test_memory_that_runs_out_halves_the_batch(tmp_path, monkeypatch):

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from coverslip.configuration.config import Preprocessing
+from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.models import model as models
-from coverslip.models import preprocess
+from coverslip.models import preprocessing
 
 RNG = np.random.default_rng(4)
 GREY16 = Preprocessing(channels="grey", patch=16)
@@ -205,10 +205,10 @@ def test_scales_are_averaged_at_native_size(tmp_path, outputs):
         parts = [next(loaded.predict([image]))]
         for scale in (0.75, 0.1):
             size = [max(1, round(scale * length)) for length in image.shape]
-            pixels = preprocess.picture(image, GREY16)
-            smaller = preprocess.resize_image(pixels, tuple(size))
+            pixels = preprocessing.to_input(image, GREY16)
+            smaller = preprocessing.resize_image(pixels, tuple(size))
             part = next(models.predict_stream(loaded.predictor(), [smaller], loaded.tile, 0.25, 1))
-            parts.append(preprocess.resize_image(part, image.shape))
+            parts.append(preprocessing.resize_image(part, image.shape))
         assert mean.shape == (*image.shape, outputs) and mean.dtype == np.float32
         assert mean == pytest.approx(np.mean(parts, axis=0), abs=1e-5)
         assert np.abs(mean - parts[0]).max() > 1e-3

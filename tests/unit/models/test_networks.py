@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import torch_models
 
-from coverslip.learning import device
+from coverslip.config.sections import Network
+from coverslip.config.tasks import ENCODERS
+from coverslip.errors import CoverslipError
+from coverslip.models import networks
+from coverslip.runtime import device
 
 device.prepare(threads=1)
 
 import keras  # noqa: E402
 
-from coverslip.configuration.config import Network  # noqa: E402
-from coverslip.configuration.settings_tasks import ENCODERS  # noqa: E402
-from coverslip.errors import CoverslipError  # noqa: E402
-from coverslip.models import networks  # noqa: E402
+# noqa: E402
+# noqa: E402
+# noqa: E402
+# noqa: E402
 
 
 def trainable(model: keras.Model) -> int:

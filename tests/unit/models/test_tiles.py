@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from coverslip.imaging.rows import Whole
 from coverslip.models import tiles, tiling
-from coverslip.models.rows import Whole
 
 RNG = np.random.default_rng(3)
 
@@ -142,9 +142,9 @@ def test_turns_are_eight_and_can_be_undone():
     array = np.arange(12).reshape(3, 4, 1)
     seen = set()
     for orientation in range(8):
-        there = tiles.turned(array, orientation)
+        there = tiles.apply_symmetry(array, orientation)
         seen.add((there.shape, there.tobytes()))
-        assert np.array_equal(tiles.turned_back(there, orientation), array)
+        assert np.array_equal(tiles.undo_symmetry(there, orientation), array)
     assert len(seen) == 8
 
 

@@ -5,13 +5,13 @@ import logging
 import numpy as np
 import pytest
 
-from coverslip.configuration.config import Network, Preprocessing
-from coverslip.learning import memory
-from coverslip.models import channels, tiles, tiling
+from coverslip.config.sections import Network, Preprocessing
+from coverslip.imaging.rows import Whole
+from coverslip.measure.predict_rows import answers
+from coverslip.models import heads, tiles, tiling
 from coverslip.models import model as models
 from coverslip.models.networks import build
-from coverslip.models.predict_rows import answers
-from coverslip.models.rows import Whole
+from coverslip.runtime import oom
 
 RNG = np.random.default_rng(6)
 SIZES = [(64, 64), (65, 64), (100, 300), (520, 696), (603, 1272), (1024, 1024), (31, 2000)]
@@ -97,7 +97,7 @@ def test_the_receptive_field_is_what_a_network_sees():
     ],
 )
 def test_only_networks_that_see_no_further_than_a_patch_take_larger_tiles(facts, patch, grain):
-    assert tiling.grain_of(unet(**facts), (patch, patch)) == grain
+    assert tiling.size_divisor_of(unet(**facts), (patch, patch)) == grain
 
 
 def test_no_network_that_looks_at_the_whole_tile_takes_larger_ones():
@@ -113,9 +113,9 @@ def test_no_network_that_looks_at_the_whole_tile_takes_larger_ones():
         keras.layers.Conv2D(4, 3, padding="valid")(image),
         keras.layers.MaxPooling2D()(image),
     ):
-        assert tiling.grain_of(keras.Model(image, answer), (64, 64)) is None
+        assert tiling.size_divisor_of(keras.Model(image, answer), (64, 64)) is None
     fixed = keras.Input((64, 64, 1))
-    assert tiling.grain_of(keras.Model(fixed, keras.layers.ReLU()(fixed)), (64, 64)) is None
+    assert tiling.size_divisor_of(keras.Model(fixed, keras.layers.ReLU()(fixed)), (64, 64)) is None
 
 
 def saved(folder, network):
@@ -137,7 +137,7 @@ def test_a_network_in_larger_tiles_gives_what_it_gives_whole_and_by_rows(
     assert cut.wide and len(cut.corners) > 2 and cut.tile[0] != cut.tile[1]
     found = next(loaded.predict([image], overlap=0.5, flips=flips))
     if not flips:
-        whole = channels.probabilities(network, "mask")
+        whole = heads.probabilities(network, "mask")
         expected = whole.predict_on_batch(image[None, :, :, None] / np.float32(255))[0]
         assert np.abs(found - expected).max() < 1e-4
     bands = answers(loaded, Whole(image[:, :, None]), 0.5, flips)
@@ -163,7 +163,7 @@ def hungry(most, seen):
             raise MemoryError
         return stack[..., :1].astype(np.float32)
 
-    return memory.Fitting(predict)
+    return oom.AdaptiveBatchPredictor(predict)
 
 
 def test_where_memory_runs_out_tiles_are_patches_again(caplog):
@@ -177,7 +177,7 @@ def test_where_memory_runs_out_tiles_are_patches_again(caplog):
     assert sum(shape[1:3] != (32, 32) for shape in seen) == 1
     bands = tiles.predict_rows(hungry(2048, []), Whole(images[1]), 32, 0.25, 4, grain=16)
     assert np.abs(np.concatenate(list(bands)) - images[1]).max() < 1e-4
-    with pytest.raises(memory.Exhausted):
+    with pytest.raises(oom.OutOfMemory):
         list(tiles.predict_stream(hungry(99, []), images, 32, 0.25, 4, grain=16))
 
 

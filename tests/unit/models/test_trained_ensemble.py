@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from coverslip.learning import device
+from coverslip.config.sections import Network, Training
+from coverslip.models import ensemble, model
+from coverslip.runtime import device
 
 device.prepare(threads=1)
 
-from test_training import run, study  # noqa: E402, F401 (a fixture)
+from test_trainer import run, study  # noqa: E402, F401 (a fixture)
 
-from coverslip.configuration.config import Network  # noqa: E402
-from coverslip.configuration.config_training import Training  # noqa: E402
-from coverslip.models import ensemble, model  # noqa: E402
+# noqa: E402
+# noqa: E402
+# noqa: E402
 
 NETWORK = Network(filters=2, depth=1, head="instances")
 SHORT = Training(epochs=1, batch_size=4)

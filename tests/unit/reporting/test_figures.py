@@ -6,9 +6,10 @@ import study_files
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import evaluate
+from coverslip.imaging import intensity
 from coverslip.reporting import figures
 from coverslip.reporting.figures import outlines, panels, style
 from coverslip.reporting.figures.style import shorten, thousands
@@ -175,9 +176,9 @@ def test_errors_are_coloured_by_kind():
 
 def test_display_is_stretched_and_flat_pictures_stay_dark():
     image = np.arange(10_000, dtype=np.uint16).reshape(100, 100, 1)
-    shown = panels.stretched(image)
+    shown = intensity.stretched(image)
     assert (shown.min(), shown.max(), shown.shape) == (0, 255, (100, 100))
-    assert panels.stretched(np.full((4, 4, 3), 77, np.uint8)).max() == 0
+    assert intensity.stretched(np.full((4, 4, 3), 77, np.uint8)).max() == 0
 
 
 def test_unknown_figure_is_refused(usual, tmp_path):

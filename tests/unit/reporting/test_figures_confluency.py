@@ -8,14 +8,14 @@ import study_files
 from PIL import Image
 from test_figures import inputs_of
 
-from coverslip.configuration.config import KMeans, Preprocessing
-from coverslip.data.store import Store
+from coverslip.config.sections import KMeans, Preprocessing
+from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
-from coverslip.models import kmeans_fit
-from coverslip.models.kmeans_model import OUTSIDE
+from coverslip.models.kmeans import OUTSIDE
 from coverslip.models.model import load
 from coverslip.reporting import figures
 from coverslip.reporting.figures import clusters
+from coverslip.training import kmeans as kmeans_module
 
 NAMES = ("confluency", "clusters", "curves")
 
@@ -29,7 +29,7 @@ def kmeans(request, tmp_path_factory):
     recipe = KMeans(recipe=request.param, clusters=[3])
     for seed, model in zip((1, 2), files.models, strict=True):
         arguments = (files.pictures, files.split, 0, seed, p, recipe, model, {})
-        kmeans_fit.train(*arguments, report=lambda line: None)
+        kmeans_module.train(*arguments, report=lambda line: None)
     return inputs_of(files, folder)
 
 
@@ -76,7 +76,7 @@ def test_extreme_studies_are_drawn(extreme, tmp_path):
 
 def test_clusters_are_told_as_the_model_finds_them(kmeans):
     model = load(kmeans.models[0])
-    with Store(kmeans.pictures) as store:
+    with ImageStore(kmeans.pictures) as store:
         id = store.ids()[1]
         found = clusters.segmented(model, store, id)
         (answer,) = model.predict([store.image(id)])

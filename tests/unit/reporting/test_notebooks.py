@@ -8,7 +8,7 @@ import pytest
 import study_files
 from test_class_evaluate import scored
 
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.evaluation.evaluate import evaluate
 from coverslip.reporting.notebook import NOTEBOOKS, execute
 

@@ -15,15 +15,7 @@ from docutils.writers.html5_polyglot import Writer
 from jinja2 import Environment
 
 from coverslip.errors import CoverslipError
-from coverslip.reporting import (
-    embed,
-    report,
-    report_captions,
-    report_data,
-    report_tables,
-    report_words,
-    results,
-)
+from coverslip.reporting import captions, pages, report, results, tables, text
 
 EMPTY = ("area", "br", "col", "hr", "img", "input", "link", "meta")
 
@@ -212,12 +204,12 @@ def test_a_large_picture_is_made_smaller_and_a_small_one_left_alone(tmp_path):
     path = tmp_path / "noise.png"
     cv2.imwrite(str(path), noise)
     assert path.stat().st_size > 300_000
-    shown = embed.picture(path, 100_000)
+    shown = pages.embed_image(path, 100_000)
     assert shown.size <= 100_000 and shown.source.startswith("data:image/jpeg;base64,")
     data = np.frombuffer(base64.b64decode(shown.source.split(",")[1]), np.uint8)
     small = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert small.shape[1] / small.shape[0] == pytest.approx(1.4, abs=0.02)
-    whole = embed.picture(path, 10_000_000)
+    whole = pages.embed_image(path, 10_000_000)
     assert base64.b64decode(whole.source.split(",")[1]) == path.read_bytes()
     assert (whole.width, whole.height) == (700, 500)
 
@@ -235,9 +227,9 @@ def test_what_is_no_picture_is_named(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(CoverslipError, match=message):
-        embed.picture(path, 1000)
+        pages.embed_image(path, 1000)
     with pytest.raises(CoverslipError, match="missing"):
-        embed.picture(tmp_path / "absent.png", 1000)
+        pages.embed_image(tmp_path / "absent.png", 1000)
 
 
 @pytest.mark.parametrize("name", [*made_up.FIGURES, "notebook"])
@@ -267,8 +259,8 @@ def test_the_front_page_of_snakemakes_report_names_questions_and_data():
 
 
 def test_a_figure_without_a_caption_is_called_by_its_name(tmp_path):
-    numbers = report_captions.Numbers({"metrics": []})
-    assert report_captions.caption("own_figure", "s", numbers, tmp_path)[0] == "Own figure"
+    numbers = captions.Numbers({"metrics": []})
+    assert captions.caption("own_figure", "s", numbers, tmp_path)[0] == "Own figure"
 
 
 @pytest.mark.parametrize(
@@ -285,23 +277,23 @@ def test_a_verdict_is_told_by_the_paired_difference(low, high, said):
     record = made_up.record("iou", "test", 0.70)
     record["gains"] = {"otsu": {"value": 0.03, "low": low, "high": high}}
     row = results.Row("a", "A", None, None, "iou", None, "test", None, None, record)
-    assert said in report_words.reading(row, "a", "grouped")
+    assert said in text.reading(row, "a", "grouped")
 
 
 def test_the_best_trivial_answer_is_the_lowest_of_errors():
     known = {"all background": 40.0, "otsu": 9.0}
-    assert report_words.best_baseline("confluency_rmse", known) == "otsu"
-    assert report_words.best_baseline("iou", known) == "all background"
-    assert report_words.best_baseline("confluency_bias", known) is None
+    assert text.best_baseline("confluency_rmse", known) == "otsu"
+    assert text.best_baseline("iou", known) == "all background"
+    assert text.best_baseline("confluency_bias", known) is None
     record = {"value": 3.0, "low": 2.0, "high": 4.0, "baselines": known, "subset": "test"}
     gains = {"otsu": {"value": -6.0, "low": -7.5, "high": -5.0}}
     record |= {"gains": gains, "unit": "percentage points"}
     row = results.Row("a", "A", None, None, "confluency_rmse", None, "test", None, None, record)
-    told = report_words.reading(row, "a", "grouped")
+    told = text.reading(row, "a", "grouped")
     assert "is 6 percentage points better than that of Otsu's threshold, and" in told
-    assert "worse" in report_words.compared("iou", {"value": -0.1, "low": None, "high": None}, None)
+    assert "worse" in text.compared("iou", {"value": -0.1, "low": None, "high": None}, None)
     same = {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert report_words.compared("iou", same, "share", "Otsu") == "the same as that of Otsu."
+    assert text.compared("iou", same, "share", "Otsu") == "the same as that of Otsu."
 
 
 def test_a_study_of_confluency_is_told_by_its_error_first(studies):
@@ -320,7 +312,7 @@ def test_bands_of_confluency_are_named():
 
 def test_the_main_scores_stand_before_all_others(studies):
     metrics = results.read_metrics(studies[0].metrics)
-    first, others, *_ = report_tables.score_tables(metrics, ["iou", "unheard of"])
+    first, others, *_ = tables.score_tables(metrics, ["iou", "unheard of"])
     assert [line["label"] for line in first["lines"]] == ["IoU"]
     assert first["summary"] == "Scores on test pictures"
     assert others["summary"] == "All other scores on test pictures"
@@ -370,7 +362,7 @@ def test_several_folds_are_told_one_by_one():
     split = made_up.split_summary("grouped")
     split |= {"folds": 2, "counts": [c | {"fold": f} for f in (0, 1) for c in split["counts"]]}
     split["leaks"] = split["leaks"] * 2
-    labels = [fact.label for fact in report_data.split_facts(split)]
+    labels = [fact.label for fact in tables.split_facts(split)]
     assert labels[2] == "Fold 0, training" and labels[-1] == "Leaks, fold 1"
 
 

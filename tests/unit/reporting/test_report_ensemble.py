@@ -8,7 +8,7 @@ import pytest
 
 from coverslip.errors import CoverslipError
 from coverslip.reporting import report, results
-from coverslip.reporting.report_ensemble import ensemble_scores
+from coverslip.reporting.tables import ensemble_scores
 
 
 def cell(value, low=None, high=None):

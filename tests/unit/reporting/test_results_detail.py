@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from test_report_ensemble import IOU, RMSE, document, scores
 
-from coverslip.reporting import results_detail
+from coverslip.reporting import results_page
 from coverslip.reporting.results import StudyInputs
 
 
@@ -31,13 +31,13 @@ def metrics(*records, instances=None):
 
 def test_one_training_has_nothing_to_tell(tmp_path):
     told = {"mine": metrics(record("all", 0.8), record("fold0_seed1", 0.8))}
-    assert results_detail.detail([study(tmp_path)], told) == []
+    assert results_page.detail([study(tmp_path)], told) == []
 
 
 def test_each_fold_has_a_column_in_the_order_of_numbers(tmp_path):
     runs = [record(f"fold{fold}_seed1", fold / 100) for fold in (10, 2, 0, 1)]
     others = [record("all", 0.9), record("fold0_seed2", 0.7), record("fold1_seed1", 0.6, "dice")]
-    text = results_detail.detail([study(tmp_path)], {"mine": metrics(*runs, *others)})[-1]
+    text = results_page.detail([study(tmp_path)], {"mine": metrics(*runs, *others)})[-1]
     assert text.splitlines() == [
         "| Study | Metric | Fold 0 | Fold 1 | Fold 2 | Fold 3 |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -51,13 +51,13 @@ def test_studies_of_fewer_folds_get_dashes_and_of_classes_the_last_counts(tmp_pa
     many = [record(f"fold{fold}_seed1", 0.25) for fold in range(3)]
     studies = [study(tmp_path, "few"), study(tmp_path, "many")]
     told = {"few": metrics(*few), "many": metrics(*many)}
-    lines = results_detail.detail(studies, told)[-1].splitlines()
+    lines = results_page.detail(studies, told)[-1].splitlines()
     assert lines[2] == "| `few` | IoU | 0.5000 | 0.5000 | – |"
     assert lines[3] == "| `many` | IoU | 0.2500 | 0.2500 | 0.2500 |"
 
 
 def part(subset, of, **scores):
-    filled = dict.fromkeys(results_detail.SCORES, 0.0) | scores
+    filled = dict.fromkeys(results_page.SCORES, 0.0) | scores
     return of | {
         "subset": subset,
         "pictures": 3,
@@ -78,7 +78,7 @@ def test_modalities_and_groups_of_test_pictures_are_told(tmp_path):
         ],
     }
     told = {"mine": metrics(record("all", 0.8), instances=instances)}
-    title, about, text = results_detail.detail([study(tmp_path)], told)
+    title, about, text = results_page.detail([study(tmp_path)], told)
     assert "by modality and by group" in title and "over its groups" in about
     head, _, *lines = [line.strip("| ").split(" | ") for line in text.splitlines()]
     assert lines[0][:7] == ["`mine`", "all histology", "3", "1\u202f200", "0.5000", "–", "0.2500"]
@@ -89,9 +89,9 @@ def test_modalities_and_groups_of_test_pictures_are_told(tmp_path):
 
 def test_the_mean_of_seeds_stands_beside_single_networks(tmp_path):
     told = {"mine": metrics()}
-    assert results_detail.detail([study(tmp_path)], told) == []
+    assert results_page.detail([study(tmp_path)], told) == []
     scored = replace(study(tmp_path), ensemble=scores(tmp_path, document(IOU, RMSE)))
-    heading, _, text = results_detail.detail([scored], told)
+    heading, _, text = results_page.detail([scored], told)
     assert heading.strip() == "## The mean of several seeds"
     assert text.splitlines()[2:] == [
         "| `mine` | IoU | 134 pictures in 21 groups | 0.8400 | 0.8000 to 0.8800 | 0.8600 "

@@ -1,4 +1,4 @@
-"""Figures and facts of a search, from tables as `search.tables` writes them."""
+"""Figures and facts of a search, from tables as `training.ranking` writes them."""
 
 import json
 
@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.reporting import figures, report, results
-from coverslip.reporting.report_search import search_facts
+from coverslip.reporting.tables import search_facts
 
 SPACE = {
     "network.normalization": {"low": None, "high": None, "log": False, "choices": [None, 1, "b"]},

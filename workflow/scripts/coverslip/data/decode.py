@@ -20,9 +20,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from coverslip.errors import CoverslipError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+
 PNG_START = b"\x89PNG\r\n\x1a\n"
+
 JPEG_START = b"\xff\xd8\xff"
+
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 PIXELS = 200_000_000
 """Largest number of pixels of a picture where the caller names no other."""
 

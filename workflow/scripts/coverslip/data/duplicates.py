@@ -23,22 +23,31 @@ from scipy.sparse.csgraph import connected_components
 
 THUMBNAIL = 32
 """Height and width of the thumbnail that the perceptual hash is taken from."""
+
 THUMBNAIL_CORRELATION = 0.8
 """Thumbnails of near duplicates correlate at least so much; it drops chance hits of the hash."""
+
 EDGE_SAMPLES = 256
 """Longer borders are averaged to so many samples."""
+
 EDGE_CONTRAST = 1.0
 """Borders with a smaller standard deviation (of 0..255) are empty and match nothing."""
+
 PADDING_STEP = 2
 """Lines between black surroundings and what is of full brightness."""
+
 PADDING_LEVEL = 0.25
 """Least brightness of a border beside black surroundings, as a share of that of the picture."""
+
 SEAM_CORRELATION = 0.9
 """Smallest correlation of the two border lines of abutting pictures."""
+
 SEAM_STEP = 1.3
 """Largest step across a seam, in units of the step from the border line to the next one inside."""
+
 STEP_FLOOR = 0.3
 """Added to the inner step (of 0..255), for pictures without noise."""
+
 BLOCK = 512
 """Pictures compared at a time; memory is about `BLOCK` times the number of pictures times 16 B."""
 

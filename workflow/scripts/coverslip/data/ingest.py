@@ -24,25 +24,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside
-from coverslip.configuration.config import Dataset
-from coverslip.data import decode, label_maps
+from coverslip.config.sections import Dataset
+from coverslip.data import decode
 from coverslip.data.archive import Archive, open_archive
-from coverslip.data.contents import read_sha256
-from coverslip.data.layouts import Record, records
-from coverslip.data.manifest import write as write_manifest
-from coverslip.data.store import StoreWriter
+from coverslip.data.formats import Sample, read_samples
+from coverslip.data.image_store import ImageStoreWriter
+from coverslip.data.tables import write as write_manifest
 from coverslip.errors import CoverslipError
-from coverslip.full_disk import told_when_full
+from coverslip.files import atomic_write, read_sha256, report_disk_full
+from coverslip.imaging import labels
 
 LOG = logging.getLogger("coverslip")
+
 FORMAT = 1
 """Version of the dataset contract; to be raised when its files change their meaning."""
+
 WAITING = 2
 """Pictures that are under way at any time, for each process."""
 
 
-class Picture(NamedTuple):
+class IngestedImage(NamedTuple):
     """A picture that is ready to be written."""
 
     image: np.ndarray
@@ -62,7 +63,7 @@ def ingest(
         source: a zip archive or a folder.
         dataset: its section of the config.
         pictures: the store to write (HDF5).
-        manifest: the manifest to write (csv), see `coverslip.data.manifest`.
+        manifest: the manifest to write (csv), see `coverslip.data.tables`.
         summary: facts of the whole dataset (JSON): layout, digest of the archive and of the files
             read, numbers of pictures and objects, and `objects_by`: how many pictures have objects
             that are masks, labels or connected components. Title, licence and citation are not
@@ -78,19 +79,19 @@ def ingest(
     """
     source, pictures = Path(source), Path(pictures)
     group_of = grouping(dataset)
-    with told_when_full(pictures) as progress, contextlib.ExitStack() as stack:
-        summary_part = stack.enter_context(aside(summary))
-        manifest_part = stack.enter_context(aside(manifest))
-        store = stack.enter_context(StoreWriter(pictures))
+    with report_disk_full(pictures) as progress, contextlib.ExitStack() as stack:
+        summary_part = stack.enter_context(atomic_write(summary))
+        manifest_part = stack.enter_context(atomic_write(manifest))
+        store = stack.enter_context(ImageStoreWriter(pictures))
         archive = stack.enter_context(open_archive(source, pictures.parent, dataset.source.limits))
-        digest = None if archive.is_folder else matched(source, read_sha256(source), dataset)
-        found = records(dataset.layout, archive, dataset)
+        digest = None if archive.is_folder else check_digest(source, read_sha256(source), dataset)
+        found = read_samples(dataset.layout, archive, dataset)
         contents = dict(archive.digests)
         groups = {record.id: group_of(record) for record in found}
         LOG.info("%s: %d pictures", source, len(found))
         rows = []
         totals: Counter[str] = Counter()
-        for picture in worked(archive, found, dataset.mask_threshold, processes):
+        for picture in process_samples(archive, found, dataset.mask_threshold, processes):
             row = {**picture.row, "group": groups[str(picture.row["id"])]}
             store.image(str(row["id"]), picture.image)
             if picture.label is not None:
@@ -100,10 +101,10 @@ def ingest(
             totals.update({picture.kind: 1, "transparent": int(picture.transparent)})
             progress.note(len(rows) / len(found), store.part.stat().st_size)
         inventory = inventory_digest(contents)
-        digest = digest or matched(source, inventory, dataset)
+        digest = digest or check_digest(source, inventory, dataset)
         table = pd.DataFrame(rows)
         write_manifest(table, manifest_part)
-        facts = described(dataset, table, totals)
+        facts = describe_dataset(dataset, table, totals)
         facts["source"] = {
             "name": source.resolve().name,
             "kind": "folder" if archive.is_folder else "zip",
@@ -116,7 +117,9 @@ def ingest(
         LOG.warning("%s: transparency dropped in %d pictures", source, totals["transparent"])
 
 
-def described(dataset: Dataset, table: pd.DataFrame, totals: Counter[str]) -> dict[str, object]:
+def describe_dataset(
+    dataset: Dataset, table: pd.DataFrame, totals: Counter[str]
+) -> dict[str, object]:
     """Facts of a dataset for `dataset.json`, but for its source."""
     return {
         "format": FORMAT,
@@ -131,7 +134,7 @@ def described(dataset: Dataset, table: pd.DataFrame, totals: Counter[str]) -> di
     }
 
 
-def matched(source: Path, digest: str, dataset: Dataset) -> str:
+def check_digest(source: Path, digest: str, dataset: Dataset) -> str:
     """Return a digest that is the one of the config, or that none is asked for.
 
     Raises:
@@ -162,9 +165,9 @@ class Groups:
         self.method = dataset.groups
         self.pattern: re.Pattern[str] | None = None
         if self.method == "pattern":
-            self.pattern = compiled(dataset.group_pattern)
+            self.pattern = compile_pattern(dataset.group_pattern)
 
-    def __call__(self, record: Record) -> str:
+    def __call__(self, record: Sample) -> str:
         if self.method == "picture":
             return record.id
         if self.method == "layout":
@@ -194,7 +197,7 @@ def grouping(dataset: Dataset) -> Groups:
     return Groups(dataset)
 
 
-def compiled(pattern: str | None) -> re.Pattern[str]:
+def compile_pattern(pattern: str | None) -> re.Pattern[str]:
     """Compile a group pattern, which has to hold a group named `group`."""
     mend = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
     if not pattern:
@@ -210,9 +213,9 @@ def compiled(pattern: str | None) -> re.Pattern[str]:
     return found
 
 
-def worked(
-    archive: Archive, found: list[Record], threshold: int, processes: int
-) -> Iterator[Picture]:
+def process_samples(
+    archive: Archive, found: list[Sample], threshold: int, processes: int
+) -> Iterator[IngestedImage]:
     """Yield the pictures of all records in their order, worked out by some processes."""
     processes = min(processes, len(found))
     if processes <= 1:
@@ -226,7 +229,7 @@ def worked(
     try:
         with pool:
             try:
-                yield from in_order(pool, found, WAITING * processes)
+                yield from map_in_order(pool, found, WAITING * processes)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
     except BrokenProcessPool as error:
@@ -236,9 +239,11 @@ def worked(
         ) from error
 
 
-def in_order(pool: ProcessPoolExecutor, found: Iterable[Record], waiting: int) -> Iterator[Picture]:
+def map_in_order(
+    pool: ProcessPoolExecutor, found: Iterable[Sample], waiting: int
+) -> Iterator[IngestedImage]:
     """Yield results in the order of the records, with at most `waiting` under way."""
-    queue: deque[Future[Picture]] = deque()
+    queue: deque[Future[IngestedImage]] = deque()
     for record in found:
         queue.append(pool.submit(work_here, record))
         if len(queue) >= waiting:
@@ -256,12 +261,12 @@ def start(archive: Archive, threshold: int) -> None:
     WORKER.update(archive=archive.reopened(), threshold=threshold)
 
 
-def work_here(record: Record) -> Picture:
+def work_here(record: Sample) -> IngestedImage:
     """`work` in a worker process."""
     return work(WORKER["archive"], record, WORKER["threshold"])
 
 
-def work(archive: Archive, record: Record, threshold: int) -> Picture:
+def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
     """Decode a picture and merge its masks, if it has any.
 
     Raises:
@@ -295,10 +300,10 @@ def work(archive: Archive, record: Record, threshold: int) -> Picture:
         data = read(record.masks[0])
         values = mask(record.masks[0], data)
         lossy = decode.is_lossy(data)
-        merged = label_maps.from_picture(values, threshold, named(record.masks[0]), lossy)
+        merged = labels.from_image(values, threshold, named(record.masks[0]), lossy)
     else:
         masks = (mask(member, read(member)) > threshold for member in record.masks)
-        merged = label_maps.from_masks(masks, image.shape[:2])
+        merged = labels.from_masks(masks, image.shape[:2])
     label, kind = None, "none"
     if record.masks or record.draw is not None:
         # The smallest type that holds the labels: less to send; the store keeps int32.
@@ -317,7 +322,7 @@ def work(archive: Archive, record: Record, threshold: int) -> Picture:
         "overlap_pixels": merged.overlap_pixels,
         "empty_masks": merged.empty_masks,
     }
-    return Picture(image, label, row, contents, kind, transparent)
+    return IngestedImage(image, label, row, contents, kind, transparent)
 
 
 def size(array: np.ndarray) -> str:

@@ -31,14 +31,19 @@ from coverslip.data.duplicates import Pair
 
 WINDOW = 8
 """Height and width of a window in pixels."""
+
 REACHES = (16, 64)
 """Smallest and largest `reach`; in between it is a sixth of the smallest side of all pictures."""
+
 FOLLOWED = 32
 """So many places further on in the list of equal windows one that matched none is compared."""
+
 CACHED = 256
 """Pictures kept in memory while areas are compared."""
+
 NONE = np.uint64(2**64 - 1)
 """Hash of windows without content."""
+
 ROW, COLUMN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -59,7 +64,7 @@ def links(image: Callable[[int], np.ndarray], sizes: np.ndarray) -> list[Pair]:
         return []
     image = lru_cache(CACHED)(image)
     spread = reach(sizes) - WINDOW + 1
-    found = [named(image(position), spread) for position in range(len(sizes))]
+    found = [window_fingerprints(image(position), spread) for position in range(len(sizes))]
     owner = np.repeat(np.arange(len(sizes)), [len(hashes) for hashes, _ in found])
     hashes = np.concatenate([hashes for hashes, _ in found])
     places = np.concatenate([places for _, places in found])
@@ -73,7 +78,7 @@ def reach(sizes: np.ndarray) -> int:
     return max(WINDOW, min(smallest, int(np.clip(smallest // 6, *REACHES))))
 
 
-def named(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.ndarray]:
+def window_fingerprints(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.ndarray]:
     """The windows that a picture names: hashes (uint64 K) and rows and columns (int32 K x 2).
 
     Args:

@@ -20,21 +20,73 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside, write_json
-from coverslip.configuration.config import Split
-from coverslip.data import manifest as manifests
-from coverslip.data import split_file
-from coverslip.data.split_file import SUBSETS
+from coverslip.config.sections import Split
+from coverslip.data import tables as manifests
 from coverslip.errors import CoverslipError
+from coverslip.files import atomic_write, write_json
+
+SUBSETS = ("train", "validation", "test")
+
+
+def read(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
+    """For each fold the subset of each picture, from the csv file of the config."""
+    if not config.file:
+        raise CoverslipError("split: method is 'file' but no file is named: set split/file")
+    path = Path(config.file)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise CoverslipError(
+            f"{path}: not a readable csv ({error}): give a csv with the columns id, fold, subset"
+        ) from error
+    missing = [name for name in ("id", "fold", "subset") if name not in table.columns]
+    if missing:
+        raise CoverslipError(f"{path}: column {missing[0]} is missing: give id, fold, subset")
+    wrong = sorted(set(table["subset"]) - set(SUBSETS))
+    if wrong:
+        raise CoverslipError(f"{path}: subset '{wrong[0]}' is unknown: use {', '.join(SUBSETS)}")
+    _refuse(path, sorted(set(table["id"]) - set(frame.index)), "not in the dataset")
+    twice = table["id"][table.duplicated(["id", "fold"])]
+    _refuse(path, sorted(set(twice)), "twice in a fold")
+    expected = [str(fold) for fold in range(config.folds)]
+    if sorted(set(table["fold"])) != sorted(expected):
+        raise CoverslipError(
+            f"{path}: folds are {', '.join(sorted(set(table['fold'])))} but the study has "
+            f"{config.folds}: number them from 0 and set split/folds to their count"
+        )
+    folds = []
+    for fold in expected:
+        subset = table[table["fold"] == fold].set_index("id")["subset"]
+        _refuse(path, sorted(set(frame.index) - set(subset.index)), f"missing in fold {fold}")
+        for name in ("train", "validation"):
+            if not (subset == name).any():
+                raise CoverslipError(f"{path}: fold {fold} has no picture for {name}: add some")
+        folds.append(subset[frame.index].to_numpy(dtype=object))
+    return folds
+
+
+def _refuse(path: Path, ids: Sequence[str], what: str) -> None:
+    if ids:
+        named = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+        raise CoverslipError(f"{path}: pictures {what}: {named}: correct these rows")
+
+
+# --- Which pictures are for training, validation and test, and what leaks between them
 
 LOG = logging.getLogger("coverslip")
+
 UNLABELLED = "unlabelled"
+
 KINDS = ("exact", "near", "abutting", "overlap")
+
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
+
 TRIES = 200
 """Random orders that `assign_groups` tries."""
+
 TRIED_UNITS = 40_000
 """With many groups fewer orders are tried: about so many assignments in all."""
+
 NAMED = 20
 """So many groups and pairs are named in the summary."""
 
@@ -52,7 +104,7 @@ def split(
     """Write the split of a study.
 
     Args:
-        groups, duplicates: csv files of `coverslip.data.check`. manifest: of the dataset.
+        groups, duplicates: csv files of `coverslip.data.quality_check`. manifest: of the dataset.
         config: method, folds, shares, stratification, seed. protocol: `honest` or `as-published`.
         table: csv to write: id, group, stratum, fold, subset; one row a picture and fold; stratum
             is the class with `stratify: class`, else the modality.
@@ -67,7 +119,7 @@ def split(
     """
     everything = _frame(groups, manifest, config, task)
     frame = everything[everything["labelled"]]
-    folds = split_file.read(frame, config) if config.method == "file" else _draw(frame, config)
+    folds = read(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
     other = everything[~everything["labelled"]]
     rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
@@ -75,9 +127,9 @@ def split(
     result = result.rename_axis("id").reset_index()[COLUMNS]
     pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str}, keep_default_na=False)
     pairs = pairs[pairs["a"].isin(frame.index) & pairs["b"].isin(frame.index)]
-    leaks = [leak(frame["group"], subset, pairs) for subset in folds]
+    leaks = [leakage_report(frame["group"], subset, pairs) for subset in folds]
     _judge(leaks, config, protocol)
-    with aside(table) as part:
+    with atomic_write(table) as part:
         result.to_csv(part, index=False, lineterminator="\n")
     summary.parent.mkdir(parents=True, exist_ok=True)
     write_json(summary, _summary(frame, folds, leaks, config, protocol, len(other)))
@@ -122,9 +174,9 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     def parts(rows: np.ndarray, shares: Sequence[float], step: int, least=(1, 1)) -> np.ndarray:
         rng = np.random.default_rng([config.seed, step])
         if config.method == "listed":
-            return assign_listed(len(rows), shares)
+            return assign_in_order(len(rows), shares)
         if config.method == "random":
-            return assign_pictures(codes[rows], shares, rng)
+            return assign_images(codes[rows], shares, rng)
         return assign_groups(groups[rows], codes[rows], shares, rng, least)
 
     everything = np.arange(len(frame))
@@ -160,7 +212,7 @@ def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
     return inside
 
 
-def assign_listed(count: int, shares: Sequence[float]) -> np.ndarray:
+def assign_in_order(count: int, shares: Sequence[float]) -> np.ndarray:
     """Contiguous parts in order: int64 part of each of `count` units; every part gets a unit."""
     _enough(count, shares, "pictures")
     wanted = [number for number, share in enumerate(shares) if share > 0]
@@ -171,7 +223,7 @@ def assign_listed(count: int, shares: Sequence[float]) -> np.ndarray:
     return np.array(wanted)[np.searchsorted(cuts, np.arange(count), side="right")]
 
 
-def assign_pictures(
+def assign_images(
     strata: np.ndarray, shares: Sequence[float], rng: np.random.Generator
 ) -> np.ndarray:
     """Pictures at random, each stratum with like shares.
@@ -275,7 +327,7 @@ def _enough(units: int, shares: Sequence[float], what: str) -> None:
         )
 
 
-def leak(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str, Any]:
+def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str, Any]:
     """What stands in two subsets of one fold.
 
     Args:

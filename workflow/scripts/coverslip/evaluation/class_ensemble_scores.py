@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coverslip.configuration.config import Evaluation, Preprocessing
-from coverslip.evaluation import classification_metrics as metrics
-from coverslip.evaluation.class_evaluate import observed_of
-from coverslip.evaluation.class_observations import SUBSETS, sources
+from coverslip.config.sections import Evaluation, Preprocessing
+from coverslip.evaluation.class_evaluate import score_run
+from coverslip.evaluation.class_per_image import SUBSETS, sources
 from coverslip.evaluation.ensemble_scores import gains, write
 from coverslip.evaluation.runs import fold_and_seed, run_of
+from coverslip.metrics import classification as metrics
 
 SETTLED = "probabilities of each member after its own temperature are averaged; none after that"
 
@@ -33,7 +33,7 @@ def compare(
     reading, by their labels.
     """
     runs = sorted({run_of(path) for path in predictions}, key=fold_and_seed)
-    labels, names, _, observed, _ = observed_of(
+    labels, names, _, observed, _ = score_run(
         predictions, models[0], runs, pictures, groups, split, preprocessing, class_names
     )
     statistics = sources(len(labels))["model"]

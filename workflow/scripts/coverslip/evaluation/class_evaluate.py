@@ -1,8 +1,8 @@
 """Scores of a classification: `metrics.json` and one row a picture in `pictures.csv`.
 
 Every number stands with its definition, its support, its interval by the bootstrap over groups
-(`coverslip.evaluation.intervals`) and the same number of two baselines
-(`coverslip.evaluation.class_baselines`). Needs no TensorFlow.
+(`coverslip.metrics.intervals`) and the same number of two baselines
+(`coverslip.metrics.baselines`). Needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import aside, write_json
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.evaluation import classification_metrics as metrics
-from coverslip.evaluation.class_observations import (
+from coverslip.evaluation.class_per_image import (
     BRIGHTNESS,
     MAJORITY,
     SUBSETS,
@@ -28,10 +26,13 @@ from coverslip.evaluation.class_observations import (
     sources,
 )
 from coverslip.evaluation.evaluate import read_split
-from coverslip.evaluation.records import ALL, FROM_HISTORY, metric_records, number
 from coverslip.evaluation.runs import at_epoch, fold_and_seed, read_history, read_info, run_of
+from coverslip.evaluation.summary import ALL_RUNS, FROM_HISTORY, metric_records, number
+from coverslip.files import atomic_write, write_json
+from coverslip.metrics import classification as metrics
 
 FORMAT = 1
+
 TABLE = [
     "id",
     "group",
@@ -49,6 +50,7 @@ TABLE = [
 ]
 """Columns of `pictures.csv`: classes by name; probabilities of the predicted and of the true class,
 with temperature; 1 where the prediction is right; the same of the baseline `brightness`."""
+
 PANELS = 9
 """Pictures in a panel, three by three."""
 
@@ -66,7 +68,7 @@ class Observed(NamedTuple):
     temperatures: dict[str, float]
 
 
-def observed_of(
+def score_run(
     predictions: Sequence[Path],
     model: Path,
     runs: Sequence[str],
@@ -121,7 +123,7 @@ def evaluate(
         CoverslipError: a file cannot be read, or a prediction is missing.
     """
     runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
-    labels, names, rows, observed, temperatures = observed_of(
+    labels, names, rows, observed, temperatures = score_run(
         predictions, models[0], runs, pictures, groups, split, preprocessing, class_names
     )
     wanted = metrics.classification(len(labels))
@@ -152,7 +154,7 @@ def evaluate(
         "panels_subset": subset,
         "panels": panels(observed[observed["subset"] == subset], names),
     }
-    with aside(table) as part:
+    with atomic_write(table) as part:
         picture_table(observed, names).to_csv(part, index=False, lineterminator="\n")
     write_json(output, document, allow_nan=False)
 
@@ -246,7 +248,7 @@ def train_records(models: Sequence[Path], rows: pd.DataFrame) -> Iterator[dict[s
         share = float(training["truth"].value_counts(normalize=True).max())
         parts.append((run, float(row["accuracy"]), share, training))
     value, share = (float(np.mean([part[at] for part in parts])) for at in (1, 2))
-    for run, accuracy, most, training in [(ALL, value, share, parts[0][3]), *parts]:
+    for run, accuracy, most, training in [(ALL_RUNS, value, share, parts[0][3]), *parts]:
         yield {
             "name": "accuracy",
             "subset": "train",

@@ -1,8 +1,8 @@
 """Confluency: the percentage of the field of view that cells cover, and its error.
 
-What is outside the field of view (black surroundings, `coverslip.measuring.measure_field`) is no
+What is outside the field of view (black surroundings, `coverslip.imaging.field_of_view`) is no
 area, neither of the truth nor of a prediction. Like the other metrics
-(`coverslip.evaluation.metrics`), those of the error are functions of sums over pictures: a picture
+(`coverslip.metrics.pixels`), those of the error are functions of sums over pictures: a picture
 is reduced to the numbers `STATISTICS`. All functions take `sums` (..., S) and give (...) float64;
 what is undefined (nothing to divide by) is NaN.
 """
@@ -18,16 +18,18 @@ import numpy as np
 import pandas as pd
 from skimage.filters import threshold_otsu
 
-from coverslip.evaluation.baselines import to_grey
-from coverslip.evaluation.metrics import Metric, ratio
-from coverslip.measuring.measure_field import continued
+from coverslip.imaging.field_of_view import fill_outside_fov
+from coverslip.imaging.intensity import to_grey
+from coverslip.metrics.pixels import Metric, ratio
 
 if TYPE_CHECKING:
-    from coverslip.evaluation.records import Sources
+    from coverslip.evaluation.summary import Sources
 
 BANDS = ((0, 25), (25, 50), (50, 75), (75, 100))
 """Bands of the true confluency in percent, each without its end but the last."""
+
 EACH = ("pictures", "error", "absolute_error", "squared_error")
+
 STATISTICS = (
     "true",
     "predicted",
@@ -37,9 +39,13 @@ STATISTICS = (
 """What is kept of a picture: its confluency in truth and prediction in percent; 1, its error
 (predicted less true) in percentage points, without its sign, and its square; the latter four again
 for each band of the true confluency. All are 0 for a picture without a field of view."""
+
 FIELD, TRUE, PREDICTED = "field_px", "field_true_px", "field_predicted_px"
+
 OTSU = "field_otsu_px"
+
 DEVIATION = "field_deviation_px"
+
 SOURCES = {
     "model": PREDICTED,
     "all background": None,
@@ -47,9 +53,12 @@ SOURCES = {
     "otsu of deviation": DEVIATION,
 }
 """The model and what it is compared with: where the pixels that each covers stand."""
+
 TABLE = ["field_px", "confluency_true", "confluency_predicted", "confluency_error"]
 """Columns for `pictures.csv`: pixels of the field of view, and percentages of it."""
+
 POINTS = "percentage points"
+
 DEVIATION_SCALE = 3.0
 """Standard deviation in pixels of the Gaussian window of the baseline of local deviation."""
 
@@ -87,7 +96,7 @@ def deviation_mask(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     """
     if not field.any():
         return np.zeros(field.shape, bool)
-    grey = to_grey(continued(image, field)).astype(np.float32)
+    grey = to_grey(fill_outside_fov(image, field)).astype(np.float32)
     grey -= grey[field].mean()
     mean, square = (
         cv2.GaussianBlur(array, (0, 0), DEVIATION_SCALE, borderType=cv2.BORDER_REFLECT)

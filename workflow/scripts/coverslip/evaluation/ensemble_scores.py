@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip.aside import write_json
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import class_names, read_split, wanted_metrics
-from coverslip.evaluation.intervals import limits, resampled_sums
-from coverslip.evaluation.metrics import Metric
-from coverslip.evaluation.observations import SUBSETS, has_instances, observe
-from coverslip.evaluation.records import SEED, Statistics, number, stacked
+from coverslip.evaluation.per_image import SUBSETS, has_instances, observe
 from coverslip.evaluation.runs import ENSEMBLE, fold_and_seed, run_of
+from coverslip.evaluation.summary import SEED, Statistics, number, stacked
+from coverslip.files import write_json
+from coverslip.metrics.intervals import limits, resampled_sums
+from coverslip.metrics.pixels import Metric
 from coverslip.models.ensemble import SETTLED
 
 FORMAT = 1

@@ -1,8 +1,8 @@
 """Scores of a study: `metrics.json` and one row a picture in `pictures.csv`.
 
 Every number stands with its definition, its support, its interval by the bootstrap over groups
-(`coverslip.evaluation.intervals`) and the same number of two trivial baselines
-(`coverslip.evaluation.baselines`). What a study with instances has beyond one with masks alone:
+(`coverslip.metrics.intervals`) and the same number of two trivial baselines
+(`coverslip.metrics.baselines`). What a study with instances has beyond one with masks alone:
 metrics of instances, their scores by modality and by group, and further columns of the table. Needs
 no TensorFlow.
 """
@@ -15,13 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from coverslip.aside import aside, write_json
-from coverslip.configuration.config import Evaluation, Preprocessing
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.evaluation import confluency, instance_metrics, metrics
-from coverslip.evaluation.instance_records import breakdown, instance_sources
-from coverslip.evaluation.matching import PERCENT
-from coverslip.evaluation.observations import (
+from coverslip.evaluation import confluency
+from coverslip.evaluation.examples import choose_examples
+from coverslip.evaluation.per_image import (
     COUNTS,
     OTSU_COUNTS,
     SUBSETS,
@@ -29,17 +27,23 @@ from coverslip.evaluation.observations import (
     instance_columns,
     observe,
 )
-from coverslip.evaluation.records import (
+from coverslip.evaluation.runs import fold_and_seed, read_info, run_of
+from coverslip.evaluation.summary import (
     Sources,
+    breakdown,
     confusion_records,
+    instance_sources,
     mask_sources,
     metric_records,
     train_records,
 )
-from coverslip.evaluation.runs import fold_and_seed, read_info, run_of
-from coverslip.reporting.panel_choice import choose
+from coverslip.files import atomic_write, write_json
+from coverslip.metrics import instances, pixels
+from coverslip.metrics import instances as instances_module
+from coverslip.metrics.matching import PERCENT
 
 FORMAT = 1
+
 TABLE = [
     "id",
     "group",
@@ -59,7 +63,9 @@ TABLE = [
 ]
 """Columns of `pictures.csv`: shares are 0..1, `foreground_*` is the share of the picture,
 `confluency_*` the percentage of its field of view."""
+
 TRUE_POSITIVES = [f"tp_{percent}" for percent in PERCENT]
+
 INSTANCE_TABLE = [
     "mean_ap",
     "ap50",
@@ -75,7 +81,7 @@ INSTANCE_TABLE = [
 ]
 """Further columns of a study with instances: scores 0..1; numbers of true positives at each
 threshold of the IoU in percent, and of objects that are wrong, as
-`coverslip.evaluation.matching` tells."""
+`coverslip.metrics.matching` tells."""
 
 
 def evaluate(
@@ -114,7 +120,7 @@ def evaluate(
     observed, facts = observe(predictions, runs, pictures, rows, preprocessing, evaluation)
     classes = class_names(models[0])
     records = [*_scores(observed, classes, evaluation), *train_records(models, facts)]
-    panels_of, panels = choose(observed)
+    panels_of, panels = choose_examples(observed)
     document = {
         "format": FORMAT,
         "study": study,
@@ -130,7 +136,7 @@ def evaluate(
     }
     if has_instances(observed):
         document["instances"] = breakdown(observed, evaluation.bootstrap)
-    with aside(table) as part:
+    with atomic_write(table) as part:
         picture_table(observed).to_csv(part, index=False, lineterminator="\n")
     write_json(output, document, allow_nan=False)
 
@@ -148,17 +154,17 @@ def _scores(
 
 def wanted_metrics(
     subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
-) -> list[tuple[list[metrics.Metric], Sources, pd.DataFrame]]:
+) -> list[tuple[list[pixels.Metric], Sources, pd.DataFrame]]:
     """Metrics of a subset, with the model and the baselines, and the rows, that they are of."""
-    wanted = metrics.foreground() if instances else metrics.segmentation(evaluation.minimum_area)
+    wanted = pixels.foreground() if instances else pixels.segmentation(evaluation.minimum_area)
     if subset == "test" and evaluation.blank_test_labels:
-        wanted.append(metrics.blank_labels())
+        wanted.append(pixels.blank_labels())
     told = [
         (wanted, mask_sources(), rows),
         (confluency.metrics(rows), confluency.sources(), rows),
         (confluency.group_metrics(), confluency.sources(), confluency.of_groups(rows)),
     ]
-    return [(instance_metrics.instances(), instance_sources(), rows), *told] if instances else told
+    return [(instances_module.instances(), instance_sources(), rows), *told] if instances else told
 
 
 def read_split(split: Path, groups: Path) -> pd.DataFrame:
@@ -199,9 +205,9 @@ def picture_table(observed: pd.DataFrame) -> pd.DataFrame:
     _, otsu_fp, otsu_fn, otsu_tp = (table[name].to_numpy(dtype=float) for name in OTSU_COUNTS)
     size = tn + fp + fn + tp
     table["accuracy"] = (tn + tp) / size
-    table["iou"] = metrics.picture_iou(tp, fp, fn)
-    table["dice"] = metrics.picture_dice(tp, fp, fn)
-    table["otsu_iou"] = metrics.picture_iou(otsu_tp, otsu_fp, otsu_fn)
+    table["iou"] = pixels.picture_iou(tp, fp, fn)
+    table["dice"] = pixels.picture_dice(tp, fp, fn)
+    table["otsu_iou"] = pixels.picture_iou(otsu_tp, otsu_fp, otsu_fn)
     table["foreground_true"] = (tp + fn) / size
     table["foreground_predicted"] = (tp + fp) / size
     table = table.assign(**confluency.columns(observed))
@@ -217,7 +223,7 @@ def _instance_columns(observed: pd.DataFrame) -> dict[str, pd.Series]:
     sources = {"": "model", "otsu_": "otsu", "otsu_watershed_": "otsu watershed"}
     found: dict[str, pd.Series] = {}
     for prefix, source in sources.items():
-        names = dict(zip(instance_metrics.STATISTICS, instance_columns(source), strict=True))
+        names = dict(zip(instances.STATISTICS, instance_columns(source), strict=True))
         ap = [names[f"ap_{percent}"] for percent in PERCENT]
         found[f"{prefix}mean_ap"] = observed[ap].mean(axis=1)
         if source == "model":

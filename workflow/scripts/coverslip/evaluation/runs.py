@@ -15,6 +15,7 @@ import pandas as pd
 from coverslip.errors import CoverslipError
 
 PATTERN = re.compile(r"fold(\d+)_(?:seed(\d+)|ensemble)")
+
 ENSEMBLE = -1
 """Stands for the seed of an ensemble of all seeds."""
 

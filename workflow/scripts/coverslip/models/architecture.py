@@ -27,8 +27,11 @@ SHRINKING = {
     "MaxPooling2D",
     "AveragePooling2D",
 }
+
 FLATTENING = {"Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"}
+
 MODELS = {"Functional", "Model", "Sequential"}
+
 WORDS = {
     "Conv2D": "conv",
     "SeparableConv2D": "separable conv",
@@ -48,8 +51,10 @@ WORDS = {
     "Dense": "dense",
 }
 """What is told of a stage; other layers (activations, padding) go without saying."""
+
 TOLD = 3
 """Kinds of layers that are told of a stage, the most frequent first."""
+
 FLAT = float("inf")
 """Shrinkage of what has no height and width any more."""
 

@@ -23,25 +23,58 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coverslip.aside import write_json
-from coverslip.data.contents import read_sha256
 from coverslip.errors import CoverslipError
-from coverslip.learning import temperature as temperatures
-from coverslip.models.instances import Rules
-from coverslip.models.members import KIND, member_folders
-from coverslip.models.tiles import Grained
+from coverslip.files import read_sha256, write_json
+from coverslip.models import heads as temperatures
+from coverslip.models.tiles import HasSizeDivisor
+from coverslip.models.watershed import WatershedParams
 
 if TYPE_CHECKING:
     from coverslip.models.model import Model
     from coverslip.models.tiles import Predict
 
+KIND = "ensemble"
+"""The `kind` in `model.json` of an ensemble."""
+
+
+def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:
+    """Model folders of the members of an ensemble; none for another kind of model.
+
+    Args:
+        folder: the model folder.
+        info: its `model.json`; read from there if it is not given.
+
+    Raises:
+        CoverslipError: `model.json` cannot be read, or does not tell them.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8")) if info is None else info
+        if info.get("kind") != KIND:
+            return []
+        found = [os.path.normpath(Path(folder) / each["folder"]) for each in info["members"]]
+        if not found:
+            raise ValueError("none")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CoverslipError(
+            f"{path}: tells no members ({error}): make the ensemble anew"
+        ) from error
+    return [Path(each) for each in found]
+
+
+# --- Several trained networks that answer as one: the mean of their probabilities
+
 FORMAT = 1
+
 FILES = ("model.keras", "model.json")
 """Files of a member that predicting needs."""
+
 ALIKE = ("head", "outputs", "classes", "preprocessing")
 """What all members must have in common."""
+
 SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
 """What is told of the first member."""
+
 SETTLED = "threshold and rules: mean of the members (smallest area: median), not tuned anew"
 
 
@@ -75,7 +108,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
         "kind": KIND,
         **{name: told[0][name] for name in (*SHARED, *ALIKE) if name in told[0]},
         "fitted": {},
-        **_settled(told),
+        **_combine_params(told),
         "parameters": sum(info.get("parameters", 0) for info in told),
         "members": [
             {
@@ -91,7 +124,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
     write_json(Path(folder) / "model.json", document, indent=2, allow_nan=False)
 
 
-def predictor(
+def ensemble_predictor(
     model: Model, load: Callable[[Path], Model], network: Callable[[Model], Predict]
 ) -> Predict:
     """The ensemble of a folder as a function of uint8 tiles.
@@ -126,10 +159,10 @@ def predictor(
         found = [member(tiles) * scale for member, scale in zip(members, scales, strict=True)]
         return np.concatenate(found, axis=-1)
 
-    grains = [member.grain if isinstance(member, Grained) else None for member in members]
+    grains = [member.grain if isinstance(member, HasSizeDivisor) else None for member in members]
     known = [grain for grain in grains if grain is not None]
     alike = max(known) if len(known) == len(grains) else None  # powers of two
-    return beside if model.head == "class" else Grained(mean, alike)
+    return beside if model.head == "class" else HasSizeDivisor(mean, alike)
 
 
 def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
@@ -139,18 +172,18 @@ def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
         beside: float32 (M K,), the logits of M members over their temperatures.
         classes: K.
     """
-    mean = temperatures.probabilities(beside.reshape(-1, classes)).mean(axis=0)
+    mean = temperatures.calibrated_probabilities(beside.reshape(-1, classes)).mean(axis=0)
     return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def _settled(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _combine_params(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Threshold, temperature and rules."""
     if told[0]["head"] == "class":
         return {"threshold": None, "temperature": 1.0}
     found: dict[str, Any] = {"threshold": _mean([info["threshold"] for info in told])}
     if told[0]["head"] == "instances":
-        rules = [Rules(**info["instances"]) for info in told]
-        found["instances"] = Rules(
+        rules = [WatershedParams(**info["instances"]) for info in told]
+        found["instances"] = WatershedParams(
             threshold=_mean([each.threshold for each in rules]),
             seed=_mean([each.seed for each in rules]),
             minimum_area=median_low(each.minimum_area for each in rules),

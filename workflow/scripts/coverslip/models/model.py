@@ -4,12 +4,12 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
 - `classes`: names, `background` first; `outputs`: output channels; `head`: what they mean, see
-  `coverslip.models.channels`;
+  `coverslip.models.heads`;
 - `preprocessing`: the section of the configuration; `fitted`: its numbers, see `preprocess.fit`;
 - `threshold`: probability from which a pixel is foreground, tuned on validation;
 - `temperature`: for the head `class`, in place of a threshold, see
-  `coverslip.learning.temperature`;
-- `instances`: for the head `instances`, how objects are made, see `coverslip.models.instances`;
+  `coverslip.models.heads`;
+- `instances`: for the head `instances`, how objects are made, see `coverslip.models.watershed`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training tells: architecture, digests, licence of the data.
 
@@ -27,22 +27,69 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from coverslip.aside import aside
-from coverslip.configuration.config import Preprocessing
-from coverslip.data.label_maps import components
+from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.learning import memory
-from coverslip.learning import temperature as temperatures
-from coverslip.models import channels, ensemble, preprocess
-from coverslip.models.class_model import answers
-from coverslip.models.instances import Rules, of_scales, segment
-from coverslip.models.kmeans_model import predictor
-from coverslip.models.members import KIND as ENSEMBLE
-from coverslip.models.tiles import Grained, Predict, predict_stream
-from coverslip.models.tiling import grain_of
+from coverslip.files import atomic_write
+from coverslip.imaging.labels import components
+from coverslip.models import ensemble, heads, preprocessing
+from coverslip.models import heads as temperatures
+from coverslip.models.ensemble import KIND as ENSEMBLE
+from coverslip.models.kmeans import kmeans_predictor
+from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
+from coverslip.models.tiling import size_divisor_of
+from coverslip.models.watershed import WatershedParams, average_scales, segment
+from coverslip.runtime import oom
+
+
+def predict_classes(
+    predict: Predict, images: Iterable[np.ndarray], batch: int, flips: bool
+) -> Iterator[np.ndarray]:
+    """Answers of a network to pictures of one size, one after the other.
+
+    Args:
+        predict: from N x height x width x C to N x K, with N = `batch`.
+        images: HxWxC each, of one dtype and size.
+        batch: pictures a call of `predict`; the last call is filled up with zeros.
+        flips: average over the eight flips and turns of a picture (four where height and width
+            differ).
+
+    Yields:
+        float32 (K,), in the order of the pictures.
+    """
+    waiting: list[np.ndarray] = []
+    visits = 1
+    for image in images:
+        square = image.shape[0] == image.shape[1]
+        ways = (tuple(range(8)) if square else (0, 2, 4, 6)) if flips else (0,)
+        visits = len(ways)
+        waiting += [apply_symmetry(image, way) for way in ways]
+        while len(waiting) >= batch * visits:
+            yield from _averaged(predict, waiting[: batch * visits], batch, visits)
+            waiting = waiting[batch * visits :]
+    if waiting:
+        yield from _averaged(predict, waiting, batch, visits)
+
+
+def _averaged(
+    predict: Predict, images: list[np.ndarray], batch: int, visits: int
+) -> Iterator[np.ndarray]:
+    """Mean answer over each `visits` pictures in a row."""
+    found = []
+    for start in range(0, len(images), batch):
+        some = np.stack(images[start : start + batch])
+        stack = np.zeros((batch, *some.shape[1:]), some.dtype)
+        stack[: len(some)] = some
+        found.append(np.asarray(predict(stack), np.float32)[: len(some)])
+    whole = np.concatenate(found)
+    yield from whole.reshape(-1, visits, whole.shape[1]).mean(axis=1)
+
+
+# --- The model folder: all that predicting needs, whatever the model is
 
 FORMAT = 1
+
 REQUIRED = ("classes", "preprocessing", "fitted", "threshold")
+
 BATCH_PIXELS = 2**19
 """Pixels a batch of patches, about: 8 of 256x256, 32 of 128x128. On a CPU fewer are slower (up to
 twice with single tiles of 128x128) and more are no faster."""
@@ -74,14 +121,14 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # it must not describe another network
-    with aside(folder / "model.keras") as part:
+    with atomic_write(folder / "model.keras") as part:
         whole = part.with_name(f"{part.name}.keras")  # Keras insists on the ending
         try:
             model.save(whole)
             whole.replace(part)
         finally:
             whole.unlink(missing_ok=True)
-    with aside(folder / "model.json") as part:
+    with atomic_write(folder / "model.json") as part:
         part.write_text(text, encoding="utf-8")
 
 
@@ -131,33 +178,35 @@ def _network(model: Model) -> Predict:
     network = read_network(model)
     classes = model.head == "class"
     resized = model.preprocessing.resize is not None
-    grain = None if classes or resized else grain_of(network, model.tile)
+    grain = None if classes or resized else size_divisor_of(network, model.tile)
     if model.policy is not None:
-        from coverslip.models.fast import hasten
+        from coverslip.models.fold_batchnorm import fold_batchnorm as hasten
 
         network = hasten(network, model.policy)
-    whole = network if classes else channels.probabilities(network, model.head)
+    whole = network if classes else heads.probabilities(network, model.head)
 
     def predict(tiles: np.ndarray) -> np.ndarray:
         return whole.predict_on_batch(
-            preprocess.batch(tiles, model.preprocessing, model.info["fitted"])
+            preprocessing.batch(tiles, model.preprocessing, model.info["fitted"])
         )
 
-    return Grained(predict, grain)
+    return HasSizeDivisor(predict, grain)
 
 
 def _ensemble(model: Model) -> Predict:
-    return ensemble.predictor(model, lambda folder: load(folder, model.policy), _network)
+    return ensemble.ensemble_predictor(model, lambda folder: load(folder, model.policy), _network)
 
 
 KINDS: dict[str, Callable[[Model], Predict]] = {
     "network": _network,
-    "kmeans": predictor,
+    "kmeans": kmeans_predictor,
     ENSEMBLE: _ensemble,
 }
 """What a folder may hold: from the name in `model.json` to what predicts tiles."""
+
 WHOLE = frozenset({"kmeans"})
 """Kinds that see a picture whole, one at a time, instead of tile by tile."""
+
 NETWORKS = frozenset({"network", ENSEMBLE})
 """Kinds that need Keras, and a device to compute on."""
 
@@ -170,7 +219,7 @@ class Model:
         info: `model.json`.
         preprocessing: the preprocessing section that it was trained with.
         policy: dtype policy to predict fast in, by a network made for speed
-            (`coverslip.models.fast`); none: by the network as it was trained, in float32.
+            (`coverslip.models.fold_batchnorm`); none: by the network as it was trained, in float32.
         grain: once `predictor` is called, what sides of larger tiles are multiples of; see
             `coverslip.models.tiling`.
     """
@@ -187,7 +236,7 @@ class Model:
                 f"(format {FORMAT}): update coverslip"
             )
         required = [*REQUIRED, "outputs"]
-        if info.get("head") == channels.INSTANCES:
+        if info.get("head") == heads.INSTANCES:
             required.append("instances")
         missing = [name for name in required if name not in info]
         if missing or info.get("kind") not in KINDS:
@@ -227,7 +276,7 @@ class Model:
                 f"{self.folder}: tells the class of a picture and draws no masks: give a model of "
                 "a segmentation"
             )
-        return channels.class_map(probabilities, self.threshold, self.head)
+        return heads.class_map(probabilities, self.threshold, self.head)
 
     def objects(self, probabilities: np.ndarray) -> np.ndarray:
         """Objects as an int32 label map HxW, 0 is background, numbered without gaps.
@@ -237,14 +286,14 @@ class Model:
         Args:
             probabilities: float32 HxWxK as `predict` gives them.
         """
-        if self.head == channels.INSTANCES:
+        if self.head == heads.INSTANCES:
             return segment(probabilities, self.rules)
         return components(self.mask(probabilities) > 0)
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> WatershedParams:
         """How objects are made, of a model with the head `instances`."""
-        return Rules(**self.info["instances"])
+        return WatershedParams(**self.info["instances"])
 
     @property
     def temperature(self) -> float:
@@ -293,12 +342,14 @@ class Model:
         """
         if self.head == "class":
             for logits in self.logits(images, flips, batch):
-                yield temperatures.probabilities(logits, self.temperature).astype(np.float32)
+                yield temperatures.calibrated_probabilities(logits, self.temperature).astype(
+                    np.float32
+                )
             return
         predict = self.predictor()
         if self.info["kind"] in WHOLE:
             for image in images:
-                yield predict(preprocess.picture(image, self.preprocessing)[np.newaxis])[0]
+                yield predict(preprocessing.to_input(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
         factors = (1.0,) if size else scales
@@ -307,9 +358,9 @@ class Model:
         def seen() -> Iterator[np.ndarray]:
             for image in images:
                 sizes.append(image.shape[:2])
-                pixels = preprocess.picture(image, self.preprocessing)
+                pixels = preprocessing.to_input(image, self.preprocessing)
                 for scale in factors:
-                    yield preprocess.resize_image(pixels, size or _scaled(image, scale))
+                    yield preprocessing.resize_image(pixels, size or _scaled(image, scale))
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
         found = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
@@ -317,13 +368,13 @@ class Model:
             native = sizes.pop(0)
             shape = size if size and resolution == "network" else native
             more = islice(found, len(factors) - 1)
-            parts = [preprocess.resize_image(part, shape) for part in (answer, *more)]
+            parts = [preprocessing.resize_image(part, shape) for part in (answer, *more)]
             yield self._joined(parts)
 
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:
             return parts[0]
-        return of_scales(parts) if self.head == channels.INSTANCES else np.mean(parts, axis=0)
+        return average_scales(parts) if self.head == heads.INSTANCES else np.mean(parts, axis=0)
 
     def logits(
         self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
@@ -333,10 +384,12 @@ class Model:
         Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
         """
         size = self.preprocessing.resize
-        pixels = (preprocess.picture(image, self.preprocessing) for image in images)
-        seen = (image if size is None else preprocess.resize_image(image, size) for image in pixels)
+        pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)
+        seen = (
+            image if size is None else preprocessing.resize_image(image, size) for image in pixels
+        )
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        for found in answers(self.predictor(), seen, batch, flips):
+        for found in predict_classes(self.predictor(), seen, batch, flips):
             several = self.info["kind"] == ENSEMBLE
             yield ensemble.class_logits(found, self.info["outputs"]) if several else found
 
@@ -344,8 +397,8 @@ class Model:
         """What predicts tiles, as many at once as memory allows."""
         if self._predict is None:
             found = KINDS[self.info["kind"]](self)
-            self.grain = found.grain if isinstance(found, Grained) else None
-            self._predict = memory.Fitting(found)
+            self.grain = found.grain if isinstance(found, HasSizeDivisor) else None
+            self._predict = oom.AdaptiveBatchPredictor(found)
         return self._predict
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from coverslip.aside import aside
 from coverslip.errors import CoverslipError
+from coverslip.files import atomic_write
 
 LOG = logging.getLogger("coverslip")
+
 FILES = {
     "mobilenetv2_unet_imagenet.h5": "https://storage.googleapis.com/tensorflow/keras-applications/"
     "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
@@ -24,7 +25,9 @@ FILES = {
 """Names of the files in `resources/weights`, and their addresses: MobileNetV2 without its top layer
 as `keras.applications` publishes it, EfficientNet-Lite0 of its authors, and torchvision's ResNet18
 (IMAGENET1K_V1)."""
+
 ENDINGS = {Path(name).stem: Path(name).suffix for name in FILES}
+
 SECONDS = 60
 """A server that says nothing for so long is given up."""
 
@@ -52,7 +55,10 @@ def download(output: Path) -> None:
         )
     LOG.info("%s: downloading from %s", output, address)
     try:
-        with aside(output) as part, requests.get(address, stream=True, timeout=SECONDS) as answer:
+        with (
+            atomic_write(output) as part,
+            requests.get(address, stream=True, timeout=SECONDS) as answer,
+        ):
             answer.raise_for_status()
             with part.open("wb") as file:
                 for piece in answer.iter_content(1 << 20):

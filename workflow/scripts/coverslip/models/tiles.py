@@ -15,21 +15,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coverslip.learning import memory
-from coverslip.models.rows import Rows
+from coverslip.imaging.rows import Rows
 from coverslip.models.tiling import Tiling, step_of, steps, tiling
+from coverslip.runtime import oom
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """From N x height x width x C to N x height x width x K, N, height and width always the same; with
 a `grain` other heights and widths, too."""
 
 SMALLER = "memory ran out with a tile of %dx%d pixels: goes on with tiles of %dx%d"
+
 WAITING = 2**22
 """Pixels of pictures that wait for a batch to be filled while larger ones pass by."""
 
 
 @dataclass
-class Grained:
+class HasSizeDivisor:
     """A `Predict` that may be given larger tiles than patches.
 
     Attributes:
@@ -116,17 +117,17 @@ def predict_stream(
         float32 HxWxK, in the order of the pictures.
     """
     patch, turns = _patch_and_turns(tile, flips)
-    waiting: deque[_Mosaic] = deque()
+    waiting: deque[_StitchedImage] = deque()
     tiles: deque[_Tile] = deque()
     for image in images:
-        mosaic = _Mosaic(tiling(_size(image), patch, overlap, grain), len(turns))
+        mosaic = _StitchedImage(tiling(_size(image), patch, overlap, grain), len(turns))
         if mosaic.tiling.wide:
             try:
                 _run_all(predict, mosaic.tiles(image, turns), deque(), 1)
-            except memory.Exhausted:
-                memory.LOG.warning(SMALLER, *mosaic.tiling.tile, *patch)
+            except oom.OutOfMemory:
+                oom.LOG.warning(SMALLER, *mosaic.tiling.tile, *patch)
                 grain = None
-                mosaic = _Mosaic(tiling(_size(image), patch, overlap), len(turns))
+                mosaic = _StitchedImage(tiling(_size(image), patch, overlap), len(turns))
         waiting.append(mosaic)
         if not mosaic.tiling.wide:
             _run_all(predict, mosaic.tiles(image, turns), tiles, batch)
@@ -171,10 +172,10 @@ def predict_rows(
             told = True
             yield band
         return
-    except memory.Exhausted:
+    except oom.OutOfMemory:
         if told:  # rows that are handed out cannot be taken back
             raise
-        memory.LOG.warning(SMALLER, *cut.tile, *patch)
+        oom.LOG.warning(SMALLER, *cut.tile, *patch)
     yield from predict_rows(predict, source, patch, overlap, batch, flips)
 
 
@@ -182,12 +183,12 @@ def _bands(
     predict: Predict, source: Rows, cut: Tiling, turns: tuple[int, ...], batch: int
 ) -> Iterator[np.ndarray]:
     height, width = cut.tile
-    band = _Band(cut)
+    band = _StitchedRows(cut)
     tiles: deque[_Tile] = deque()
     for y in cut.starts(0):
         rows = pad(source.rows(y, min(y + height, cut.size[0])), (height, cut.padded[1]))
         row = (
-            (band, (y, x), turn, turned(rows[:, x : x + width], turn))
+            (band, (y, x), turn, apply_symmetry(rows[:, x : x + width], turn))
             for x in cut.starts(1)
             for turn in turns
         )
@@ -213,13 +214,13 @@ def _size(image: np.ndarray) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def turned(array: np.ndarray, orientation: int) -> np.ndarray:
+def apply_symmetry(array: np.ndarray, orientation: int) -> np.ndarray:
     """One of the eight flips and turns of HxWx...: quarter turns, with 4 to 7 after a flip."""
     flipped = array[:, ::-1] if orientation >= 4 else array
     return np.rot90(flipped, orientation % 4)
 
 
-def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
+def undo_symmetry(array: np.ndarray, orientation: int) -> np.ndarray:
     """Undo `turned`."""
     upright = np.rot90(array, -(orientation % 4))
     return upright[:, ::-1] if orientation >= 4 else upright
@@ -242,10 +243,10 @@ def _run(predict: Predict, tiles: deque[_Tile], batch: int) -> None:
     answers = np.asarray(predict(stack))
     for answer in answers[: len(tiles)]:
         mosaic, corner, orientation, _ = tiles.popleft()
-        mosaic.lay(turned_back(answer, orientation), corner)
+        mosaic.lay(undo_symmetry(answer, orientation), corner)
 
 
-class _Mosaic:
+class _StitchedImage:
     """A picture that is being put together from its tiles."""
 
     def __init__(self, cut: Tiling, visits: int) -> None:
@@ -264,7 +265,7 @@ class _Mosaic:
         padded = pad(image, self.tiling.padded)
         for corner in self.tiling.corners:
             for turn in turns:
-                yield self, corner, turn, turned(padded[self._window(corner)], turn)
+                yield self, corner, turn, apply_symmetry(padded[self._window(corner)], turn)
 
     def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
         """Add what was predicted for the tile at a corner."""
@@ -283,7 +284,7 @@ class _Mosaic:
         return self.sum[: self.tiling.size[0], : self.tiling.size[1]]
 
 
-class _Band:
+class _StitchedRows:
     """The rows of a large picture that are being put together from their tiles."""
 
     def __init__(self, cut: Tiling) -> None:
@@ -324,5 +325,5 @@ class _Band:
         return self.sum[window] / self.weight[window]
 
 
-_Tile = tuple[_Mosaic | _Band, tuple[int, int], int, np.ndarray]
+_Tile = tuple[_StitchedImage | _StitchedRows, tuple[int, int], int, np.ndarray]
 """Picture, corner in it, orientation, and pixels of a tile."""

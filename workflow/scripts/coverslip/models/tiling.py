@@ -17,14 +17,19 @@ import numpy as np
 
 SIGMAS = 8
 """Side of a tile in standard deviations of its Gaussian window, as in nnU-Net."""
+
 FLOOR = 1e-3
 """Smallest weight of the Gaussian window along one axis; its largest is 1."""
+
 LARGEST = 9 * 2**16
 """Pixels of the largest tile, as of 768x768: it takes about the memory of a batch of patches."""
+
 BAND = 2**23
 """Pixels of the widest row of larger tiles, all of which lie in memory for a large picture."""
+
 GRAINS = (32, 64, 128, 256)
 """What sides of larger tiles may be multiples of. Below 32 little padding is saved."""
+
 LOCAL = frozenset(
     {
         "Activation",
@@ -114,10 +119,10 @@ def tiling(
     plain = Tiling(size, padded, patch, patch, shared, margin)
     if grain is None or overlap == 0 or padded == patch:
         return plain
-    shared = (up(shared[0], grain), up(shared[1], grain))
+    shared = (round_up(shared[0], grain), round_up(shared[1], grain))
     if shared[0] >= patch[0] or shared[1] >= patch[1]:
         return plain
-    padded = (up(padded[0], grain), up(padded[1], grain))
+    padded = (round_up(padded[0], grain), round_up(padded[1], grain))
     pixels, rows = max(LARGEST, patch[0] * patch[1]), max(BAND // padded[1], patch[0])
     cost, _, tile = min(
         (down * height * across * width, down * across, (height, width))
@@ -137,11 +142,11 @@ def _sides(length: int, patch: int, shared: int, grain: int) -> list[tuple[int, 
     while side > patch:
         found.append((len(steps(length, side, side - shared)), side))
         number += 1
-        side = up(-(-(length + (number - 1) * shared) // number), grain)
+        side = round_up(-(-(length + (number - 1) * shared) // number), grain)
     return [*found, (len(steps(length, patch, patch - shared)), patch)]
 
 
-def up(length: int, grain: int) -> int:
+def round_up(length: int, grain: int) -> int:
     """The next multiple."""
     return -(-length // grain) * grain
 
@@ -182,7 +187,7 @@ def gaussian(length: int, before: int, after: int, patch: int) -> np.ndarray:
     return weight
 
 
-def grain_of(network: Any, patch: tuple[int, int]) -> int | None:
+def size_divisor_of(network: Any, patch: tuple[int, int]) -> int | None:
     """Multiples of how many pixels the sides of larger tiles may be; None: no larger tiles.
 
     Only a network of `LOCAL` layers takes them whose pixels see no further than a patch is wide: in

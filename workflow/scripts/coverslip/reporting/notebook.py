@@ -10,10 +10,11 @@ import papermill
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
-from coverslip.aside import aside
 from coverslip.errors import CoverslipError
+from coverslip.files import atomic_write
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
+
 LOG = logging.getLogger("coverslip")
 
 
@@ -34,7 +35,7 @@ def execute(template: Path, parameters: dict[str, Any], notebook: Path, page: Pa
     """
     notebook, page = Path(notebook), Path(page)
     folder = notebook.parent.resolve()
-    with aside(notebook) as part:
+    with atomic_write(notebook) as part:
         try:
             papermill.execute_notebook(
                 str(template),
@@ -57,5 +58,5 @@ def execute(template: Path, parameters: dict[str, Any], notebook: Path, page: Pa
     exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, embed_images=True)
     exporter.exclude_output_prompt = True
     text, _ = exporter.from_filename(str(notebook))
-    with aside(page) as part:
+    with atomic_write(page) as part:
         part.write_text(text, encoding="utf-8")

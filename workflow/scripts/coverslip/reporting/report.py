@@ -11,20 +11,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coverslip.aside import aside
 from coverslip.errors import CoverslipError
-from coverslip.reporting.embed import picture
-from coverslip.reporting.pages import TEMPLATES, render
-from coverslip.reporting.report_captions import Numbers, caption
-from coverslip.reporting.report_data import data_facts, data_warnings, dataset_sentence, split_facts
-from coverslip.reporting.report_ensemble import ensemble_scores
-from coverslip.reporting.report_search import search_facts
-from coverslip.reporting.report_tables import answers, main_metrics, score_tables
-from coverslip.reporting.report_words import flat, reading, run_facts, run_title
+from coverslip.files import atomic_write
+from coverslip.reporting.captions import Numbers, caption
+from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH, Row, StudyInputs, read_json, read_metrics, rows
+from coverslip.reporting.tables import (
+    answers,
+    data_facts,
+    data_warnings,
+    dataset_sentence,
+    ensemble_scores,
+    main_metrics,
+    score_tables,
+    search_facts,
+    split_facts,
+)
+from coverslip.reporting.text import flat, reading, run_facts, run_title
 
 PICTURE_BYTES = 300_000
+
 PAGE_BYTES = 25_000_000
+
 ORDER = (
     "panels",
     "outlines",
@@ -47,8 +55,11 @@ ORDER = (
     "network",
 )
 """Figures from the picture to the machine; others follow by name."""
+
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
 SETTINGS = ("split", "preprocessing", "network", "training", "evaluation", "seeds")
+
 WIDE = 1.0
 """Figures of this width over height or more may be scrolled sideways on a narrow screen."""
 
@@ -90,7 +101,7 @@ def build(
             f"{output}: {len(html) / 1e6:.0f} MB are too many for one page (at most "
             f"{PAGE_BYTES / 1e6:.0f}); name fewer studies in the config under `run`"
         )
-    with aside(output) as part:
+    with atomic_write(output) as part:
         part.write_bytes(html)
 
 
@@ -181,7 +192,7 @@ def _ordered(study: StudyInputs) -> list[Path]:
 def _figure(
     path: Path, study: StudyInputs, numbers: Numbers, limit: int, templates: Path
 ) -> dict[str, Any]:
-    shown = picture(path, limit)
+    shown = embed_image(path, limit)
     title, words = caption(path.stem, study.name, numbers, templates)
     return {
         "name": path.stem,

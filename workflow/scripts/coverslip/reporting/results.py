@@ -17,13 +17,16 @@ from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import run_name
 
 DASH = "–"
+
 METRICS_FORMAT = 1
+
 HEADLINES = {
     "segmentation": ("iou", "mean_ap"),
     "confluency": ("confluency_rmse", "iou"),
     "classification": ("accuracy", "macro_f1"),
 }
 """The metrics that a study is told by beside those published, by its task."""
+
 LABELS = {
     "iou": "IoU",
     "dice": "Dice",
@@ -62,8 +65,10 @@ LABELS = {
     "ece": "expected calibration error",
     "ece_uncalibrated": "expected calibration error without temperature",
 }
+
 BAND = re.compile(r"(?P<metric>confluency_[a-z]+)_(?P<low>[0-9]+)_(?P<high>[0-9]+)")
 """Metrics of the pictures whose true confluency lies in a band."""
+
 BASELINES = {
     "all background": "all background",
     "otsu": "Otsu's threshold",
@@ -71,7 +76,9 @@ BASELINES = {
     "otsu of deviation": "Otsu's threshold on the local deviation",
     "brightness": "brightness alone",
 }
+
 SUBSETS = ("test", "validation", "train")
+
 SUBSET_WORDS = {"test": "test", "validation": "validation", "train": "training"}
 
 
@@ -139,7 +146,7 @@ def collect(
     """The inputs of the report for the studies of a run, from the workflow's paths below `root`.
 
     Args:
-        config: the config with all defaults (`coverslip.configuration.settings.resolve`).
+        config: the config with all defaults (`coverslip.config.validate.resolve`).
         names: of the studies, in the order in which they are shown.
         figures: of all studies; each goes to the study in whose folder it lies.
     """

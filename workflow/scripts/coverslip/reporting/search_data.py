@@ -14,13 +14,13 @@ from matplotlib.lines import Line2D
 
 from coverslip.errors import CoverslipError
 from coverslip.reporting.figures.style import VERMILLION
-from coverslip.reporting.report_search import METRICS
-from coverslip.search.ranking import LOWER_IS_BETTER
+from coverslip.reporting.tables import METRICS
+from coverslip.training.ranking import LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
 class SearchData:
-    """The tables of a search (`search.tables`)."""
+    """The tables of a search (`training.ranking`)."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame

@@ -16,7 +16,7 @@ from coverslip.errors import CoverslipError
 if TYPE_CHECKING:
     import keras
 
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 Shape = tuple[int | None, int | None, int]
 

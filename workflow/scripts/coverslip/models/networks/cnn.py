@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 MOMENTUM = 0.9
 """Of batch normalization; the default of 0.99 lags behind where an epoch has some 30 steps."""

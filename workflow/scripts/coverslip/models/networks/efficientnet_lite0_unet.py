@@ -18,7 +18,7 @@ from keras import layers
 from coverslip.models.networks import torch_weights, unet
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -30,11 +30,15 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 """Of each stage: blocks, size of the depthwise kernels, stride of the first, expansion, filters."""
+
 SKIPS = (0, 1, 2, 4)
 """Stages after which the resolution is halved: 1/2, 1/4, 1/8 and 1/16 of the picture's."""
+
 STEM = 32
+
 ENCODER = ("conv_stem", "bn1", "blocks_")
 """How the names of the encoder's layers begin."""
+
 MOMENTUM, EPSILON = 0.9, 1e-3
 """Of batch normalization. The default momentum lags far behind at 30 steps an epoch."""
 

@@ -15,11 +15,14 @@ from keras import layers
 from coverslip.models.networks import fixed_size
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 FILTERS = (32, 64, 128)
+
 DENSE = 256
+
 DROPOUT = 0.5
+
 PENALTY = 1e-3
 
 

@@ -16,11 +16,14 @@ from keras import layers
 from coverslip.models.networks import fixed_size
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 FILTERS = (32, 64, 128, 256)
+
 DENSE = 512
+
 DROPOUT = 0.5
+
 MOMENTUM = 0.9
 """The default of 0.99 lags behind for the first ten epochs where an epoch has some 60 steps."""
 

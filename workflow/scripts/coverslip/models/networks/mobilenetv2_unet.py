@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 SKIPS = (
     "block_1_expand_relu",
@@ -23,8 +23,11 @@ SKIPS = (
     "block_6_expand_relu",
     "block_13_expand_relu",
 )
+
 BOTTOM = "block_16_project"
+
 DECODER = (512, 256, 128, 64)
+
 MOMENTUM = 0.9
 
 

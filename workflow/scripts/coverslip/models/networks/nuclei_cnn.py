@@ -16,11 +16,14 @@ from keras import layers
 from coverslip.models.networks import fixed_size
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 FILTERS = ((16, 32), (64, 128))
+
 DENSE = (256, 32)
+
 DROPOUT = 0.5
+
 MOMENTUM, EPSILON = 0.9, 1e-5
 """Of batch normalization, as in the study's framework (where the momentum is counted the other way
 round)."""

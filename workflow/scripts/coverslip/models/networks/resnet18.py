@@ -16,11 +16,13 @@ from keras import layers
 from coverslip.models.networks import torch_weights
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 FILTERS = (64, 128, 256, 512)
+
 MOMENTUM, EPSILON = 0.9, 1e-5
 """Of batch normalization, as in torch (where the momentum is counted the other way round)."""
+
 LAST = "fc"
 
 

@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 
 def multiple(network: Network) -> int:

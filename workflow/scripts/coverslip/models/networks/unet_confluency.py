@@ -14,9 +14,10 @@ import keras
 from keras import layers
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Network
+    from coverslip.config.sections import Network
 
 FILTERS = (16, 32, 64, 128, 256)
+
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
 

@@ -19,7 +19,7 @@ from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import read_history, run_of
 
 if TYPE_CHECKING:
-    from coverslip.configuration.config import Evaluation, Preprocessing
+    from coverslip.config.sections import Evaluation, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FigureInputs:
     """Folder with `maps.h5` and `scores.json` of a classification (`class_attribution`),
     where it has them."""
     search: Path | None = None
-    """Folder with the tables of a search (`search.tables`), where there was one."""
+    """Folder with the tables of a search (`training.ranking`), where there was one."""
 
     def record(
         self, name: str, subset: str, class_name: str | None = None, run: str = "all"

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from coverslip.evaluation.matching import PERCENT
+from coverslip.metrics.matching import PERCENT
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     BLUE,
@@ -21,7 +21,9 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "average_precision"
+
 TITLE = "Average precision of objects"
+
 LINES = (
     ("model", "model", BLUE, "o"),
     ("otsu watershed", "Otsu, cut by watershed", GREEN, "^"),

@@ -20,9 +20,12 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "class_confusion"
+
 TITLE = "Confusion matrix of pictures"
+
 LETTERS = 18
 """Longer names of classes are shortened."""
+
 SMALL = 6
 """With more classes than this, letters are smaller, and the matrices stand below one another."""
 

@@ -9,6 +9,7 @@ from coverslip.reporting.figures.class_tiles import height, tiles
 from coverslip.reporting.figures.style import SUBSETS, heading, new, save, styled
 
 NAME = "class_panels"
+
 TITLE = "The last picture of each class"
 
 

@@ -9,7 +9,9 @@ from coverslip.reporting.figures.report_table import Table, draw_table
 from coverslip.reporting.figures.style import styled
 
 NAME = "class_report"
+
 TITLE = "Classification report of pictures"
+
 TABLE = Table(
     TITLE, "pictures", "accuracy", "brightness", "a logistic regression on brightness alone"
 )

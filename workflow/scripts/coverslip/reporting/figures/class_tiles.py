@@ -7,12 +7,13 @@ from math import ceil
 
 from matplotlib.figure import Figure
 
-from coverslip.data.store import Store
+from coverslip.data.image_store import ImageStore
+from coverslip.imaging.intensity import stretched
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.panels import stretched
 from coverslip.reporting.figures.style import BLACK, RED, framed, shorten
 
 ACROSS = 3
+
 LONGEST = 384
 """Larger pictures are thinned out to this height or width before they are drawn."""
 
@@ -34,7 +35,7 @@ def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
         axes.axis("off")
     rows = inputs.table[inputs.table["subset"] == inputs.subset].sort_values(["fold", "seed"])
     rows = rows.drop_duplicates("id").set_index("id")
-    with Store(inputs.pictures) as store:
+    with ImageStore(inputs.pictures) as store:
         for axes, id in zip(grid, ids, strict=False):
             image = stretched(store.image(id))
             step = -(-max(image.shape[:2]) // LONGEST)

@@ -9,7 +9,9 @@ from coverslip.reporting.figures.report_table import Table, draw_table
 from coverslip.reporting.figures.style import styled
 
 NAME = "classification_report"
+
 TITLE = "Classification report of pixels"
+
 TABLE = Table(TITLE, "pixels", "pixel_accuracy", "otsu", "Otsu's threshold")
 
 

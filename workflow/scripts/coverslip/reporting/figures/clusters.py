@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from coverslip.configuration.config import KMeans
-from coverslip.data.store import Store
+from coverslip.config.sections import KMeans
+from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
-from coverslip.models import preprocess
-from coverslip.models.kmeans_model import OUTSIDE, checked, labels
+from coverslip.models import preprocessing
+from coverslip.models.kmeans import OUTSIDE, check_clusters, cluster_labels
 from coverslip.models.model import Model, load
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
@@ -39,11 +39,15 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "clusters"
+
 TITLE = "Clusters of K-means"
+
 COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
 """Of up to so many clusters; more take even steps of a map that is even to the eye."""
+
 KINDS = ("median", "worst", "draw")
 """Which of the panels are shown, one picture each."""
+
 LONGEST = 512
 """Larger pictures are thinned out to this height or width before they are drawn."""
 
@@ -80,7 +84,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     chosen = [ids[0] for ids in (inputs.metrics["panels"][kind] for kind in KINDS) if ids]
     ids = list(dict.fromkeys(chosen))
     number, cells = model.info["clusters"]["number"], model.info["clusters"]["cells"]
-    with Store(inputs.pictures) as store:
+    with ImageStore(inputs.pictures) as store:
         found = [segmented(model, store, id) for id in ids]
     heights = [each.labels.shape[0] / each.labels.shape[1] for each in found]
     figure = new(9.4, 1.0 + sum(3.3 * height for height in heights))
@@ -99,11 +103,13 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     save(figure, output)
 
 
-def segmented(model: Model, store: Store, id: str) -> Segmented:
+def segmented(model: Model, store: ImageStore, id: str) -> Segmented:
     """A picture of a store with the clusters that a K-means model finds in it."""
-    image = preprocess.picture(store.image(id), model.preprocessing)
+    image = preprocessing.to_input(store.image(id), model.preprocessing)
     info, recipe = model.info, KMeans(**model.info["kmeans"])
-    found = labels(image, recipe, checked(recipe, info["clusters"]), int(info["seed"]))
+    found = cluster_labels(
+        image, recipe, check_clusters(recipe, info["clusters"]), int(info["seed"])
+    )
     number = info["clusters"]["number"]
     inside = found[found != OUTSIDE]
     counts = np.bincount(inside, minlength=number).astype(float)

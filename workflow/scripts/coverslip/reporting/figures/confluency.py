@@ -27,9 +27,12 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "confluency"
+
 TITLE = "Confluency of each picture"
+
 VECTOR_POINTS = 400
 """Above it points become pixels inside the svg, which would grow too large otherwise."""
+
 SMALLEST = 10
 """Half of the least range of errors, in points, so that a small error looks small."""
 

@@ -19,6 +19,7 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "confusion"
+
 TITLE = "Confusion matrix of pixels"
 
 

@@ -11,23 +11,20 @@ from matplotlib.ticker import MaxNLocator
 
 from coverslip.evaluation.runs import at_epoch, read_info, run_of
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.style import (
-    BLANK,
-    TRAIN,
-    VALIDATION,
-    heading,
-    new,
-    save,
-    styled,
-)
+from coverslip.reporting.figures.style import BLANK, TRAIN, VALIDATION, heading, new, save, styled
 
 NAME = "curves"
+
 TITLE = "Loss and accuracy while training"
+
 CLUSTERS = "Loss and accuracy by number of clusters"
 """Title for K-means, which has no epochs: the history has a row for each number that was tried."""
+
 PIXELS = ("pixel_accuracy", "pixels", "all background")
+
 WHOLE = ("accuracy", "pictures", "majority class")
 """Metric, what it counts, and its baseline, of masks and of whole pictures."""
+
 LEGEND_RUNS = 1
 """With more runs than this, a line is thin and stands for one run."""
 

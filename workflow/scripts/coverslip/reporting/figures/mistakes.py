@@ -9,6 +9,7 @@ from coverslip.reporting.figures.class_tiles import height, tiles
 from coverslip.reporting.figures.style import SUBSETS, heading, new, save, styled
 
 NAME = "mistakes"
+
 TITLE = "Most confident mistakes"
 
 

@@ -23,11 +23,15 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "network"
+
 TITLE = "The network, level by level"
+
 BOX = (3.3, 0.84)
 """Width and height of a box in inches."""
+
 STEP = (4.1, 1.12)
 """From the way down to the way up, and from level to level, in inches."""
+
 COLOURS = {"down": BLUE, "up": GREEN}
 
 

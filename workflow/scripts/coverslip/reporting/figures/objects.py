@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from coverslip.data.store import Store
+from coverslip.data.image_store import ImageStore
+from coverslip.evaluation.predictions import Predictions
 from coverslip.evaluation.runs import run_name, run_of
-from coverslip.evaluation.scoring import Predictions
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     BLACK,
@@ -26,10 +26,14 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "objects"
+
 TITLE = "Number and size of objects"
+
 BINS = 40
+
 ROUND = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Where logarithmic axes have their numbers."""
+
 VECTOR_POINTS = 150
 """Above it points become pixels inside the svg, which would grow too large otherwise."""
 
@@ -77,7 +81,7 @@ def _diameters(inputs: FigureInputs, rows: pd.DataFrame) -> tuple[np.ndarray, np
     """Equivalent diameters of true and predicted objects, in pixels."""
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     with ExitStack() as stack:
-        store = stack.enter_context(Store(inputs.pictures))
+        store = stack.enter_context(ImageStore(inputs.pictures))
         for (fold, seed), part in rows.groupby(["fold", "seed"], sort=True):
             run = run_name(int(fold), int(seed))
             paths = [path for path in inputs.predictions if run_of(path) == run]

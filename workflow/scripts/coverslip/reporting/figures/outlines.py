@@ -11,18 +11,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 from skimage.segmentation import find_boundaries
 
-from coverslip.data.store import Store
-from coverslip.evaluation.baselines import to_grey
-from coverslip.evaluation.matching import Matching, match
+from coverslip.data.image_store import ImageStore
+from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.metrics.matching import Matching, match
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.panels import (
-    KINDS,
-    LONGEST,
-    first_row,
-    predictions_of,
-    row_label,
-    stretched,
-)
+from coverslip.reporting.figures.panels import KINDS, LONGEST, first_row, predictions_of, row_label
 from coverslip.reporting.figures.style import (
     SKY,
     SUBSETS,
@@ -37,7 +30,9 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "outlines"
+
 TITLE = "Objects told apart"
+
 COLOURS = {
     "matches a true object at IoU 0.5": SKY,
     "matches none": VERMILLION,
@@ -57,7 +52,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     for axes in grid.ravel():
         axes.axis("off")
     with ExitStack() as stack:
-        store = stack.enter_context(Store(inputs.pictures))
+        store = stack.enter_context(ImageStore(inputs.pictures))
         for line, (kind, ids) in zip(grid, panels.items(), strict=True):
             for at, id in enumerate(ids):
                 _example(line[3 * at : 3 * at + 2], inputs, store, id)
@@ -67,7 +62,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     save(figure, output)
 
 
-def _example(line: list[Axes], inputs: FigureInputs, store: Store, id: str) -> None:
+def _example(line: list[Axes], inputs: FigureInputs, store: ImageStore, id: str) -> None:
     row = first_row(inputs, id)
     truth = store.label(id)
     with predictions_of(inputs, row) as predictions:

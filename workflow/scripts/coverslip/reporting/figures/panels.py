@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
-from coverslip.data.store import Store
-from coverslip.evaluation.baselines import to_grey
+from coverslip.data.image_store import ImageStore
+from coverslip.evaluation.predictions import Predictions, scored_image, scored_size, truth_mask
 from coverslip.evaluation.runs import run_name, run_of
-from coverslip.evaluation.scoring import Predictions, scored_image, scored_size, truth_mask
+from coverslip.imaging.intensity import stretched, to_grey
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     SKY,
@@ -31,15 +31,20 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "panels"
+
 TITLE = "Picture, truth and prediction"
+
 KINDS = {"best": "Best IoU", "median": "Median IoU", "worst": "Worst IoU", "draw": "Drawn by lot"}
+
 ERRORS = {
     "found (true positive)": SKY,
     "wrongly found (false positive)": VERMILLION,
     "missed (false negative)": YELLOW,
 }
+
 OPACITY = (0.45, 0.9, 0.9)
 """What is right lets the picture through, errors stand out."""
+
 LONGEST = 512
 """Larger pictures are thinned out to this height or width before they are drawn."""
 
@@ -61,7 +66,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     for axes in grid.ravel():
         axes.axis("off")
     with ExitStack() as stack:
-        store = stack.enter_context(Store(inputs.pictures))
+        store = stack.enter_context(ImageStore(inputs.pictures))
         for line, (kind, ids) in zip(grid, panels.items(), strict=True):
             for at, id in enumerate(ids):
                 row = first_row(inputs, id)
@@ -88,7 +93,7 @@ def predictions_of(inputs: FigureInputs, row: Mapping[str, Any]) -> Predictions:
 
 
 def _parts(
-    inputs: FigureInputs, store: Store, predictions: Predictions, id: str
+    inputs: FigureInputs, store: ImageStore, predictions: Predictions, id: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
     """Picture (uint8 HxW or HxWx3), truth and prediction (bool HxW), and their full size.
 
@@ -100,17 +105,6 @@ def _parts(
     mask = predictions.mask(id, truth.shape)
     step = -(-max(truth.shape) // LONGEST)
     return image[::step, ::step], truth[::step, ::step], mask[::step, ::step], truth.shape
-
-
-def stretched(image: np.ndarray) -> np.ndarray:
-    """The picture as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
-
-    Args:
-        image: HxWxC, 1, 3 or 4 channels, uint8 or uint16.
-    """
-    pixels = (image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]).astype(np.float32)
-    low, high = np.percentile(pixels, (1, 99.8))
-    return np.clip((pixels - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
 
 
 def coloured_errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from coverslip.errors import CoverslipError
+from coverslip.imaging.intensity import stretched
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.panels import stretched
 from coverslip.reporting.figures.style import (
     BLACK,
     GREY,
@@ -28,7 +28,9 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "reasons"
+
 TITLE = "What the answers rest on"
+
 MOST = 6
 """So many pictures are shown; the files hold all."""
 

@@ -21,7 +21,9 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "reliability"
+
 TITLE = "Reliability of the probabilities"
+
 SIDES = (
     ("raw", "ece_uncalibrated", "As the network gives them"),
     ("calibrated", "ece", "With temperature"),

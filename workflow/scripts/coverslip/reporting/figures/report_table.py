@@ -13,6 +13,7 @@ from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import GREY, SUBSETS, heading, new, save, shorten, thousands
 
 COLUMNS = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+
 Row = tuple[str, list[tuple[dict[str, Any] | None, str]], str]
 
 

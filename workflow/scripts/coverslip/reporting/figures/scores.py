@@ -29,12 +29,15 @@ from coverslip.reporting.figures.style import (
 )
 
 NAME = "scores"
+
 TITLE = "IoU of each picture"
+
 ROWS = (
     ("iou", "model", "Model", MODEL),
     ("otsu_iou", "otsu", "Otsu's\nthreshold", OTSU),
     ("blank_iou", "all background", "All\nbackground", BLANK),
 )
+
 MODALITIES = (
     (BLUE, "o"),
     (VERMILLION, "s"),
@@ -43,6 +46,7 @@ MODALITIES = (
     (ORANGE, "v"),
     (SKY, "P"),
 )
+
 VECTOR_POINTS = 150
 """Above it points become pixels inside the svg, which would grow too large otherwise."""
 

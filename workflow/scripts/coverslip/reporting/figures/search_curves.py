@@ -13,9 +13,12 @@ from coverslip.reporting.results import first_capital
 from coverslip.reporting.search_data import SearchData, legend, read
 
 NAME = "search_curves"
+
 TITLE = "Trials of the search"
+
 COLUMNS = 3
 """Panels side by side; each fold is one."""
+
 WIDE = 5
 """Losses that differ by a larger factor have a logarithmic scale."""
 

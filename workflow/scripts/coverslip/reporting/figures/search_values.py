@@ -15,8 +15,11 @@ from coverslip.reporting.figures.style import BLACK, VERMILLION, heading, new, s
 from coverslip.reporting.search_data import SearchData, legend, read
 
 NAME = "search_values"
+
 TITLE = "Values that were tried, and their scores"
+
 TICKS = 5
+
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
 """Behind the numbers of an axis, so that lines do not run through them."""
 

@@ -20,36 +20,52 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from coverslip.aside import aside
+from coverslip.files import atomic_write
 
 if TYPE_CHECKING:
     from coverslip.reporting.figures import FigureInputs
 
 BLACK = "#000000"
+
 ORANGE = "#E69F00"
+
 SKY = "#56B4E9"
+
 GREEN = "#009E73"
+
 YELLOW = "#F0E442"
+
 BLUE = "#0072B2"
+
 VERMILLION = "#D55E00"
+
 PURPLE = "#CC79A7"
+
 GREY = "#767676"
+
 PALE = "#E6E6E6"
+
 RED = "#B00020"
 
 WARNING = "As published: known to be flawed, do not use its numbers."
+
 LETTERS = 9.8
 """Letters of the heading that fit into an inch."""
+
 LINE = 0.19
 """Height of a line of the heading in inches."""
 
 TRAIN, VALIDATION = BLUE, VERMILLION
+
 MODEL, OTSU, BLANK = BLUE, ORANGE, GREY
+
 BASELINES = {"otsu": "Otsu", "all background": "all background"}
+
 SUBSETS = {"test": "test", "validation": "validation", "train": "training"}
 
 PNG_BYTES = 280_000
 """A png is written at the highest of these resolutions at which it stays below this size."""
+
 PNG_DPI = (140, 120, 100, 85, 70, 55)
 
 SETTINGS: dict[Any, Any] = {
@@ -138,7 +154,7 @@ def save(figure: Figure, output: Path) -> None:
         data = _small_png(figure)
     else:
         raise ValueError(f"{output}: a figure is svg or png")
-    with aside(output) as part:
+    with atomic_write(output) as part:
         part.write_bytes(data)
 
 

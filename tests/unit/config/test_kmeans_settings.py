@@ -1,0 +1,53 @@
+"""The section `kmeans` of a study: left out, completed, refused; models without weights."""
+
+from pathlib import Path
+
+import kmeans_study
+import pytest
+
+from coverslip.config import validate
+from coverslip.config.sections import Config, KMeans
+from coverslip.errors import CoverslipError
+from coverslip.measure.input_folder import model_files
+
+SCHEMA = Path(__file__).resolve().parents[3] / "workflow/schemas/config.schema.json"
+
+
+def resolved(**changes):
+    config = kmeans_study.config()
+    config["studies"]["honest"] |= changes
+    return validate.resolve(config, SCHEMA)["studies"]
+
+
+def test_defaults_are_filled_in_where_it_stands_and_nowhere_else():
+    studies = resolved(kmeans={})
+    assert studies["honest"]["kmeans"] == KMeans().model_dump(mode="json")
+    assert studies["published"]["kmeans"]["recipe"] == "published"
+    assert studies["published"]["kmeans"]["scales"] == KMeans().scales
+    assert studies["network"]["kmeans"] is None
+    config = kmeans_study.config()
+    expected = Config(**config).model_dump(mode="json")["studies"]
+    assert validate.resolve(config, SCHEMA)["studies"] == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kmeans": {"cluster": [3]}}, "cluster: unknown key; did you mean `clusters`"),
+        ({"kmeans": {"clusters": []}}, "studies.honest.kmeans.clusters"),
+        ({"kmeans": {"clusters": [1]}}, r"studies.honest.kmeans.clusters.0: 1 is less than"),
+        ({"kmeans": {"clusters": [65]}}, r"studies.honest.kmeans.clusters.0: 65 is greater"),
+        ({"kmeans": {"scales": [0]}}, "studies.honest.kmeans.scales.0"),
+        ({"kmeans": {"recipe": "other"}}, "'other' is not known; known: honest, published"),
+        ({"preprocessing": {"resize": [64, 64]}}, "kmeans: it needs native size"),
+    ],
+)
+def test_mistakes_are_named(changes, message):
+    with pytest.raises(CoverslipError, match=message):
+        resolved(**changes)
+
+
+def test_a_model_that_is_to_come_has_weights_only_if_it_is_a_network():
+    folder = "results/studies/honest/fold0_seed1/model"
+    assert model_files(folder, ["honest"]) == [f"{folder}/model.json"]
+    assert model_files(folder) == [f"{folder}/model.keras", f"{folder}/model.json"]

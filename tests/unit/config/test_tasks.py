@@ -1,0 +1,112 @@
+"""What `task: classification` implies and forbids."""
+
+import copy
+
+import pytest
+from test_settings import SCHEMA
+
+from coverslip.config import validate
+from coverslip.config.sections import Config
+from coverslip.errors import CoverslipError
+
+CONFIG = {
+    "datasets": {
+        "mine": {
+            "title": "My cells",
+            "source": {"kind": "path", "path": "data/mine"},
+            "layout": "class_folders",
+        },
+        "masks": {
+            "title": "Masks",
+            "source": {"kind": "path", "path": "data/masks"},
+            "layout": "paired",
+        },
+    },
+    "studies": {
+        "types": {
+            "title": "Types of my cells",
+            "dataset": "mine",
+            "task": "classification",
+            "preprocessing": {"resize": [64, 96]},
+        }
+    },
+}
+
+
+def changed(path, value):
+    config = copy.deepcopy(CONFIG)
+    *folders, last = path.split(".")
+    section = config
+    for name in folders:
+        section = section.setdefault(name, {})
+    section[last] = value
+    return config
+
+
+def test_head_and_network_are_implied_and_may_be_said():
+    resolved = validate.resolve(CONFIG, SCHEMA)
+    network = resolved["studies"]["types"]["network"]
+    assert (network["head"], network["architecture"]) == ("class", "cnn")
+    assert resolved == Config(**CONFIG).model_dump(mode="json")
+    assert validate.resolve(resolved, SCHEMA) == resolved
+    said = validate.resolve(changed("studies.types.network", {"architecture": "resnet18"}), SCHEMA)
+    assert said["studies"]["types"]["network"]["architecture"] == "resnet18"
+    assert said["studies"]["types"]["network"]["head"] == "class"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("studies.types.task", "segmentation", "`segmentation` needs a dataset with masks"),
+        ("studies.types.dataset", "masks", "needs a dataset with classes, and `layout: paired`"),
+        ("studies.types.network.architecture", "unet", "`unet` gives masks, which is not what"),
+        ("studies.types.network.head", "mask", "network.head: `class` goes with `task: class"),
+        ("studies.types.preprocessing.resize", None, "resize: `task: classification` looks at"),
+        ("studies.types.preprocessing.resize", [60, 90], "size of 60 pixels is not a multiple"),
+        ("studies.types.preprocessing.minimum_foreground", 0.1, "minimum_foreground: goes with m"),
+        ("studies.types.training.loss", "dice", "training.loss: .* `crossentropy` only"),
+        ("studies.types.evaluation.resolution", "network", "evaluation.resolution: goes with"),
+        ("studies.types.evaluation.scales", [1.0, 0.5], "scales: need native size, without"),
+        ("studies.types.kmeans", {}, "kmeans: K-means gives masks"),
+        ("studies.types.network.weights", "imagenet", "efficientnet_lite0_unet and resnet18 have"),
+        ("studies.types.split", {"method": "folder"}, "test_folder: goes with `method: folder`"),
+        ("studies.types.split", {"test_folder": "x"}, "test_folder: goes with `method: folder`"),
+        (
+            "studies.types.split",
+            {"method": "folder", "test_folder": "x", "folds": 2},
+            "split.folds: `folder` has one fold",
+        ),
+        ("datasets.mine.groups", "layout", "groups: `layout` goes with `layout: livecell`"),
+        ("datasets.mine.layout", "livecell", "groups: pictures of one well are alike"),
+    ],
+)
+def test_mistakes(path, value, words):
+    with pytest.raises(CoverslipError, match=words):
+        validate.resolve(changed(path, value), SCHEMA)
+
+
+def test_networks_for_classes_are_not_for_masks():
+    config = changed("studies.types.task", "segmentation")
+    config["studies"]["types"] |= {"dataset": "masks", "network": {"architecture": "resnet18"}}
+    config["studies"]["types"].pop("preprocessing")
+    with pytest.raises(CoverslipError, match="`resnet18` gives the class of a picture") as error:
+        validate.resolve(config, SCHEMA)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_networks_bound_to_a_size_need_no_multiple():
+    config = changed("studies.types.network", {"architecture": "livecell_cnn"})
+    config["studies"]["types"]["preprocessing"]["resize"] = [100, 100]
+    assert validate.resolve(config, SCHEMA)
+
+
+def test_an_ensemble_of_seeds_needs_seeds_and_a_network():
+    config = changed("studies.types.evaluation.ensemble", True)
+    with pytest.raises(CoverslipError, match=r"evaluation\.ensemble: .* two `seeds` or more"):
+        validate.resolve(config, SCHEMA)
+    config["studies"]["types"]["seeds"] = [1, 2]
+    assert validate.resolve(config, SCHEMA)["studies"]["types"]["evaluation"]["ensemble"]
+    masks = {"title": "M", "dataset": "masks", "kmeans": {}, "seeds": [1, 2]}
+    config["studies"]["kmeans"] = masks | {"evaluation": {"ensemble": True}}
+    with pytest.raises(CoverslipError, match="K-means has no probabilities to average"):
+        validate.resolve(config, SCHEMA)

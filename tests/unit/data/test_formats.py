@@ -1,0 +1,159 @@
+import pytest
+from test_archive import pack, packed
+
+from coverslip.config.sections import Dataset, Source
+from coverslip.data.archive import open_archive
+from coverslip.data.formats import Sample, read_samples
+from coverslip.errors import CoverslipError
+
+BOWL = {
+    "b/images/b.png": b"",
+    "b/masks/2.png": b"",
+    "b/masks/1.png": b"",
+    "a/images/a.png": b"",
+    "a/masks/1.png": b"",
+}
+BOWL_RECORDS = [
+    ("a", "a/images/a.png", ("a/masks/1.png",)),
+    ("b", "b/images/b.png", ("b/masks/1.png", "b/masks/2.png")),
+]
+
+
+def listed(tmp_path, files, layout="dsb2018", **options):
+    dataset = Dataset(title="t", source=Source(kind="path"), layout=layout, **options)
+    with open_archive(pack(tmp_path / "archive.zip", files)) as archive:
+        return read_samples(layout, archive, dataset)
+
+
+def under(prefix, files):
+    return {f"{prefix}{name}": data for name, data in files.items()}
+
+
+def plain(found, cut=""):
+    return [
+        (
+            record.id,
+            record.image.removeprefix(cut),
+            tuple(mask.removeprefix(cut) for mask in record.masks),
+        )
+        for record in found
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "any/where/", "stage1_train/"])
+def test_dsb2018(tmp_path, prefix):
+    found = listed(tmp_path, under(prefix, BOWL) | {"labels.csv": b"", "readme.png": b""})
+    assert plain(found, prefix) == BOWL_RECORDS
+    assert not found[0].whole
+
+
+@pytest.mark.parametrize("inside", ["", "stage1_train/"])
+def test_dsb2018_in_the_competitions_zip(tmp_path, inside):
+    test = {"t/images/t.png": b""}
+    outer = {
+        "stage1_train.zip": packed(under(inside, BOWL)),
+        "stage1_test.zip": packed(test),
+        "stage1_train_labels.csv": b"",
+    }
+    assert plain(listed(tmp_path, outer), f"stage1_train.zip/{inside}") == BOWL_RECORDS
+
+
+def test_dsb2018_in_the_competitions_unpacked_archive(tmp_path):
+    files = under("x/stage1_train/", BOWL) | {"x/stage1_test/t/images/t.png": b""}
+    assert plain(listed(tmp_path, files), "x/stage1_train/") == BOWL_RECORDS
+
+
+def test_dsb2018_in_a_zip_of_another_name(tmp_path):
+    assert plain(listed(tmp_path, {"my.zip": packed(BOWL)}), "my.zip/") == BOWL_RECORDS
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"t/images/t.png": b""}, r"picture without mask: t/images/t\.png: add"),
+        (
+            {"t/images/t.png": b"", "u/images/u.png": b""},
+            r"picture without mask: t/images/t\.png \(and 1 more\)",
+        ),
+        ({"t/masks/1.png": b""}, r"mask without picture: t/masks/1\.png"),
+        ({"a/images/z.png": b""}, r"two pictures in one folder: a/images/a\.png and"),
+        (
+            {"other/a/images/a.png": b"", "other/a/masks/1.png": b""},
+            r"two pictures have the id 'a': a/images/a\.png and other/a/images/a\.png",
+        ),
+    ],
+)
+def test_dsb2018_faults(tmp_path, files, message):
+    with pytest.raises(CoverslipError, match=message) as error:
+        listed(tmp_path, BOWL | files)
+    assert "archive.zip" in str(error.value)
+
+
+@pytest.mark.parametrize("layout", ["dsb2018", "paired"])
+@pytest.mark.parametrize("files", [{}, {"a/readme.txt": b""}, {"loose.png": b""}])
+def test_no_pictures(tmp_path, layout, files):
+    with pytest.raises(CoverslipError, match=r"archive\.zip: no pictures found: expected"):
+        listed(tmp_path, files, layout)
+
+
+def test_unknown_layout(tmp_path):
+    dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
+    with (
+        open_archive(pack(tmp_path / "archive.zip", BOWL)) as archive,
+        pytest.raises(CoverslipError, match="unknown layout 'bowl': choose one of .*dsb2018.*pai"),
+    ):
+        read_samples("bowl", archive, dataset)
+
+
+def test_paired_by_name(tmp_path):
+    files = {"x/inputs/a.jpg": b"", "x/inputs/b.png": b""}
+    files |= {"x/masks/b.png": b"", "x/masks/a.tif": b"", "x/masks/note.txt": b""}
+    assert listed(tmp_path, files, "paired") == [
+        Sample("a", "x/inputs/a.jpg", ("x/masks/a.tif",), whole=True),
+        Sample("b", "x/inputs/b.png", ("x/masks/b.png",), whole=True),
+    ]
+
+
+def test_paired_with_several_roots_and_folders_below(tmp_path):
+    files = {
+        f"bowl/{root}/{kind}/{name}.png": b""
+        for root in ("train", "test")
+        for kind in ("inputs", "masks")
+        for name in ("1", "well/2")
+    }
+    found = plain(listed(tmp_path, files, "paired"), "bowl/")
+    assert found == [
+        ("test_1", "test/inputs/1.png", ("test/masks/1.png",)),
+        ("test_well_2", "test/inputs/well/2.png", ("test/masks/well/2.png",)),
+        ("train_1", "train/inputs/1.png", ("train/masks/1.png",)),
+        ("train_well_2", "train/inputs/well/2.png", ("train/masks/well/2.png",)),
+    ]
+
+
+def test_paired_with_names_of_several_parts(tmp_path):
+    files = {"x/train/img/1.png": b"", "x/truth/1.png": b"", "x/test/img/1.png": b""}
+    found = listed(tmp_path, files, "paired", images="train/img", masks="truth")
+    assert [record.id for record in found] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"inputs/b.png": b""}, r"picture without mask: inputs/b\.png"),
+        ({"masks/b.png": b""}, r"mask without picture: masks/b\.png"),
+        ({"inputs/a.jpg": b""}, r"two files of one name: inputs/a\.jpg and inputs/a\.png"),
+        (
+            {"inputs/w/b.png": b"", "masks/w/b.png": b"", "inputs/w_b.png": b""}
+            | {"masks/w_b.png": b""},
+            "two pictures have the id 'w_b'",
+        ),
+    ],
+)
+def test_paired_faults(tmp_path, files, message):
+    with pytest.raises(CoverslipError, match=message):
+        listed(tmp_path, {"inputs/a.png": b"", "masks/a.png": b""} | files, "paired")
+
+
+def test_paired_needs_two_folders(tmp_path):
+    with pytest.raises(CoverslipError, match="both in 'x'"):
+        listed(tmp_path, {"x/1.png": b""}, "paired", images="x", masks="x")

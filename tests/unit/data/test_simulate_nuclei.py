@@ -1,0 +1,120 @@
+"""The synthetic pictures: reproducible, with a sound truth, and not trivially easy."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage.filters import threshold_otsu
+
+from coverslip.data.simulate.nuclei import illumination, nuclei
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    """Pictures and lists of masks by id."""
+    images, masks = {}, {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            name, kind, _ = member.split("/")
+            pixels = np.frombuffer(archive.read(member), np.uint8)
+            array = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED)
+            if kind == "images":
+                images[name] = array
+            else:
+                masks.setdefault(name, []).append(array)
+    return images, masks
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("synthetic") / "deep" / "nuclei.zip"
+    nuclei(path, pictures=24, size=128, seed=3)
+    return path
+
+
+def test_same_arguments_give_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+    nuclei(tmp_path / "again.zip", pictures=24, size=128, seed=3)
+    assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+    nuclei(tmp_path / "other.zip", pictures=24, size=128, seed=4)
+    assert (tmp_path / "other.zip").read_bytes() != archive.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.zip", "other.zip"]
+
+
+def test_layout(archive: Path) -> None:
+    images, masks = read(archive)
+    assert len(images) == 24
+    assert set(images) == set(masks)
+    assert {name[:7] for name in images} == {"plate01", "plate02", "plate03", "plate04"}
+    assert images["plate01_001"].shape == (128, 128)
+    assert images["plate01_001"].dtype == np.uint8
+    with zipfile.ZipFile(archive) as content:
+        assert "plate01_001/images/plate01_001.png" in content.namelist()
+        assert "plate01_001/masks/001.png" in content.namelist()
+
+
+def test_truth_is_sound(archive: Path) -> None:
+    images, masks = read(archive)
+    touching = 0
+    for name, image in images.items():
+        stack = np.array(masks[name]) > 0
+        assert set(np.unique(masks[name])) == {0, 255}
+        assert stack.sum(axis=(1, 2)).min() >= 24, "tiny nucleus"
+        assert stack.sum(axis=0).max() == 1, "nuclei overlap"
+        union = stack.any(axis=0)
+        assert 0.01 < union.mean() < 0.6
+        assert image[union].mean() > image[~union].mean() + 5, "nuclei must be brighter"
+        touching += len(stack) - (cv2.connectedComponents(union.astype(np.uint8))[0] - 1)
+    assert touching > 24, "some nuclei must touch"
+
+
+def test_otsu_does_clearly_worse_than_well(archive: Path) -> None:
+    images, masks = read(archive)
+    scores = []
+    for name, image in images.items():
+        truth = np.any(masks[name], axis=0)
+        guess = image > threshold_otsu(image)
+        scores.append((truth & guess).sum() / (truth | guess).sum())
+    assert 0.4 < np.mean(scores) < 0.72
+
+
+def test_plates_differ_more_than_their_pictures(archive: Path) -> None:
+    images, _ = read(archive)
+    levels: dict[str, list[float]] = {}
+    for name, image in images.items():
+        levels.setdefault(name[:7], []).append(float(np.percentile(image, 5)))
+    within = np.mean([np.std(values) for values in levels.values()])
+    between = np.std([np.mean(values) for values in levels.values()])
+    assert between > 1.5 * within
+
+
+@pytest.mark.parametrize("pictures", [4, 5, 40])
+def test_any_number_of_pictures(tmp_path: Path, pictures: int) -> None:
+    nuclei(tmp_path / "nuclei.zip", pictures=pictures, size=32, seed=1)
+    images, masks = read(tmp_path / "nuclei.zip")
+    assert len(images) == pictures
+    assert len({name[:7] for name in images}) == max(4, pictures // 8)
+    assert set(masks) == set(images), "every picture holds a nucleus"
+
+
+def test_light_is_uneven() -> None:
+    for seed in range(5):
+        light = illumination(128, np.random.default_rng(seed))
+        assert light.max() == 1
+        assert 0.2 <= light.min() < 0.6
+
+
+def test_pictures_of_a_plate_share_their_light(archive: Path) -> None:
+    images, _ = read(archive)
+    lights = {}
+    for plate in ("plate01", "plate02", "plate03", "plate04"):
+        stack = [image for name, image in images.items() if name.startswith(plate)]
+        # The darkest of six pictures shows the background nearly everywhere.
+        halves = [cv2.resize(np.min(part, axis=0), (4, 4), interpolation=cv2.INTER_AREA)
+                  for part in (stack[::2], stack[1::2])]  # fmt: skip
+        lights[plate] = halves
+        assert halves[0].max() > 1.3 * halves[0].min()
+    own = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in lights.values()]
+    assert min(own) > 0.4

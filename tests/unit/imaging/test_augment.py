@@ -1,0 +1,132 @@
+"""Augmentation of training patches."""
+
+import numpy as np
+import pytest
+
+from coverslip.config.sections import Augmentation
+from coverslip.imaging.augment import augment, contrast, gamma, noise, zoom
+
+ALL = Augmentation(
+    flips=True,
+    quarter_turns=True,
+    scale=(0.5, 2.0),
+    contrast=(0.5, 2.0),
+    gamma=(0.5, 2.0),
+    noise=0.05,
+    invert=0.5,
+)
+
+
+def patch(height: int = 32, width: int = 32, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 100, (height, width, channels), dtype=np.uint8)
+    target = np.zeros((height, width), np.uint8)
+    target[4:12, 6:20] = 1
+    image[target > 0] += 120
+    return image, target
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 1), (32, 32, 3), (24, 40, 1), (24, 40, 3)])
+def test_shapes_dtypes_and_inputs_stay(shape):
+    image, target = patch(*shape)
+    before = image.copy(), target.copy()
+    for seed in range(20):
+        changed, mask = augment(image, target, ALL, np.random.default_rng(seed))
+        assert changed.shape == image.shape
+        assert mask.shape == target.shape
+        assert changed.dtype == mask.dtype == np.uint8
+        assert changed.flags.c_contiguous
+        assert mask.flags.c_contiguous
+        assert set(np.unique(mask)) <= {0, 1}
+    assert np.array_equal(image, before[0])
+    assert np.array_equal(target, before[1])
+
+
+def test_nothing_asked_for_changes_nothing():
+    image, target = patch()
+    changed, mask = augment(image, target, Augmentation(), np.random.default_rng(1))
+    assert np.array_equal(changed, image)
+    assert np.array_equal(mask, target)
+
+
+def test_same_generator_same_patch():
+    first = augment(*patch(), ALL, np.random.default_rng((1, 2, 3)))
+    second = augment(*patch(), ALL, np.random.default_rng((1, 2, 3)))
+    other = augment(*patch(), ALL, np.random.default_rng((1, 2, 4)))
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_flips_and_turns_move_image_and_mask_together_and_reach_all(square):
+    target = np.arange(16 if square else 12, dtype=np.uint8).reshape(4, -1)
+    seen = set()
+    for seed in range(100):
+        a = Augmentation(flips=True, quarter_turns=True)
+        changed, mask = augment(target[..., None], target, a, np.random.default_rng(seed))
+        assert np.array_equal(changed[..., 0], mask)
+        seen.add(mask.tobytes())
+    assert len(seen) == (8 if square else 4)
+
+
+def test_zoom_keeps_the_mask_on_the_object():
+    image, target = patch(64, 64)
+    for factor in (0.5, 0.7, 1.5, 2.0):
+        for place in ((0.0, 0.0), (1.0, 0.5)):
+            changed, mask = zoom(image, target, factor, np.array(place))
+            bright = changed.mean(axis=2) > 105
+            union = (bright | (mask > 0)).sum()
+            if union:
+                assert (bright & (mask > 0)).sum() / union > 0.75
+
+
+def test_zoom_magnifies_by_its_factor_and_shows_the_place():
+    image, target = patch()
+    changed, mask = zoom(image, target, 2.0, np.zeros(2))
+    assert np.array_equal(changed[::2, ::2], image[:16, :16])
+    assert np.array_equal(mask[::2, ::2], target[:16, :16])
+    changed, _ = zoom(image, target, 2.0, np.ones(2))
+    assert np.array_equal(changed[-1, -1], image[-1, -1])
+    same, _ = zoom(image, target, 1.0, np.array([0.3, 0.8]))
+    assert np.array_equal(same, image)
+
+
+def test_a_reduced_patch_is_filled_up_by_reflection():
+    image, target = patch()
+    _, mask = zoom(image, np.ones_like(target), 0.4, np.array([0.5, 0.5]))
+    assert mask.all()
+
+
+def test_contrast_keeps_the_mean_and_clips():
+    image = np.zeros((4, 4, 2), np.uint8)
+    image[:2] = (100, 0)
+    image[2:] = (140, 255)
+    assert np.array_equal(contrast(image, 1.0), image)
+    assert np.unique(contrast(image, 0.5)[..., 0]).tolist() == [110, 130]
+    assert np.unique(contrast(image, 2.0)[..., 0]).tolist() == [80, 160]
+    assert np.unique(contrast(image, 2.0)[..., 1]).tolist() == [0, 255]
+
+
+def test_gamma():
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    assert np.array_equal(gamma(image, 1.0), image)
+    darker = gamma(image, 2.0)
+    assert (darker[0, 0, 0], darker[-1, -1, 0]) == (0, 255)
+    assert darker[8, 0, 0] == round(255 * (128 / 255) ** 2)
+
+
+def test_noise_has_its_deviation_and_keeps_grey_grey():
+    image = np.full((128, 128, 3), 128, np.uint8)
+    noisy = noise(image, 0.05, np.random.default_rng(0))
+    assert noisy[..., 0].std() == pytest.approx(0.05 * 255, rel=0.05)
+    assert np.array_equal(noisy[..., 0], noisy[..., 2])
+    bright = noise(np.full((8, 8, 1), 255, np.uint8), 0.5, np.random.default_rng(0))
+    assert bright.max() == 255
+
+
+def test_invert():
+    image, target = patch()
+    changed, mask = augment(image, target, Augmentation(invert=1.0), np.random.default_rng(0))
+    assert np.array_equal(changed, 255 - image)
+    assert np.array_equal(mask, target)

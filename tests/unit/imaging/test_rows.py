@@ -1,0 +1,158 @@
+"""A picture that is read row by row gives what the whole picture gives."""
+
+import cv2
+import numpy as np
+import pytest
+
+from coverslip.config.sections import KMeans, Preprocessing
+from coverslip.imaging import rows
+from coverslip.imaging.rows import Cached, Whole, percentile, regrouped
+from coverslip.measure.kmeans_rows import label_rows
+from coverslip.measure.preprocess_rows import prepared
+from coverslip.models import kmeans, preprocessing, tiles
+
+RNG = np.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Parts of a few rows, so that a small picture has many."""
+    monkeypatch.setattr(rows, "PART", 1500)
+
+
+def textured(height, width, channels, dtype=np.uint8):
+    noise = RNG.normal(size=(height, width, channels)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 5).reshape(noise.shape)
+    light = 1 + np.linspace(0, 1, width)[np.newaxis, :, np.newaxis]
+    values = (0.3 + smooth * 2) * light * np.iinfo(dtype).max / 3
+    return np.clip(values, 0, np.iinfo(dtype).max).astype(dtype)
+
+
+def read(source, step):
+    """A picture from its rows, `step` at a time, with rows before and after that are dropped."""
+    height = source.shape[0]
+    found = []
+    for start in range(0, height, step):
+        stop, top, bottom = min(start + step, height), max(0, start - 3), min(height, start + step)
+        found.append(source.rows(top, bottom)[start - top :])
+        assert len(found[-1]) == stop - start
+    return np.concatenate(found)
+
+
+def test_blocks_are_read_once_each():
+    image = textured(50, 7, 3)
+    seen = []
+
+    class Counted(Whole):
+        def rows(self, start, stop):
+            seen.append((start, stop))
+            return super().rows(start, stop)
+
+    cached = Cached(Counted(image), 8)
+    assert (read(cached, 5) == image).all()
+    assert seen == [(start, min(start + 8, 50)) for start in range(0, 50, 8)]
+
+
+@pytest.mark.parametrize("step", [1, 4, 7, 100])
+@pytest.mark.parametrize("margin", [0, 3, 9, 50])
+def test_bands_are_regrouped_with_their_margins(step, margin):
+    image = np.arange(40)[:, np.newaxis] * np.ones(3, int)
+    cuts = [0, 1, 9, 10, 24, 40]
+    bands = ((image[a:b], -image[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+    start = 0
+    for (there, other), above, count in regrouped(bands, step, margin):
+        assert (there == -other).all() and count == min(step, 40 - start)
+        assert above == min(margin, start)
+        assert there[0, 0] == start - above
+        assert there[-1, 0] == min(40, start + count + margin) - 1
+        start += count
+    assert start == 40
+    assert list(regrouped(iter([]), step, margin)) == []
+
+
+@pytest.mark.parametrize("share", [0, 1, 33.3, 50, 99.8, 100])
+@pytest.mark.parametrize("size", [1, 2, 10, 4321])
+def test_percentiles_of_histograms_are_those_of_numpy(share, size):
+    values = RNG.integers(0, 300, size).astype(np.uint16)
+    assert percentile(np.bincount(values), share) == np.percentile(values, share)
+
+
+SECTIONS = [
+    {"channels": "grey"},
+    {"channels": "rgb"},
+    {"channels": "grey", "intensity": "percentile", "polarity": "dark-background"},
+    {"channels": "rgb", "intensity": "percentile", "polarity": "dark-background"},
+    {"channels": "grey", "polarity": "dark-background", "transform": "sqrt"},
+    {"channels": "grey", "clahe_clip": 3.0},
+    {"channels": "rgb", "clahe_clip": 2.0, "intensity": "percentile"},
+]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("kind", [(1, np.uint8), (3, np.uint8), (1, np.uint16), (3, np.uint16)])
+@pytest.mark.parametrize("size", [(96, 64), (101, 67)])
+def test_preprocessing_is_that_of_the_whole_picture(section, kind, size):
+    p = Preprocessing(**section)
+    for image in (textured(*size, *kind), np.iinfo(kind[1]).max - textured(*size, *kind)):
+        seen = prepared(Whole(image), p)
+        found, expected = read(seen, 13), preprocessing.to_input(image, p)
+        assert found.dtype == expected.dtype and found.shape == seen.shape == expected.shape
+        assert (found == expected).all()
+
+
+def test_clahe_of_a_large_picture_is_that_of_opencv():
+    image = textured(1003, 777, 1)
+    p = Preprocessing(channels="grey", clahe_clip=3.0)
+    found, expected = read(prepared(Whole(image), p), 256), preprocessing.to_input(image, p)
+    # OpenCV may fuse a multiplication with an addition: one digit of the last place.
+    assert np.abs(found.astype(int) - expected).max() <= 1 and (found != expected).mean() < 1e-5
+
+
+def fitted(scales):
+    count = 1 + 2 * len(scales)
+    facts = {"mean": RNG.normal(-2, 1, count), "standard_deviation": np.full(count, 0.7)}
+    facts["centres"] = RNG.normal(size=(4, count))
+    return {name: value.astype(np.float32) for name, value in facts.items()} | {"number": 4}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_published_clusters_are_those_of_the_whole_picture(channels):
+    image = textured(70, 90, channels)
+    recipe = KMeans(recipe="published", clusters=[3])
+    expected = kmeans.cluster_labels(image, recipe, {"number": 3}, 1)
+    found = np.concatenate(list(label_rows(Whole(image), recipe, {"number": 3}, 1)))
+    assert (found == expected).all() and len(np.unique(found)) == 3
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_honest_clusters_are_those_of_the_whole_picture(padded, monkeypatch):
+    from coverslip.measure import kmeans_rows
+
+    monkeypatch.setattr(kmeans_rows, "FLAT", 6000)
+    monkeypatch.setattr(kmeans_rows, "STRIP", 4000)
+    image = np.maximum(textured(220, 190, 1), 20)
+    if padded:
+        image[:30] = image[:, :25] = image[200:] = image[:, 170:] = 0
+    recipe = KMeans(clusters=[4])
+    clusters = fitted(recipe.scales)
+    expected = kmeans.cluster_labels(image, recipe, clusters, 1)
+    found = np.concatenate(list(label_rows(Whole(image), recipe, clusters, 1)))
+    assert (found == kmeans.OUTSIDE).any() == padded
+    # Sums of floats in another order: a pixel between two centres may fall to the other.
+    assert (found != expected).mean() < 1e-3
+    assert ((found == kmeans.OUTSIDE) == (expected == kmeans.OUTSIDE)).all()
+
+
+def blurred(batch):
+    return np.stack([cv2.blur(image.astype(np.float32), (5, 5))[..., None] for image in batch])
+
+
+@pytest.mark.parametrize("size", [(150, 77), (64, 33), (16, 16), (5, 3), (33, 100), (100, 1)])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+@pytest.mark.parametrize("flips", [False, True])
+def test_bands_of_tiles_are_the_whole_prediction_bit_by_bit(size, overlap, flips):
+    image = textured(*size, 1)
+    whole = tiles.predict_tiled(blurred, image, 16, overlap, 5, flips)
+    bands = list(tiles.predict_rows(blurred, Whole(image), 16, overlap, 5, flips))
+    assert (np.concatenate(bands) == whole).all()
+    assert max(map(len, bands)) <= 16

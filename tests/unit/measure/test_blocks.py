@@ -1,0 +1,213 @@
+"""A picture measured row by row gives the numbers and labels of the picture measured whole."""
+
+import json
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from coverslip.config.sections import KMeans, Measure
+from coverslip.imaging import field_of_view, rows
+from coverslip.imaging.texture import names
+from coverslip.measure import kmeans_rows, objects_rows
+from coverslip.measure.images import Outputs, measure
+from coverslip.models import model
+from coverslip.runtime import device
+
+RNG = np.random.default_rng(11)
+INFO = {
+    "format": 1,
+    "kind": "bright",
+    "classes": ["background", "foreground"],
+    "preprocessing": {"channels": "grey", "patch": 32, "intensity": "percentile"},
+    "fitted": {},
+    "threshold": 0.5,
+    "outputs": 1,
+}
+INSTANCES = INFO | {
+    "kind": "network",
+    "head": "instances",
+    "outputs": 4,
+    "instances": {"threshold": 0.5, "seed": 0.6, "minimum_area": 30, "minimum_share": 0.15},
+}
+CLUSTERS = names(KMeans().scales)
+HONEST = INFO | {
+    "kind": "kmeans",
+    "seed": 1,
+    "kmeans": KMeans().model_dump(mode="json"),
+    "clusters": {
+        "number": 2,
+        "cells": [1],
+        "mean": [0.0] * len(CLUSTERS),
+        "standard_deviation": [1.0] + [40.0] * (len(CLUSTERS) - 1),
+        "centres": [[0.05] + [-0.1] * (len(CLUSTERS) - 1), [0.9] + [0.0] * (len(CLUSTERS) - 1)],
+    },
+}
+PUBLISHED = HONEST | {
+    "kmeans": KMeans(recipe="published", clusters=[3]).model_dump(mode="json"),
+    "clusters": {"number": 3, "cells": [1, 2]},
+}
+
+
+def bright(_):
+    """Probability of foreground that is the brightness."""
+    return lambda tiles: tiles / np.float32(255)
+
+
+def depths(_):
+    """What a network of instances would say of bright discs: depth grows with the brightness."""
+
+    def predict(tiles):
+        soft = [cv2.GaussianBlur(tile[..., 0].astype(np.float32), (5, 5), 1) for tile in tiles]
+        grey = np.stack(soft)[..., np.newaxis] / np.float32(255)
+        inside = np.clip(2 * grey, 0, 1)
+        return np.concatenate([1 - inside, inside, 0 * inside, grey], axis=-1)
+
+    return predict
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Pictures with a margin of black, in colour, and with large and many objects."""
+    monkeypatch.setitem(model.KINDS, "bright", bright)
+    monkeypatch.setitem(model.KINDS, "network", depths)
+    monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none"))
+    monkeypatch.setattr(rows, "PART", 9000)
+    monkeypatch.setattr(objects_rows, "MARGIN", 80)
+    monkeypatch.setattr(objects_rows, "STEP", 64)
+    monkeypatch.setattr(objects_rows, "CHUNK", 90)
+    monkeypatch.setattr(kmeans_rows, "FLAT", 9000)
+    monkeypatch.setattr(field_of_view, "REACH", 100)
+    (tmp_path / "in").mkdir()
+    grey = field_of_cells(320, 280)
+    tifffile.imwrite(tmp_path / "in/plain.tif", grey, tile=(64, 64), compression="zlib")
+    padded = np.zeros((360, 330), np.uint16)
+    padded[20:340, 30:310] = grey.astype(np.uint16) * 150 + 500
+    tifffile.imwrite(tmp_path / "in/padded.tif", padded, rowsperstrip=13)
+    assert cv2.imwrite(
+        str(tmp_path / "in/colour.png"), np.dstack([grey, grey // 2, grey])[70:, :190]
+    )
+    tifffile.imwrite(tmp_path / "in/black.tif", np.zeros((200, 210), np.uint8))
+    return tmp_path
+
+
+def field_of_cells(height, width):
+    light = np.full((height, width), 40, np.float32)
+    y, x = np.mgrid[:height, :width]
+    for _ in range(90):
+        # None at the border: mirrored beyond it, its twin would be as good, and ties are drawn.
+        cy, cx, r = RNG.uniform(20, height - 20), RNG.uniform(20, width - 20), RNG.uniform(3, 12)
+        distance = np.hypot(y - cy, x - cx) / r
+        light = np.maximum(light, 40 + 200 * np.clip(1.3 - distance, 0, 1))
+    light[150:156, 20:-20] = 235
+    return np.clip(light + RNG.normal(0, 4, light.shape), 1, 255).astype(np.uint8)
+
+
+def run(place, info, out, **settings):
+    (place / "model").mkdir(exist_ok=True)
+    (place / "model/model.json").write_text(json.dumps(info))
+    folder = place / out
+    names = ("pictures.csv", "objects.csv", "labels", "overlays")
+    outputs = Outputs(*(folder / name for name in names))
+    measure(
+        folder=place / "in",
+        notes=place / "notes.json",
+        shard=0,
+        shards=1,
+        model=place / "model",
+        settings=Measure(**settings),
+        code="x",
+        state=place / "state" / out,
+        outputs=outputs,
+        threads=1,
+        report=lambda line: None,
+    )
+    return outputs
+
+
+@pytest.mark.parametrize(
+    "info", [INFO, INSTANCES, HONEST, PUBLISHED], ids=["mask", "instances", "honest", "published"]
+)
+def test_it_is_measured_as_if_whole(place, info):
+    whole = run(place, info, "whole", pixel_size_um=0.5)
+    large = run(place, info, "large", pixel_size_um=0.5, whole_megapixels=0.01)
+    expected, found = (pd.read_csv(outputs.pictures) for outputs in (whole, large))
+    assert found["error"].isna().all() and expected["objects"].max() > 10
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
+    expected, found = (pd.read_csv(outputs.objects) for outputs in (whole, large))
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
+    for name in ("plain.tif", "padded.tif", "colour.png", "black.tif"):
+        one, other = (tifffile.imread(o.labels / f"{name}.label.tif") for o in (whole, large))
+        assert one.dtype == other.dtype and (one == other).all()
+    assert sorted(p.name for p in large.overlays.iterdir()) == sorted(
+        p.name for p in whole.overlays.iterdir()
+    )
+    with tifffile.TiffFile(large.labels / "plain.tif.label.tif") as tiff:
+        page = tiff.pages[0]
+        assert tiff.is_bigtiff and page.tilewidth == 512 and page.compression == 8
+        assert page.tags["XResolution"].value == (20000, 1)
+    assert not list((place / "state").rglob("provisional"))
+
+
+def test_flips_and_padding_settings_are_those_of_whole_pictures(place):
+    settings = {"flips": True, "padding": "none", "minimum_area": 0, "overlap": 0.5}
+    whole = run(place, INFO, "whole", **settings)
+    large = run(place, INFO, "large", whole_megapixels=0.01, **settings)
+    expected, found = (pd.read_csv(outputs.pictures) for outputs in (whole, large))
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
+
+
+def test_damage_in_a_large_picture_is_a_row_and_stops_nothing(place):
+    path = place / "in/plain.tif"
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].dataoffsets[-1]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 60] = bytes(60)
+    path.write_bytes(bytes(data))
+    outputs = run(place, INFO, "large", whole_megapixels=0.01)
+    table = pd.read_csv(outputs.pictures).set_index("picture")
+    assert "cannot be decoded" in table.loc["plain.tif", "error"]
+    assert table["error"].notna().sum() == 1 and table.loc["padded.tif", "objects"] > 10
+    assert not (outputs.labels / "plain.tif.label.tif").exists()
+    assert not list((place / "state").rglob("provisional"))
+
+
+def test_what_was_measured_before_a_kill_is_kept(place, monkeypatch):
+    from coverslip.measure import images as measuring
+
+    left, whole = [2], measuring.add_large
+
+    def killed(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        whole(*arguments)
+
+    monkeypatch.setattr(measuring, "add_large", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(place, INFO, "large", whole_megapixels=0.01)
+    assert len(list((place / "state/large").rglob("record.json"))) == 2
+
+
+def test_models_of_one_size_refuse_large_pictures(place):
+    info = INFO | {"preprocessing": INFO["preprocessing"] | {"resize": [64, 64]}}
+    table = pd.read_csv(run(place, info, "large", whole_megapixels=0.01).pictures)
+    assert table["error"].str.contains("that brings pictures to 64x64").all()
+
+
+def test_the_overlay_of_a_very_large_picture_is_small(place):
+    from coverslip.measure import blocks, overlay
+
+    for name in ("padded.tif", "colour.png", "black.tif"):
+        (place / "in" / name).unlink()
+    patch = pytest.MonkeyPatch()
+    with patch.context() as changed:
+        changed.setattr(overlay, "LONGEST", 100)
+        changed.setattr(overlay, "SMALLEST", 10)
+        outputs = run(place, INFO, "large", whole_megapixels=0.01)
+    shown = cv2.imread(str(outputs.overlays / "plain.tif.overlay.png"))
+    assert shown.shape == (100, 88, 3) and blocks.TILE == 512
+    red = (shown[..., 2] > shown[..., 0].astype(int) + 60).mean()
+    assert 0.05 < red < 0.7, "outlines in orange"

@@ -1,0 +1,76 @@
+"""Exported networks give what Keras gives."""
+
+import json
+
+import numpy as np
+import pytest
+
+from coverslip.config.sections import Network, Preprocessing
+from coverslip.errors import CoverslipError
+from coverslip.models import export_onnx, heads, model, networks
+from coverslip.runtime import device
+
+device.prepare(threads=1)
+
+# noqa: E402
+# noqa: E402
+# noqa: E402
+
+RNG = np.random.default_rng(2)
+FITTED = {"mean": [100.0, 110.0, 120.0], "standard_deviation": [20.0, 30.0, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("network", "scaling"),
+    [
+        (Network(filters=2, depth=1, stem=2, normalization="batch", head="instances"), "unit"),
+        (Network(filters=2, depth=1, outputs=2), "standard"),
+    ],
+)
+def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
+    runtime = pytest.importorskip("onnxruntime")
+    built = networks.build(network, (None, None, 3))
+    info = {
+        "classes": ["background", "foreground"],
+        "preprocessing": Preprocessing(scaling=scaling, patch=16),
+        "fitted": FITTED if scaling == "standard" else {},
+        "threshold": 0.5,
+        "head": network.head,
+        "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 9},
+    }
+    model.save(tmp_path / "model", built, info)
+    path = tmp_path / "model.onnx"
+    export_onnx.onnx(tmp_path / "model", path)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    assert name == "image"
+    loaded = model.load(tmp_path / "model")
+    for shape in ((16, 16, 3), (24, 32, 3)):
+        image = RNG.integers(0, 256, shape, dtype=np.uint8)
+        found = session.run(None, {name: image[None].astype(np.float32)})[0]
+        whole = heads.probabilities(model.read_network(loaded), loaded.head)
+        scaled = model.preprocess.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
+        expected = whole.predict_on_batch(scaled)
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < 1e-5
+    stored = session.get_modelmeta().custom_metadata_map[export_onnx.METADATA]
+    assert json.loads(stored)["head"] == network.head
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "model.onnx"]
+
+
+def test_a_model_without_a_network_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(model.KINDS, "other", lambda _: None)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    info = {
+        "format": 1,
+        "kind": "other",
+        "classes": ["background", "foreground"],
+        "outputs": 1,
+        "preprocessing": {},
+        "fitted": {},
+        "threshold": 0.5,
+    }
+    (folder / "model.json").write_text(json.dumps(info))
+    with pytest.raises(CoverslipError, match="no network to export"):
+        export_onnx.onnx(folder, tmp_path / "model.onnx")

@@ -1,0 +1,66 @@
+"""The model card tells what the numbers are, and what is not known."""
+
+import json
+
+import pytest
+import study_files
+from test_figures import inputs_of
+
+from coverslip.reporting import model_card
+
+DATASET = {"title": "Discs", "licence": "CC0-1.0", "citation": "Drawn, 2024."}
+STUDY = {
+    "title": "A study",
+    "question": "Where?",
+    "task": "segmentation",
+    "protocol": "honest",
+    "flaws": ["Too few."],
+}
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("card")
+    files = study_files.make(folder, instances=True)
+    inputs_of(files, folder)
+    info = folder / "model.json"
+    facts = json.loads((files.models[0] / "model.json").read_text())
+    facts |= {"fold": 0, "seed": 1, "device": {"name": "CPU", "dtype_policy": "float32"}}
+    facts |= {"kept_epoch": 3, "epochs_run": 6, "parameters": 1234567, "architecture": "unet"}
+    facts |= {"patch": [48, 48], "preprocessing": {"resize": None}}
+    info.write_text(json.dumps(facts))
+    split = folder / "split.json"
+    row = {"fold": 0, "pictures": 4, "groups": 2}
+    counts = [
+        row | {"subset": "train", "strata": {"fluorescence": 2, "brightfield": 2}},
+        row | {"subset": "test", "strata": {"fluorescence": 3, "histology": 1}},
+    ]
+    leak = {"groups": 1, "pairs": 2}
+    split.write_text(
+        json.dumps(
+            {"method": "random", "seed": 3, "counts": counts, "leaking": True, "leaks": [leak]}
+        )
+    )
+    output = folder / "README.md"
+    model_card.write(info, folder / "metrics.json", split, DATASET, STUDY, output)
+    return output.read_text()
+
+
+def test_the_card_has_data_scores_and_baselines(card):
+    assert card.startswith("---\nlicense: cc0-1.0\n")
+    for text in ("Discs", "Drawn, 2024.", "1,234,567", "| train | 4 | 2 |", "IoU", "Otsu"):
+        assert text in card
+    rows = [line for line in card.splitlines() if line.startswith("| ")]
+    heads = [line for line in card.splitlines() if line.startswith("| ---")]
+    assert len(heads) == 3
+    for head in heads:
+        at = rows.index(head)
+        assert rows[at + 1].count("|") == rows[at - 1].count("|") == head.count("|")
+
+
+def test_the_card_warns(card):
+    assert "1 groups and 2 pairs" in card and "flatter" in card
+    assert "- Too few." in card
+    assert "- Never tested on brightfield." in card
+    assert "- Never trained on histology." in card
+    assert "too narrow" in card

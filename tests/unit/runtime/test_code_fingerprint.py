@@ -1,0 +1,183 @@
+"""The digest follows what a script reaches, and nothing else."""
+
+import json
+import textwrap
+
+import pytest
+
+from coverslip.runtime import code_fingerprint
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package `pack` with two modules and a script; returns (write, digest)."""
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    monkeypatch.setattr(code_fingerprint, "PACKAGE", folder)
+    monkeypatch.setattr(code_fingerprint, "NAME", "pack")
+    monkeypatch.setattr(code_fingerprint, "IGNORED_MODULES", {"pack.silent"})
+    code_fingerprint.clear_caches()
+
+    def write(name: str, text: str) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text))
+
+    def value(*roots: str) -> str:
+        code_fingerprint.clear_caches()
+        return code_fingerprint.fingerprint(tmp_path / "pack/script.py", roots)
+
+    write("__init__.py", '"""The package."""')
+    write("silent.py", "def log():\n    return 1\n")
+    write("script.py", "from pack import a\nfrom pack.silent import log\nlog()\na.used(1)\n")
+    write("a.py", A)
+    write("b.py", B)
+    write("kinds/__init__.py", "")
+    write("kinds/one.py", "def build():\n    return 1\n")
+    return write, value
+
+
+A = '''
+"""A module."""
+from pack.b import helper
+import json
+
+LIMIT = 3
+
+def used(x):
+    """Doc."""
+    # a comment
+    return helper(x) + LIMIT
+
+def unused(x):
+    return x
+'''
+B = """
+def helper(x):
+    return inner(x)
+
+def inner(x):
+    return 2 * x
+
+def stranger():
+    return 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "changes"),
+    [
+        ("a.py", "LIMIT = 3", "LIMIT = 4", True),
+        ("a.py", "+ LIMIT", "- LIMIT", True),
+        ("b.py", "2 * x", "3 * x", True),
+        ("a.py", "# a comment", "# another comment", False),
+        ("a.py", '"""Doc."""', '"""Another."""', False),
+        ("a.py", "return helper(x) + LIMIT", "return (helper(x)\n            + LIMIT)", False),
+        ("a.py", "    return x\n", "    return x + 1\n", False),
+        ("b.py", "return 0", "return 1", False),
+        ("a.py", "import json", "import json\nimport math", False),
+        ("a.py", "LIMIT = 3", "LIMIT = 3\nprint(LIMIT)", True),
+    ],
+)
+def test_edits_count_where_they_are_reached(package, module, old, new, changes):
+    write, value = package
+    text = {"a.py": A, "b.py": B}[module]
+    before = value()
+    assert old in text
+    write(module, text.replace(old, new))
+    assert (value() != before) is changes
+
+
+def test_lazy_imports_and_bare_modules_are_followed(package):
+    write, value = package
+    write(
+        "a.py",
+        "def used(x):\n    from pack import b\n    return run(b)\ndef run(m):\n    return m\n",
+    )
+    before = value()
+    write("b.py", B.replace("return 0", "return 1"))
+    assert value() != before, "a module handed on whole counts whole"
+
+
+def test_a_root_is_followed_and_must_exist(package):
+    write, value = package
+    before = value("pack.kinds.one")
+    assert before != value()
+    write("kinds/one.py", "def build():\n    return 2\n")
+    assert value("pack.kinds.one") != before
+    with pytest.raises(ValueError, match=r"pack\.kinds\.two"):
+        value("pack.kinds.two")
+
+
+def test_silent_modules_do_not_count(package):
+    write, value = package
+    before = value()
+    write("silent.py", "def log():\n    return 2\n")
+    assert value() == before
+
+
+def test_renamed_import_of_another_library_counts(package):
+    write, value = package
+    write("a.py", "import json as lib\ndef used(x):\n    return lib.dumps(x)\n")
+    before = value()
+    write("a.py", "import pickle as lib\ndef used(x):\n    return lib.dumps(x)\n")
+    assert value() != before
+
+
+def test_import_cycles_end(package):
+    write, value = package
+    write("b.py", "from pack import a\ndef helper(x):\n    return a.used(x)\n")
+    assert len(value()) == 16
+
+
+def test_what_a_digest_stands_for_is_noted(package, tmp_path):
+    write, value = package
+    script, notes = tmp_path / "pack/script.py", tmp_path / "notes"
+    assert code_fingerprint.cached_fingerprint(notes, script) == value()
+    before = json.loads((notes / f"{value()}.json").read_text())
+    assert {"pack.a:used", "pack.b:helper", "pack.b:inner"} <= set(before)
+    assert "pack.b:stranger" not in before
+    write("b.py", B.replace("2 * x", "3 * x"))
+    code_fingerprint.clear_caches()
+    after_value = code_fingerprint.cached_fingerprint(notes, script)
+    after = json.loads((notes / f"{after_value}.json").read_text())
+    assert {name for name in before if before[name] != after[name]} == {"pack.b:inner"}
+    (tmp_path / "file").write_text("in the way")
+    assert code_fingerprint.cached_fingerprint(tmp_path / "file", script) == value()
+
+
+def test_digests_are_known_at_the_next_start_until_any_code_changes(package, tmp_path, monkeypatch):
+    write, value = package
+    script, notes, template = tmp_path / "pack/script.py", tmp_path / "notes", tmp_path / "page.css"
+    template.write_text("a {}")
+    followed = []
+    monkeypatch.setattr(
+        code_fingerprint,
+        "parts",
+        lambda *a, of=code_fingerprint.parts: followed.append(a) or of(*a),
+    )
+
+    def asked(*roots, files=()):
+        """The digest as a new start gives it, and whether the code was followed for it."""
+        code_fingerprint.clear_caches()
+        followed.clear()
+        found = code_fingerprint.cached_fingerprint(notes, script, roots, files)
+        return found, bool(followed)
+
+    first, more = asked(), asked("pack.kinds.one", files=[template])
+    assert first == (value(), True) and more[1]
+    assert asked() == (first[0], False) and asked("pack.kinds.one", files=[template])[1] is False
+    template.write_text("b {}")
+    changed = asked("pack.kinds.one", files=[template])
+    assert changed[1] and changed[0] != more[0]
+    write("b.py", B.replace("return 0", "return 1"))  # reached by none of them
+    assert asked() == (first[0], True)
+    write("b.py", B.replace("2 * x", "3 * x"))
+    edited = asked()
+    assert edited == (value(), True) and edited[0] != first[0]
+    script.write_text(script.read_text().replace("used(1)", "used(2)"))
+    assert asked() == (value(), True)
+    (notes / f"{value()}.json").unlink()
+    assert asked() == (value(), True) and (notes / f"{value()}.json").is_file()
+    for broken in ("{", "[]", '{"package": 1}', '{"package": "x", "digests": []}'):
+        (notes / code_fingerprint.KNOWN).write_text(broken)
+        assert asked() == (value(), True)

@@ -1,0 +1,79 @@
+"""The device, and that TensorFlow keeps quiet."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coverslip.runtime import device
+
+PACKAGE = Path(device.__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("capability", "policy"),
+    [(None, "float32"), ((6, 1), "float32"), ((7, 0), "mixed_float16"), ((9, 0), "mixed_float16")],
+)
+def test_mixed_precision_on_gpus_with_tensor_cores_only(capability, policy):
+    assert device.Device("G", gpu=True, capability=capability).dtype_policy == policy
+    assert device.Device("CPU", capability=capability).dtype_policy == "float32"
+
+
+def test_xla_on_gpus_only_and_never_with_determinism():
+    assert device.Device("G", gpu=True, deterministic=False).jit_compile
+    assert not device.Device("G", gpu=True).jit_compile
+    assert not device.Device("CPU", deterministic=False).jit_compile
+
+
+def test_one_line_tells_what_computes_and_how():
+    gpu = device.Device("H100", gpu=True, capability=(9, 0), threads=4, deterministic=False)
+    assert gpu.line(gpu.dtype_policy) == (
+        "device: H100, capability 9.0; tensorflow, dtype policy mixed_float16, XLA on, "
+        "deterministic operations off, CPU threads: 4"
+    )
+    line = device.Device("CPU").line()
+    assert line.startswith("device: CPU (") and "dtype policy float32, XLA off" in line
+    assert line.endswith("CPU threads: all") and "\n" not in line
+
+
+def in_a_fresh_process(lines: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from coverslip.runtime import device\n" + lines
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, str(PACKAGE)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"CUDA_VISIBLE_DEVICES": "-1", "PATH": "", **environment},
+    )
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is for x86")
+@pytest.mark.parametrize(("asked", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
+def test_kernels_of_onednn_on_every_processor(asked, used):
+    done = in_a_fresh_process(
+        "device.prepare(threads=1)\n"
+        "from tensorflow.python.util import _pywrap_util_port as port\n"
+        "print(port.IsMklEnabled())\n",
+        **asked,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, str(used)), done.stderr
+
+
+def test_prepared_in_a_fresh_process():
+    done = in_a_fresh_process(
+        "assert 'tensorflow' not in sys.modules\n"
+        "d = device.prepare(threads=1)\n"
+        "import keras, tensorflow as tf\n"
+        "from tensorflow.python.framework.config import is_op_determinism_enabled\n"
+        "assert is_op_determinism_enabled()\n"
+        "assert tf.config.threading.get_intra_op_parallelism_threads() == 1 == d.threads\n"
+        "assert device.prepare(threads=2).threads == 1\n"
+        "assert keras.ops.sum(keras.ops.ones(3)) == 3\n"
+        "print('to stderr', file=sys.stderr)\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "to stderr\n")

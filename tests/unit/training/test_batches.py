@@ -1,0 +1,132 @@
+"""Which patches are trained on, and in which order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_trainer import AUGMENTATION, PREPROCESSING, write_patches
+
+from coverslip.config.sections import Augmentation
+from coverslip.errors import CoverslipError
+from coverslip.models.preprocessing import fit
+from coverslip.training.dataset import Batches, class_weights, draw, select
+from coverslip.training.patches import Patches
+
+IDS = [f"{number:02d}" for number in range(11)]
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory) -> Patches:
+    return Patches([write_patches(tmp_path_factory.mktemp("patches") / "0", IDS, 0)])
+
+
+def batches(patches: Patches, workers: int = 1) -> Batches:
+    rows = np.arange(11)
+    fitted = fit(patches.blocks(rows), PREPROCESSING)
+    return Batches(patches, rows, PREPROCESSING, fitted, batch_size=4, workers=workers)
+
+
+def test_validation_keeps_its_order(patches):
+    given = batches(patches)
+    assert len(given) == 3
+    images, targets = zip(*(given[i] for i in range(3)), strict=True)
+    assert [len(each) for each in images] == [4, 4, 3]
+    assert images[0].dtype == np.float32
+    assert targets[0].dtype == np.uint8
+    assert np.array_equal(np.concatenate(targets), patches.labels(np.arange(11)))
+    assert np.concatenate(images).mean() == pytest.approx(0, abs=1e-5)
+
+
+def test_an_epoch_is_a_permutation_of_its_own(patches):
+    orders = []
+    for seed, epoch in ((1, 0), (1, 1), (2, 0), (1, 0)):
+        given = batches(patches).shuffled(seed, epoch, Augmentation())
+        orders.append(np.concatenate([given.places(i) for i in range(len(given))]).tolist())
+        images, targets = given[1]
+        assert np.array_equal(targets, patches.labels(given.places(1)))
+    assert all(sorted(order) == list(range(11)) for order in orders)
+    assert orders[0] == orders[3]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_a_patch_is_augmented_alike_whatever_was_asked_before(patches):
+    one = batches(patches).shuffled(1, 4, AUGMENTATION)
+    other = batches(patches).shuffled(1, 4, AUGMENTATION)
+    later = batches(patches).shuffled(1, 5, AUGMENTATION)
+    expected = one[2]
+    other[0], other[1]
+    assert np.array_equal(expected[0], other[2][0])
+    assert np.array_equal(expected[1], other[2][1])
+    assert not np.array_equal(expected[0], later[2][0])
+
+
+def test_rows_of_a_fold(patches, tmp_path):
+    rows = [(i, f, "train" if n % 3 else "validation") for f in (0, 1) for n, i in enumerate(IDS)]
+    table = pd.DataFrame(rows, columns=["id", "fold", "subset"])
+    table.loc[(table["fold"] == 1) & (table["id"] == "04"), "subset"] = "test"
+    split = tmp_path / "split.csv"
+    table.to_csv(split, index=False)
+    data = select(patches, split, 1, 0.0)
+    assert data.validation.tolist() == [0, 3, 6, 9]
+    assert data.training.tolist() == [1, 2, 5, 7, 8, 10]
+    # The patch without foreground stays in validation, and leaves training where it is there.
+    table["subset"] = np.where(table["id"] > "08", "validation", "train")
+    table.to_csv(split, index=False)
+    assert select(patches, split, 0, 0.01).training.tolist() == list(range(1, 9))
+    with pytest.raises(CoverslipError, match="minimum_foreground"):
+        select(patches, split, 0, 0.9)
+    with pytest.raises(CoverslipError, match="fold 7 of .*split.csv has no train"):
+        select(patches, split, 7, 0.0)
+
+
+def test_class_weights(patches):
+    rows = np.arange(11)
+    share = patches.labels(rows).mean()
+    weights = class_weights(patches, rows, 2, "mask")
+    assert weights == pytest.approx([0.5 / (1 - share), 0.5 / share])
+    assert class_weights(patches, rows, 3, "mask")[2] == 0
+    assert class_weights(patches, rows[:1], 2, "mask") == [1.0, 0.0]
+    background, interior, border = class_weights(patches, rows, 3, "instances")
+    assert background == pytest.approx(2 / 3 * weights[0])
+    # A square of 8x8: its two outer rings are border, but for what is half as deep as the middle.
+    assert 0 < interior < border or 0 < border < interior
+
+
+def test_drawn_patches_come_from_all_pictures_alike():
+    ids = np.array(["large"] * 90 + ["b", "a", "a"])
+    places = draw(ids, 300, np.random.default_rng(0))
+    names, counts = np.unique(ids[places], return_counts=True)
+    assert dict(zip(names, counts, strict=True)) == {"a": 100, "b": 100, "large": 100}
+    assert len(set(places[ids[places] == "large"])) > 50
+    again = draw(ids, 300, np.random.default_rng(0))
+    assert (places == again).all()
+
+
+def test_an_epoch_of_drawn_patches_has_that_many(patches):
+    given = batches(patches).shuffled(1, 0, AUGMENTATION, count=9)
+    assert [len(given[i][0]) for i in range(len(given))] == [4, 4, 1]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4])
+def test_parts_of_batches_hold_the_same_patches(patches, at_once):
+    whole = batches(patches).shuffled(1, 0, AUGMENTATION)
+    cut = whole.cut(at_once)
+    assert len(cut) == 3 * cut.parts and cut.parts == -(-4 // at_once)
+    for number in range(3):
+        parts = [cut[number * cut.parts + at] for at in range(cut.parts)]
+        if cut.parts == 1:
+            assert len(parts[0]) == 2
+            continue
+        kept = [part for part in parts if part[2][0] > 0]
+        assert max(len(part[0]) for part in parts) <= at_once
+        for at in (0, 1):
+            joined = np.concatenate([part[at] for part in kept])
+            assert np.array_equal(joined, whole[number][at])
+        # The mean over parts of weighted means is the mean over the patches.
+        value = [part[2][0] * part[0].mean() for part in parts]
+        assert np.mean(value) == pytest.approx(whole[number][0].mean(), abs=1e-6)
+
+
+def test_smaller_batches_for_validation(patches):
+    given = batches(patches).smaller(2)
+    assert len(given) == 6 and len(given[0]) == 2
+    assert np.array_equal(given[1][1], batches(patches)[0][1][2:])

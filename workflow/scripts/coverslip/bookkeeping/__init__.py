@@ -1,1 +1,0 @@
-"""What was made from what: digests, records, cache."""

@@ -1,0 +1,1 @@
+"""Every parameter: type, limits, default, description."""

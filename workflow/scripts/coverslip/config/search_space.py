@@ -1,0 +1,183 @@
+"""The space of a search: which keys of a study, and how values are put in their place.
+
+Needs only the standard library: it is asked at parse time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from itertools import islice
+from typing import Any
+
+from scipy import stats
+from sklearn.model_selection import ParameterSampler
+
+from coverslip.errors import CoverslipError
+
+SECTIONS = ("preprocessing", "network", "training")
+"""Sections of a study whose keys may be searched."""
+
+FIXED = {
+    "training.epochs": "the rungs give the epochs of trials",
+    "network.head": "it says what is learned, and scores of other answers are no rivals",
+    "network.outputs": "it says what is learned, and scores of other answers are no rivals",
+    "preprocessing.shards": "it changes no result",
+}
+"""Keys that may not, and why."""
+
+OF_TRAINING = ("preprocessing.scaling", "preprocessing.minimum_foreground")
+"""Keys of the preprocessing that patches do not depend on."""
+
+
+def combinations(space: Mapping[str, Any]) -> float:
+    """Number of different trials that a space has; infinity with a range of real numbers."""
+    return math.prod(map(_size, space.values()))
+
+
+def _size(values: Mapping[str, Any]) -> float:
+    if values["choices"] is not None:
+        return len({json.dumps(choice, sort_keys=True) for choice in values["choices"]})
+    low, high = values["low"], values["high"]
+    if isinstance(low, int) and isinstance(high, int):
+        return high - low + 1
+    return math.inf if low < high else 1
+
+
+def searchable_keys(study: Mapping[str, Any]) -> list[str]:
+    """Paths of all keys of a study that may be searched, sections within sections among them."""
+    found = (path for name in SECTIONS for path in _paths(name, study[name]))
+    return sorted(path for path in found if path not in FIXED and path not in SECTIONS)
+
+
+def _paths(path: str, node: Any) -> Iterator[str]:
+    yield path
+    if isinstance(node, Mapping):
+        for key, child in node.items():
+            yield from _paths(f"{path}.{key}", child)
+
+
+def place_values(study: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a study (or of some of its sections) with values at the paths of their keys."""
+    changed = deepcopy(dict(study))
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        node = changed
+        for key in parents:
+            node = node[key]
+        node[last] = deepcopy(value)
+    return changed
+
+
+def varies_patches(space: Mapping[str, Any]) -> bool:
+    """Whether trials differ in their patches, and not only in what is made of them."""
+    return any(key.startswith("preprocessing.") and key not in OF_TRAINING for key in space)
+
+
+def variant_name(preprocessing: Mapping[str, Any]) -> str:
+    """Name of the patches that a section `preprocessing` asks for: a digest of what changes them.
+
+    Args:
+        preprocessing: the section with all defaults, as a mapping.
+    """
+    ignored = {key.split(".")[1] for key in OF_TRAINING}
+    kept = {key: value for key, value in preprocessing.items() if key not in ignored}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+# --- Trials: values of hyper-parameters, drawn at random from a space (scikit-learn, SciPy)
+
+DIGITS = 4
+"""Significant digits of a drawn number, so that it can be read and typed again."""
+
+ENDLESS = 10_000_000
+
+
+def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The values of each trial by their keys, keys sorted; no two trials are alike.
+
+    The first trials stay what they are when there are more of them; another seed or another space
+    gives others.
+
+    Args:
+        search: the section `search` of a study, with all defaults.
+
+    Raises:
+        CoverslipError: the space has fewer combinations than there are to be trials.
+    """
+    count, space = search["trials"], search["space"]
+    if count > (most := combinations(space)):
+        raise CoverslipError(f"the space has {most:.0f} combinations, fewer than {count} trials")
+    return list(islice(_distinct(space, search["seed"]), count))
+
+
+def _distinct(space: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    # Lists would be drawn without replacement, and then all trials depend on their number.
+    distributions = {key: _distribution(values) for key, values in sorted(space.items())}
+    seen = set()
+    for drawn in ParameterSampler(distributions, ENDLESS, random_state=seed):
+        values = {key: _value(space[key], drawn[key]) for key in distributions}
+        text = json.dumps(values, sort_keys=True)
+        if text not in seen:
+            seen.add(text)
+            yield values
+
+
+def _distribution(values: Mapping[str, Any]) -> Any:
+    """The distribution of a key; of choices, that of their places."""
+    low, high = values["low"], values["high"]
+    if values["choices"] is not None:
+        return stats.randint(0, len(values["choices"]))
+    if not _whole(values):
+        return stats.loguniform(low, high) if values["log"] else stats.uniform(low, high - low)
+    if values["log"]:
+        return stats.loguniform(low - 0.5, high + 0.5)  # rounded later
+    return stats.randint(low, high + 1)
+
+
+def _value(values: Mapping[str, Any], drawn: Any) -> Any:
+    if values["choices"] is not None:
+        return values["choices"][int(drawn)]
+    low, high = values["low"], values["high"]
+    if _whole(values):
+        return min(max(math.floor(drawn + 0.5), low), high)
+    return min(max(float(f"{drawn:.{DIGITS}g}"), low), high)
+
+
+def _whole(values: Mapping[str, Any]) -> bool:
+    return isinstance(values["low"], int) and isinstance(values["high"], int)
+
+
+# --- Rungs of successive halving: how many trials stand on each, and for how many epochs
+
+
+def rung_epochs(search: Mapping[str, Any]) -> list[int]:
+    """Epochs after which the trials of each rung are compared.
+
+    Rung r has `epochs_first` eta^r of them, up to `epochs_last`. A rung on which one trial would
+    stand alone compares nothing, so there is none.
+
+    Args:
+        search: the section `search` of a study, with all defaults.
+    """
+    found = [search["epochs_first"]]
+    while (
+        found[-1] * search["eta"] <= search["epochs_last"]
+        and _slots(search["trials"], search["eta"], len(found)) > 1
+    ):
+        found.append(found[-1] * search["eta"])
+    return found
+
+
+def rung_sizes(search: Mapping[str, Any]) -> list[int]:
+    """Number of trials on each rung: ceil(trials / eta^r), whoever they are."""
+    return [
+        _slots(search["trials"], search["eta"], rung) for rung in range(len(rung_epochs(search)))
+    ]
+
+
+def _slots(trials: int, eta: int, rung: int) -> int:
+    return -(-trials // eta**rung)

@@ -1,0 +1,548 @@
+"""What all sections of the configuration have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from coverslip.config.tasks import implied_study
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+# --- The section of the configuration on maps of what speaks for a class
+
+
+class OcclusionWindow(Section):
+    """A window that hides a part of the picture."""
+
+    window: int = Field(ge=1)
+    """Height and width in pixels, at the size that the network works at."""
+    stride: int = Field(ge=1)
+    """Pixels between two places of the window."""
+
+    @property
+    def name(self) -> str:
+        """Name of its maps."""
+        return f"occlusion {self.window}/{self.stride}"
+
+
+class Attribution(Section):
+    """For `task: classification`: maps of what speaks for a class, on held-out pictures."""
+
+    pictures: int = Field(default=2, ge=0)
+    """Pictures a class that are explained, half of them mistakes where there are any; 0: none."""
+    occlusion: list[OcclusionWindow] = [
+        OcclusionWindow(window=10, stride=5),
+        OcclusionWindow(window=20, stride=10),
+    ]
+    """Windows of the occlusion maps; each gives maps of its own."""
+    baseline: Literal["zero", "mean"] = "zero"
+    """What hides pixels. `zero`: 0 in the scale that the network takes; `mean`: the mean colour of
+    the picture."""
+    integrated_gradients: bool = True
+    """Integrated gradients with SmoothGrad."""
+    steps: int = Field(default=50, ge=1)
+    """For integrated gradients: points between the baseline and the picture."""
+    smooth_samples: int = Field(default=8, ge=0)
+    """For integrated gradients: noisy copies of the picture; 0: no SmoothGrad."""
+    smooth_deviation: float = Field(default=0.1, gt=0)
+    """For SmoothGrad: standard deviation of the noise, as a share of the picture's range."""
+    grad_cam: bool = True
+    """Grad-CAM on the last features that still have places."""
+    batch: int = Field(default=64, ge=1)
+    """Pictures that are computed together."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of the noise and of the random map that is the baseline."""
+
+
+# --- The section of the configuration on measuring own pictures
+
+
+class Measure(Section):
+    """How own pictures are measured (target `measure`)."""
+
+    name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Name of the folder `results/measure/<name>`; none: that of the folder of pictures."""
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
+    resolution), if anything. A value given here goes before that of the files."""
+    channel: int | None = Field(default=None, ge=0)
+    """Channel to measure, from 0, where a picture has several; none: grey and RGB pictures as they
+    are, while others with several channels are listed as not measured."""
+    padding: Literal["black", "none"] = "black"
+    """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
+    minimum_area: int = Field(default=16, ge=0)
+    """Objects of fewer pixels are not counted."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Share of a patch of the training that neighbouring tiles both cover."""
+    flips: bool = False
+    """Average the predictions over the eight flips and turns of a picture."""
+    fast: bool = False
+    """Predict in half precision where the device is fast at that, with normalizations folded into
+    convolutions: nearly the same answers in half the time."""
+    whole_megapixels: float = Field(default=17.0, gt=0)
+    """Larger pictures, in million pixels, are read, predicted and written by some rows at a time,
+    so that they fit in memory; 4096 x 4096 pixels are 16.8 million."""
+    time_pattern: str = (
+        r"(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m"
+        r"|(?:^|[_\- ])[tT](?P<time>\d+(?:\.\d+)?)(?![0-9A-Za-z])"
+    )
+    """Regular expression searched in a picture's name, with the named group `time` (a number) or
+    any of `days`, `hours`, `minutes`, `seconds`. What is left of the name, or the group `series`,
+    tells which pictures are of one place. Times in the files' metadata go before."""
+    time_unit: str = "frame"
+    """Unit of the group `time`."""
+    shards: int = Field(default=1, ge=1)
+    """Number of jobs that the pictures are cut into."""
+
+    @property
+    def largest_whole(self) -> int:
+        """Pixels of the largest picture that is held in memory whole."""
+        return int(self.whole_megapixels * 1e6)
+
+
+# --- The section of the configuration on the search of hyper-parameters
+
+
+class Values(Section):
+    """Values of a key that are tried: a range, or a list of choices."""
+
+    low: int | float | None = None
+    """Smallest value. With whole numbers for `low` and `high` (1, not 1.0) only whole numbers are
+    drawn."""
+    high: int | float | None = None
+    """Largest value."""
+    log: bool = False
+    """Draw evenly on a logarithmic scale."""
+    choices: list[Any] | None = Field(default=None, min_length=1)
+    """In place of a range: the values, all equally likely."""
+
+
+class Search(Section):
+    """Hyper-parameters found by successive halving before the study's training."""
+
+    space: dict[str, Values] = Field(min_length=1)
+    """What is tried, by the path of the key in the study: `training.learning_rate`,
+    `network.filters`; any key of `preprocessing`, `network` and `training` but those that say what
+    is learned, and `training.epochs`."""
+    trials: int = Field(default=16, ge=2)
+    """Trials at the start. More of them later leave the earlier ones as they are."""
+    epochs_first: int = Field(default=1, ge=1)
+    """Epochs that every trial gets: the first rung."""
+    epochs_last: int = Field(default=9, ge=1)
+    """Largest number of epochs: there are rungs of `epochs_first`, times `eta`, times `eta` again
+    up to it, as long as more than one trial is left."""
+    eta: int = Field(default=3, ge=2)
+    """One trial of so many goes on to the next rung, with so many times the epochs."""
+    metric: Literal["loss", "accuracy", "iou"] = "loss"
+    """What ranks trials, on validation pictures, at the epoch whose weights would be kept. A low
+    loss is better; a high accuracy (of pixels, or of pictures) or IoU."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of the draw, and of the training of every trial."""
+
+
+# --- The part of the config that tells how the weights of a network are found
+
+
+class Augmentation(Section):
+    """Random changes of the training patches, drawn anew in each epoch."""
+
+    flips: bool = False
+    """Flip left-right and up-down."""
+    quarter_turns: bool = False
+    """Turn by multiples of 90 degrees."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest magnification (log-uniform)."""
+    contrast: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest factor of the contrast about the patch's mean (log-uniform)."""
+    gamma: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest exponent of the brightness (log-uniform)."""
+    noise: float = Field(default=0.0, ge=0)
+    """Largest standard deviation of Gaussian noise, on the scale 0..1."""
+    invert: float = Field(default=0.0, ge=0, le=1)
+    """Probability of inverting the brightness."""
+
+
+class Training(Section):
+    """How the weights are found."""
+
+    epochs: int = Field(default=50, ge=1)
+    """Largest number of epochs."""
+    batch_size: int = Field(default=16, ge=1)
+    """Patches a step."""
+    patches_per_epoch: int | None = Field(default=None, ge=1)
+    """Patches drawn for an epoch, from all pictures alike; none: every patch once."""
+    learning_rate: float = Field(default=1.0e-3, gt=0)
+    """Learning rate at the start (Adam)."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """`step`: times `step_factor` every `step_epochs`; `cosine`: to zero at the last epoch."""
+    restarts: list[Annotated[int, Field(ge=1)]] = []
+    """For `cosine`: epochs after which the learning rate is at its height again, to fall to zero
+    once more; [60] with 100 epochs goes on where a training of 60 epochs ends."""
+    step_epochs: int = Field(default=10, ge=1)
+    """For `step`: epochs between two steps."""
+    step_factor: float = Field(default=0.9, gt=0, le=1)
+    """For `step`: factor at each step."""
+    loss: Literal["crossentropy", "dice", "crossentropy+dice"] = "crossentropy"
+    """Loss function; cross-entropy is binary with one output channel."""
+    dice: Literal["batch", "patch"] = "batch"
+    """For Dice: over all pixels of a batch, or of each patch on its own, which gives a patch with
+    little foreground the same say."""
+    statistics: Literal["running", "precise"] = "running"
+    """Of batch normalization, for prediction. `running`: those that training leaves, which follow
+    its last few batches; `precise`: taken anew from some hundred batches at the end."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: weights inverse to the share of a class among the training pixels."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many epochs without a better validation loss; none: never."""
+    restore_best: bool = True
+    """Keep the weights of the best epoch rather than of the last."""
+    threshold: Literal["iou", "iou_pooled", "confluency"] | None = None
+    """What the threshold on the probability of foreground is tuned for, on the validation pictures:
+    mean IoU of pictures, IoU of all their pixels, or confluency; none: `confluency` for that task,
+    else `iou`. With `protocol: as-published` it stays 0.5."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes of the training patches."""
+
+
+# --- The configuration: one pydantic model a section
+
+
+class Limits(Section):
+    """What an archive may hold; above it, it is refused as hostile or mistaken, by name."""
+
+    unpacked_gb: float = Field(default=500.0, gt=0)
+    """Largest size of all members of an archive together, unpacked, in 10^9 bytes."""
+    ratio: float = Field(default=100.0, ge=1)
+    """Largest ratio of that size to the size of the archive; up to 100 MB it is not asked."""
+    file_mb: float = Field(default=2000.0, gt=0)
+    """Largest size of one file that is read into memory, unpacked, in 10^6 bytes."""
+    megapixels: float = Field(default=200.0, gt=0)
+    """Largest number of pixels of a picture, in millions."""
+
+
+class Source(Section):
+    """Where a dataset's raw archive comes from."""
+
+    kind: Literal["synthetic", "path", "kaggle"]
+    """`synthetic`: made by the workflow; `path`: an archive or folder; `kaggle`: downloaded to
+    `resources/raw/<dataset>.zip`, which datasets of one archive share by the first one's name."""
+    path: str | None = None
+    """For `path`: a zip archive or a folder, absolute or relative to the working directory."""
+    competition: str | None = None
+    """For `kaggle`: name of the competition, as in its address."""
+    dataset: str | None = None
+    """For `kaggle`: `owner/name` of the dataset, as in its address."""
+    file: str | None = None
+    """For `kaggle`: one file of it; without it, the whole archive."""
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Expected SHA-256 of the archive; where it is absent the digest found is only recorded."""
+    retries: int = Field(default=5, ge=0)
+    """For `kaggle`: how often a download that gets no further is tried again."""
+    recipe: Literal["nuclei", "brightfield", "phase_contrast", "histology_patches"] = "nuclei"
+    """For `synthetic`: what is drawn. `nuclei`: fluorescent nuclei with masks (layout `dsb2018`);
+    `brightfield`: unstained cells that cover more or less of a dish (layout `paired`);
+    `phase_contrast`: nine lines of cells (layout `livecell`); `histology_patches`: four kinds of
+    nuclei, cut from slides (layout `labelled_csv`)."""
+    pictures: int = Field(default=96, ge=4)
+    """For `synthetic`: number of pictures."""
+    size: int = Field(default=256, ge=32)
+    """For `synthetic`: height and width of a picture in pixels."""
+    seed: int = Field(default=1, ge=0)
+    """For `synthetic`: seed of the generator."""
+    limits: Limits = Limits()
+    """What the archive may hold."""
+
+
+class Dataset(Section):
+    """Pictures with their labels."""
+
+    title: str
+    """Name in the report."""
+    licence: str = "not stated"
+    """Licence of the data; it is copied into every model trained on them."""
+    citation: str = ""
+    """How to cite the data."""
+    source: Source
+    """Where the raw archive comes from."""
+    layout: Literal[
+        "dsb2018", "paired", "livecell_coco", "livecell", "labelled_csv", "class_folders"
+    ]
+    """How the archive becomes records. `dsb2018`: `<id>/images/*.png` with one mask a nucleus in
+    `<id>/masks/`; `paired`: a folder of pictures and a folder of masks, matched by name;
+    `livecell_coco`: pictures with polygons in COCO json files; with classes instead of masks:
+    `livecell`: the cell lines of LIVECell; `labelled_csv`: pictures with a csv of their labels;
+    `class_folders`: a folder a class."""
+    images: str = "inputs"
+    """For `paired`: name of the folder of pictures, at any depth."""
+    masks: str = "masks"
+    """For `paired`: name of the folder of masks, at any depth."""
+    annotations: str = "livecell_coco_*.json"
+    """For `livecell_coco`: pattern of the names of the json files, at any depth."""
+    labels: str = "train.csv"
+    """For `labelled_csv`: name of the csv with the labels, at any depth."""
+    label_columns: tuple[str, str] = ("Filename", "Label")
+    """For `labelled_csv`: its columns with the picture's file name and its label."""
+    class_names: dict[str, str] = {}
+    """Names of classes for reading, by their labels; a class without one is called by its label."""
+    mask_threshold: int = Field(default=0, ge=0)
+    """Mask values above it are foreground (127 for masks with soft edges)."""
+    groups: Literal["picture", "pattern", "layout", "acquisition", "overlap"] = "picture"
+    """What must not cross a split. `picture`: each picture on its own; `pattern`: taken from the
+    picture's id; `layout`: what the layout knows (line and well of LIVECell); `acquisition`:
+    derived from size, modality and look; `overlap`: pictures with a common area, pixel by pixel.
+    Duplicates and pictures that were cut side by side from one field share a group in any case."""
+    group_pattern: str | None = None
+    """For `pattern`: regular expression with a named group `group`, searched in the id."""
+    near_duplicate_distance: int = Field(default=6, ge=0, le=64)
+    """Two pictures of one size whose 64-bit perceptual hashes differ in at most this many bits, and
+    whose thumbnails correlate, are near duplicates."""
+
+
+def bare_dataset(
+    name: str, section: dict[str, Any], limits: dict[str, Any] | None = None
+) -> Dataset:
+    """A dataset from the part of its section that changes its pictures (no words, no source)."""
+    section = dict(section)
+    bounds = Limits(**(limits or {}))
+    source = Source(kind="path", path=None, sha256=section.pop("sha256"), limits=bounds)
+    return Dataset(title=name, source=source, **section)
+
+
+class Split(Section):
+    """Which pictures are for training, validation and test."""
+
+    method: Literal["random", "grouped", "listed", "folder", "file"] = "grouped"
+    """`random`: pictures at random; `grouped`: whole groups; `listed`: in the order of the archive,
+    train, validation, test; `folder`: the archive's own folder of test pictures, validation in
+    whole groups; `file`: from a table."""
+    test_folder: str | None = None
+    """For `folder`: name of the folder of test pictures, at any depth."""
+    folds: int = Field(default=1, ge=1)
+    """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
+    test: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the pictures for test, with one fold."""
+    validation: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the pictures that are not for test which go to validation."""
+    stratify: Literal["none", "modality", "class"] = "none"
+    """Keep the shares of this property alike in all subsets."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of the draw."""
+    file: str | None = None
+    """For `file`: a csv with the columns id, fold, subset."""
+
+
+class Preprocessing(Section):
+    """From a picture to what the network sees; stored in the model folder."""
+
+    channels: Literal["grey", "rgb"] = "rgb"
+    """Channels of the network's input."""
+    intensity: Literal["range", "percentile"] = "range"
+    """`range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
+    percentile of each picture and channel do."""
+    polarity: Literal["as-is", "dark-background"] = "as-is"
+    """`dark-background`: pictures with a bright background are inverted."""
+    transform: Literal["linear", "sqrt"] = "linear"
+    """`sqrt`: square root of the brightness, after polarity: dim objects come out beside bright
+    ones, and shot noise is alike at all levels."""
+    clahe_clip: float | None = Field(default=None, gt=0)
+    """Clip limit of CLAHE on the L channel of CIELAB (8x8 tiles); none: no CLAHE."""
+    scaling: Literal["none", "unit", "standard"] = "unit"
+    """`none`: 0..255; `unit`: 0..1; `standard`: one mean and standard deviation a channel,
+    fitted on the training pictures."""
+    resize: tuple[int, int] | None = None
+    """Resize whole pictures to height and width in pixels; none: patches at native size."""
+    mask_resize: Literal["area", "nearest", "bilinear-ceil"] = "area"
+    """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
+    nearest pixel); `bilinear-ceil`: bilinear, rounded up, which grows objects; for
+    `protocol: as-published` only."""
+    patch: int = Field(default=256, ge=16)
+    """Height and width of a patch in pixels."""
+    overlap: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a patch that its neighbour covers too."""
+    minimum_foreground: float = Field(default=0.0, ge=0, le=1)
+    """Training patches with a smaller share of foreground are left out."""
+    shards: int = Field(default=1, ge=1)
+    """Number of jobs and files that patches are cut into."""
+
+
+class Network(Section):
+    """The network."""
+
+    architecture: Literal[
+        "unet",
+        "unet_confluency",
+        "mobilenetv2_unet",
+        "efficientnet_lite0_unet",
+        "cnn",
+        "livecell_cnn",
+        "livecell_cnn_bn",
+        "nuclei_cnn",
+        "resnet18",
+    ] = "unet"
+    """`unet`: configurable U-Net; `unet_confluency`: the U-Net of study 5 (1,940,817 parameters
+    with one channel); `mobilenetv2_unet`: MobileNetV2 encoder of studies 2 and 4;
+    `efficientnet_lite0_unet`: EfficientNet-Lite0 encoder, decoder of `unet`. For classes: `cnn`:
+    configurable, for pictures of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1 (5,007,593
+    and 9,571,305 parameters); `nuclei_cnn` (20,587,108) and `resnet18`: of study 3."""
+    filters: int = Field(default=16, ge=1)
+    """For `unet` and `cnn`: filters of the first level, doubled at each level; for
+    `efficientnet_lite0_unet`: those of the decoder, at half the resolution."""
+    depth: int = Field(default=4, ge=1, le=7)
+    """For `unet` and `cnn`: number of poolings."""
+    stem: Literal[1, 2] = 1
+    """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
+    the cost; a thin branch at full resolution draws the outlines."""
+    maximum_filters: int | None = Field(default=None, ge=1)
+    """With `filters`: they are doubled up to this number; none: at every level."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
+    normalization: Literal["none", "batch", "group"] = "group"
+    """With `filters`: normalization after each convolution."""
+    head: Literal["mask", "instances", "class"] = "mask"
+    """What is learned. `mask`: the class of each pixel; `instances`: background, interior and
+    border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
+    `class`: the class of the picture, which goes with `task: classification`."""
+    outputs: int = Field(default=1, ge=1)
+    """For `mask`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background). For
+    `class` it is the number of classes in the data, whatever stands here."""
+    weights: Literal["none", "imagenet"] = "none"
+    """For `mobilenetv2_unet`, `efficientnet_lite0_unet` and `resnet18`: pretrained weights. The
+    `imagenet` file is downloaded into `resources/weights/` or dropped there by hand."""
+    freeze_encoder: bool = False
+    """For `mobilenetv2_unet` and `efficientnet_lite0_unet`: train only the decoder."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the output: `outputs`, or the four of `instances`."""
+        return 4 if self.head == "instances" else self.outputs
+
+
+class KMeans(Section):
+    """K-means in place of a network: no epochs, no GPU, done in seconds."""
+
+    recipe: Literal["published", "honest"] = "honest"
+    """`published`: the raw colours of each picture are clustered anew, as study 5 did; `honest`:
+    clusters of brightness and local texture under even light, found on the training pictures."""
+    clusters: list[Annotated[int, Field(ge=2, le=64)]] = Field([2, 3, 4, 6, 8, 12], min_length=1)
+    """Numbers of clusters to try; the one with the best IoU on the training pictures is kept."""
+    scales: list[Annotated[float, Field(ge=0.5, le=50)]] = Field([1.5, 4.0], min_length=1)
+    """For `honest`: standard deviations, in pixels, of the Gaussian windows of the texture."""
+
+
+class Evaluation(Section):
+    """What is predicted and how it is scored."""
+
+    resolution: Literal["native", "network"] = "native"
+    """`native`: predictions are brought to the picture's own size; `network`: scored at the size
+    the network works at, as published studies did."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Share of a patch that neighbouring tiles both cover; overlaps are blended by a Gaussian
+    window. Without any, tiles are patches side by side."""
+    flips: bool = False
+    """Average the predictions over the eight flips and turns of a picture."""
+    scales: list[Annotated[float, Field(ge=0.25, le=4)]] = Field(default=[1.0], min_length=1)
+    """Factors that each picture is resized by to be predicted; the answers are resized back and
+    averaged. Best within the scales that augmentation has shown to the network. With
+    `head: instances` the first one alone tells objects apart."""
+    fast: bool = False
+    """Predict in half precision where the device is fast at that, with normalizations folded into
+    convolutions: nearly the same answers in half the time."""
+    ensemble: bool = False
+    """Also predict with the mean of the networks of all seeds of a fold, and score that beside the
+    single ones."""
+    minimum_area: int = Field(default=16, ge=0)
+    """Objects of fewer pixels are not counted."""
+    bootstrap: int = Field(default=1000, ge=100)
+    """Resamples for the intervals."""
+    blank_test_labels: bool = False
+    """Also report accuracy against all-zero test labels, as study 4 did by mistake; for
+    `protocol: as-published` only."""
+    shards: int = Field(default=1, ge=1)
+    """Number of jobs and files that prediction is cut into."""
+
+
+class Published(Section):
+    """A figure that the published study reports."""
+
+    metric: str
+    """Name of the metric, as in `metrics.json`."""
+    subset: Literal["train", "validation", "test"]
+    """Subset that it was measured on."""
+    value: float
+    """The published value."""
+
+
+class Study(Section):
+    """A question asked of a dataset with a model under a split."""
+
+    title: str
+    """Name in the report."""
+    question: str = ""
+    """What is asked, in a sentence."""
+    source: str = ""
+    """Where the published study is described."""
+    dataset: str
+    """Name of a dataset."""
+    task: Literal["segmentation", "confluency", "classification"] = "segmentation"
+    """Kind of the answer. `confluency`: a segmentation whose report also tells how much of each
+    picture is covered, and how far that is off; `classification`: the class of each picture;
+    `network.head` is then `class`, and `network.architecture` is `cnn` where none is named."""
+    protocol: Literal["honest", "as-published"] = "honest"
+    """`as-published` allows what the published study did wrong; the report says so in red."""
+    flaws: list[str] = []
+    """For `as-published`: what is known to be wrong with the protocol."""
+    published: list[Published] = []
+    """Figures of the published study."""
+    beside: str | None = None
+    """Name of the study to show beside this one."""
+    seeds: list[int] = Field(default=[1], min_length=1)
+    """One training a seed."""
+    split: Split = Split()
+    """Which pictures are for training, validation and test."""
+    preprocessing: Preprocessing = Preprocessing()
+    """From a picture to what the network sees."""
+    network: Network = Network()
+    """The network."""
+    training: Training = Training()
+    """How the weights are found."""
+    tensorboard: bool = False
+    """Write learning curves for TensorBoard as well, below `results/logs/tensorboard`; changes no
+    result."""
+    search: Search | None = None
+    """Values of `preprocessing`, `network` and `training` that are searched before the training
+    proper, which then uses the best ones; none: no search."""
+    kmeans: KMeans | None = None
+    """K-means, in place of `network` and `training`; `{}` takes its defaults; none: a network."""
+    evaluation: Evaluation = Evaluation()
+    """What is predicted and how it is scored."""
+    attribution: Attribution = Attribution()
+    """For `classification`: maps of what the answers rest on."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied(cls, values: Any) -> Any:
+        return implied_study(values) if isinstance(values, dict) else values
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    datasets: dict[str, Dataset] = Field(min_length=1)
+    """Datasets by name (letters, digits, `_` and `-`)."""
+    studies: dict[str, Study] = Field(min_length=1)
+    """Studies by name (letters, digits, `_` and `-`)."""
+    run: list[str] | None = None
+    """Names of the studies to run; none: all."""
+    pictures: str | None = None
+    """For the target `measure`: folder of pictures to measure."""
+    model: str | None = None
+    """For the target `measure`: a model folder, or the name of a study: its first trained model."""
+    measure: Measure = Measure()
+    """How own pictures are measured."""

@@ -1,0 +1,143 @@
+"""What the task of a study implies and forbids, at parse time (see `settings`).
+
+Needs only the standard library.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MASKS = ("dsb2018", "paired", "livecell_coco")
+"""Layouts that know masks."""
+
+CLASSES = ("livecell_coco", "livecell", "labelled_csv", "class_folders")
+"""Layouts that know classes of pictures."""
+
+CLASS_NETWORKS = ("cnn", "livecell_cnn", "livecell_cnn_bn", "nuclei_cnn", "resnet18")
+"""Architectures whose answer is the class of the picture."""
+
+ENCODERS = ("mobilenetv2_unet", "efficientnet_lite0_unet")
+"""Architectures for masks whose encoder may be pretrained, and frozen."""
+
+PRETRAINED = (*ENCODERS, "resnet18")
+"""Architectures for which there are pretrained weights."""
+
+
+def implied(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with what tasks imply, see `implied_study`."""
+    studies = {name: implied_study(study) for name, study in config["studies"].items()}
+    return {**config, "studies": studies}
+
+
+def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
+    """The study with what `task: classification` implies, where it is not said otherwise."""
+    if study.get("task") != "classification":
+        return dict(study)
+    network = {"architecture": "cnn", "head": "class", **study.get("network", {})}
+    return {**study, "network": network}
+
+
+def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Iterable[str]:
+    """Mistakes in what belongs to the task."""
+    network = study["network"]
+    architecture, head = network["architecture"], network["head"]
+    for_classes = study["task"] == "classification"
+    if (architecture in CLASS_NETWORKS) != for_classes:
+        kind = "the class of a picture" if architecture in CLASS_NETWORKS else "masks"
+        yield (
+            f"{where}.network.architecture: `{architecture}` gives {kind}, which is not what "
+            f"`task: {study['task']}` asks for"
+        )
+    if (head == "class") != for_classes:
+        yield f"{where}.network.head: `class` goes with `task: classification`, and only with it"
+    known = CLASSES if for_classes else MASKS
+    if dataset is not None and dataset["layout"] not in known:
+        yield (
+            f"{where}.task: `{study['task']}` needs a dataset with "
+            f"{'classes' if for_classes else 'masks'}, and `layout: {dataset['layout']}` has none; "
+            f"known: {', '.join(known)}"
+        )
+    if architecture not in PRETRAINED and network["weights"] != "none":
+        yield f"{where}.network.weights: only {_listed(PRETRAINED)} have pretrained weights"
+    if network["freeze_encoder"] and architecture not in ENCODERS:
+        yield f"{where}.network.freeze_encoder: only {_listed(ENCODERS)} have an encoder"
+    if for_classes:
+        yield from _check_classification(where, study)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    if study["kmeans"] is not None:
+        yield f"{where}.kmeans: K-means gives masks, not the class of a picture"
+    if study["preprocessing"]["resize"] is None:
+        yield (
+            f"{where}.preprocessing.resize: `task: classification` looks at whole pictures: give "
+            "height and width"
+        )
+    if study["preprocessing"]["minimum_foreground"] > 0:
+        yield f"{where}.preprocessing.minimum_foreground: goes with masks"
+    if study["training"]["loss"] != "crossentropy":
+        yield f"{where}.training.loss: `task: classification` has `crossentropy` only"
+    if study["evaluation"]["resolution"] != "native":
+        yield f"{where}.evaluation.resolution: goes with masks"
+
+
+def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in the scales that pictures are predicted at."""
+    scales = study["evaluation"]["scales"]
+    if len(set(scales)) != len(scales):
+        yield f"{where}.evaluation.scales: a scale stands there twice"
+    if scales == [1.0]:
+        return
+    if study["kmeans"] is not None:
+        yield f"{where}.evaluation.scales: K-means has no probabilities to average"
+    elif study["preprocessing"]["resize"] is not None:
+        yield f"{where}.evaluation.scales: need native size, without preprocessing.resize"
+
+
+def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in what an ensemble needs."""
+    if not study["evaluation"]["ensemble"]:
+        return
+    if study["kmeans"] is not None:
+        yield f"{where}.evaluation.ensemble: K-means has no probabilities to average"
+    elif len(study["seeds"]) < 2:
+        yield (
+            f"{where}.evaluation.ensemble: scores the mean of a fold's seeds: give two `seeds` "
+            "or more"
+        )
+
+
+def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in the keys of a training that go together."""
+    restarts, epochs = training["restarts"], training["epochs"]
+    if restarts and training["schedule"] != "cosine":
+        yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
+    if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
+        yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
+    for key in ("scale", "contrast", "gamma"):
+        low, high = training["augmentation"][key]
+        if not 0 < low <= high:
+            yield f"{where}.augmentation.{key}: needs 0 < smallest <= largest"
+
+
+def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in the keys of a split that go together."""
+    if (split["method"] == "folder") != (split["test_folder"] is not None):
+        yield f"{where}.split.test_folder: goes with `method: folder`, and only with it"
+    for method in ("listed", "folder"):
+        if split["folds"] > 1 and split["method"] == method:
+            yield f"{where}.split.folds: `{method}` has one fold"
+
+
+def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in how the groups of a dataset are known."""
+    if dataset["groups"] == "layout" and dataset["layout"] not in ("livecell", "livecell_coco"):
+        yield f"{where}.groups: `layout` goes with `layout: livecell` and `livecell_coco`: wells"
+    if dataset["groups"] == "picture" and dataset["layout"] == "livecell":
+        yield (
+            f"{where}.groups: pictures of one well are alike: set `groups: layout`, so that wells "
+            "are known"
+        )

@@ -1,0 +1,344 @@
+"""A config is validated, completed and cross-checked at parse time.
+
+Needs only Snakemake's own dependencies, so that a bare clone parses, lints and dry-runs. The
+schema is generated from `coverslip.config.sections` by `coverslip.config.document`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from coverslip.config import search_space as spaces
+from coverslip.config import tasks
+from coverslip.errors import CoverslipError
+
+WORDS = {
+    "dataset": ("title", "licence", "citation", "class_names"),
+    "study": ("title", "question", "source", "flaws", "published", "beside", "tensorboard"),
+}
+"""Keys that are only shown: they never cause work beyond the report."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
+    """Return the config with every default filled in and every key in the schema's order.
+
+    Raises CoverslipError with one line for each mistake: the key's path, what is wrong with it
+    and the nearest known name.
+    """
+    schema = json.loads(Path(schema_file).read_text(encoding="utf-8"))
+    resolved, mistakes = _resolved(config, schema)
+    if not mistakes:
+        # A trial of a search is a config of its own.
+        mistakes = list(
+            search_errors(resolved, lambda trial: _resolved(trial, schema)[1], closest_name)
+        )
+    if mistakes:
+        raise CoverslipError("the config is not valid:\n" + "\n".join(f"  {m}" for m in mistakes))
+    return resolved
+
+
+def _resolved(
+    config: Mapping[str, Any], schema: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """The config with every default, empty where it does not fit the schema; and the mistakes."""
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
+    if mistakes := [line for error in errors for line in _explain(error, schema)]:
+        return {}, mistakes
+    resolved = _complete(tasks.implied(config), schema, schema)
+    return resolved, list(_cross_check(resolved))
+
+
+def chosen_studies(config: Mapping[str, Any]) -> list[str]:
+    """Names of the studies to run, in the order of the config."""
+    return config["run"] if config["run"] is not None else list(config["studies"])
+
+
+def archive_names(config: Mapping[str, Any]) -> dict[str, str]:
+    """Name of the archive of each dataset that comes from Kaggle.
+
+    It is that of the first dataset in the config with the same archive, so that none is kept twice.
+    """
+    first: dict[tuple[str | None, ...], str] = {}
+    names = {}
+    for name, dataset in config["datasets"].items():
+        source = dataset["source"]
+        if source["kind"] == "kaggle":
+            archive = tuple(source[key] for key in ("competition", "dataset", "file"))
+            names[name] = first.setdefault(archive, name)
+    return names
+
+
+def closest_name(name: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known name: `; did you mean x?` or a list of all names."""
+    known = sorted(str(k) for k in known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _follow(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" in node:
+        return schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def _complete(value: Any, node: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    node = _follow(node, schema)
+    if isinstance(value, Mapping) and "anyOf" in node:
+        # A section that may be left out.
+        sections = (_follow(part, schema) for part in node["anyOf"])
+        node = next((part for part in sections if "properties" in part), node)
+    if isinstance(value, Mapping) and "properties" in node:
+        return {
+            key: _complete(value.get(key, child.get("default")), child, schema)
+            for key, child in node["properties"].items()
+        }
+    if isinstance(value, Mapping) and isinstance(node.get("additionalProperties"), Mapping):
+        child = node["additionalProperties"]
+        return {key: _complete(item, child, schema) for key, item in value.items()}
+    if isinstance(value, list) and "items" in node:
+        return [_complete(item, node["items"], schema) for item in value]
+    return value
+
+
+def _explain(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> list[str]:
+    where = ".".join(str(part) for part in error.absolute_path) or "the config"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = [key for key in error.instance if key not in known]
+        prefix = "" if where == "the config" else f"{where}."
+        return [f"{prefix}{key}: unknown key{closest_name(key, known)}" for key in unknown]
+    if error.validator == "enum":
+        hint = closest_name(error.instance, error.schema["enum"])
+        return [f"{where}: {error.instance!r} is not known{hint}"]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{where}: the key `{key}` is missing" for key in missing]
+    if error.validator == "anyOf":
+        parts = [e for e in error.context if e.validator_value != "null"]
+        return [line for part in parts for line in _explain(part, schema)]
+    hint = ""
+    if error.validator == "type" and isinstance(error.instance, str):
+        hint = _text_hint(error.instance)
+    return [f"{where}: {error.message}{hint}"]
+
+
+def _text_hint(text: str) -> str:
+    if re.fullmatch(r"true|false|[+-]?\d+(\.\d*)?", text, flags=re.IGNORECASE):
+        return (
+            f" (here {text} is text: write it without quotes; what lies inside a value of --config "
+            "is always text to Snakemake: write it into a file, given by --configfile)"
+        )
+    if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
+        mantissa, exponent = re.split("e", text, flags=re.IGNORECASE)
+        return f" (YAML reads {text} as text: write {mantissa}.0e{exponent})"
+    return ""
+
+
+def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
+    """What a schema cannot say: references, and keys that only go together."""
+    datasets, studies = config["datasets"], config["studies"]
+    for kind, names in (("datasets", datasets), ("studies", studies)):
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield f"{kind}.{name}: a name has only letters, digits, `_` and `-`"
+    for name in config["run"] or []:
+        if name not in studies:
+            yield f"run: no study is called `{name}`{closest_name(name, studies)}"
+    yield from _check_time_pattern(config["measure"]["time_pattern"])
+    for name, dataset in datasets.items():
+        yield from _check_dataset(f"datasets.{name}", dataset)
+    for name, study in studies.items():
+        yield from _check_study(f"studies.{name}", study, datasets, studies)
+
+
+def _check_time_pattern(pattern: str) -> Iterable[str]:
+    try:
+        names = re.compile(pattern).groupindex
+    except re.error as error:
+        yield f"measure.time_pattern: not a regular expression ({error})"
+        return
+    if not {"time", "days", "hours", "minutes", "seconds"} & set(names):
+        yield "measure.time_pattern: has no named group for a time, as in (?P<time>[0-9]+)"
+
+
+def _check_dataset(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
+    source = dataset["source"]
+    if source["kind"] == "path" and not source["path"]:
+        yield f"{where}.source.path: name an archive or a folder"
+    if source["kind"] == "kaggle" and bool(source["competition"]) == bool(source["dataset"]):
+        yield f"{where}.source: name either a `competition` or a `dataset`"
+    yield from tasks.check_groups(where, dataset)
+    pattern = dataset["group_pattern"]
+    if (dataset["groups"] == "pattern") != (pattern is not None):
+        yield f"{where}.group_pattern: goes with `groups: pattern`, and only with it"
+    if pattern is not None:
+        try:
+            names = re.compile(pattern).groupindex
+        except re.error as error:
+            yield f"{where}.group_pattern: not a regular expression ({error})"
+        else:
+            if "group" not in names:
+                yield f"{where}.group_pattern: has no named group, as in (?P<group>...)"
+
+
+def _check_study(
+    where: str, study: Mapping[str, Any], datasets: Mapping[str, Any], studies: Mapping[str, Any]
+) -> Iterable[str]:
+    if study["dataset"] not in datasets:
+        yield (
+            f"{where}.dataset: no dataset is called `{study['dataset']}`"
+            f"{closest_name(study['dataset'], datasets)}"
+        )
+    if study["beside"] is not None and study["beside"] not in studies:
+        yield (
+            f"{where}.beside: no study is called `{study['beside']}`"
+            f"{closest_name(study['beside'], studies)}"
+        )
+    if len(set(study["seeds"])) != len(study["seeds"]):
+        yield f"{where}.seeds: a seed stands there twice"
+    preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
+    if study["kmeans"] is not None and preprocessing["resize"] is not None:
+        yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
+    if study["protocol"] != "as-published":
+        if preprocessing["mask_resize"] == "bilinear-ceil":
+            yield f"{where}.preprocessing.mask_resize: that needs `protocol: as-published`"
+        if study["evaluation"]["blank_test_labels"]:
+            yield f"{where}.evaluation.blank_test_labels: needs `protocol: as-published`"
+    if split["method"] == "file" and not split["file"]:
+        yield f"{where}.split.file: name the table with the columns id, fold, subset"
+    yield from tasks.check_split(where, split)
+    yield from tasks.check(where, study, datasets.get(study["dataset"]))
+    yield from tasks.check_scales(where, study)
+    yield from tasks.check_ensemble(where, study)
+    yield from tasks.check_training(f"{where}.training", study["training"])
+    if study["evaluation"]["resolution"] == "network" and preprocessing["resize"] is None:
+        yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
+    if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
+        yield f"{where}.preprocessing.channels: `mobilenetv2_unet` needs `rgb`"
+    if network["architecture"] == "efficientnet_lite0_unet" and preprocessing["scaling"] != "unit":
+        yield f"{where}.preprocessing.scaling: `efficientnet_lite0_unet` needs `unit`"
+    if network["freeze_encoder"] and network["weights"] == "none":
+        yield f"{where}.network.freeze_encoder: random features would stay random; needs weights"
+    side = min(preprocessing["resize"] or [preprocessing["patch"]])
+    if network["head"] == "instances" and preprocessing["resize"] is not None:
+        yield f"{where}.network.head: `instances` needs native size, without preprocessing.resize"
+    halvings = network["depth"] + (network["stem"] == 2)
+    steps = dict.fromkeys(tasks.ENCODERS, 5)
+    steps |= {"unet": halvings, "unet_confluency": 4, "cnn": network["depth"]}
+    factor = 2 ** steps.get(network["architecture"], 0)
+    for size in preprocessing["resize"] or [preprocessing["patch"]]:
+        if size % factor:
+            yield (
+                f"{where}.preprocessing: a size of {size} pixels is not a multiple of {factor}, "
+                f"which {network['architecture']} needs"
+            )
+    if side < factor:
+        yield f"{where}.preprocessing: {side} pixels are too few for {network['architecture']}"
+
+
+# --- Mistakes in the search of a study, at parse time (see `settings`)
+
+OF_LOSS = ("training.loss", "training.dice", "training.class_weights")
+"""Keys by which a loss gets another meaning."""
+
+Validate = Callable[[Mapping[str, Any]], Iterable[str]]
+
+Hint = Callable[[str, Iterable[str]], str]
+
+
+def search_errors(config: Mapping[str, Any], validate: Validate, nearest: Hint) -> Iterable[str]:
+    """Mistakes in all searches; each trial has to be a valid study.
+
+    Args:
+        config: a config with all defaults and without other mistakes.
+        validate: gives the mistakes of a config.
+        nearest: gives a hint at the nearest of known names.
+    """
+    for name, study in config["studies"].items():
+        if study["search"] is None:
+            continue
+        where = f"studies.{name}.search"
+        found = [*_check(where, study), *_check_space(f"{where}.space", study, nearest)]
+        yield from found or _check_trials(where, name, config, validate)
+
+
+def _check(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    search, epochs = study["search"], study["training"]["epochs"]
+    if study["kmeans"] is not None:
+        yield f"{where}: K-means has no epochs; it tries `kmeans.clusters` itself"
+    if search["epochs_last"] < search["epochs_first"]:
+        yield f"{where}.epochs_last: is below epochs_first ({search['epochs_first']})"
+    if search["epochs_last"] > epochs:
+        yield f"{where}.epochs_last: is above training.epochs ({epochs}); trials are parts of that"
+    if search["metric"] == "iou" and study["task"] == "classification":
+        yield f"{where}.metric: classes of pictures have no IoU; known: accuracy, loss"
+    for key in OF_LOSS:
+        if search["metric"] == "loss" and key in search["space"]:
+            yield f"{where}.metric: losses with another `{key}` cannot be compared; name another"
+    if spaces.varies_patches(search["space"]) and study["split"]["folds"] > 1:
+        yield (
+            f"{where}.space: folds would get patches of their own; with split.folds only "
+            f"{' and '.join(spaces.OF_TRAINING)} of the preprocessing can be searched"
+        )
+
+
+def _check_space(where: str, study: Mapping[str, Any], nearest: Hint) -> Iterable[str]:
+    known = spaces.searchable_keys(study)
+    for key, values in study["search"]["space"].items():
+        if key in spaces.FIXED:
+            yield f"{where}.{key}: cannot be searched: {spaces.FIXED[key]}"
+        elif key not in known:
+            yield f"{where}.{key}: no such key can be searched{nearest(key, known)}"
+        for other in study["search"]["space"]:
+            if other.startswith(f"{key}."):
+                yield f"{where}.{other}: stands within `{key}`, which is searched as a whole"
+        yield from _check_values(f"{where}.{key}", values)
+
+
+def _check_values(where: str, values: Mapping[str, Any]) -> Iterable[str]:
+    low, high, choices = values["low"], values["high"], values["choices"]
+    if (choices is None) == (low is None and high is None) or (low is None) != (high is None):
+        yield f"{where}: needs either `low` and `high`, or `choices`"
+        return
+    if choices is not None:
+        if values["log"]:
+            yield f"{where}.log: goes with `low` and `high`"
+    elif low > high:
+        yield f"{where}: low ({low}) is above high ({high})"
+    elif values["log"] and low <= 0:
+        yield f"{where}.low: a logarithmic scale has no {low}"
+
+
+def _check_trials(
+    where: str, name: str, config: Mapping[str, Any], validate: Validate
+) -> Iterable[str]:
+    study = config["studies"][name]
+    try:
+        from coverslip.config.search_space import sample
+
+        trials = sample(study["search"])
+    except ImportError as error:
+        yield f"{where}: trials are drawn where Snakemake starts: install scikit-learn ({error})"
+        return
+    except CoverslipError as error:
+        yield f"{where}.trials: {error}"
+        return
+    for number, values in enumerate(trials):
+        alone = {**spaces.place_values(study, values), "search": None, "beside": None}
+        found = list(validate({**config, "run": None, "studies": {name: alone}}))
+        if found:
+            told = ", ".join(f"{key}: {value}" for key, value in values.items())
+            yield from (f"{line} (trial {number} of the search, {told})" for line in found)
+            return

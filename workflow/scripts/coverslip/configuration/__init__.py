@@ -1,1 +1,0 @@
-"""The config: its models, and how it is completed and checked."""

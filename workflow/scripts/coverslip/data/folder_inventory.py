@@ -1,0 +1,139 @@
+"""Whether a folder of pictures changed, told at parse time.
+
+A folder's own time stamp says nothing about its files, and a hundred thousand inputs would slow
+every parse. So a folder is summed up in one digest of names and contents. As git does, contents are
+read again only where size or time stamp differ from the last reading, kept in `.snakemake/`; a file
+that was only touched leaves the digest as it is. Links to folders and what cannot be read count by
+what they are, and are not followed: ingest refuses them by name. Needs only the standard library.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from stat import S_ISREG
+
+from coverslip.errors import CoverslipError
+from coverslip.files import read_sha256
+
+UNREAD = "unread"
+
+ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
+"""Hidden files that are part of a picture: what Zarr 2 tells of itself."""
+
+
+def digest(folder: Path, notes: Path, read: bool = True) -> str:
+    """SHA-256 (first 16 hex digits) of the names and contents below `folder`.
+
+    `notes` is the file that remembers former readings. With `read=False` (a dry run) a folder that
+    was never read is not read now: the answer is `"unread"`.
+    Raises CoverslipError where the folder is missing.
+    """
+    found = contents(folder, notes, read)
+    return UNREAD if found is None else summary(found)
+
+
+def of_file(path: Path, notes: Path, read: bool = True) -> str:
+    """SHA-256 of one file, read only where size or time stamp differ from the last reading.
+
+    Snakemake looks at a file again only where its time stamp is newer than that of the results; a
+    replaced file with an older one would go unnoticed. `"unread"` with `read=False` where it was
+    never read.
+    """
+    known = _notes(notes).get(Path(path).name)
+    if known is None and not read:
+        return UNREAD
+    seen = _stat_and_digest(str(path), known)
+    if seen != known:
+        _keep(notes, {Path(path).name: seen})
+    return seen[2]
+
+
+def check_unchanged(watched: Mapping[str, str]) -> None:
+    """Raise a CoverslipError where a folder is not what it was when the workflow looked at it.
+
+    `watched` has the folder's `path`, the `notes` about it, and its digest as `inventory`.
+    """
+    if digest(Path(watched["path"]), Path(watched["notes"])) != watched["inventory"]:
+        raise CoverslipError(
+            f"{watched['path']}: pictures changed while they were read, so that the dataset would "
+            "be of neither the old nor the new ones: run again"
+        )
+
+
+def summary(found: Mapping[str, str]) -> str:
+    """SHA-256 (first 16 hex digits) of names and contents, given as a map of the two."""
+    lines = "\n".join(f"{name}\t{content}" for name, content in sorted(found.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | None:
+    """SHA-256 of every file below `folder`, by its path from there; hidden ones are left out
+    (but for those of Zarr).
+
+    None with `read=False` where the folder was never read. A file that cannot be read has its
+    reason in place of a digest. Raises CoverslipError where the folder is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CoverslipError(f"{folder}: no such folder; mend `source.path` in the config")
+    known = _notes(notes)
+    if not known and not read:
+        return None
+    seen: dict[str, list] = {}
+    for name, path in _files(folder, ""):
+        seen[name] = _stat_and_digest(path, known.get(name))
+    if seen != known:
+        _keep(notes, seen)
+    return {name: entry[2] for name, entry in seen.items()}
+
+
+def _keep(notes: Path, seen: Mapping[str, list]) -> None:
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(seen), encoding="utf-8")
+    part.replace(notes)
+
+
+def _notes(path: Path) -> dict[str, list]:
+    """Former readings; none where the file is missing or damaged: all is then read again."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(known, dict) and all(
+        isinstance(entry, list) and len(entry) == 3 for entry in known.values()
+    )
+    return known if whole else {}
+
+
+def _stat_and_digest(path: str, former: list | None) -> list:
+    """Size, time stamp and digest of a file, read only where the first two differ from before."""
+    try:
+        stat = os.stat(path)
+        if not S_ISREG(stat.st_mode):
+            return [-1, -1, "no file"]  # a pipe or a device has no end; a linked folder may be ours
+        if former is not None and former[:2] == [stat.st_size, stat.st_mtime_ns]:
+            return former
+        return [stat.st_size, stat.st_mtime_ns, read_sha256(path)]
+    except OSError as error:
+        return [-1, -1, f"unreadable: {error.strerror}"]
+
+
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise CoverslipError(
+            f"{folder}: cannot be listed ({error.strerror}): make the folder readable"
+        ) from error
+    for entry in found:
+        name = f"{prefix}{entry.name}"
+        if not entry.name.startswith(".") or entry.name in ZARR:
+            # A link to a folder could lead round in circles.
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path), f"{name}/")
+            else:
+                yield name, entry.path

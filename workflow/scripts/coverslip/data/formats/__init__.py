@@ -1,0 +1,105 @@
+"""Layouts: how the members of an archive become records, one module a layout."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from coverslip.config.sections import Dataset
+from coverslip.data.archive import Archive, nested_zips
+from coverslip.errors import CoverslipError
+from coverslip.imaging.labels import LabelImage
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with what is known of it."""
+
+    id: str
+    """Name in the store, unique in the dataset."""
+    image: str
+    """Member with the picture."""
+    masks: tuple[str, ...]
+    """Members with its masks, sorted; without any, and without `draw`, it has no label map."""
+    whole: bool = False
+    """Whether the one mask holds all objects; else each mask is one object."""
+    label: str | None = None
+    """Class of the whole picture."""
+    group: str | None = None
+    """What must not cross a split, where the layout knows it."""
+    draw: Callable[[tuple[int, int]], LabelImage] | None = None
+    """Draws the label map of this height and width, where there are outlines instead of masks; it
+    can be sent to another process."""
+
+
+def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample]:
+    """Return the records of an archive, sorted by id.
+
+    Raises:
+        CoverslipError: the layout is unknown, no picture is found, an id stands twice, or pictures
+            and masks do not belong together.
+    """
+    known = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    if layout not in known:
+        raise CoverslipError(f"unknown layout '{layout}': choose one of {', '.join(known)}")
+    module = importlib.import_module(f"coverslip.data.formats.{layout}")
+    found = sorted(module.records(archive, dataset), key=lambda record: record.id)
+    for first, second in zip(found, found[1:], strict=False):
+        if first.id == second.id:
+            raise CoverslipError(
+                f"{archive.path}: two pictures have the id '{first.id}': {first.image} and "
+                f"{second.image}: rename one of them"
+            )
+    return found
+
+
+def is_image(member: str) -> bool:
+    """Whether a member's name ends like that of a picture."""
+    return PurePosixPath(member).suffix.lower() in EXTENSIONS
+
+
+def expand_nested(archive: Archive, preferred: str | None = None) -> None:
+    """Open nested zip files: the preferred one, or all where there are no pictures outside.
+
+    Args:
+        archive: is changed in place.
+        preferred: name of the one nested zip file that counts where it is present.
+    """
+    nested = list(nested_zips(archive))
+    chosen = [member for member in nested if PurePosixPath(member).name == preferred]
+    if not chosen and not any(map(is_image, archive.members())):
+        chosen = nested
+    for member in chosen:
+        archive.expand(member)
+
+
+def raise_unusable(archive: Archive, what: str, members: Iterable[str], mend: str) -> None:
+    """Raise a CoverslipError that names the first of `members` and counts the others, if any."""
+    members = sorted(members)
+    if members:
+        more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
+        raise CoverslipError(f"{archive.path}: {what}: {members[0]}{more}: {mend}")
+
+
+def check_not_empty(archive: Archive, found: Iterable[object], expected: str) -> None:
+    """Raise a CoverslipError where nothing was found."""
+    if not any(True for _ in found):
+        raise CoverslipError(
+            f"{archive.path}: no pictures found: expected {expected} "
+            f"({', '.join(sorted(EXTENSIONS))}); mend `source` or `layout` in the config"
+        )
+
+
+def check_several_classes(archive: Archive, labels: Iterable[str]) -> None:
+    """Raise a CoverslipError where all labels are one."""
+    known = set(labels)
+    if len(known) == 1:
+        raise CoverslipError(
+            f"{archive.path}: all pictures are of one class, '{known.pop()}': nothing can be "
+            "learned from that; add pictures of other classes, or mend `layout` in the config"
+        )

@@ -1,0 +1,238 @@
+"""Pictures with polygons in COCO json files, as LIVECell comes.
+
+    <anything>/<picture of the annotations>
+    <anything>/livecell_coco_train.json, livecell_coco_val.json, livecell_coco_test.json
+
+The json files are those whose names fit `annotations` of the dataset. They tell which pictures
+there are, by their names, which stand once in the archive, in any folder: in the Kaggle archive
+`sartorius-cell-instance-segmentation` they lie in `LIVECell_dataset_2021`, and nothing else of it
+is read. Pictures without polygons are empty; pictures that no json file knows are left out. Objects
+of all categories are foreground.
+
+The id is the name without extension. Of a name of LIVECell (`A172_Phase_C7_1_00d00h00m_1.tif`) the
+class is the cell line, and `groups: layout` groups by line and well. Edlund et al., "LIVECell, a
+large-scale dataset for label-free live cell segmentation", Nature Methods 18, 2021. Format: Lin et
+al., "Microsoft COCO: common objects in context", ECCV 2014.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import ijson
+import numpy as np
+
+from coverslip.config.sections import Dataset
+from coverslip.data import polygons
+from coverslip.data import polygons as polygons_module
+from coverslip.data.archive import Archive
+from coverslip.data.formats import Sample, is_image, raise_unusable
+from coverslip.data.formats.livecell_names import parse
+from coverslip.errors import CoverslipError, one_line
+
+LOG = logging.getLogger("coverslip")
+
+MEND = "get the annotations again, or leave this one out"
+
+
+class Annotated(NamedTuple):
+    """A picture of the annotations."""
+
+    number: int
+    """Its number in the file of outlines."""
+    name: str
+    size: tuple[int, int]
+    """Height and width in pixels, as stated."""
+    json: str
+    """Member that knows it."""
+
+
+def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
+    """Yield one record a picture.
+
+    Raises:
+        CoverslipError: no annotations, damaged ones, or a picture that is missing or ambiguous.
+    """
+    files = [m for m in archive.members() if fits(m, dataset.annotations)]
+    if not files:
+        raise CoverslipError(
+            f"{archive.path}: no file is called `{dataset.annotations}`: put the annotations there "
+            "or mend `annotations` of the dataset"
+        )
+    pictures: dict[tuple[str, int], Annotated] = {}
+    for file in files:
+        archive.digests[file] = digest(archive, file)
+        for id, name, size in read_image_entries(archive, file):
+            key = (file, id)
+            if key in pictures:
+                raise CoverslipError(f"{archive.path}: {file}: two images have the id {id}: {MEND}")
+            pictures[key] = Annotated(len(pictures), name, size, file)
+    members = match_members(archive, list(pictures.values()))
+    path = archive.scratch() / "outlines.sqlite"
+    numbers = {key: picture.number for key, picture in pictures.items()}
+    objects = (entry for file in files for entry in read_outlines(archive, file, numbers))
+    polygons.write(path, objects)
+    for picture in pictures.values():
+        member = members[picture.name]
+        name = f"{archive.path}: {member}"
+        drawn = partial(
+            polygons.draw, path=path, picture=picture.number, stated=picture.size, name=name
+        )
+        told = parse(picture.name)
+        label, group = (told.line, told.group) if told else (None, None)
+        yield Sample(PurePosixPath(member).stem, member, (), label=label, group=group, draw=drawn)
+
+
+def fits(member: str, pattern: str) -> bool:
+    """Whether a member's name, without its folders, is that of an annotation file."""
+    return fnmatch.fnmatchcase(PurePosixPath(member).name, pattern)
+
+
+def digest(archive: Archive, member: str) -> str:
+    """SHA-256 of a member that may be too large for memory."""
+    with archive.stream(member) as (file, _):
+        total = hashlib.sha256()
+        while part := file.read(1 << 20):
+            total.update(part)
+    return total.hexdigest()
+
+
+def match_members(archive: Archive, pictures: list[Annotated]) -> dict[str, str]:
+    """Map the names of the annotated pictures to their members.
+
+    Raises:
+        CoverslipError: a picture is missing, stands twice, or two json files know it.
+    """
+    members: dict[str, list[str]] = {}
+    for member in filter(is_image, archive.members()):
+        members.setdefault(PurePosixPath(member).name, []).append(member)
+    times = Counter(picture.name for picture in pictures)
+    raise_unusable(
+        archive,
+        "picture that stands twice in the annotations",
+        (f"{p.name} in {p.json}" for p in pictures if times[p.name] > 1),
+        "keep one of the files, or mend `annotations` of the dataset",
+    )
+    raise_unusable(
+        archive,
+        "no such picture, but annotations of it",
+        (f"{p.name} in {p.json}" for p in pictures if p.name not in members),
+        "put the picture there, or leave it out of the annotations",
+    )
+    raise_unusable(
+        archive,
+        "two pictures of one name",
+        (", ".join(members[p.name]) for p in pictures if len(members[p.name]) > 1),
+        "keep one of them",
+    )
+    left = len(members) - len(times)
+    if left:
+        LOG.info("%s: %d pictures without annotations are left out", archive.path, left)
+    return {name: members[name][0] for name in times}
+
+
+def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str, tuple[int, int]]]:
+    """Yield id, name and size (height, width) of the pictures that a json file knows."""
+    where = f"{archive.path}: {member}"
+    none = True
+    for entry in entries(archive, member, "images"):
+        none = False
+        try:
+            id, name = entry["id"], entry["file_name"]
+            size = (entry["height"], entry["width"])
+        except (KeyError, TypeError) as error:
+            raise CoverslipError(
+                f"{where}: an image without id, file_name, height or width: {MEND}"
+            ) from error
+        if not all(type(value) is int for value in (id, *size)) or min(size) < 1:
+            raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {MEND}")
+        name = PurePosixPath(name).name if isinstance(name, str) else ""
+        if not is_image(name):
+            raise CoverslipError(f"{where}: image {id}: file_name names no picture: {MEND}")
+        yield id, name, size
+    if none:
+        raise CoverslipError(
+            f"{where}: knows no images: give COCO json files with `images` and `annotations`"
+        )
+
+
+def read_outlines(
+    archive: Archive, member: str, numbers: dict[tuple[str, int], int]
+) -> Iterator[tuple[int, list[polygons.Polygon]]]:
+    """Yield the picture (its number in `numbers`) and the polygons of each object of a file."""
+    where = f"{archive.path}: {member}"
+    for entry in entries(archive, member, "annotations"):
+        try:
+            id, image, segmentation = entry.get("id"), entry["image_id"], entry["segmentation"]
+            number = numbers[member, image]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CoverslipError(
+                f"{where}: an annotation without segmentation, or of no image ({error}): {MEND}"
+            ) from error
+        yield number, read_polygons(segmentation, f"{where}: annotation {id!r}")
+
+
+def read_polygons(segmentation: Any, name: str) -> list[polygons_module.Polygon]:
+    """Polygons of a COCO segmentation: `[[x, y, x, y, ...], ...]`.
+
+    Raises:
+        CoverslipError: run lengths, or no polygons of three corners and more.
+    """
+    if isinstance(segmentation, dict):
+        raise CoverslipError(
+            f"{name}: its segmentation is in run lengths (RLE), not in polygons: convert it, or "
+            "give masks with the layout `paired`"
+        )
+    parts = segmentation if isinstance(segmentation, list) else []
+    if not parts or not all(isinstance(part, list) for part in parts):
+        raise CoverslipError(f"{name}: its segmentation is no list of polygons: {MEND}")
+    found = []
+    for part in parts:
+        numeric = all(type(value) in (int, float) for value in part)
+        if not numeric or len(part) % 2 or len(part) < 6:
+            raise CoverslipError(
+                f"{name}: a polygon is no list of x and y of three corners or more: {MEND}"
+            )
+        if not all(abs(value) <= polygons_module.FARTHEST for value in part):  # nor is NaN
+            raise CoverslipError(f"{name}: a corner lies nowhere near the picture: {MEND}")
+        found.append(np.array(part, np.float32).reshape(-1, 2))
+    return found
+
+
+def entries(archive: Archive, member: str, key: str) -> Iterator[Any]:
+    """Yield the entries of a list, or of an object, at the top of a json file, one at a time.
+
+    Raises:
+        CoverslipError: not JSON.
+    """
+    listed = False
+    for entry in _parsed(archive, member, lambda f: ijson.items(f, f"{key}.item", use_float=True)):
+        listed = True
+        yield entry
+    if not listed:
+        parsed = _parsed(archive, member, lambda f: ijson.kvitems(f, key, use_float=True))
+        yield from (entry for _, entry in parsed)
+
+
+def _parsed(archive: Archive, member: str, parse: Any) -> Iterator[Any]:
+    with archive.stream(member) as (file, _):
+        try:
+            parser = parse(file)
+            while True:
+                try:
+                    entry = next(parser)
+                except StopIteration:
+                    return
+                yield entry
+        except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError) as error:
+            reason = one_line(error)[:100]
+            raise CoverslipError(
+                f"{archive.path}: {member}: not JSON ({reason}): get the annotations again"
+            ) from error

@@ -1,0 +1,299 @@
+"""Check a dataset before anything is learned from it: counts, masks, duplicates, groups.
+
+The report names what is unusual (`warnings`) and what makes every result worthless (`faults`); a
+fault stops the run, after the report is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from coverslip.config.sections import Dataset
+from coverslip.data import acquisition_groups, overlap
+from coverslip.data import tables as manifests
+from coverslip.data.duplicates import Pair
+from coverslip.data.image_store import ImageStore
+from coverslip.errors import CoverslipError
+from coverslip.files import atomic_write, write_json
+
+NAMED = 3
+"""So many pictures are named in a message."""
+
+LARGEST_OBJECT = 0.5
+"""An object that covers more of its picture is reported: often an inverted mask."""
+
+KINDS = {
+    "exact": "Exact duplicates",
+    "near": "Near duplicates",
+    "abutting": "Abutting tiles",
+    "overlap": "Pictures with a common area",
+}
+"""Kinds of pairs with their names in a warning."""
+
+NO_LABEL = np.zeros((1, 1), np.int32)
+"""Stands for the label map of a picture that has only a class."""
+
+GROUP_COLUMNS = ["id", "group", "modality", "stratum"]
+
+DUPLICATE_COLUMNS = ["a", "b", "kind", "distance"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What one pass over the store tells; all lists in the order of the manifest.
+
+    `mask_digests` are of the foreground; `diameters` are of all objects, in pixels; `largest` is
+    the share of a picture that its largest object covers.
+    """
+
+    traits: list[acquisition_groups.ImageFeatures]
+    mask_digests: list[str]
+    diameters: np.ndarray
+    largest: np.ndarray
+
+
+def check(
+    pictures: Path, manifest: Path, dataset: Dataset, report: Path, groups: Path, duplicates: Path
+) -> None:
+    """Write the data report, the groups and the duplicates of a dataset.
+
+    - `report` (json): counts, sizes, dtypes, channels, modalities, classes, objects, foreground
+      (share of pixels, 0..1), diameter (of the circle with an object's area, pixels), masks,
+      duplicates, groups, `warnings` and `faults` (lists of lines);
+    - `groups` (csv): id, group, modality, stratum (the class where the dataset has classes, else
+      the modality);
+    - `duplicates` (csv): a, b, kind (exact, near, abutting or overlap), distance
+      (`coverslip.data.duplicates`).
+
+    Groups follow `dataset.groups`; whatever they are, pictures joined by a pair share one.
+
+    Raises:
+        CoverslipError: the dataset has a fault; the three files are written before.
+    """
+    table = manifests.read(manifest)
+    contents = _contents(pictures, table)
+    pairs = acquisition_groups.find_pairs(
+        contents.traits, table["sha256"].tolist(), dataset.near_duplicate_distance
+    )
+    if dataset.groups == "overlap":
+        pairs = with_overlaps(pairs, pictures, table)
+    names, merged = _groups(table, contents.traits, pairs, dataset)
+    facts = _facts(table, contents, pairs, names, dataset)
+    facts["warnings"] = _warnings(table, contents, pairs, merged)
+    facts["faults"] = _faults(table, names, dataset, manifest)
+    modality = [picture.modality for picture in contents.traits]
+    stratum = table["class"].where(table["class"] != "", modality)
+    columns = (table.index, names, modality, stratum)
+    _write_csv(dict(zip(GROUP_COLUMNS, columns, strict=True)), groups)
+    ids = table.index
+    rows = [(ids[pair.a], ids[pair.b], pair.kind, pair.distance) for pair in pairs]
+    found = list(zip(*rows, strict=True)) if rows else [()] * len(DUPLICATE_COLUMNS)
+    _write_csv(dict(zip(DUPLICATE_COLUMNS, found, strict=True)), duplicates)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    write_json(report, facts)
+    if facts["faults"]:
+        raise CoverslipError(" ".join(facts["faults"]))
+
+
+def _write_csv(columns: dict[str, Any], path: Path) -> None:
+    with atomic_write(path) as part:
+        pd.DataFrame(columns).to_csv(part, index=False, lineterminator="\n")
+
+
+def with_overlaps(pairs: list[Pair], pictures: Path, table: pd.DataFrame) -> list[Pair]:
+    """The pairs, and those of `overlap.links` that are not yet among them; sorted."""
+    with ImageStore(pictures) as store:
+        sizes = table[["height", "width"]].to_numpy()
+        links = overlap.links(lambda position: store.image(table.index[position]), sizes)
+    found = {(pair.a, pair.b): pair for pair in [*links, *pairs]}
+    return [found[key] for key in sorted(found)]
+
+
+def _contents(pictures: Path, table: pd.DataFrame) -> Contents:
+    """Read every picture and label map once, one at a time."""
+    with ImageStore(pictures) as store:
+        scales = _scales(store, table)
+        traits, digests, diameters, largest = [], [], [], []
+        for name, dtype in zip(table.index, table["dtype"], strict=True):
+            traits.append(acquisition_groups.image_features(store.image(name), scales[dtype]))
+            label = store.label(name) if store.has_label(name) else NO_LABEL
+            digests.append(sha256(np.packbits(label > 0).tobytes()).hexdigest())
+            areas = np.bincount(label.ravel())[1:]
+            areas = areas[areas > 0]
+            diameters.append(np.sqrt(4 * areas / np.pi).astype(np.float32))
+            largest.append(areas.max(initial=0) / label.size)
+    together = np.concatenate(diameters) if diameters else np.empty(0, np.float32)
+    return Contents(traits, digests, together, np.array(largest))
+
+
+def _scales(store: ImageStore, table: pd.DataFrame) -> dict[str, int]:
+    """The brightest value of each type; only pictures of more than 8 bits must be read for it."""
+    scales = {}
+    for dtype, names in table.groupby("dtype").groups.items():
+        largest = 0 if dtype == "uint8" else max(int(store.image(name).max()) for name in names)
+        scales[dtype] = acquisition_groups.full_scale(str(dtype), largest)
+    return scales
+
+
+def _groups(
+    table: pd.DataFrame,
+    traits: list[acquisition_groups.ImageFeatures],
+    pairs: list[Pair],
+    dataset: Dataset,
+) -> tuple[list[str], list[str]]:
+    """The group of each picture, and lines about groups that duplicates have united."""
+    if dataset.groups == "acquisition":
+        return acquisition_groups.acquisition_groups(traits, pairs), []
+    given = [group or name for name, group in zip(table.index, table["group"], strict=True)]
+    united = acquisition_groups.merge(given, pairs)
+    if dataset.groups in ("picture", "overlap"):
+        return united, []
+    moved = sorted({(old, new) for old, new in zip(given, united, strict=True) if old != new})
+    lines = [f"Group {old} was united with {new}: duplicates join them." for old, new in moved]
+    return united, lines
+
+
+def _facts(
+    table: pd.DataFrame,
+    contents: Contents,
+    pairs: list[Pair],
+    names: list[str],
+    dataset: Dataset,
+) -> dict[str, Any]:
+    """The counting part of the report."""
+    sizes = table["height"].astype(str) + "x" + table["width"].astype(str)
+    kinds = Counter(pair.kind for pair in pairs)
+    members = Counter(names)
+    counts = sorted(members.values())
+    return {
+        "format": 1,
+        "dataset": dataset.title,
+        "pictures": len(table),
+        "sizes": _counts(sizes),
+        "dtypes": _counts(table["dtype"]),
+        "channels": _counts(table["channels"].astype(str)),
+        "modalities": _counts(picture.modality for picture in contents.traits),
+        "classes": _counts(table["class"][table["class"] != ""]),
+        "objects": {
+            "total": int(table["objects"].sum()),
+            "pictures without": int((table["objects"] == 0).sum()),
+            **_spread(table["objects"]),
+        },
+        "foreground": _spread(table["foreground"]),
+        "diameter": {"unit": "pixels", **_spread(contents.diameters)},
+        "masks": {
+            "empty": int(table["empty_masks"].sum()),
+            "overlapping pixels": int(table["overlap_pixels"].sum()),
+            "pictures with overlap": int((table["overlap_pixels"] > 0).sum()),
+        },
+        "duplicates": {
+            kind: kinds[kind] for kind in KINDS if kind != "overlap" or dataset.groups == "overlap"
+        },
+        "groups": {
+            "method": dataset.groups,
+            "count": len(members),
+            "single pictures": counts.count(1),
+            "largest": dict(sorted(members.items(), key=lambda item: (-item[1], item[0]))[:20]),
+            **(_spread(counts)),
+        },
+    }
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    """How often each value occurs, most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _spread(values: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float | None]:
+    """Mean and quantiles, rounded to six digits; None without values."""
+    numbers = np.asarray(values, np.float64)
+    names = {"min": 0, "p5": 5, "median": 50, "p95": 95, "max": 100}
+    if not len(numbers):
+        return {"mean": None, **dict.fromkeys(names)}
+    spread = {name: float(np.percentile(numbers, q)) for name, q in names.items()}
+    return {name: round(value, 6) for name, value in {"mean": numbers.mean(), **spread}.items()}
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first names and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _warnings(
+    table: pd.DataFrame, contents: Contents, pairs: list[Pair], merged: list[str]
+) -> list[str]:
+    """What a scientist should look at, one line each."""
+    ids = table.index.to_numpy()
+    contrast = np.array([picture.contrast for picture in contents.traits])
+    masked = (table["objects"] > 0).any()
+    cases = [
+        ("without any object", (table["objects"] == 0).to_numpy() & masked),
+        ("with empty masks", (table["empty_masks"] > 0).to_numpy()),
+        ("with overlapping masks", (table["overlap_pixels"] > 0).to_numpy()),
+        ("of one single brightness", contrast == 0),
+        (f"with an object over {LARGEST_OBJECT:.0%} of the picture",
+         contents.largest > LARGEST_OBJECT),
+    ]  # fmt: skip
+    lines = [
+        f"Pictures {what}: {wrong.sum()} ({_named(ids[wrong])})."
+        for what, wrong in cases
+        if any(wrong)
+    ]
+    for kind, title in KINDS.items():
+        found = [f"{ids[pair.a]} = {ids[pair.b]}" for pair in pairs if pair.kind == kind]
+        if found:
+            lines.append(f"{title}: {len(found)} pairs, each kept in one group ({_named(found)}).")
+    other = [
+        f"{ids[pair.a]} = {ids[pair.b]}"
+        for pair in pairs
+        if pair.kind == "exact"
+        and (
+            contents.mask_digests[pair.a] != contents.mask_digests[pair.b]
+            or table["class"].iloc[pair.a] != table["class"].iloc[pair.b]
+        )
+    ]
+    if other:
+        lines.append(
+            f"Equal pictures with different masks or classes: {len(other)} ({_named(other)}): "
+            "correct the masks or remove one of each."
+        )
+    lines += [
+        f"Class {name} has a single picture: it is either learned or tested."
+        for name, count in sorted(Counter(table["class"][table["class"] != ""]).items())
+        if count == 1
+    ]
+    mixed = [name for name in ("dtype", "channels") if table[name].nunique() > 1]
+    lines += [f"Pictures differ in {name}: {_counts(table[name].astype(str))}." for name in mixed]
+    return lines + merged
+
+
+def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: Path) -> list[str]:
+    """What makes learning or its assessment impossible, with the file and the mend."""
+    if table.empty:
+        return [
+            f"{manifest}: no pictures: check the source and the layout ({dataset.layout}) of "
+            f"dataset {dataset.title}."
+        ]
+    faults = []
+    if not table["objects"].any() and (table["class"] == "").all():
+        faults.append(
+            f"{manifest}: all {len(table)} masks are empty ({_named(table.index.to_numpy())}): "
+            f"check the masks and mask_threshold ({dataset.mask_threshold}) of dataset "
+            f"{dataset.title}."
+        )
+    if len(set(names)) < 2:
+        faults.append(
+            f"{manifest}: all {len(table)} pictures are in one group ({names[0]}), so none can be "
+            f"held out: give more pictures, or set groups of dataset {dataset.title} to pattern "
+            "with a group_pattern."
+        )
+    return faults

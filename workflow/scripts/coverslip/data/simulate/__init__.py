@@ -1,0 +1,27 @@
+"""Recipes of synthetic pictures: one module a recipe, loaded by name; each has code of its own."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+MODULES = {
+    "nuclei": "data.simulate.nuclei",
+    "brightfield": "data.simulate.brightfield",
+    "phase_contrast": "data.simulate.phase_contrast",
+    "histology_patches": "data.simulate.histology_patches",
+}
+"""Where the function of each recipe stands, which has its name."""
+
+
+def make(recipe: str, output: Path, pictures: int, size: int, seed: int) -> None:
+    """Write a zip of synthetic pictures.
+
+    Args:
+        recipe: one of `MODULES`.
+        output: the zip.
+        pictures: their number.
+        size: height and width of a picture in pixels.
+        seed: of the generator.
+    """
+    getattr(import_module(f"coverslip.{MODULES[recipe]}"), recipe)(output, pictures, size, seed)

@@ -1,0 +1,192 @@
+"""What is counted on each picture, for every run, every trivial baseline and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from coverslip.config.sections import Evaluation, Preprocessing
+from coverslip.data.image_store import ImageStore
+from coverslip.errors import CoverslipError
+from coverslip.evaluation import confluency
+from coverslip.evaluation.predictions import (
+    Predictions,
+    count_objects,
+    count_true_objects,
+    scored_image,
+    scored_size,
+    truth_mask,
+)
+from coverslip.evaluation.runs import fold_and_seed, run_of
+from coverslip.imaging.field_of_view import field_of_view
+from coverslip.metrics import baselines, instances, pixels
+from coverslip.metrics.matching import Matching, match
+
+SUBSETS = ("validation", "test")
+"""Subsets that are predicted and scored picture by picture."""
+
+COUNTS = ["tn", "fp", "fn", "tp"]
+
+OTSU_COUNTS = [f"otsu_{name}" for name in COUNTS]
+
+DEVIATION_COUNTS = [f"deviation_{name}" for name in COUNTS]
+
+INSTANCES = {
+    "otsu": baselines.otsu_components,
+    "otsu watershed": baselines.otsu_watershed,
+}
+"""Baselines of instances: from a picture and the smallest area to a label map."""
+
+
+def instance_columns(source: str) -> list[str]:
+    """Columns of `observe` with the instance statistics of the model or of a baseline."""
+    return [f"{source}: {name}" for name in instances.STATISTICS]
+
+
+def has_instances(observed: pd.DataFrame) -> bool:
+    """Whether observations hold instances, and not the foreground alone."""
+    return instance_columns("model")[0] in observed
+
+
+def observe(
+    predictions: Sequence[Path],
+    runs: Sequence[str],
+    pictures: Path,
+    rows: pd.DataFrame,
+    preprocessing: Preprocessing,
+    evaluation: Evaluation,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count pixels and objects of every picture, once for the truth and once a run.
+
+    Where the predictions hold instances, these are the predicted objects, and they are matched to
+    the true ones; else connected regions of the foreground are counted. Instances are scored at
+    the picture's own size.
+
+    Args:
+        predictions: prediction files of all runs and shards; their folder tells the run.
+        runs: names of the runs.
+        pictures: the store.
+        rows: `evaluate.read_split`.
+        preprocessing: the study's section; `resize` and `mask_resize` are used.
+        evaluation: the study's section.
+
+    Returns:
+        One row a prediction (id, group, modality, subset, fold, seed, `COUNTS`,
+        `objects_predicted`, with instances the `instance_columns` of the model and of the baselines
+        `INSTANCES`, and the columns of the second table), sorted by seed, fold and id; and one row
+        a picture of the split with the counts of the truth and of Otsu's threshold.
+
+    Raises:
+        CoverslipError: a prediction is missing or of another size, or some runs predict instances
+            and others do not.
+    """
+    where = rows[rows["fold"].isin({fold_and_seed(run)[0] for run in runs})]
+    scored = where[where["subset"].isin(SUBSETS)].groupby("id", sort=True)["fold"].agg(set)
+    found: list[dict] = []
+    truths: list[dict] = []
+    with ExitStack() as stack:
+        store = stack.enter_context(ImageStore(pictures))
+        answers = {
+            run: stack.enter_context(Predictions([p for p in predictions if run_of(p) == run]))
+            for run in runs
+        }
+        instances = _have_instances(answers)
+        for id in sorted(set(where["id"])):
+            picture = _picture(store, id, preprocessing, evaluation)
+            field, facts = _truth(picture)
+            truths.append({"id": id, **facts})
+            trivial = _trivial_instances(picture) if instances and id in scored else {}
+            for run in runs:
+                fold, seed = fold_and_seed(run)
+                if fold in scored.get(id, ()):
+                    counts = _prediction(picture, answers[run], instances, field)
+                    found.append({"id": id, "fold": fold, "seed": seed, **counts, **trivial})
+    columns = ["id", "fold", "seed", *COUNTS, confluency.PREDICTED, "objects_predicted"]
+    for source in ("model", *INSTANCES) if instances else ():
+        columns += instance_columns(source)
+    facts = pd.DataFrame(truths)
+    observed = pd.DataFrame(found, columns=columns).merge(where, on=["id", "fold"])
+    observed = observed.merge(facts, on="id").sort_values(["seed", "fold", "id"], ignore_index=True)
+    return observed, where.merge(facts, on="id")
+
+
+class _Picture(NamedTuple):
+    """A picture and its truth."""
+
+    id: str
+    label: np.ndarray
+    """True instances at the picture's own size, int32."""
+    image: np.ndarray
+    """The picture at its own size."""
+    truth: np.ndarray
+    """True foreground at the scored size, bool."""
+    scored: np.ndarray
+    """The picture at the scored size."""
+    minimum_area: int
+    """Smaller regions of a foreground are no objects."""
+
+
+def _picture(
+    store: ImageStore, id: str, preprocessing: Preprocessing, evaluation: Evaluation
+) -> _Picture:
+    size = scored_size(preprocessing, evaluation)
+    label, image = store.label(id), store.image(id)
+    truth = truth_mask(label, size, preprocessing.mask_resize)
+    return _Picture(id, label, image, truth, scored_image(image, size), evaluation.minimum_area)
+
+
+def _have_instances(answers: Mapping[str, Predictions]) -> bool:
+    having = [run for run, predictions in answers.items() if predictions.has_instances]
+    if having and len(having) < len(answers):
+        other = next(run for run in answers if run not in having)
+        raise CoverslipError(
+            f"{answers[other].paths[0].parent}: holds no instances, but that of {having[0]} does: "
+            "remove it and run again"
+        )
+    return bool(having)
+
+
+def _truth(picture: _Picture) -> tuple[np.ndarray, dict[str, int]]:
+    """The field of view, bool HxW, and what is counted of truth and baselines."""
+    truth, field = picture.truth, field_of_view(picture.scored, "black")
+    otsu = baselines.otsu(picture.scored)
+    deviation = confluency.deviation_mask(picture.scored, field)
+    return field, {
+        **confluency.truth_areas(field, truth, otsu, deviation),
+        **dict(zip(OTSU_COUNTS, pixels.pixel_counts(truth, otsu), strict=True)),
+        **dict(zip(DEVIATION_COUNTS, pixels.pixel_counts(truth, deviation), strict=True)),
+        "otsu_objects": count_objects(otsu, picture.minimum_area),
+        "deviation_objects": count_objects(deviation, picture.minimum_area),
+        "objects_true": count_true_objects(picture.label),
+    }
+
+
+def _prediction(
+    picture: _Picture, answer: Predictions, instances: bool, field: np.ndarray
+) -> dict[str, float]:
+    mask = answer.mask(picture.id, picture.truth.shape)
+    counts: dict[str, float] = dict(
+        zip(COUNTS, pixels.pixel_counts(picture.truth, mask), strict=True)
+    )
+    counts |= confluency.predicted_area(field, mask)
+    if not instances:
+        return counts | {"objects_predicted": count_objects(mask, picture.minimum_area)}
+    found = match(picture.label, answer.instances(picture.id, picture.label.shape))
+    return counts | {"objects_predicted": found.objects_predicted} | _told("model", found)
+
+
+def _trivial_instances(picture: _Picture) -> dict[str, float]:
+    told: dict[str, float] = {}
+    for source, predict in INSTANCES.items():
+        told |= _told(source, match(picture.label, predict(picture.image, picture.minimum_area)))
+    return told
+
+
+def _told(source: str, found: Matching) -> dict[str, float]:
+    values = instances.statistics(found).tolist()
+    return dict(zip(instance_columns(source), values, strict=True))

@@ -1,0 +1,1 @@
+"""Feature attribution: maps of what a prediction rests on, and tests of them."""

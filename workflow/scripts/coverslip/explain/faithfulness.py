@@ -1,0 +1,94 @@
+"""Deletion and insertion: does a map point at what the network really looks at?
+
+Petsiuk, Das and Saenko, "RISE: randomized input sampling for explanation of black-box models", BMVC
+2018. Pixels are taken away from the picture in the order of the map, most important first: the
+sooner the score falls, the better the map (deletion, small is good). Or they are put back into a
+blurred picture: the sooner the score rises, the better (insertion, large is good). A random order
+is the baseline that a map has to beat. Needs no Keras.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from coverslip.explain.occlusion import Score
+
+STEPS = 20
+"""Parts that the pixels are taken away or put back in."""
+
+BLUR = 0.1
+"""Standard deviation of the Gaussian of the blurred picture, in heights or widths of the picture,
+whichever is smaller."""
+
+
+class Curves(NamedTuple):
+    """Scores of one map of one picture."""
+
+    deletion: np.ndarray
+    """(steps + 1,) score of the class with 0, 1/steps, ... 1 of the pixels taken away."""
+    insertion: np.ndarray
+    """(steps + 1,) the same with pixels put back."""
+
+    @property
+    def deletion_area(self) -> float:
+        """Area under the curve of deletion, in the unit of the score; small is good."""
+        return float(np.trapezoid(self.deletion, dx=1 / (len(self.deletion) - 1)))
+
+    @property
+    def insertion_area(self) -> float:
+        """Area under the curve of insertion; large is good."""
+        return float(np.trapezoid(self.insertion, dx=1 / (len(self.insertion) - 1)))
+
+
+def curves(
+    score: Score,
+    image: np.ndarray,
+    map: np.ndarray,
+    target: int,
+    baseline: float | np.ndarray = 0.0,
+    steps: int = STEPS,
+) -> Curves:
+    """Score a map of a picture.
+
+    Args:
+        score: gives the scores of pictures, preferably probabilities.
+        image: float32 HxWxC, in the scale that the network takes.
+        map: HxW, large where the picture speaks for the class; ties go row by row.
+        target: number of the class.
+        baseline: what deleted pixels become: one value, one a channel, or a picture HxWxC.
+        steps: parts that the pixels are taken away in.
+    """
+    gone = np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
+    changed = [
+        np.stack(frames)
+        for frames in (
+            _replaced(image, gone, map, steps),
+            _replaced(blurred(image), image, map, steps),
+        )
+    ]
+    deletion, insertion = (score(frames)[:, target].astype(np.float64) for frames in changed)
+    return Curves(deletion, insertion)
+
+
+def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) -> list[np.ndarray]:
+    """Pictures on the way from one to the other, pixel by pixel in the order of the map."""
+    rank: np.ndarray = np.empty(map.size, np.int64)
+    rank[np.argsort(-map.ravel(), kind="stable")] = np.arange(map.size)
+    rank = rank.reshape(map.shape)
+    ends = np.rint(np.linspace(0, map.size, steps + 1))
+    return [np.where((rank < end)[..., None], last, first) for end in ends]
+
+
+def blurred(image: np.ndarray) -> np.ndarray:
+    """A picture HxWxC in which nothing can be recognised, float32."""
+    sigma = BLUR * min(image.shape[:2])
+    soft = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return soft.reshape(image.shape)
+
+
+def random_map(shape: tuple[int, int], seed: int) -> np.ndarray:
+    """A map that knows nothing: the baseline of deletion and insertion."""
+    return np.random.default_rng(seed).random(shape)

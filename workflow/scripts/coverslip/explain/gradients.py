@@ -1,0 +1,186 @@
+"""Gradients of class scores, by TensorFlow's own tape.
+
+Keras has no gradient function for all its backends, so each backend would have its own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from coverslip.errors import CoverslipError
+
+STEPS = 50
+"""Points on the way from the baseline to the picture."""
+
+
+def integrated_gradients(
+    gradient: Gradient,
+    image: np.ndarray,
+    target: int,
+    baseline: float | np.ndarray = 0.0,
+    steps: int = STEPS,
+    batch: int = 32,
+) -> np.ndarray:
+    """Gradients along the straight line from a baseline to the picture, times the way.
+
+    Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017; the integral
+    by Gauss-Legendre quadrature. The values add up to the score of the picture less that of the
+    baseline (completeness).
+
+    Args:
+        gradient: gives the gradient of pictures.
+        image: float32 HxWxC, in the scale that the network takes.
+        target: number of the class.
+        baseline: one value, one a channel, or a picture HxWxC.
+        steps: points on the line.
+        batch: points that are computed together.
+
+    Returns:
+        float64 HxWxC.
+    """
+    way = image - np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    shares = 0.5 * (1 + points)
+    total = np.zeros(image.shape)
+    for start in range(0, steps, batch):
+        some = np.s_[start : start + batch]
+        share = shares[some, None, None, None].astype(np.float32)
+        found = gradient(image - (1 - share) * way, target)
+        total += np.tensordot(0.5 * weights[some], found.astype(np.float64), axes=1)
+    return way * total
+
+
+def smoothgrad(
+    attribute: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    samples: int,
+    deviation: float,
+    seed: int,
+) -> np.ndarray:
+    """Mean of a map over noisy copies of a picture.
+
+    Smilkov et al., "SmoothGrad: removing noise by adding noise", arXiv:1706.03825, 2017.
+
+    Args:
+        attribute: gives the map of a picture.
+        image: float32 HxWxC.
+        samples: noisy copies; 0: the picture as it is.
+        deviation: standard deviation of the Gaussian noise, as a share of the picture's range.
+        seed: of the noise.
+
+    Returns:
+        float64, the map's shape.
+    """
+    if samples == 0:
+        return attribute(image)
+    rng = np.random.default_rng(seed)
+    scale = np.float32(deviation * np.ptp(image))
+    total: Any = 0.0
+    for _ in range(samples):
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        total = total + attribute(image + scale * noise)
+    return total / samples
+
+
+def grad_cam(
+    gradient: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
+    image: np.ndarray,
+    target: int,
+) -> np.ndarray:
+    """Features of a layer, weighted by the mean gradient of the score by each, where positive.
+
+    Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
+    localization", ICCV 2017. It is as coarse as the layer and is enlarged by linear interpolation.
+
+    Args:
+        gradient: gives the layer's features and their gradient (`gradients.of_features`).
+        image: float32 HxWxC, in the scale that the network takes.
+        target: number of the class.
+
+    Returns:
+        float64 HxW, 0 or above.
+    """
+    features, by_feature = (found[0].astype(np.float64) for found in gradient(image[None], target))
+    weights = by_feature.mean(axis=(0, 1))
+    coarse = np.maximum(features @ weights, 0)
+    height, width = image.shape[:2]
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+# --- Gradients of class scores, by TensorFlow's own tape
+
+Gradient = Callable[[np.ndarray, int], np.ndarray]
+"""From pictures, float32 NxHxWxC, and a class to the gradient of its score, NxHxWxC."""
+
+
+def of_input(network: keras.Model) -> Gradient:
+    """Return the function that gives the gradient of a class' score by the pixels.
+
+    Args:
+        network: from NxHxWxC to NxK scores, such as logits.
+
+    Raises:
+        CoverslipError: keras has another backend than TensorFlow.
+    """
+    tf = _tensorflow()
+
+    @tf.function(reduce_retracing=True)
+    def compute(images: Any, chosen: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            scores = network(images, training=False)
+            total = tf.reduce_sum(scores * chosen)
+        return tape.gradient(total, images)
+
+    def gradient(images: np.ndarray, target: int) -> np.ndarray:
+        chosen = _one_hot(network, target)
+        return compute(tf.constant(images, tf.float32), tf.constant(chosen)).numpy()
+
+    return gradient
+
+
+def of_features(
+    network: keras.Model, layer: keras.Layer
+) -> Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
+    """Return the function that gives a layer's output and the gradient of a class' score by it.
+
+    Both are float32 Nxhxwxk. Arguments and errors as of `of_input`.
+    """
+    tf = _tensorflow()
+    both = keras.Model(network.inputs, [layer.output, network.outputs[0]])
+
+    @tf.function(reduce_retracing=True)
+    def compute(images: Any, chosen: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            # Watched, for the layer may come before all trainable weights.
+            tape.watch(images)
+            features, scores = both(images, training=False)
+            total = tf.reduce_sum(scores * chosen)
+        return features, tape.gradient(total, features)
+
+    def gradient(images: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = _one_hot(network, target)
+        features, by_feature = compute(tf.constant(images, tf.float32), tf.constant(chosen))
+        return features.numpy(), by_feature.numpy()
+
+    return gradient
+
+
+def _one_hot(network: keras.Model, target: int) -> np.ndarray:
+    return np.eye(network.output_shape[-1], dtype=np.float32)[target : target + 1]
+
+
+def _tensorflow():
+    if keras.backend.backend() != "tensorflow":
+        raise CoverslipError(
+            f"gradients need keras with TensorFlow, not {keras.backend.backend()}: set "
+            "KERAS_BACKEND=tensorflow, or leave out methods other than occlusion"
+        )
+    import tensorflow as tf
+
+    return tf

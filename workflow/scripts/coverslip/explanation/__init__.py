@@ -1,1 +1,0 @@
-"""What a classification rests on."""

@@ -1,0 +1,201 @@
+"""Outputs are written aside and renamed, so that nothing half-written is ever taken for whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from coverslip.errors import CoverslipError
+
+FORGOTTEN = 24 * 3600.0
+"""Seconds without a change after which a part of another machine is taken for one of a dead job."""
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give `<path>.<host>-<pid>.part` to write to; rename it to `path` at the end, or remove it on
+    an error.
+
+    Two jobs, also on two machines with one disk, never write into one part: the later one to end
+    gives the file. Parts that killed jobs left are removed. Missing parent folders are made. For
+    single files only; files beside the part whose names begin with its name count as its own.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    part = path.with_name(f"{path.name}.{host()}-{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any, indent: int = 1, allow_nan: bool = True) -> None:
+    """Write JSON aside and rename it, keys in their given order.
+
+    Raises:
+        ValueError: a number is not finite, and `allow_nan` is off.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=allow_nan)
+    with atomic_write(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def host() -> str:
+    """Name of this machine, short and fit for a file name."""
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node().partition(".")[0])[:20] or "host"
+
+
+def _sweep(path: Path) -> None:
+    """Remove parts of a file whose writers are gone: ended here, or long silent elsewhere."""
+    name = re.compile(re.escape(path.name) + r"\.([A-Za-z0-9]+)-(\d+)\.part")
+    with os.scandir(path.parent) as entries:
+        found = [(entry, match) for entry in entries if (match := name.match(entry.name))]
+    for entry, match in found:
+        here = match[1] == host()
+        # Another job may have swept it away meanwhile, or it is another user's: it does no harm.
+        with suppress(OSError):
+            silent = time.time() - entry.stat().st_mtime > FORGOTTEN
+            if int(match[2]) != os.getpid() and (silent or (here and not _runs(int(match[2])))):
+                os.unlink(entry.path)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process of this machine is still there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # of another user
+    return True
+
+
+# --- Digests of files, kept beside the state of the file so that large ones are read once
+
+NOTES = Path(".snakemake/coverslip/digests")
+
+LARGE = 10_000_000
+"""Bytes: smaller files are read faster than their notes are looked up and kept."""
+
+SETTLED = 5.0
+"""Seconds since the last change after which the next one has another time stamp."""
+
+State = tuple[int, int, int, int, int]
+
+
+def state(path: Path) -> State | None:
+    """Device, inode, size and time stamps (ns) of a file; none for a folder or where it is gone."""
+    try:
+        return _state(os.stat(path)) if os.path.isfile(path) else None
+    except OSError:
+        return None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file (64 hex digits); what is known of a large unchanged file is not read again.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        # Of the open file: on network disks only opening asks the server for its state.
+        before = _state(os.fstat(file.fileno()))
+        note = NOTES / hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:32]
+        large = before[2] >= LARGE
+        if large and (known := _known(note, before)):
+            return known
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        after = _state(os.fstat(file.fileno()))
+    changed = max(before[3], before[4]) / 1e9
+    if large and after == before and changed + SETTLED < time.time():
+        _keep(note, before, digest)
+    return digest
+
+
+def read_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file (64 hex digits), which is read whatever is known of it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _state(found: os.stat_result) -> State:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _known(note: Path, state: State) -> str | None:
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known["sha256"] if known.get("state") == list(state) else None
+
+
+def _keep(note: Path, state: State, digest: str) -> None:
+    # A note saves time and is nothing else: where it cannot be kept, the file is read again.
+    with contextlib.suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        part = note.with_name(f"{note.name}.{os.getpid()}.part")
+        part.write_text(json.dumps({"state": state, "sha256": digest}), encoding="utf-8")
+        part.replace(note)
+
+
+# --- What to say when the disk is full
+
+
+class Progress:
+    """How much of an output is written, to tell how much space the whole needs."""
+
+    def __init__(self) -> None:
+        self.needed: float | None = None
+        """Bytes that the whole needs; none until something is written."""
+
+    def note(self, share: float, written: int) -> None:
+        """Note that `share` (0..1) of the output took `written` bytes."""
+        self.needed = written / share
+
+
+@contextlib.contextmanager
+def report_disk_full(output: Path) -> Iterator[Progress]:
+    """Turn "no space left" into a CoverslipError that says where and how much is needed.
+
+    It belongs outside of what removes a half-written output, so that the space that is free is
+    told as it is afterwards.
+    """
+    progress = Progress()
+    try:
+        yield progress
+    except OSError as error:
+        if not is_full(error):
+            raise
+        folder = output.parent
+        needed, free = progress.needed, shutil.disk_usage(folder).free / 1e6
+        amount = f"about {needed / 1e6:.1f} MB are" if needed else "more is"
+        raise CoverslipError(
+            f"{output}: no space left on the disk: {amount} needed, {free:.1f} MB are free in "
+            f"{folder}: free some space or use another disk, then run again"
+        ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that a disk or a quota is full; HDF5 tells it in its text only."""
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    return error.errno in codes or any(f"errno = {code}," in str(error) for code in codes)

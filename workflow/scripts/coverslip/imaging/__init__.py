@@ -1,0 +1,1 @@
+"""Images as arrays: intensity, resizing, fields of view, labels. No files."""

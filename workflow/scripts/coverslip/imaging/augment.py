@@ -1,0 +1,106 @@
+"""Random changes of training patches: same kind of picture, same cells, another look.
+
+Each function takes and gives uint8 images; the label map follows every change of geometry by
+nearest neighbour and no change of brightness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from coverslip.config.sections import Augmentation
+
+
+def augment(
+    image: np.ndarray, target: np.ndarray, a: Augmentation, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change a patch at random.
+
+    `image` uint8 (height, width, channels), `target` uint8 or uint16 (height, width); gives the
+    same shapes and dtypes, as new contiguous arrays.
+    """
+    image, target = _orient(image, target, a, rng)
+    if tuple(a.scale) != (1.0, 1.0):
+        image, target = zoom(image, target, _log_uniform(a.scale, rng), rng.random(2))
+    if tuple(a.contrast) != (1.0, 1.0):
+        image = contrast(image, _log_uniform(a.contrast, rng))
+    if tuple(a.gamma) != (1.0, 1.0):
+        image = gamma(image, _log_uniform(a.gamma, rng))
+    if a.noise:
+        image = noise(image, rng.uniform(0.0, a.noise), rng)
+    if a.invert and rng.random() < a.invert:
+        image = 255 - image
+    return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+
+def zoom(
+    image: np.ndarray, target: np.ndarray, factor: float, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Magnify by `factor` about the point that `place` (two numbers in 0..1) picks.
+
+    Magnified patches show a part of the patch: the top left one at place (0, 0), the bottom right
+    one at (1, 1). Reduced ones are filled up with their mirror image. Bilinear for the image,
+    nearest neighbour for the mask.
+    """
+    height, width = target.shape
+    step = 1.0 / factor
+    down = (height - 1) * (1.0 - step) * place[0]
+    right = (width - 1) * (1.0 - step) * place[1]
+    matrix = np.array([[step, 0.0, right], [0.0, step, down]])
+
+    def warp(array: np.ndarray, interpolation: int) -> np.ndarray:
+        return cv2.warpAffine(
+            array,
+            matrix,
+            (width, height),
+            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+
+    warped = warp(np.ascontiguousarray(image), cv2.INTER_LINEAR).reshape(image.shape)
+    return warped, warp(np.ascontiguousarray(target), cv2.INTER_NEAREST)
+
+
+def contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply the distance of brightness from the patch's mean, channel by channel; clipped."""
+    mean = image.mean(axis=(0, 1))
+    return np.clip(np.rint(mean + factor * (image - mean)), 0, 255).astype(np.uint8)
+
+
+def gamma(image: np.ndarray, exponent: float) -> np.ndarray:
+    """Raise brightness, taken as 0..1, to a power."""
+    table = np.rint(255.0 * (np.arange(256) / 255.0) ** exponent).astype(np.uint8)
+    return table[image]
+
+
+def noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """Add Gaussian noise of a standard deviation on the scale 0..1, alike in all channels.
+
+    Alike in all channels, so that a grey picture kept as RGB stays grey.
+    """
+    change = rng.standard_normal(image.shape[:2], dtype=np.float32)[..., None] * (255.0 * deviation)
+    return np.clip(np.rint(image + change), 0, 255).astype(np.uint8)
+
+
+def _orient(
+    image: np.ndarray, target: np.ndarray, a: Augmentation, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    if a.flips:
+        for axis in (0, 1):
+            if rng.random() < 0.5:
+                image, target = np.flip(image, axis), np.flip(target, axis)
+    if a.quarter_turns:
+        # A patch that is not square keeps its shape by half turns only.
+        square = target.shape[0] == target.shape[1]
+        turns = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
+        image, target = np.rot90(image, turns), np.rot90(target, turns)
+    return image, target
+
+
+def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    low, high = np.log(bounds)
+    return float(np.exp(rng.uniform(low, high)))

@@ -1,0 +1,38 @@
+"""imaging.intensity."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """Luminance (ITU-R BT.601) of a picture, HxW in its own dtype; alpha is left out.
+
+    Args:
+        image: HxW or HxWxC (1, 3 or 4 channels), uint8 or uint16.
+
+    Raises:
+        ValueError: another number of channels.
+    """
+    if image.ndim == 2:
+        return image
+    if image.shape[2] == 1:
+        return image[:, :, 0]
+    if image.shape[2] not in (3, 4):
+        raise ValueError(f"a picture has 1, 3 or 4 channels, not {image.shape[2]}")
+    return cv2.cvtColor(np.ascontiguousarray(image[:, :, :3]), cv2.COLOR_RGB2GRAY)
+
+
+# --- Picture, truth and prediction with coloured errors, for pictures chosen by IoU and by lot
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    """The picture as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
+
+    Args:
+        image: HxWxC, 1, 3 or 4 channels, uint8 or uint16.
+    """
+    pixels = (image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]).astype(np.float32)
+    low, high = np.percentile(pixels, (1, 99.8))
+    return np.clip((pixels - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)

@@ -1,1 +1,0 @@
-"""Training: from patches to the weights of a network."""

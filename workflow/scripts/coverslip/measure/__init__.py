@@ -1,0 +1,1 @@
+"""Own images with a trained model: counts, masks, tables, a page."""

@@ -1,0 +1,203 @@
+"""What was found in one file: rows, objects, label maps and overlays, kept for later runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from coverslip.config.sections import Measure
+from coverslip.files import write_json
+from coverslip.imaging.labels import drop_small
+from coverslip.measure.interval import Blocks, blocks_of
+from coverslip.measure.overlay import encoded, overlay
+from coverslip.measure.planes import Plane
+from coverslip.measure.regionprops import OBJECTS, object_table, summary
+
+BLACK = "black everywhere: no field of view"
+
+PADDED = "black surroundings do not count"
+
+
+def overlay_name(picture: str, page: int, plane: str) -> str:
+    """Name of the overlay of a plane: with its page, where a file has several."""
+    return f"{picture}.page{page}.overlay.png" if plane else f"{picture}.overlay.png"
+
+
+def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | None, str]:
+    """Height and width of a pixel in micrometres, if known, and whence: `config` or `file`."""
+    if settings.pixel_size_um is not None:
+        return (settings.pixel_size_um, settings.pixel_size_um), "config"
+    return plane.pixel_um, "file" if plane.pixel_um else ""
+
+
+class ImageResult:
+    """A folder that is filled plane by plane and has its name only when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        shutil.rmtree(self.part, ignore_errors=True)  # of a job that was killed
+        self.planes: list[dict[str, Any]] = []
+        self.objects: list[pd.DataFrame] = []
+        self.labels: tifffile.TiffWriter | None = None
+        self.expected = 0
+        self.added = 0
+        self.whole = False
+        """Whether all planes of the file were read."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every plane of the file is in it."""
+        return self.whole and self.added == self.expected
+
+    def refuse(self, plane: Plane) -> None:
+        """Note a plane that cannot be measured."""
+        self.planes.append({"page": plane.page, "plane": plane.plane, "error": plane.error})
+
+    def add(
+        self,
+        plane: Plane,
+        image: np.ndarray,
+        field: np.ndarray,
+        mask: np.ndarray,
+        label: np.ndarray,
+        settings: Measure,
+    ) -> None:
+        """Measure a plane.
+
+        Args:
+            plane: what is known of it.
+            image: uint8 or uint16, HxWxC.
+            field: bool HxW, the field of view.
+            mask: bool HxW, what the model takes for foreground.
+            label: int32 HxW, its objects.
+            settings: the section `measure` of the config.
+        """
+        label = drop_small(np.where(field, label, 0), settings.minimum_area)
+        objects = object_table(label, image, pixel_size(plane, settings)[0])
+        blocks = blocks_of(mask & field, field)
+        self.note(plane, image.shape, image.dtype, blocks, objects, settings)
+        self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
+        self.draw(plane, overlay(image, label, mask & field, field))
+        self.added += 1
+
+    def note(
+        self,
+        plane: Plane,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        blocks: Blocks,
+        objects: pd.DataFrame,
+        settings: Measure,
+    ) -> None:
+        """Keep the numbers of a plane.
+
+        Args:
+            plane: what was measured.
+            shape, dtype: of its picture.
+            blocks: its foreground and field of view, counted.
+            objects: its objects, see `object_table`.
+            settings: the section `measure` of the config.
+        """
+        size, source = pixel_size(plane, settings)
+        objects.insert(0, "page", plane.page)
+        notes = [plane.note]
+        if blocks.field == 0:
+            notes.append(BLACK)
+        elif blocks.field < shape[0] * shape[1]:
+            notes.append(PADDED)
+        self.planes.append(
+            {
+                "page": plane.page,
+                "plane": plane.plane,
+                "time": plane.time,
+                "time_unit": plane.time_unit or None,
+                "height_px": shape[0],
+                "width_px": shape[1],
+                "channels": shape[2],
+                "bits": 8 * dtype.itemsize,
+                "pixel_height_um": size and size[0],
+                "pixel_width_um": size and size[1],
+                "pixel_size_from": source or None,
+                **summary(blocks, objects, size),
+                "note": "; ".join(note for note in notes if note) or None,
+            }
+        )
+        self.objects.append(objects)
+
+    def draw(self, plane: Plane, drawn: np.ndarray) -> None:
+        """Keep the overlay of a plane, uint8 HxWx3."""
+        name = overlay_name("", plane.page, plane.plane)
+        (self.part / name.removeprefix(".")).write_bytes(encoded(drawn))
+
+    def write_label(
+        self,
+        plane: Plane,
+        shape: tuple[int, int],
+        label: np.ndarray | Iterator[np.ndarray],
+        largest: int,
+        settings: Measure,
+        tile: tuple[int, int] | None = None,
+    ) -> None:
+        """Append a page to the label maps: uint16, or uint32 where that is too small.
+
+        Args:
+            plane: what was measured.
+            shape: height and width.
+            label: int32 HxW, or its tiles from left to right and from the top on.
+            largest: the largest number in it.
+            settings: the section `measure` of the config.
+            tile: height and width of the tiles.
+        """
+        self.part.mkdir(parents=True, exist_ok=True)
+        if self.labels is None:
+            large = shape[0] * shape[1] > 2**29 or tile is not None
+            self.labels = tifffile.TiffWriter(self.part / "label.tif", bigtiff=large)
+        kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
+        size, _ = pixel_size(plane, settings)
+        data: np.ndarray | Iterator[np.ndarray]
+        if isinstance(label, np.ndarray):
+            data = label.astype(kind)
+        else:
+            data = (part.astype(kind) for part in label)
+        self.labels.write(
+            data,
+            shape=None if tile is None else shape,
+            dtype=None if tile is None else kind,
+            tile=tile,
+            photometric="minisblack",
+            compression="zlib",
+            predictor=False,
+            software="coverslip",
+            description=f"page {plane.page}",
+            metadata=None,
+            resolution=None if size is None else (1e4 / size[1], 1e4 / size[0]),
+            resolutionunit="CENTIMETER" if size else None,
+        )
+
+    def close(self) -> None:
+        """Give the folder its name; an equal one that another job made stays."""
+        self.part.mkdir(parents=True, exist_ok=True)
+        if self.labels is not None:
+            self.labels.close()
+        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in OBJECTS.items()})
+        empty.insert(0, "page", pd.Series(dtype="int64"))
+        objects = pd.concat(self.objects) if self.objects else empty
+        objects.to_csv(self.part / "objects.csv", index=False)
+        planes = sorted(self.planes, key=lambda row: row["page"])
+        write_json(self.part / "record.json", {"planes": planes})
+        for file in self.part.iterdir():
+            file.chmod(0o444)  # results are second names of these files: nobody edits them
+        try:
+            self.part.rename(self.path)
+        except OSError:
+            if not (self.path / "record.json").is_file():
+                raise
+            shutil.rmtree(self.part)

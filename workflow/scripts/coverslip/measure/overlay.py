@@ -1,0 +1,84 @@
+"""A picture with the outlines of what was found, in colours safe for colour-blind readers."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from matplotlib.colors import to_rgb
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.reporting.figures.style import ORANGE, SKY
+
+LONGEST = 2048
+"""Larger pictures are shown at this height or width."""
+
+SMALLEST = 512
+"""Smaller pictures are enlarged by a whole number to about this size, so that a line stays thin."""
+
+DARK = 0.35
+"""Brightness of what lies outside the field of view or is foreground but not counted."""
+
+
+def overlay(
+    image: np.ndarray, label: np.ndarray, mask: np.ndarray, field: np.ndarray
+) -> np.ndarray:
+    """Draw objects in orange between black lines, foreground too small to count in blue.
+
+    The picture is stretched from its 1st to its 99.8th percentile and shown in grey, so that no
+    colour of it is mistaken for a line; what lies outside the field of view is blue-grey.
+
+    Args:
+        image: uint8 or uint16, HxWxC.
+        label: int32 HxW, the objects.
+        mask: bool HxW, the foreground.
+        field: bool HxW, the field of view.
+
+    Returns:
+        uint8 hxwx3, RGB.
+    """
+    size = shown_size(image.shape[:2])
+    grey = to_grey(stretched(image))
+    if size != grey.shape:
+        smaller = size[0] < grey.shape[0]
+        how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
+        grey = cv2.resize(grey, size[::-1], interpolation=how)
+        label = cv2.resize(label.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST)
+        label = label.astype(np.int32)
+        mask, field = (
+            cv2.resize(part.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+            for part in (mask, field)
+        )
+    shown = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    outside = ~field
+    shown[outside] = np.rint(DARK * paint(SKY) + (1 - DARK) * 0.35 * 255).astype(np.uint8)
+    small = mask & (label == 0)
+    shown[find_boundaries(small, mode="inner")] = paint(SKY)
+    line = find_boundaries(label, mode="inner")
+    line = ndimage.binary_dilation(line, np.ones((2, 2))) & (label > 0)
+    edge = cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    shown[edge & ~line] = 0
+    shown[line] = paint(ORANGE)
+    return shown
+
+
+def shown_size(shape: tuple[int, int]) -> tuple[int, int]:
+    """Height and width at which a picture of this height and width is shown."""
+    longest = max(shape)
+    if longest > LONGEST:
+        height, width = (max(1, round(length * LONGEST / longest)) for length in shape)
+        return height, width
+    times = max(1, SMALLEST // longest)
+    return shape[0] * times, shape[1] * times
+
+
+def paint(colour: str) -> np.ndarray:
+    """A colour as uint8 RGB."""
+    return np.rint(255 * np.asarray(to_rgb(colour))).astype(np.uint8)
+
+
+def encoded(picture: np.ndarray) -> bytes:
+    """A picture (uint8 HxWx3, RGB) as PNG."""
+    _, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
+    return data.tobytes()

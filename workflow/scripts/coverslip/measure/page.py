@@ -1,0 +1,193 @@
+"""The page of a measured folder: one HTML file with numbers, a plot and the outlines drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from coverslip.files import atomic_write
+from coverslip.measure.image_result import overlay_name
+from coverslip.measure.tables import read_images
+from coverslip.reporting.pages import TEMPLATES, embed_image, render
+from coverslip.reporting.results import DASH
+
+SHOWN = 60
+"""Pictures that the page shows with their outlines: more are drawn from all confluencies alike."""
+
+LISTED = 1000
+"""Rows of the table on the page; `pictures.csv` has all."""
+
+PICTURE_BYTES = 60_000
+
+PLOT_BYTES = 2_000_000
+
+
+def build(
+    pictures: Path,
+    overlays: Path,
+    plot: Path,
+    facts: Mapping[str, Any],
+    model: Mapping[str, Any],
+    output: Path,
+    templates: Path = TEMPLATES,
+) -> None:
+    """Write the page.
+
+    Args:
+        pictures: the table `pictures.csv`.
+        overlays: folder of the overlays.
+        plot: the figure of confluency.
+        facts: `name`, `folder`, `model`, `command` and `settings` (the section `measure`).
+        model: `model.json`.
+        output: the page; it links to the files beside it.
+        templates: folder of `measure.html.j2` and `page.css`.
+
+    Raises:
+        CoverslipError: an input is missing or is no picture.
+    """
+    table = read_images(pictures)
+    measured = table[table["error"] == ""]
+    unread = table[table["error"] != ""]
+    files = overlay_names(measured)
+    rows = [_row(row, files, overlays, output) for row in table.head(LISTED).itertuples()]
+    page = {
+        "name": facts["name"],
+        "command": facts.get("command"),
+        "cards": _cards(table, measured, unread),
+        "plot": embed_image(plot, PLOT_BYTES).source,
+        "timed": bool((measured["time_unit"] != "").any()),
+        "shown": [
+            _shown(row, files[row.Index], overlays, output) for row in spread(measured).itertuples()
+        ],
+        "measured": len(measured),
+        "rows": rows,
+        "total": len(table),
+        "unread": [{"name": _name(row), "error": row.error} for row in unread.itertuples()],
+        "micrometres": bool(measured["mean_area_um2"].notna().any()),
+        "instances": model.get("head") == "instances",
+        "intervals": any(row["interval"] for row in rows),
+        "facts": _facts(facts, model, measured),
+    }
+    html = render("measure.html.j2", page, templates)
+    with atomic_write(output) as part:
+        part.write_text(html, encoding="utf-8")
+
+
+def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
+    """Names of the overlays of the rows of a table, by index."""
+    return {
+        row.Index: overlay_name(row.picture, row.page, row.plane) for row in measured.itertuples()
+    }
+
+
+def spread(measured: pd.DataFrame) -> pd.DataFrame:
+    """The pictures to show: all, or `SHOWN` from the least to the most confluent, by name."""
+    if len(measured) <= SHOWN:
+        return measured
+    order = measured.sort_values(["confluency_percent", "picture", "page"])
+    chosen = order.iloc[np.unique(np.linspace(0, len(order) - 1, SHOWN).round().astype(int))]
+    return chosen.sort_values(["picture", "page"])
+
+
+def number(value: Any, digits: int = 0) -> str:
+    """A number with thin spaces between thousands; a dash where there is none."""
+    if value is None or pd.isna(value):
+        return DASH
+    return f"{value:,.{digits}f}".replace(",", "\u2009")
+
+
+def _name(row: Any) -> str:
+    return f"{row.picture} {row.plane}".strip()
+
+
+def _cards(
+    table: pd.DataFrame, measured: pd.DataFrame, unread: pd.DataFrame
+) -> list[dict[str, str]]:
+    confluency = measured["confluency_percent"].dropna()
+    low, high = (number(confluency.min(), 1), number(confluency.max(), 1))
+    cards = [
+        {"label": "pictures measured", "value": number(len(measured)), "more": _files(table)},
+        {
+            "label": "median confluency",
+            "value": f"{number(confluency.median(), 1)}\u00a0%",
+            "more": f"from {low}\u00a0% to {high}\u00a0%" if len(confluency) else "",
+        },
+        {
+            "label": "objects",
+            "value": number(measured["objects"].sum()),
+            "more": f"median of a picture: {number(measured['objects'].median())}",
+        },
+    ]
+    if len(unread):
+        cards.append(
+            {"label": "not measured", "value": number(len(unread)), "more": "reasons below"}
+        )
+    return cards
+
+
+def _files(table: pd.DataFrame) -> str:
+    files = table["picture"].nunique()
+    return f"of {number(files)} {'file' if files == 1 else 'files'}"
+
+
+def _row(row: Any, files: Mapping[int, str], overlays: Path, output: Path) -> dict[str, str]:
+    name = files.get(row.Index)
+    return {
+        "name": _name(row),
+        "link": "" if name is None else _link(overlays / name, output),
+        "confluency": number(row.confluency_percent, 1),
+        "interval": _interval(row.confluency_low_percent, row.confluency_high_percent),
+        "objects": number(row.objects),
+        "area": number(row.mean_area_px, 1),
+        "area_um": number(row.mean_area_um2, 1),
+        "valid": number(row.valid_area_px),
+        "time": "" if not row.time_unit else f"{number(row.time, 2)} {row.time_unit}",
+        "note": row.error or row.note,
+        "bad": bool(row.error),
+    }
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}"
+
+
+def _shown(row: Any, name: str, overlays: Path, output: Path) -> dict[str, str]:
+    found = embed_image(overlays / name, PICTURE_BYTES)
+    return {
+        "name": _name(row),
+        "link": _link(overlays / name, output),
+        "source": found.source,
+        "confluency": number(row.confluency_percent, 1),
+        "objects": number(row.objects),
+    }
+
+
+def _link(path: Path, output: Path) -> str:
+    return quote(Path(os.path.relpath(path, output.parent)).as_posix())
+
+
+def _facts(
+    facts: Mapping[str, Any], model: Mapping[str, Any], measured: pd.DataFrame
+) -> list[dict[str, str]]:
+    settings = facts["settings"]
+    sources = sorted(set(measured["pixel_size_from"]) - {""})
+    known = int((measured["pixel_size_from"] != "").sum())
+    size = f"known for {known} of {len(measured)} pictures" if sources else "not known"
+    size += f" (from {' and '.join(sources)})" if sources else ": no micrometres"
+    study = model.get("study")
+    words = {
+        "Pictures": str(facts["folder"]),
+        "Model": str(facts["model"]) + (f", trained in the study {study}" if study else ""),
+        "Licence of its data": str(model.get("licence") or "not stated"),
+        "Threshold": number(model.get("threshold"), 3),
+        "Smallest object": f"{settings['minimum_area']} pixels",
+        "Black surroundings": "left out" if settings["padding"] == "black" else "counted",
+        "Size of a pixel": size,
+    }
+    return [{"label": label, "text": text} for label, text in words.items()]

@@ -1,0 +1,91 @@
+"""Preprocessing of a picture that is read row by row: the same pixels as `preprocess.picture`.
+
+What depends on the whole picture is taken from it whole, one pass over its rows each: histograms
+give the percentiles, the polarity and the tables of CLAHE exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from coverslip.config.sections import Preprocessing
+from coverslip.imaging.clahe import Equalized
+from coverslip.imaging.rows import Rows, histogram, parts, percentile
+from coverslip.models import preprocessing
+
+
+def prepared(source: Rows, p: Preprocessing) -> Rows:
+    """The picture as a network sees it, uint8 HxWxC; see `preprocess.picture`.
+
+    Args:
+        source: uint8 or uint16, HxWxC.
+        p: the preprocessing section.
+
+    Raises:
+        CoverslipError: another dtype or shape.
+    """
+    picture: Rows = Prepared(source, p)
+    if p.clahe_clip is None:
+        return picture
+    return Equalized(picture, p.clahe_clip, preprocessing.CLAHE_TILES)
+
+
+class Prepared:
+    """`Rows` of all steps that look at one pixel at a time: channels, brightness, polarity."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, source: Rows, p: Preprocessing) -> None:
+        self.source = source
+        self.p = p
+        self.shape = (*source.shape[:2], preprocessing.channels(p))
+        self._limits: tuple[np.ndarray, np.ndarray] | None = None
+        self._inverted = False
+        if p.intensity == "percentile":
+            self._limits = self._percentiles()
+        if p.polarity == "dark-background":
+            self._inverted = self._has_bright_background()
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """See `Rows`."""
+        return self._pixels(self.source.rows(start, stop))
+
+    def _pixels(self, raw: np.ndarray) -> np.ndarray:
+        pixels = self._bright(raw)
+        if self._inverted:
+            pixels = 255 - pixels
+        if self.p.transform == "sqrt":
+            pixels = preprocessing.SQUARE_ROOT[pixels]
+        return np.ascontiguousarray(pixels)
+
+    def _raw(self, raw: np.ndarray) -> np.ndarray:
+        return preprocessing.convert_channels(preprocessing.check_image(raw), self.p.channels)
+
+    def _bright(self, raw: np.ndarray) -> np.ndarray:
+        pixels = self._raw(raw)
+        if self._limits is not None:
+            return preprocessing.stretch(pixels, *self._limits)
+        return preprocessing.to_uint8(pixels)
+
+    def _percentiles(self) -> tuple[np.ndarray, np.ndarray]:
+        counts: Any = 0
+        for part in parts(self.source):
+            pixels = self._raw(part)
+            counts = counts + np.stack([histogram(pixels[..., c]) for c in range(self.shape[2])])
+        found = [[percentile(one, share) for one in counts] for share in preprocessing.PERCENTILES]
+        return np.asarray(found[0]), np.asarray(found[1])
+
+    def _has_bright_background(self) -> bool:
+        """As `preprocess.has_bright_background`."""
+        counts, rim = np.zeros(256, np.int64), np.zeros(256, np.int64)
+        for part in parts(self.source):
+            luma = preprocessing.convert_channels(self._bright(part), "grey")
+            counts += histogram(luma)
+            rim += histogram(luma[:, 0]) + histogram(luma[:, -1])
+        for row in (0, self.shape[0] - 1):
+            pixels = self._bright(self.source.rows(row, row + 1))
+            rim += histogram(preprocessing.convert_channels(pixels, "grey"))
+        low, high = (percentile(counts, share) for share in preprocessing.PERCENTILES)
+        return percentile(rim, 50) > (low + high) / 2

@@ -1,0 +1,199 @@
+"""Files with a second name instead of a copy, so that ten thousand pictures lie on disk once."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from coverslip.files import atomic_write
+from coverslip.measure.regionprops import OBJECTS
+
+
+def link_all(folders: Iterable[Path], output: Path) -> None:
+    """Make one folder of the files of several, whose names differ."""
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                link_file(path, output / path.relative_to(folder))
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the disk cannot."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+# --- The table of objects as Parquet, for programs that read millions of rows
+
+KINDS = {"str": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN"}
+
+
+def write_parquet(objects: Path, output: Path) -> None:
+    """Write a table of objects (`objects.csv`) as Parquet, compressed by zstd, in its order."""
+    types = {name: KINDS[kind] for name, kind in OBJECT_TYPES.items()}
+    settings: dict[str, Any] = {"threads": 1, "preserve_insertion_order": True}
+    with atomic_write(output) as part, duckdb.connect(config=settings) as database:
+        table = database.read_csv(str(objects), header=True, dtype=types, na_values=[""])
+        table.write_parquet(str(part), compression="zstd")
+
+
+# --- The tables of all shards as one: pictures with their times, and objects
+
+OBJECT_TYPES = {"picture": "str", "page": "int64", **OBJECTS}
+
+OBJECT_COLUMNS = list(OBJECT_TYPES)
+"""Columns of `objects.csv`."""
+
+SHARD_COLUMNS = [
+    "picture",
+    "page",
+    "plane",
+    "time",
+    "time_unit",
+    "confluency_percent",
+    "confluency_low_percent",
+    "confluency_high_percent",
+    "objects",
+    "objects_per_mm2",
+    "mean_area_px",
+    "mean_area_um2",
+    "median_area_px",
+    "median_area_um2",
+    "mean_eccentricity",
+    "mean_intensity",
+    "valid_area_px",
+    "valid_area_um2",
+    "foreground_px",
+    "foreground_um2",
+    "height_px",
+    "width_px",
+    "channels",
+    "bits",
+    "pixel_height_um",
+    "pixel_width_um",
+    "pixel_size_from",
+    "note",
+    "error",
+]
+"""Columns of the table of pictures of a shard."""
+
+COLUMNS = ["picture", "page", "plane", "series", *SHARD_COLUMNS[3:]]
+"""Columns of `pictures.csv`."""
+
+COUNTS = ["page", "objects", "valid_area_px", "foreground_px"]
+
+COUNTS += ["height_px", "width_px", "channels", "bits"]
+
+TEXTS = ["picture", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
+
+PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
+"""Named groups of a time, in hours."""
+
+
+def read_images(path: Path) -> pd.DataFrame:
+    """Read a table of pictures; counts are integers that may be missing, texts may be empty."""
+    types = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(TEXTS, "str")
+    head = pd.read_csv(path, nrows=0).columns
+    missing_texts = [name for name in TEXTS if name in head]
+    table = pd.read_csv(path, dtype={key: types[key] for key in types if key in head})
+    table[missing_texts] = table[missing_texts].fillna("")
+    return table
+
+
+def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame:
+    """All pictures of all shards, sorted by name and page, with their times and series.
+
+    Args:
+        shards: tables of the columns `SHARD_COLUMNS`.
+        pattern: see `name_time`.
+        unit: unit of the group `time`.
+
+    Returns:
+        the columns `COLUMNS`.
+    """
+    table = pd.concat([read_images(path) for path in shards]).sort_values(["picture", "page"])
+    compiled = re.compile(pattern)
+    series, times, units = [], [], []
+    for row in table.itertuples():
+        time, word = row.time, row.time_unit
+        if word:  # the file itself tells the time; its other axes tell the series
+            other = [part for part in row.plane.split() if not re.fullmatch(r"t\d+", part)]
+            place = " ".join([row.picture, *other])
+        else:
+            time, word, place = name_time(row.picture, compiled, unit)
+            place = f"{place} {row.plane}".strip() if word else ""
+        series.append(place)
+        times.append(None if time is None else round(time, 6))
+        units.append(word)
+    table["series"], table["time"], table["time_unit"] = series, times, units
+    return table[COLUMNS].reset_index(drop=True)
+
+
+def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | None, str, str]:
+    """Time that a name carries, its unit, and the series that it belongs to.
+
+    Args:
+        name: path of the picture in its folder.
+        pattern: with the named group `time`, or any of `days`, `hours`, `minutes`, `seconds`; the
+            group `series` tells the series, otherwise it is the name without what was matched
+            and without its ending.
+        unit: unit of the group `time`; the others give hours, `h`.
+
+    Returns:
+        none and empty texts where the name carries no time.
+    """
+    match = pattern.search(name)
+    if match is None:
+        return None, "", ""
+    groups = match.groupdict()
+    series = groups.get("series")
+    if series is None:
+        stem = name.rsplit(".", 1)[0]
+        parts = (stem[: match.start()].rstrip(" _-."), stem[match.end() :].strip(" _-."))
+        series = "…".join(part for part in parts if part) or "all"
+    try:
+        if groups.get("time") is not None:
+            return float(groups["time"]), unit, series
+        told = {part: groups[part] for part in PARTS if groups.get(part) is not None}
+        hours = sum(PARTS[part] * float(value) for part, value in told.items())
+    except ValueError:
+        return None, "", ""
+    return (round(hours, 6), "h", series) if told else (None, "", "")
+
+
+def write_images(table: pd.DataFrame, output: Path) -> None:
+    """Write the table of pictures as CSV."""
+    with atomic_write(output) as part:
+        table.to_csv(part, index=False)
+
+
+def _first(row: Any) -> str:
+    return row[0]
+
+
+def merge_objects(shards: Iterable[Path], output: Path) -> None:
+    """Merge the tables of objects, each sorted by picture, line by line into one."""
+    with atomic_write(output) as part, ExitStack() as stack:
+        files = [stack.enter_context(open(path, encoding="utf-8", newline="")) for path in shards]
+        readers = [csv.reader(file) for file in files]
+        head = [next(reader) for reader in readers][0]
+        target = stack.enter_context(open(part, "w", encoding="utf-8", newline=""))
+        writer = csv.writer(target, lineterminator="\n")
+        writer.writerow(head)
+        merged: Iterator[list[str]] = heapq.merge(*readers, key=_first)
+        writer.writerows(merged)

@@ -1,0 +1,159 @@
+"""What a TIFF says of itself beside its pixels: size of a pixel, and when a frame was taken.
+
+OME-XML (Goldberg et al., Genome Biology 2005), ImageJ's description and the plain resolution tags
+are understood.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import tifffile
+
+MICROMETRES = {
+    "µm": 1.0,
+    "μm": 1.0,
+    "\\u00b5m": 1.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "m": 1e6,
+    "meter": 1e6,
+    "angstrom": 1e-4,
+    "inch": 25400.0,
+}
+"""Units of length, in micrometres."""
+
+HOURS = {
+    "ms": 1 / 3_600_000,
+    "s": 1 / 3600,
+    "sec": 1 / 3600,
+    "min": 1 / 60,
+    "h": 1.0,
+    "d": 24.0,
+    "millisecond": 1 / 3_600_000,
+    "second": 1 / 3600,
+    "minute": 1 / 60,
+    "hour": 1.0,
+    "day": 24.0,
+}
+"""Units of time, in hours."""
+
+TAG_UNITS = {2: "inch", 3: "cm"}
+"""Values of the tag ResolutionUnit (TIFF 6.0, section 8)."""
+
+COARSEST_UM = 20.0
+"""Resolution tags that state larger pixels speak of paper (300 dpi are 85 µm), not of cells."""
+
+
+def pixel_size(tiff: tifffile.TiffFile, series: int) -> tuple[float, float] | None:
+    """Height and width of a pixel in micrometres, or none where the file does not say.
+
+    Args:
+        tiff: an open file.
+        series: number of the series in it, from 0.
+    """
+    if tiff.is_ome:
+        pixels = _ome_pixels(tiff, series)
+        return None if pixels is None else _ome_size(pixels)
+    first = tiff.series[series].pages[0]
+    if first is None:
+        return None
+    page = first.aspage()
+    if "XResolution" not in page.tags or "YResolution" not in page.tags:
+        return None
+    counts = [_ratio(page.tags[f"{axis}Resolution"].value) for axis in "YX"]
+    unit = TAG_UNITS.get(int(page.resolutionunit))
+    if tiff.is_imagej:
+        unit = str((tiff.imagej_metadata or {}).get("unit", "")).lower()
+    scale = MICROMETRES.get(unit or "")
+    if scale is None or min(counts) <= 0:
+        return None
+    height, width = (scale / count for count in counts)
+    if max(height, width) > COARSEST_UM and not tiff.is_imagej:
+        return None
+    return height, width
+
+
+def frame_times(tiff: tifffile.TiffFile, series: int, frames: int) -> tuple[list[float], str]:
+    """Time of each frame and its unit: hours, or `frame` where the file tells no interval.
+
+    Args:
+        tiff: an open file.
+        series: number of the series in it, from 0.
+        frames: length of its time axis.
+    """
+    times = None
+    if tiff.is_ome:
+        pixels = _ome_pixels(tiff, series)
+        times = None if pixels is None else _ome_times(pixels, frames)
+    elif tiff.is_imagej:
+        facts = tiff.imagej_metadata or {}
+        interval = float(facts.get("finterval") or 0)
+        unit = HOURS.get(str(facts.get("tunit", "s")).lower())
+        if interval > 0 and unit is not None:
+            times = [frame * interval * unit for frame in range(frames)]
+    if times is None:
+        return [float(frame) for frame in range(frames)], "frame"
+    return times, "h"
+
+
+def _ratio(value: tuple[int, int] | float) -> float:
+    if isinstance(value, tuple):
+        return value[0] / value[1] if value[1] else 0.0
+    return float(value)
+
+
+def _ome_pixels(tiff: tifffile.TiffFile, series: int) -> ElementTree.Element | None:
+    try:
+        root = ElementTree.fromstring(tiff.ome_metadata or "")
+    except ElementTree.ParseError:
+        return None
+    found = [element for element in root.iter() if _tag(element) == "Pixels"]
+    return found[series] if series < len(found) else None
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rsplit("}", 1)[-1]
+
+
+def _ome_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
+    sizes = []
+    for axis in "YX":
+        unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        size = _number(pixels.get(f"PhysicalSize{axis}"))
+        if unit is None or size is None or size <= 0:
+            return None
+        sizes.append(size * unit)
+    return sizes[0], sizes[1]
+
+
+def _ome_times(pixels: ElementTree.Element, frames: int) -> list[float] | None:
+    """Times of the planes where all are told, else multiples of the interval."""
+    told: dict[int, float] = {}
+    for plane in (element for element in pixels if _tag(element) == "Plane"):
+        delta, unit = _number(plane.get("DeltaT")), HOURS.get(plane.get("DeltaTUnit", "s"))
+        frame = _number(plane.get("TheT"))
+        if delta is not None and unit is not None and frame is not None:
+            told.setdefault(int(frame), delta * unit)
+    if all(frame in told for frame in range(frames)):
+        return [told[frame] for frame in range(frames)]
+    interval = _number(pixels.get("TimeIncrement"))
+    unit = HOURS.get(pixels.get("TimeIncrementUnit", "s"))
+    if interval is None or unit is None or interval <= 0:
+        return None
+    return [frame * interval * unit for frame in range(frames)]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,1 +1,0 @@
-"""Own pictures: tables, overlays and a page."""

@@ -1,0 +1,1 @@
+"""Numbers from arrays: agreement, baselines, intervals. No files."""

@@ -1,0 +1,1 @@
+"""What wraps a job: log, record of the run, code fingerprint, device, memory."""

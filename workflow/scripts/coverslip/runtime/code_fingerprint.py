@@ -1,0 +1,334 @@
+"""Digest of the code that a job reaches, so that code is an input of every rule.
+
+Snakemake sees the text of a script but not the modules that it imports. This module follows a
+script's names through the package at the level of top-level definitions (functions, classes,
+constants) and hashes the syntax trees of those it reaches. Comments, docstrings and formatting do
+not count; an edited definition changes the digest of just those rules that reach it.
+
+The modules in `SILENT` do not count: logs, records and messages change no result, and the values
+of the config are parameters of each rule anyway.
+
+Limits: a module loaded by name at run time is not seen and has to be given as a root (see
+`rules/common.smk`); a definition reached only through `getattr` with a computed name is not seen.
+Needs only the standard library.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from coverslip.files import write_json
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+NAME = PACKAGE.name
+
+IGNORED_MODULES = {
+    f"{NAME}.{module}"
+    for module in (
+        "config.sections",
+        "config.sections",
+        "config.sections",
+        "config.sections",
+        "config.sections",
+        "config.sections",
+        "errors",
+        "job",
+    )
+}
+
+KNOWN = "known.json"
+
+Key = tuple[str, str]
+
+
+class Unit:
+    """One module: its top-level definitions, imports, and statements that run on import."""
+
+    def __init__(self, name: str, path: Path):
+        self.name = name
+        tree = _strip(ast.parse(_read(path), filename=str(path)))
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.imports: dict[str, tuple[str, str | None]] = {}
+        self.effects: list[ast.stmt] = []
+        for node in tree.body:
+            names = list(_bound(node))
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self.imports.update(_imports(node))
+            elif names:
+                for bound in names:
+                    self.definitions.setdefault(bound, []).append(node)
+            else:
+                self.imports.update(_nested_imports(_walked(node)[0]))
+                self.effects.append(node)
+
+
+def fingerprint(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+    """SHA-256 (first 16 hex digits) of what a script and further root modules reach.
+
+    `roots` are dotted names of modules of this package that the script loads by name; `files` are
+    templates and notebooks that it reads, which count by their contents.
+    """
+    return summary(parts(script, roots, files))
+
+
+def parts(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> dict[str, str]:
+    """What a digest is made of: the text of each definition by `module:name`, and of each file."""
+    found = {f"{module}:{name}": text for (module, name), text in reached(script, roots).items()}
+    return found | {Path(file).name: _contents(file) for file in files}
+
+
+def summary(found: Mapping[str, str]) -> str:
+    """SHA-256 (first 16 hex digits) of parts."""
+    lines = sorted(f"{name}:{text}" for name, text in found.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def cached_fingerprint(
+    folder: Path, script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()
+) -> str:
+    """The digest; `<digest>.json` in the folder tells the digest of each of its parts.
+
+    So a job can tell later which definition is another one. `known.json` there tells the digests of
+    the code as it is, by the contents of all its files, so that the next start of Snakemake does
+    not follow them anew. A folder that cannot be written to is no obstacle.
+    """
+    files = [Path(file) for file in files]
+    asked = [_contents(script), sorted(roots), [[file.name, _contents(file)] for file in files]]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    known = _known(folder)
+    if key not in known:
+        found = parts(script, roots, files)
+        known[key] = summary(found)
+        short = {k: hashlib.sha256(v.encode()).hexdigest()[:8] for k, v in found.items()}
+        with contextlib.suppress(OSError):
+            write_json(folder / f"{known[key]}.json", short)
+            write_json(folder / KNOWN, {"package": _package(), "digests": known})
+    return known[key]
+
+
+@cache
+def _known(folder: Path) -> dict[str, str]:
+    """Digests by what was asked, of the package as it is, whose notes are all there."""
+    try:
+        told = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+        known = told["digests"].items() if told["package"] == _package() else ()
+        return {key: value for key, value in known if (folder / f"{value}.json").is_file()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # none yet, or not ours: they are found anew
+
+
+@cache
+def _package() -> str:
+    """SHA-256 of the contents of all files of the package."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    told = [[file.relative_to(PACKAGE).as_posix(), _contents(file)] for file in files]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
+    """Map (module, definition) to a text of the syntax tree of each definition reached."""
+    found: dict[Key, str] = {}
+    start = _unit("__script__", Path(script))
+    queue: list[tuple[Unit, str]] = [(start, name) for name in _all(start)]
+    for root in sorted(roots):
+        unit = _module(root)
+        if unit is None:
+            raise ValueError(f"no module of {NAME} is called {root}")
+        queue += [(unit, name) for name in _all(unit)]
+    while queue:
+        unit, name = queue.pop()
+        if (unit.name, name) in found:
+            continue
+        told = _definition(unit, name)
+        found[unit.name, name] = told.text
+        found.update(told.imports)
+        queue += told.uses
+    return dict(sorted(found.items()))
+
+
+def _contents(file: Path) -> str:
+    return hashlib.sha256(_read(Path(file))).hexdigest()
+
+
+@cache
+def _read(file: Path) -> bytes:
+    """Read once, so that what is followed is what is remembered, though it be edited meanwhile."""
+    return file.read_bytes()
+
+
+def _all(unit: Unit) -> list[str]:
+    return ["", *unit.definitions]
+
+
+class Definition(NamedTuple):
+    """What one definition says, kept because many scripts reach it."""
+
+    text: str
+    imports: dict[Key, str]
+    uses: list[tuple[Unit, str]]
+
+
+@cache
+def _definition(unit: Unit, name: str) -> Definition:
+    nodes = unit.effects if name == "" else unit.definitions[name]
+    texts: list[str] = []
+    imports: dict[Key, str] = {}
+    uses = [(unit, "")] if name else []
+    for node in nodes:
+        inner, text = _walked(node)
+        texts.append(text)
+        uses.extend(_uses(unit, inner, imports))
+    return Definition("\n".join(texts), imports, uses)
+
+
+def _uses(unit: Unit, nodes: list[ast.AST], found: dict[Key, str]) -> Iterator[tuple[Unit, str]]:
+    """Definitions that the nodes of a tree refer to, in its own module or through imports."""
+    imports = unit.imports | _nested_imports(nodes)
+    plain, dotted = _references(nodes)
+    for name in plain | {head for head, _ in dotted}:
+        if name in unit.definitions:
+            yield unit, name
+    for name in plain:
+        if name in imports:
+            module, member = imports[name]
+            found[unit.name, f"import {name}"] = f"{module}.{member}"
+            yield from _target(module, member, None)
+    for head, attribute in dotted:
+        if head in imports:
+            module, member = imports[head]
+            found[unit.name, f"import {head}"] = f"{module}.{member}"
+            yield from _target(module, member, attribute)
+
+
+def _target(module: str, member: str | None, attribute: str | None) -> Iterator[tuple[Unit, str]]:
+    """What `module.member` or `module.member.attribute` means within this package."""
+    if member is not None and _module(f"{module}.{member}") is not None:
+        module, member = f"{module}.{member}", None
+    unit = _module(module)
+    if unit is None:
+        return
+    name = member if member is not None else attribute
+    if name is None or (name not in unit.definitions and name not in unit.imports):
+        yield from ((unit, each) for each in _all(unit))
+    elif name in unit.definitions:
+        yield unit, name
+        yield unit, ""
+    else:
+        yield from _target(*unit.imports[name], attribute)
+
+
+def _references(nodes: list[ast.AST]) -> tuple[set[str], set[tuple[str, str]]]:
+    """Names used bare, and (name, attribute) pairs of `name.attribute`."""
+    dotted = [
+        (n.value, n.attr)
+        for n in nodes
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)
+    ]
+    heads = {id(head) for head, _ in dotted}
+    plain = {n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in heads}
+    return plain, {(head.id, name) for head, name in dotted}
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            yield from (inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name))
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str, str | None]]]:
+    for alias in node.names:
+        if isinstance(node, ast.ImportFrom):
+            yield alias.asname or alias.name, (node.module or "", alias.name)
+        elif alias.asname:
+            yield alias.asname, (alias.name, None)
+        else:
+            yield alias.name.split(".")[0], (alias.name, None)
+
+
+def _nested_imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None]]:
+    found: dict[str, tuple[str, str | None]] = {}
+    for inner in nodes:
+        if isinstance(inner, ast.Import | ast.ImportFrom):
+            found.update(_imports(inner))
+    return found
+
+
+def _strip(tree: ast.Module) -> ast.Module:
+    """Remove docstrings and other bare strings: they change no result."""
+    blocks: list[ast.AST] = [tree]
+    for node in blocks:
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [child for child in body if not _bare_string(child)]  # type: ignore[attr-defined]
+        # Statements stand in statements only, so that expressions need no look.
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, field, None)
+            if isinstance(inner, list):
+                blocks.extend(inner)
+    return tree
+
+
+def _bare_string(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
+    """All nodes of a syntax tree, as `ast.walk` gives them, and a text of its own for each tree.
+
+    The text holds what `ast.dump` would tell, less what follows from it (whether a name is read or
+    bound), and is had in one pass: Snakemake reads the code at every start, on a cluster in every
+    job.
+    """
+    nodes, told = [node], []
+    for each in nodes:
+        told.append(each.__class__.__name__)
+        for field in each._fields:
+            if field in ("ctx", "kind", "type_comment"):
+                continue
+            value = getattr(each, field, None)
+            if field == "type_params" and not value:
+                continue  # Python 3.11 does not have them
+            if isinstance(value, list):
+                told.append(f"{len(value)}")
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, ast.AST):
+                    nodes.append(item)
+                    told.append("*")
+                else:
+                    told.append(repr(item))
+    return nodes, " ".join(told)
+
+
+@cache
+def _module(dotted: str) -> Unit | None:
+    parts = dotted.split(".")
+    if parts[0] != NAME or dotted in IGNORED_MODULES:
+        return None
+    base = PACKAGE.joinpath(*parts[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return _unit(dotted, path)
+    return None
+
+
+@cache
+def _unit(name: str, path: Path) -> Unit:
+    return Unit(name, path)
+
+
+def clear_caches() -> None:
+    """Read all modules anew, where files change while a process goes on."""
+    for kept in (_read, _unit, _module, _definition, _known, _package):
+        kept.cache_clear()

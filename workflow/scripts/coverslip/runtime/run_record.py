@@ -1,0 +1,219 @@
+"""What a job was made from, with and where: the record `run.json` beside each result.
+
+It holds nothing of the user's environment, and the values of no option that names a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from coverslip import files
+
+COMMAND = "COVERSLIP_COMMAND"
+"""Environment variable by which `rules/common.smk` tells jobs the command of the run."""
+
+CODE = Path(".snakemake/coverslip/code")
+"""Where `rules/common.smk` notes which definitions a digest of code stands for."""
+
+UNNAMED = "files"
+"""What inputs without a name in the rule are called in a record."""
+
+HANDLING = "handling"
+"""Name of the parameter that changes no result: it is no part of records and identities."""
+
+PACKAGES: tuple[str, ...] = ("snakemake", "tensorflow-cpu", "tensorflow", "keras", "numpy")
+
+PACKAGES += ("opencv-python-headless", "scikit-image", "scikit-learn", "h5py", "pandas")
+
+
+class RunRecord:
+    """The record of a job, from its start on."""
+
+    def __init__(self, snakemake: Any):
+        self._snakemake = snakemake
+        self._started = time.time()
+        self._clock = time.monotonic()
+        self._states = {str(path): files.state(path) for path in snakemake.input}
+        self.inputs = {
+            name: {path: _digest(path) for path in paths}
+            for name, paths in list_files(snakemake.input).items()
+        }
+
+    def changed_inputs(self) -> list[str]:
+        """Inputs that are not what they were when the job started."""
+        known = {path: digest for group in self.inputs.values() for path, digest in group.items()}
+        return [
+            path
+            for path, before in self._states.items()
+            if files.state(Path(path)) != before
+            and not (os.path.isfile(path) and files.sha256(Path(path)) == known[path])
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """When, where, with what and from what the job ran until now, as JSON."""
+        snakemake = self._snakemake
+        params = without(dict(snakemake.params.items()), HANDLING)
+        installed = environment()
+        return {
+            "rule": snakemake.rule,
+            "wildcards": dict(snakemake.wildcards.items()),
+            "command": os.environ.get(COMMAND),
+            "code": params.get("code"),
+            "started": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._clock, 2),
+            "cpu_seconds": round(sum(os.times()[:4]), 2),
+            "peak_memory_mb": round(_peak_memory()),
+            "threads": snakemake.threads,
+            "machine": {
+                "processor": processor(),
+                "cores": os.cpu_count(),
+                "system": platform.system(),
+            },
+            "python": platform.python_version(),
+            "packages": versions(),
+            "git": git_state(),
+            "digests": {
+                "config": of_json(without(params, "code")),
+                "environment": of_json(installed),
+                **{name: of_json(found) for name, found in self.inputs.items() if found},
+            },
+            "params": params,
+            "inputs": self.inputs,
+            "environment": installed,
+            "definitions": definitions(params.get("code")),
+        }
+
+
+def list_files(files: Any) -> dict[str, list[str]]:
+    """Paths of a job's inputs or outputs by their names in the rule; the others as `UNNAMED`."""
+    found: dict[str, list[str]] = {}
+    for name, value in files.items():
+        found[name] = [str(value)] if isinstance(value, str | Path) else list(value)
+    rest = [path for path in files if not any(path in paths for paths in found.values())]
+    found |= {UNNAMED: rest} if rest else {}
+    return {name: [str(path) for path in paths] for name, paths in found.items()}
+
+
+def outputs(snakemake: Any, record: Path | None) -> dict[str, str]:
+    """Digest of each output by its path, but for the record itself."""
+    return {str(p): _digest(p) for p in snakemake.output if record is None or Path(p) != record}
+
+
+def identity(snakemake: Any) -> str:
+    """SHA-256 of all that a job's result depends on: parameters, code, inputs and packages."""
+    total = hashlib.sha256()
+    params = without(dict(snakemake.params.items()), HANDLING)
+    total.update(json.dumps([params, versions()], sort_keys=True).encode())
+    total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
+    for path in snakemake.input:
+        total.update(bytes.fromhex(files.sha256(path)))
+    return total.hexdigest()
+
+
+def of_json(value: Any) -> str:
+    """SHA-256 (first 16 hex digits) of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Parameters less some."""
+    return {key: value for key, value in params.items() if key not in names}
+
+
+def definitions(code: str | None) -> dict[str, str]:
+    """Digest of each definition that a digest of code stands for; empty where none was noted."""
+    try:
+        return json.loads((CODE / f"{code}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that results depend on most, as far as they are installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Python and every installed package with its version, sorted by name."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        # The first on the path is the one that is imported.
+        name = (distribution.metadata["Name"] or "").lower().replace("_", "-").replace(".", "-")
+        found.setdefault(name, distribution.version)
+    found.pop("", None)
+    return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def redact_secrets(arguments: Iterable[str]) -> list[str]:
+    """A command without the values of options whose names speak of secrets."""
+    shown, hide = [], False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        secret = any(word in name.lower() for word in ("key", "token", "secret", "password"))
+        if hide:
+            shown.append("***")
+        elif secret and equals:
+            shown.append(f"{name}=***")
+        else:
+            shown.append(argument)
+        hide = secret and not equals and argument.startswith("-") and not hide
+    return shown
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_state() -> str | None:
+    """Commit of the workflow, with `+` where files differ from it; none outside a clone."""
+    where = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=where,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed else "")
+
+
+def _digest(path: str | Path) -> str:
+    if os.path.isdir(path):
+        return f"a folder of {sum(len(files) for _, _, files in os.walk(path))} files"
+    return files.sha256(Path(path))
+
+
+def _peak_memory() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    unit = 1024 if sys.platform != "darwin" else 1024**2
+    return max(own, children) / unit

@@ -1,0 +1,181 @@
+"""What every script does around its one call: log, errors, record of the run, shared cache."""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from coverslip.errors import CoverslipError, one_line
+from coverslip.files import write_json
+from coverslip.runtime import result_cache, run_record
+from coverslip.runtime.run_record import identity, versions
+
+__all__ = ["LOG", "identity", "run_script", "versions"]
+
+LOG = logging.getLogger("coverslip")
+
+TERMINATED = 143
+"""Exit status after SIGTERM, when what was done is saved."""
+
+CLOCK_TOLERANCE_SECONDS = 10.0
+"""Seconds: clocks of a cluster's machines differ by less, which is no news."""
+
+
+@contextlib.contextmanager
+def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
+    """Run the body of a script with its log; write its record (`run.json`) when it ends.
+
+    Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
+    of a CoverslipError, which ends the job with exit status 1. Tracebacks go to the log file.
+    The record is the output or log of the rule that is called `record`; the dictionary that is
+    yielded is merged into it, and what was warned of stands in it as `warnings`. A job fails whose
+    inputs changed while it ran.
+
+    With `reuse` the outputs are taken from the shared cache (`coverslip.runtime.result_cache`) where
+    they lie in it, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
+    they are kept there.
+    """
+    path = _record_path(snakemake)
+    with _log_to(snakemake) as warned:
+        _check_input_times(map(Path, snakemake.input))
+        record = run_record.RunRecord(snakemake)
+        outputs = [Path(p) for p in snakemake.output if Path(p) != path]
+        entry = result_cache.entry(snakemake) if reuse else None
+        facts = _fetch_cached(entry, outputs)
+        try:
+            yield facts
+            _check_inputs_unchanged(record)
+        except BaseException as error:
+            if path is not None and path not in map(Path, snakemake.output):
+                with contextlib.suppress(OSError):
+                    write_json(path, record.facts() | {"failed": str(error)})
+            raise
+        whole = record.facts() | {"outputs": run_record.outputs(snakemake, path)} | facts
+        whole |= {"warnings": warned} if warned else {}
+        if entry is not None and "reused" not in facts:
+            result_cache.keep(entry, outputs, whole)
+        if path is not None:
+            write_json(path, whole)
+
+
+def _record_path(snakemake: Any) -> Path | None:
+    for files in (snakemake.output, snakemake.log):
+        if path := files.get("record"):
+            return Path(path)
+    return None
+
+
+def _fetch_cached(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
+    """The record of results that were taken from the shared cache; empty where there are none."""
+    found = None if entry is None else result_cache.fetch(entry, outputs)
+    if entry is None or found is None:
+        return {}
+    LOG.info("taken from the shared cache: %s", entry)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return found | {"reused": {"at": now, "entry": entry.name, "git": run_record.git_state()}}
+
+
+def _check_inputs_unchanged(record: run_record.RunRecord) -> None:
+    if changed := record.changed_inputs():
+        raise CoverslipError(
+            f"{changed[0]}: changed while the job read it, so that its result would be of neither "
+            "the old nor the new one: run again"
+        )
+
+
+def _check_input_times(inputs: Iterable[Path]) -> None:
+    """Date inputs now that are dated later.
+
+    So they are after a clock was set back, or when they come from a machine whose clock is wrong.
+    Snakemake fails each job whose outputs seem older than its inputs, after all work was done.
+    """
+    for path in inputs:
+        # Snakemake keeps the time of a folder in this file.
+        dated = path / ".snakemake_timestamp" if path.is_dir() else path
+        if not dated.exists() or (ahead := dated.stat().st_mtime - time.time()) <= 0:
+            continue
+        try:
+            os.utime(dated)
+        except OSError as error:
+            raise CoverslipError(
+                f"{path}: is dated {ahead:.0f} s in the future, and its date cannot be changed "
+                f"({error.strerror}): `touch` it, and look whether the clock is right"
+            ) from error
+        if ahead > CLOCK_TOLERANCE_SECONDS:
+            LOG.warning("%s: was dated %.0f s in the future, is dated now", path, ahead)
+
+
+@contextlib.contextmanager
+def _log_to(snakemake: Any) -> Iterator[list[str]]:
+    """Messages to terminal and log file; an expected error as one line and exit status 1.
+
+    Yields a list that warnings are added to.
+    """
+    handlers: list[logging.Handler] = []
+    warned = _Warnings()
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    try:
+        _add(handlers, logging.StreamHandler(sys.stderr))
+        if len(snakemake.log):
+            log = Path(snakemake.log[0])
+            log.parent.mkdir(parents=True, exist_ok=True)
+            _add(handlers, logging.FileHandler(log, mode="w", encoding="utf-8"))
+        LOG.addHandler(warned)
+        yield warned.messages
+    except CoverslipError as error:
+        LOG.error("coverslip: %s", one_line(error))
+        _to_file(handlers, error)
+        sys.exit(1)
+    except OSError as error:
+        LOG.error("coverslip: %s", _disk_message(error))
+        _to_file(handlers, error)
+        sys.exit(1)
+    except BaseException as error:
+        # After SIGTERM nothing is wrong, and what is to be done stands in the log already.
+        if not (isinstance(error, SystemExit) and error.code == TERMINATED):
+            _to_file(handlers, error)
+        raise
+    finally:
+        LOG.removeHandler(warned)
+
+
+class _Warnings(logging.Handler):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def _add(handlers: list[logging.Handler], handler: logging.Handler) -> None:
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOG.addHandler(handler)
+    handlers.append(handler)
+
+
+def _disk_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    mend = {
+        28: "; free some space, then run again: finished work is kept",
+        122: "; the disk quota is used up: free some space, then run again",
+        13: "; give yourself permission to it, then run again",
+        30: "; the disk is read-only: choose another folder with --directory",
+    }.get(error.errno or 0, "")
+    return f"{where}{error.strerror or error}{mend}"
+
+
+def _to_file(handlers: list[logging.Handler], error: BaseException) -> None:
+    for handler in handlers:
+        if isinstance(handler, logging.FileHandler):
+            record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, "traceback:", (), None)
+            record.exc_info = (type(error), error, error.__traceback__)
+            handler.emit(record)

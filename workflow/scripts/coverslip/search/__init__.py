@@ -1,1 +1,0 @@
-"""Search of hyper-parameters: sampled trials, and successive halving of them in rungs."""

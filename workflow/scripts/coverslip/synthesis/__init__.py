@@ -1,1 +1,0 @@
-"""Synthetic pictures with known truth."""

@@ -1,0 +1,1 @@
+"""Patches, batches, losses, the training loop and its checkpoints."""

@@ -1,0 +1,342 @@
+"""One step of training in several parts, for a batch that memory has no room for.
+
+Gradients of the parts are averaged, and the weights change once a batch, so that number and rate of
+the steps stay what they are. With parts the gradient is that of the whole batch, but for rounding,
+where the loss is a mean over pixels, patches or pictures (cross-entropy, also weighted by class;
+Dice by patch). It is not the same where a number is taken of all that is seen at once: Dice over a
+batch is that of a part, batch normalization takes the mean and deviation of a part, and dropout
+draws other values. The average that batch normalization keeps moves once a part instead of once a
+batch; its momentum is changed so that it forgets as much in a batch as before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from coverslip.config.sections import Augmentation, Network, Preprocessing, Training
+from coverslip.errors import CoverslipError
+from coverslip.imaging.augment import augment
+from coverslip.models.heads import encode
+from coverslip.models.preprocessing import batch, fit
+from coverslip.runtime import device as devices
+from coverslip.training.patches import Patches
+
+ITERATION = "iteration"
+
+ACCUMULATOR = "_gradient_accumulator"
+"""What Keras calls these variables of an optimizer."""
+
+
+def split_batch(batch_size: int, at_once: int) -> int:
+    """Number of parts of a batch, each of `at_once` or fewer."""
+    return -(-batch_size // at_once)
+
+
+def adam(learning_rate: float, parts: int = 1) -> keras.optimizers.Optimizer:
+    """Adam that changes the weights once in `parts` steps, by the mean of their gradients."""
+    steps = parts if parts > 1 else None
+    return keras.optimizers.Adam(learning_rate, gradient_accumulation_steps=steps)
+
+
+def slow_down(network: keras.Model, parts: int) -> None:
+    """Let batch normalization forget in `parts` steps what it forgot in one."""
+    for layer in network.layers:
+        if parts > 1 and isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum **= 1 / parts
+
+
+def take(optimizer: keras.optimizers.Optimizer, parts: int) -> list[np.ndarray]:
+    """Copies of an optimizer's variables as they would be without parts, between two epochs."""
+    found = []
+    for variable, counts in _lasting(optimizer):
+        value = np.array(keras.ops.convert_to_numpy(variable))
+        found.append(value // np.asarray(parts, value.dtype) if counts else value)
+    return found
+
+
+def put(optimizer: keras.optimizers.Optimizer, values: Sequence[np.ndarray], parts: int) -> None:
+    """Assign what `take` gave, by an optimizer with other parts or the same."""
+    for (variable, counts), value in zip(_lasting(optimizer), values, strict=True):
+        variable.assign(value * np.asarray(parts, value.dtype) if counts else value)
+
+
+def _lasting(optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[keras.Variable, bool]]:
+    """Variables that are there without parts, too, and whether they count steps."""
+    for variable in optimizer.variables:
+        if not variable.name.endswith(ACCUMULATOR):
+            yield variable, variable.name == ITERATION
+
+
+# --- Batches of patches for training and validation, the same ones whenever they are asked for
+
+# First numbers of the seeds, so that order and augmentation draw from streams of their own.
+ORDER, AUGMENT = 1, 2
+
+
+@dataclass(frozen=True)
+class Data:
+    """The patches of one fold."""
+
+    patches: Patches
+    """All patches of the study."""
+    training: np.ndarray
+    """Rows of the training patches, int64."""
+    validation: np.ndarray
+    """Rows of the validation patches, int64."""
+
+
+def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) -> Data:
+    """Rows of one fold by the table `split` (columns id, fold, subset).
+
+    Training patches with a smaller share of foreground than `minimum_foreground` are left out;
+    validation keeps all. Raises CoverslipError if either subset has no patch.
+    """
+    table = pd.read_csv(split, dtype={"id": str}, keep_default_na=False)
+    table = table[table["fold"] == fold]
+    ids = {name: table.loc[table["subset"] == name, "id"] for name in ("train", "validation")}
+    for name, found in ids.items():
+        if found.empty:
+            raise CoverslipError(
+                f"fold {fold} of {split} has no {name} pictures: change the shares in split"
+            )
+    training = patches.rows(ids["train"], minimum_foreground)
+    validation = patches.rows(ids["validation"])
+    if not len(training):
+        raise CoverslipError(
+            f"no training patch of fold {fold} of {split} has the foreground that "
+            f"preprocessing.minimum_foreground asks for ({minimum_foreground}): lower it"
+        )
+    if not len(validation):
+        raise CoverslipError(
+            f"there are no patches of the validation pictures of fold {fold} of {split}: remove "
+            "the patches of the study and run again"
+        )
+    return Data(patches, training, validation)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of images, float32 (N, height, width, channels), and targets (`targets.encode`).
+
+    In the order of `rows`, or, with an `epoch`, in an order and with an augmentation that depend
+    on nothing but (seed, epoch, place in the epoch); the last batch may be smaller. Where batches
+    are cut into parts, weights of the patches come third, float32 (N,), see `cut`.
+    """
+
+    def __init__(
+        self,
+        patches: Patches,
+        rows: np.ndarray,
+        preprocessing: Preprocessing,
+        fitted: dict,
+        batch_size: int,
+        workers: int = 1,
+        head: str = "mask",
+    ):
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
+        self.patches = patches
+        self.rows = rows
+        self.preprocessing = preprocessing
+        self.fitted = fitted
+        self.batch_size = batch_size
+        self.head = head
+        self.order = np.arange(len(rows))
+        self.augmentation: Augmentation | None = None
+        self.seed: tuple[int, int] = (0, 0)
+        self.parts = 1
+
+    def _like(self, batch_size: int) -> Batches:
+        made = Batches(
+            self.patches,
+            self.rows,
+            self.preprocessing,
+            self.fitted,
+            batch_size,
+            self.workers,
+            self.head,
+        )
+        made.order, made.augmentation, made.seed = self.order, self.augmentation, self.seed
+        return made
+
+    def smaller(self, batch_size: int) -> Batches:
+        """The same patches in the same order, not augmented, so many a batch."""
+        made = self._like(batch_size)
+        made.augmentation = None
+        return made
+
+    def cut(self, at_once: int) -> Batches:
+        """The same batches in parts of at most `at_once` patches, as many parts for each batch.
+
+        A patch's weight makes the mean over the parts of a batch the mean over its patches: parts
+        are as large as one another, give or take one. The last, smaller batch of an epoch may have
+        parts without a patch of their own; they have one of weight 0. (The mean loss of an epoch,
+        which the history tells, weights that batch a little otherwise than without parts.)
+        """
+        made = self._like(self.batch_size)
+        made.parts = split_batch(self.batch_size, at_once)
+        return made
+
+    def shuffled(
+        self, seed: int, epoch: int, augmentation: Augmentation, count: int | None = None
+    ) -> Batches:
+        """The batches of one epoch of training: all patches once, or `count` drawn ones.
+
+        Drawn patches come from all pictures alike, however many patches a picture has.
+        """
+        epoch_batches = self._like(self.batch_size)
+        rng = np.random.default_rng((ORDER, seed, epoch))
+        if count is None:
+            epoch_batches.order = rng.permutation(len(self.rows))
+        else:
+            ids = self.patches.index["id"].to_numpy()[self.rows]
+            epoch_batches.order = draw(ids, count, rng)
+        epoch_batches.augmentation = augmentation
+        epoch_batches.seed = (seed, epoch)
+        return epoch_batches
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size) * self.parts
+
+    def places(self, index: int) -> np.ndarray:
+        """Places in `rows` of the patches of a batch."""
+        first, stop, _ = self._span(index)
+        return self.order[first:stop]
+
+    def _span(self, index: int) -> tuple[int, int, float]:
+        """First and last place (excluded) in the epoch of a batch or part, and its weight."""
+        whole, part = divmod(index, self.parts)
+        first = whole * self.batch_size
+        count = min(self.batch_size, len(self.order) - first)
+        start, stop = (first + at * count // self.parts for at in (part, part + 1))
+        if start == stop:
+            return first, first + 1, 0.0
+        return start, stop, self.parts * (stop - start) / count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        first, stop, weight = self._span(index)
+        places = self.order[first:stop]
+        images = self.patches.images(self.rows[places])
+        labels = self.patches.labels(self.rows[places])
+        # The class of a picture stays what it is, however the picture is turned.
+        maps = labels if self.head != "class" else np.zeros(images.shape[:3], np.uint8)
+        if self.augmentation is not None:
+            for i in range(len(places)):
+                rng = np.random.default_rng((AUGMENT, *self.seed, first + i))
+                images[i], maps[i] = augment(images[i], maps[i], self.augmentation, rng)
+        found = batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
+        return found if self.parts == 1 else (*found, np.full(len(places), weight, np.float32))
+
+
+def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` places of `ids`, int64: pictures in turn, a random patch of each.
+
+    Every picture comes up equally often, give or take one; which patches it gives is left to
+    chance, so that a large picture does not outweigh many small ones.
+    """
+    order = np.argsort(ids, kind="stable")
+    _, starts, sizes = np.unique(ids[order], return_index=True, return_counts=True)
+    rounds = -(-count // len(starts))
+    turns = np.concatenate([rng.permutation(len(starts)) for _ in range(rounds)])[:count]
+    return order[starts[turns] + rng.integers(0, sizes[turns])]
+
+
+def class_weights(patches: Patches, rows: np.ndarray, classes: int, head: str) -> list[float]:
+    """Weights inverse to the share of each class among the pixels (or pictures) of these rows.
+
+    n / (k n_c), with k the number of classes that occur, so that the mean weight of a pixel is 1;
+    0 for a class that does not occur.
+    """
+    counts = np.zeros(classes, dtype=np.int64)
+    for start in range(0, len(rows), 256):
+        targets = encode(patches.labels(rows[start : start + 256]), head)
+        true = targets[..., 0] if head == "instances" else targets
+        counts += np.bincount(true.ravel(), minlength=classes)
+    present = int((counts > 0).sum())
+    return [float(counts.sum() / (present * n)) if n else 0.0 for n in counts]
+
+
+# --- What a training goes through: patches of a fold in batches, scaled as fitted on them
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The sections of the configuration that training goes by, and the seed."""
+
+    preprocessing: Preprocessing
+    network: Network
+    training: Training
+    seed: int
+    weights_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training goes through."""
+
+    sections: TrainingConfig
+    """The sections, with as many outputs of the network as there are classes."""
+    batches: dict[str, Batches]
+    """Of `train` and `validation`."""
+    shape: tuple[int, int, int]
+    """Height, width and channels of a patch."""
+    classes: list[str]
+    """Names of the classes."""
+    absent: list[str]
+    """Classes of whole pictures of which there is no training picture."""
+    fitted: dict[str, Any]
+    """What `preprocessing.scaling` needs, from the training patches."""
+
+
+def load_training_data(
+    patches: list[Path],
+    split: Path,
+    fold: int,
+    sections: TrainingConfig,
+    device: devices.Device,
+    report: Callable[[str], None],
+) -> TrainingData:
+    """What a training of a fold goes through; the arguments are those of `training.train`.
+
+    Raises:
+        CoverslipError: the fold has no patches.
+    """
+    data = Patches(patches)
+    preprocessing, training = sections.preprocessing, sections.training
+    network, classes = _outputs(sections.network, data)
+    subsets = select(data, split, fold, preprocessing.minimum_foreground)
+    absent = _absent(network, data, subsets.training, classes)
+    if absent:
+        report(f"no training picture of {', '.join(absent)}: none will be predicted as such")
+    fitted = fit(data.blocks(subsets.training), preprocessing)
+    workers = max(2, min(8, (device.threads or os.cpu_count() or 1) - 1))
+    batches = {
+        name: Batches(data, rows, preprocessing, fitted, training.batch_size, workers, network.head)
+        for name, rows in (("train", subsets.training), ("validation", subsets.validation))
+    }
+    sections = replace(sections, network=network)
+    return TrainingData(sections, batches, data.shape, classes, absent, fitted)
+
+
+def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
+    """The network section with as many outputs as there are classes, and their names."""
+    if network.head == "class":
+        classes = patches.classes
+        return network.model_copy(update={"outputs": len(classes)}), classes
+    extra = [f"class {number}" for number in range(2, network.outputs)]
+    return network, ["background", "foreground", *extra]
+
+
+def _absent(
+    network: Network, patches: Patches, training: np.ndarray, classes: list[str]
+) -> list[str]:
+    """Classes of whole pictures of which there is no training picture."""
+    if network.head != "class":
+        return []
+    return sorted(set(classes) - set(patches.index["class"].to_numpy()[training]))

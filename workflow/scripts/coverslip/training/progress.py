@@ -1,0 +1,87 @@
+"""How far a training is, told from its history: one row an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from coverslip.config.sections import Training
+
+
+def finished(history: list[dict], training: Training) -> bool:
+    """Whether all epochs are done, or validation has not improved for `patience` epochs."""
+    if len(history) >= training.epochs:
+        return True
+    waited = len(history) - best_epoch(history)
+    return training.patience is not None and waited >= training.patience
+
+
+def best_epoch(history: list[dict]) -> int:
+    """Number (from 1) of the epoch with the lowest validation loss, the first of equals; or 0."""
+    if not history:
+        return 0
+    return int(np.argmin([row["validation_loss"] for row in history])) + 1
+
+
+def progress_line(history: list[dict], training: Training) -> str:
+    """What is printed after an epoch."""
+    row = history[-1]
+    recent = [each["seconds"] for each in history[-3:]]
+    left = (training.epochs - len(history)) * sum(recent) / len(recent)
+    return (
+        f"epoch {row['epoch']}/{training.epochs}  loss {row['loss']:.4f}  "
+        f"val loss {row['validation_loss']:.4f}  {_score(row)}  "
+        f"{row['seconds']:.1f} s  left about {duration(left)}"
+    )
+
+
+def _score(row: dict) -> str:
+    """The score that is watched beside the loss: IoU, or accuracy where there are no masks."""
+    if "validation_iou" in row:
+        return f"val IoU {row['validation_iou']:.4f}"
+    return f"val accuracy {row['validation_accuracy']:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: `40 s`, `6 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+# --- Learning curves for TensorBoard, epoch by epoch, while a training runs
+
+LEFT_OUT = ("epoch", "seconds")
+
+VALIDATION = "validation_"
+
+
+def writer(folder: Path | None) -> Callable[[Mapping[str, float]], None]:
+    """What takes the row of each epoch; without a folder it does nothing.
+
+    Args:
+        folder: of the event files, in `training` and `validation`, whose scalars have equal tags
+            and so share a chart. A training that goes on adds files to those that are there.
+    """
+    if folder is None:
+        return lambda row: None
+    from tensorboard.summary import Writer
+
+    writers: dict[str, Any] = {
+        subset: Writer(str(Path(folder) / subset)) for subset in ("training", "validation")
+    }
+
+    def write(row: Mapping[str, float]) -> None:
+        for name, value in row.items():
+            if name not in LEFT_OUT:
+                subset = "validation" if name.startswith(VALIDATION) else "training"
+                writers[subset].add_scalar(name.removeprefix(VALIDATION), value, int(row["epoch"]))
+        for each in writers.values():
+            each.flush()
+
+    return write

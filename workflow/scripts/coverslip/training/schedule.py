@@ -1,0 +1,79 @@
+"""Learning-rate schedules."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import cos, pi
+
+import keras
+
+from coverslip.config.sections import Training
+from coverslip.runtime.run_script import TERMINATED
+from coverslip.training.dataset import Batches
+
+
+def rate(training: Training, progress: float) -> float:
+    """Learning rate after `progress` epochs (2.5: in the middle of the third).
+
+    `step` multiplies by `step_factor` after every `step_epochs`; `cosine` falls along half a
+    cosine to zero, from the start or the last of `restarts` to the next one or the end of the last
+    epoch (Loshchilov and Hutter, SGDR, ICLR 2017).
+    """
+    start = training.learning_rate
+    if training.schedule == "step":
+        return start * training.step_factor ** (int(progress) // training.step_epochs)
+    if training.schedule == "cosine":
+        borders = [0, *training.restarts, training.epochs]
+        first = max(border for border in borders[:-1] if border <= progress)
+        length = borders[borders.index(first) + 1] - first
+        return start * 0.5 * (1.0 + cos(pi * min((progress - first) / length, 1.0)))
+    return start
+
+
+# --- What happens beside each step of a training: the learning rate, and an end that was asked for
+
+
+class LearningRateSchedule(keras.callbacks.Callback):
+    """Sets the learning rate before each step and heeds SIGTERM after it."""
+
+    def __init__(
+        self,
+        training: Training,
+        epoch: int,
+        batches: Batches,
+        stop: threading.Event,
+        report: Callable[[str], None],
+    ):
+        super().__init__()
+        self.training = training
+        self.epoch = epoch
+        self.parts = batches.parts
+        self.steps = len(batches) // batches.parts
+        self.stop = stop
+        self.report = report
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        progress = self.epoch + batch // self.parts / self.steps
+        self.model.optimizer.learning_rate = rate(self.training, progress)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self.stop.is_set():
+            self.report(f"terminated after epoch {self.epoch}: run again to go on from there")
+            raise SystemExit(TERMINATED)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, so that a state that is being written is written to its end."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    former = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, former)

@@ -1,0 +1,350 @@
+"""Training: from patches and a split to a model folder.
+
+`coverslip.runtime.device.prepare` has to be called before this module is imported.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+import pandas as pd
+
+from coverslip.config.sections import Network, Preprocessing, Training
+from coverslip.errors import CoverslipError
+from coverslip.files import atomic_write
+from coverslip.models import model, networks
+from coverslip.runtime import device as devices
+from coverslip.runtime import oom
+from coverslip.runtime.run_script import TERMINATED
+from coverslip.training import batchnorm, calibration, dataset, losses, schedule
+from coverslip.training import checkpoint as states
+from coverslip.training.calibration import Goal
+from coverslip.training.dataset import Batches, TrainingConfig, class_weights, load_training_data
+from coverslip.training.progress import best_epoch, finished, progress_line
+from coverslip.training.schedule import LearningRateSchedule, stop_on_signal
+
+T = TypeVar("T")
+
+HISTORY = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "iou",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_iou",
+    "learning_rate",
+    "seconds",
+)
+
+SMALLER = "use a smaller preprocessing.patch or resize, or smaller network.filters"
+"""The mend where one patch at a time is too much."""
+
+
+class Diverged(CoverslipError):
+    """The loss of a training is not a number any more."""
+
+
+def train(
+    patches: list[Path],
+    split: Path,
+    fold: int,
+    seed: int,
+    preprocessing: Preprocessing,
+    network: Network,
+    training: Training,
+    output: Path,
+    state: Path,
+    facts: dict[str, Any],
+    *,
+    identity: str,
+    device: devices.Device | None = None,
+    weights_file: Path | None = None,
+    goal: Goal | None = "iou",
+    report: Callable[[str], None] = print,
+    watch: Callable[[dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
+    """Train a network and write its model folder.
+
+    Args:
+        patches: folders of patches (`coverslip.training.patches`).
+        split: table of the split.
+        fold: fold of it to train.
+        seed: seed of the weights, the order of the patches, augmentation and dropout.
+        preprocessing: the section; what `scaling` needs is fitted on the training patches.
+        network: the section.
+        training: the section.
+        output: the model folder: `model.keras`, `model.json`, `history.csv`.
+        state: folder that holds the training while it runs; removed when it is done. A killed
+            job that finds it there goes on from the last epoch and ends with the same numbers.
+        facts: merged into `model.json` (digests, licence, study).
+        identity: digest of all that the result depends on; a state of another one is discarded.
+        device: what `coverslip.runtime.device.prepare` gave; without it, it is called with its
+            defaults.
+        weights_file: pretrained weights, where `network.weights` asks for them.
+        goal: what the threshold is tuned for on validation; none: it stays 0.5.
+        report: receives one line an epoch.
+        watch: receives the row of the history of each epoch.
+
+    Returns:
+        Facts for the record of the run: device, epochs, seconds.
+
+    Raises:
+        CoverslipError: no patches, weights that do not fit, memory exhausted by a single patch,
+            no room on the disk, a loss that is not finite.
+        SystemExit: 143 after SIGTERM; the state of the last whole epoch is kept.
+    """
+    device = device or devices.prepare()
+    sections = TrainingConfig(preprocessing, network, training, seed, weights_file)
+    material = load_training_data(patches, split, fold, sections, device, report)
+    sections, batches, shape = material.sections, material.batches, material.shape
+    with oom.explain_out_of_memory(SMALLER):
+        with dtype_policy(device.dtype_policy), stop_on_signal() as stop:
+            key = state_identity(identity, device)
+            loop = Trainer(sections, device, batches, Path(state), key, stop, report, watch)
+            history, best = loop.run()
+        final = _final(sections, shape, best)
+        if training.statistics == "precise":
+            report("statistics of batch normalization are taken anew from training patches")
+            drawn = _draw_batches(batches["train"], sections, len(history))
+            loop.fitting(lambda size: calibration.recalibrate_batchnorm(final, drawn.cut(size)))
+        validation = batches["validation"]
+        found = loop.fitting(
+            lambda size: calibration.calibrate(final, validation.smaller(size), goal)
+        )
+    halved = {"memory": loop.memory_facts()} if loop.current.halvings else {}
+    info = (
+        _info(sections, shape, material.fitted, history, final)
+        | found
+        | ({"absent_classes": material.absent} if material.absent else {})
+        | halved
+        | {
+            "classes": material.classes,
+            "fold": fold,
+            "device": device.facts(),
+            "versions": devices.versions(),
+        }
+    )
+    with atomic_write(Path(output) / "history.csv") as part:
+        columns = [name for name in HISTORY if name in history[0]]
+        pd.DataFrame(history, columns=columns).to_csv(part, index=False)
+    model.save(Path(output), final, info | facts)
+    loop.clear()
+    return {
+        "device": device.facts(),
+        "epochs": len(history),
+        "best_epoch": info["best_epoch"],
+        "training_seconds": round(sum(row["seconds"] for row in history), 1),
+        "resumed_after_epoch": loop.resumed,
+        **halved,
+    }
+
+
+def state_identity(identity: str, device: devices.Device) -> str:
+    """What a state must be of, to be gone on from: numbers of another precision are others."""
+    return f"{identity} {device.dtype_policy} {device.backend}"
+
+
+class Trainer:
+    """The epochs of one training, resumable after each."""
+
+    model: keras.Model
+
+    def __init__(
+        self,
+        sections: TrainingConfig,
+        device: devices.Device,
+        batches: dict[str, Batches],
+        folder: Path,
+        identity: str,
+        stop: threading.Event,
+        report: Callable[[str], None],
+        watch: Callable[[dict[str, float]], None] | None = None,
+    ):
+        self.sections = sections
+        self.training = sections.training
+        self.device = device
+        self.batches = batches
+        self.folder = folder
+        self.identity = identity
+        self.stop = stop
+        self.report = report
+        self.watch = watch
+        self.current = states.load(folder, identity) or states.Checkpoint()
+        self.resumed = len(self.current.history)
+        self._build(self._at_once())
+        if self.resumed:
+            report(f"goes on after epoch {self.resumed}/{self.training.epochs}")
+
+    def run(self, until: int | None = None) -> tuple[list[dict], list[np.ndarray]]:
+        """Train to the end, or to an epoch; give the history and the variables to keep."""
+        history = self.current.history
+        last = self.training.epochs if until is None else until
+        while not finished(history, self.training) and len(history) < last:
+            row = self.fitting(self._epoch_of)
+            history.append(row)
+            if not all(math.isfinite(row[name]) for name in ("loss", "validation_loss")):
+                raise Diverged(
+                    f"training diverged: the loss is not a number in epoch {row['epoch']}: lower "
+                    f"training.learning_rate ({self.training.learning_rate})"
+                )
+            self._save()
+            if self.watch:
+                self.watch(row)
+            self.report(progress_line(history, self.training))
+            if self.stop.is_set():
+                self.report(f"terminated after epoch {row['epoch']}: run again to go on from there")
+                raise SystemExit(TERMINATED)
+        keep = self.current.best if self.training.restore_best else self.current.variables
+        return history, keep
+
+    def clear(self) -> None:
+        """Remove the state; the training is done."""
+        (self.folder / states.FILE).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def fitting(self, attempt: Callable[[int], T]) -> T:
+        """Call with the number of patches at once; with fewer from now on where memory runs out."""
+        before = self._at_once()
+        found, size = oom.fit_in_memory(attempt, before, "patches", SMALLER, self.report)
+        if size < before:
+            epoch = len(self.current.history) + 1
+            self.current.halvings.append({"epoch": epoch, "patches_at_once": size})
+        return found
+
+    def memory_facts(self) -> dict[str, Any]:
+        """How batches were cut, for want of memory; `model.json` and the record tell it."""
+        return {"batch_size": self.training.batch_size, "halvings": self.current.halvings}
+
+    def _at_once(self) -> int:
+        halvings = self.current.halvings
+        return halvings[-1]["patches_at_once"] if halvings else self.training.batch_size
+
+    def _build(self, size: int) -> None:
+        """The network as it is after the last whole epoch, for so many patches at once."""
+        self.model = None  # its memory is needed
+        self.size = size
+        self.parts = dataset.split_batch(self.training.batch_size, size)
+        self.model = _compile(self.sections, self.device, self.batches["train"], self.parts)
+        if self.current.history:
+            states.put(self.model.variables, self.current.variables)
+            dataset.put(self.model.optimizer, self.current.optimizer, self.parts)
+
+    def _epoch_of(self, size: int) -> dict[str, float]:
+        """The next epoch with so many patches at once; it begins anew where they are fewer."""
+        if size != self.size:
+            self._build(size)
+        return self._epoch(len(self.current.history))
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        started = time.monotonic()
+        batches = _draw_batches(self.batches["train"], self.sections, epoch).cut(self.size)
+        callback = LearningRateSchedule(self.training, epoch, batches, self.stop, self.report)
+        logs = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[callback])
+        row: dict[str, float] = {"epoch": epoch + 1}
+        watched = losses.watched(self.sections.network.head)
+        row |= {name: float(logs.history[name][0]) for name in watched}
+        held_out = self.batches["validation"].smaller(self.size)
+        scores = self.model.evaluate(held_out, verbose=0, return_dict=True)
+        row |= {f"validation_{name}": float(scores[name]) for name in watched}
+        row["learning_rate"] = schedule.rate(self.training, epoch)
+        row["seconds"] = round(time.monotonic() - started, 2)
+        return row
+
+    def _save(self) -> None:
+        history = self.current.history
+        self.current.variables = states.take(self.model.variables)
+        self.current.optimizer = dataset.take(self.model.optimizer, self.parts)
+        if best_epoch(history) == len(history):
+            self.current.best = self.current.variables
+        states.save(self.folder, self.identity, self.current)
+
+
+def _draw_batches(batches: Batches, sections: TrainingConfig, epoch: int) -> Batches:
+    """The training batches of an epoch, from 0."""
+    training = sections.training
+    return batches.shuffled(sections.seed, epoch, training.augmentation, training.patches_per_epoch)
+
+
+def _compile(
+    sections: TrainingConfig, device: devices.Device, batches: Batches, parts: int
+) -> keras.Model:
+    keras.utils.set_random_seed(sections.seed)
+    training, network = sections.training, sections.network
+    built = networks.build(network, batches.patches.shape)
+    if network.weights != "none":
+        networks.load_pretrained(built, network, sections.weights_file)
+    weights = None
+    if training.class_weights == "balanced":
+        classes = losses.CLASSES if network.head == "instances" else max(network.outputs, 2)
+        weights = class_weights(batches.patches, batches.rows, classes, network.head)
+    if device.fused_normalization:
+        built = batchnorm.fuse_batchnorm(built)
+    dataset.slow_down(built, parts)
+    built.compile(
+        optimizer=dataset.adam(training.learning_rate, parts),
+        loss=losses.make(training, network.head, weights),
+        weighted_metrics=losses.metrics(network.head),
+        jit_compile=device.jit_compile,
+    )
+    built.optimizer.build(built.trainable_variables)
+    return built
+
+
+def _final(
+    sections: TrainingConfig, shape: tuple[int, int, int], variables: list[np.ndarray]
+) -> keras.Model:
+    """The network in float32, not compiled, with the given values; for pictures of any size,
+    or of the one that they are resized to if it is about their classes."""
+    any_size = sections.network.head != "class"
+    final = networks.build(sections.network, (None, None, shape[2]) if any_size else shape)
+    states.put(final.variables, variables)
+    return final
+
+
+def _info(
+    sections: TrainingConfig,
+    shape: tuple[int, int, int],
+    fitted: dict,
+    history: list[dict],
+    final: keras.Model,
+) -> dict[str, Any]:
+    """What `model.json` tells about the training."""
+    network = sections.network
+    best = best_epoch(history)
+    return {
+        "task": "classification" if network.head == "class" else "segmentation",
+        "architecture": network.architecture,
+        "network": network.model_dump(mode="json"),
+        "preprocessing": sections.preprocessing.model_dump(mode="json"),
+        "fitted": fitted,
+        "training": sections.training.model_dump(mode="json"),
+        "head": network.head,
+        "patch": list(shape[:2]),
+        "channels": shape[2],
+        "best_epoch": best,
+        "kept_epoch": best if sections.training.restore_best else len(history),
+        "epochs_run": len(history),
+        "parameters": final.count_params(),
+        "trainable_parameters": sum(math.prod(v.shape) for v in final.trainable_variables),
+        "seed": sections.seed,
+    }
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(former)
