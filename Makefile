@@ -103,7 +103,7 @@ lock: $(VENV)/.dev ## resolve the dependency ranges of pyproject.toml into the l
 
 # --- environments ------------------------------------------------------------------------------
 # A stamp in the environment says what was installed whole, so nothing is installed twice.
-# CPU and GPU TensorFlow do not go together: an environment of the other kind is built anew.
+# CPU and GPU TensorFlow do not go together: an environment of the other kind is built again.
 
 PYTHON_TEST := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 

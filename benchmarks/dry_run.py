@@ -1,6 +1,6 @@
-"""Seconds of a dry run, for one dataset of N pictures: `python benchmarks/dry_run.py [N]`.
+"""Seconds of a dry run, for one dataset of N images: `python benchmarks/dry_run.py [N]`.
 
-The dataset is a folder of N picture files of a few bytes (a dry run does not decode them), asked by
+The dataset is a folder of N image files of a few bytes (a dry run does not decode them), asked by
 four studies with 16 shards each. The first run reads the folder's names only; the second is timed
 after the folder's inventory was taken.
 """
@@ -17,13 +17,13 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def main(pictures: int) -> None:
-    """Print one line: pictures, jobs, seconds of two dry runs, peak memory."""
+def main(images: int) -> None:
+    """Print one line: images, jobs, seconds of two dry runs, peak memory."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("inputs", "masks"):
             (folder / "data" / part).mkdir(parents=True)
-            for number in range(pictures):
+            for number in range(images):
                 (folder / "data" / part / f"{number:06d}.png").write_bytes(b"%d" % number)
         study = {
             "title": "Study",
@@ -48,7 +48,7 @@ def main(pictures: int) -> None:
             seconds.append(time.perf_counter() - start)
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         told = ", ".join(f"{second:.1f} s" for second in seconds)
-        print(f"{pictures} pictures and as many masks: {told}; peak memory {memory:.0f} MB")
+        print(f"{images} images and as many masks: {told}; peak memory {memory:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""K-means on distinct colours or all pixels: `python benchmarks/kmeans.py [PICTURE] [REPEATS]`.
+"""K-means on distinct colours or all pixels: `python benchmarks/kmeans.py [IMAGE] [REPEATS]`.
 
-Both start from the same centres and give the same partition, which is checked. The picture is
+Both start from the same centres and give the same partition, which is checked. The image is
 brought to 2048x1536 by mirroring; without one, two that come with scikit-image are taken: a cell in
 grey and a stained tissue in colour. Times are the best of the repeats.
 """
@@ -24,7 +24,7 @@ CLUSTERS = 3
 
 
 def whole(image: np.ndarray) -> np.ndarray:
-    """A picture of `SIZE`: uint8 HxWxC, mirrored as often as need be."""
+    """An image of `SIZE`: uint8 HxWxC, mirrored as often as need be."""
     image = image[: SIZE[0], : SIZE[1]]
     missing = [(0, wanted - have) for wanted, have in zip(SIZE, image.shape[:2], strict=True)]
     image = np.pad(image, [*missing, *[(0, 0)] * (image.ndim - 2)], "symmetric")
@@ -68,14 +68,14 @@ def compare(name: str, image: np.ndarray, repeats: int) -> None:
         raise SystemExit("the partitions differ")
 
 
-def main(picture: str | None, repeats: int) -> None:
-    """Compare on one picture in grey and in colour, or on those of scikit-image."""
-    if picture is None:
+def main(image: str | None, repeats: int) -> None:
+    """Compare on one image in grey and in colour, or on those of scikit-image."""
+    if image is None:
         grey, colour = data.cell(), data.immunohistochemistry()
     else:
-        colour = cv2.imread(picture, cv2.IMREAD_COLOR)
+        colour = cv2.imread(image, cv2.IMREAD_COLOR)
         if colour is None:
-            raise SystemExit(f"{picture}: not a picture")
+            raise SystemExit(f"{image}: not an image")
         colour = colour[:, :, ::-1]
         grey = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_RGB2GRAY)
     compare("grey", whole(grey), repeats)

@@ -1,10 +1,10 @@
-"""Memory and speed of `measure` on one large picture: `python benchmarks/large.py [--side 20000]`.
+"""Memory and speed of `measure` on one large image: `python benchmarks/large.py [--side 20000]`.
 
-Writes a picture of side x side pixels, or of `--height` x side (uint8, tiled and compressed TIFF,
+Writes an image of side x side pixels, or of `--height` x side (uint8, tiled and compressed TIFF,
 drawn by windows), and measures it as the workflow does, each way in a process of its own: K-means
-as published, K-means honest, and a small network with objects told apart by a watershed. `--model
+as published, K-means honest, and a small network with Instance segmentation by a watershed. `--model
 FOLDER` takes a trained model instead. Prints peak resident memory and million pixels a second. The
-folder `--keep` keeps pictures and results. A height of 5,200 took the network as much memory as one
+folder `--keep` keeps images and results. A height of 5,200 took the network as much memory as one
 of 20,000 (1.86 and 1.84 GB; 2 cores, no GPU).
 """
 
@@ -33,24 +33,24 @@ from coverslip.models.kmeans import TextureFeatures
 from coverslip.runtime import device
 
 FIELD = 1024
-"""Side of the field that is drawn; the picture repeats it, mirrored, with noise of its own."""
+"""Side of the field that is drawn; the image repeats it, mirrored, with noise of its own."""
 TILE = 512
 LIMIT_GB = 2.0
 WAYS = ("published", "honest", "network")
 
 
 def field(bright: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A synthetic picture, uint8 `FIELD` x `FIELD`, and what its cells cover."""
+    """A synthetic image, uint8 `FIELD` x `FIELD`, and what its cells cover."""
     rng = np.random.default_rng(1)
     if bright:
         dish = brightfield.draw_dish(FIELD, rng)
-        return brightfield.draw_picture(FIELD, dish, 0.4, rng)
-    image, label = nuclei.draw_picture(FIELD, nuclei.draw_plate(FIELD, rng), rng)
+        return brightfield.draw_image(FIELD, dish, 0.4, rng)
+    image, label = nuclei.draw_image(FIELD, nuclei.draw_plate(FIELD, rng), rng)
     return image, label > 0
 
 
 def tiles(image: np.ndarray, height: int, side: int) -> Iterator[np.ndarray]:
-    """Tiles of the large picture, from left to right and from the top on."""
+    """Tiles of the large image, from left to right and from the top on."""
     whole = np.block([[image, image[:, ::-1]], [image[::-1], image[::-1, ::-1]]])
     rng = np.random.default_rng(2)
     for y in range(0, height, TILE):
@@ -62,7 +62,7 @@ def tiles(image: np.ndarray, height: int, side: int) -> Iterator[np.ndarray]:
 
 
 def write(path: Path, height: int, side: int, bright: bool) -> None:
-    """Write the picture, by tiles."""
+    """Write the image, by tiles."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(
         path,
@@ -105,10 +105,10 @@ def network(folder: Path) -> None:
     """Write a model folder of a network that smooths and takes bright for deep."""
     import keras
 
-    picture = keras.Input((None, None, 1))
+    image = keras.Input((None, None, 1))
     soft = keras.layers.Conv2D(1, 9, padding="same", use_bias=False)
     logits = keras.layers.Conv2D(4, 1)
-    built = keras.Model(picture, logits(soft(picture)))
+    built = keras.Model(image, logits(soft(image)))
     offsets = np.arange(9) - 4
     gaussian = np.exp(-np.add.outer(offsets**2, offsets**2) / 8)
     soft.set_weights([(gaussian / gaussian.sum())[:, :, None, None]])
@@ -123,7 +123,7 @@ def network(folder: Path) -> None:
 
 
 def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, threads: int) -> None:
-    """Measure the picture one way, in a process of its own, and print a line."""
+    """Measure the image one way, in a process of its own, and print a line."""
     where = folder / name
     used = given or where / "model"
     if given is None and name == "network":
@@ -133,7 +133,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
         recipe = {"recipe": "published", "clusters": [3]} if name == "published" else {}
         kmeans(used, KMeans(**recipe))
     outputs = Outputs(
-        *(where / part for part in ("pictures.csv", "objects.csv", "labels", "overlays"))
+        *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays"))
     )
     begin = time.perf_counter()
     measure(
@@ -151,7 +151,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
     )
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux tells kilobytes
-    (row,) = pd.read_csv(outputs.pictures).to_dict("records")
+    (row,) = pd.read_csv(outputs.images).to_dict("records")
     megapixels = size[0] * size[1] / 1e6
     verdict = "within" if peak < LIMIT_GB else "ABOVE"
     print(
@@ -166,7 +166,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
 def main(
     size: tuple[int, int], ways: list[str], given: Path | None, threads: int, folder: Path
 ) -> None:
-    """Write the pictures that the ways need, and measure them."""
+    """Write the images that the ways need, and measure them."""
     context = multiprocessing.get_context("spawn")  # memory of one way is not that of another
     for bright in sorted({way != "network" for way in ways}):
         path = folder / ("cells" if bright else "nuclei") / "large.tif"
@@ -189,7 +189,7 @@ if __name__ == "__main__":
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--model", type=Path, help="a model folder, instead of the small network")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="folder that keeps pictures and results")
+    parser.add_argument("--keep", type=Path, help="folder that keeps images and results")
     given = parser.parse_args()
     chosen = ["network"] if given.model else given.ways
     with tempfile.TemporaryDirectory() as temporary:

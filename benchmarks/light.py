@@ -1,9 +1,9 @@
-"""What light does to confluency: `python benchmarks/light.py [PICTURES.h5] [--figure FILE.png]`.
+"""What light does to confluency: `python benchmarks/light.py [IMAGES.h5] [--figure FILE.png]`.
 
-K-means as published and honest are fitted on every other picture of a store (as `ingest` writes it;
-without one: synthetic bright-field pictures). Over each of the others a gradient of light is laid,
+K-means as published and honest are fitted on every other image of a store (as `ingest` writes it;
+without one: synthetic bright-field images). Over each of the others a gradient of light is laid,
 from 1 down to a share of it; a table tells by how many points this changes their confluency. The
-figure shows the same, and a picture in both lights with what each way takes for cells.
+figure shows the same, and an image in both lights with what each way takes for cells.
 """
 
 import argparse
@@ -47,28 +47,28 @@ class Way:
         self.clusters = check_clusters(recipe, {"number": number, **fits.get(number, {})})
 
     def mask(self, image: np.ndarray) -> np.ndarray:
-        """What of a picture (uint8 HxWxC) is taken for cells, bool HxW."""
+        """What of an image (uint8 HxWxC) is taken for cells, bool HxW."""
         return np.isin(cluster_labels(image, self.recipe, self.clusters, 1), self.cells)
 
 
 def lit(image: np.ndarray, low: float) -> np.ndarray:
-    """A picture under a light that falls from 1 to `low`, from one corner to the other."""
+    """An image under a light that falls from 1 to `low`, from one corner to the other."""
     y, x = (np.linspace(0, 1, length) for length in image.shape[:2])
     light = 1 - (1 - low) * np.add.outer(y, x) / 2
     return np.rint(image * light[:, :, np.newaxis]).astype(np.uint8)
 
 
 def synthetic(folder: Path) -> Path:
-    """A store of synthetic pictures."""
+    """A store of synthetic images."""
     simulate.make("brightfield", folder / "raw.zip", 24, 256, 1)
     dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
-    outputs = [folder / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
+    outputs = [folder / name for name in ("images.h5", "manifest.csv", "dataset.json")]
     ingest(folder / "raw.zip", dataset, *outputs, 1)
     return outputs[0]
 
 
 def draw(store: ImageStore, ways: dict[str, Way], changes: dict, id: str, output: Path) -> None:
-    """Draw the table, and one picture in both lights."""
+    """Draw the table, and one image in both lights."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     parts = figure.subfigures(1, 2, width_ratios=[1, 1.35])
     axes = parts[0].subplots()
@@ -95,9 +95,9 @@ def draw(store: ImageStore, ways: dict[str, Way], changes: dict, id: str, output
     figure.savefig(output, dpi=120)
 
 
-def main(pictures: Path, output: Path | None) -> None:
+def main(images: Path, output: Path | None) -> None:
     """Print the table; draw the figure, if asked for."""
-    with ImageStore(pictures) as store:
+    with ImageStore(images) as store:
         ids = store.ids()
         ways = {
             name: Way(store, ids[::2], recipe, channels)
@@ -118,15 +118,15 @@ def main(pictures: Path, output: Path | None) -> None:
                 f"{name} {np.mean(moved):.2f} (at most {np.max(moved):.2f})"
                 for name, moved in points.items()
             )
-            print(f"light down to {low:g}: confluency of {len(ids) // 2} pictures moves by {told}")
+            print(f"light down to {low:g}: confluency of {len(ids) // 2} images moves by {told}")
         if output is not None:
             draw(store, ways, changes, ids[1::2][len(ids) // 4], output)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("pictures", nargs="?", type=Path)
+    parser.add_argument("images", nargs="?", type=Path)
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        main(asked.pictures or synthetic(Path(scratch)), asked.figure)
+        main(asked.images or synthetic(Path(scratch)), asked.figure)

@@ -1,7 +1,7 @@
 """Seconds to score label maps, ours against StarDist's: `python benchmarks/matching.py STORE [N]`.
 
-STORE is a store of pictures with label maps, as `results/datasets/dsb2018/pictures.h5` of the 2018
-Data Science Bowl. Of its pictures every Nth is taken (8 by default, sorted by id: 83 of the Bowl's
+STORE is a store of images with label maps, as `results/datasets/dsb2018/images.h5` of the 2018
+Data Science Bowl. Of its images every Nth is taken (8 by default, sorted by id: 83 of DSB 2018's
 664), with two predictions each: the connected regions of the true foreground, and the true objects
 moved by two pixels. Both sides score them at the ten thresholds 0.50 to 0.95, alternately, five
 times; the fastest round counts. StarDist's compiled code is compiled before. Both must agree on all
@@ -11,7 +11,7 @@ In an environment of its own (Python 3.11 on Linux):
 
     python3 -m venv /tmp/stardist
     /tmp/stardist/bin/pip install --require-hashes -r benchmarks/requirements-stardist.txt
-    /tmp/stardist/bin/python benchmarks/matching.py results/datasets/dsb2018/pictures.h5
+    /tmp/stardist/bin/python benchmarks/matching.py results/datasets/dsb2018/images.h5
 """
 
 import sys
@@ -77,7 +77,7 @@ def main(store: Path, every: int) -> None:
         fast, slow = (min(sides[at][0] for sides in rounds) for at in (0, 1))
         objects = sum(len(np.unique(truth)) - 1 for truth, _ in pairs)
         print(
-            f"{name}: {len(pairs)} pictures, {objects} nuclei: coverslip {fast:.3f} s, "
+            f"{name}: {len(pairs)} images, {objects} nuclei: coverslip {fast:.3f} s, "
             f"stardist {slow:.3f} s: {slow / fast:.1f} times as long"
         )
 

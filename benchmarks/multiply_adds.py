@@ -6,13 +6,13 @@ import tensorflow as tf
 
 
 def per_pixel(network: Any, side: int = 256) -> float:
-    """Multiply-adds that a network spends on each pixel of a picture.
+    """Multiply-adds that a network spends on each pixel of an image.
 
     Half of the floating-point operations that TensorFlow's profiler counts in its graph.
 
     Args:
         network: Keras model of one input, float32 (N, H, W, C).
-        side: of the picture that is counted, in pixels.
+        side: of the image that is counted, in pixels.
     """
     given = tf.TensorSpec((1, side, side, network.inputs[0].shape[-1]), tf.float32)
     graph = tf.function(network).get_concrete_function(given).graph

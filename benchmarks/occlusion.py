@@ -1,6 +1,6 @@
 """Seconds of occlusion maps, ours against Captum's: `python benchmarks/occlusion.py [SIDE]`.
 
-A ResNet18 with the same random weights in keras and in torch explains one picture of SIDE x SIDE
+A ResNet18 with the same random weights in keras and in torch explains one image of SIDE x SIDE
 pixels (100 by default) with the two windows of study 3 (10x10 by 5, 20x20 by 10). Captum runs once
 with its default of one window a call, and once with 64 windows a call, as ours does. Each runs
 three times in turn; the fastest round counts. All maps must agree to 1e-5 of the largest value, or

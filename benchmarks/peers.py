@@ -2,11 +2,11 @@
 
 DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a finished study of
 instances (`results/studies/nuclei-random`), OUT what `benchmarks/stardist_nuclei.py` made of its
-split. All are scored by the same code on the test pictures of fold 0. Printed, as a part of
-`docs/results.md` (`make results APPEND=FILE`): the main metrics of instances over all pictures and
+split. All are scored by the same code on the test images of fold 0. Printed, as a part of
+`docs/results.md` (`make results APPEND=FILE`): the main metrics of instances over all images and
 by modality; the difference of the study and StarDist in mean AP with its interval over groups; how
 long both were trained, with their learning curves (`--figure FILE.png`); and seconds to find the
-nuclei of all test pictures (`--repeats` times, the median; the network of the study as it is, fast
+nuclei of all test images (`--repeats` times, the median; the network of the study as it is, fast
 and with flips, with the mean AP of each), beside what the networks have to multiply and what this
 machine can. `--run` is the training of the study that is taken (`fold0_seed1`).
 """
@@ -42,14 +42,14 @@ from coverslip.runtime import device
 from coverslip.runtime.run_record import processor
 
 HEAD = """Written by `benchmarks/peers.py`: StarDist (Schmidt et al., 2018) learnt from the training
-pictures of `{study}` on the same machine, with the network, losses and augmentation of its own
-example. The same code scores all on the same test pictures."""
+images of `{study}` on the same machine, with the network, losses and augmentation of its own
+example. The same code scores all on the same test images."""
 METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
 
 
 def test_rows(study: Path, run: str) -> pd.DataFrame:
-    """Group and modality of the test pictures of a training, by id."""
-    rows = pd.read_csv(study / "pictures.csv", dtype={"id": str})
+    """Group and modality of the test images of a training, by id."""
+    rows = pd.read_csv(study / "images.csv", dtype={"id": str})
     fold, seed = fold_and_seed(run)
     chosen = (rows["fold"] == fold) & (rows["seed"] == seed) & (rows["subset"] == "test")
     return rows[chosen].set_index("id")
@@ -79,14 +79,14 @@ def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> d
 
 
 def counted(store: ImageStore, labels: Mapping[str, np.ndarray], ids: list[str]) -> np.ndarray:
-    """Statistics of each picture, (N, S)."""
+    """Statistics of each image, (N, S)."""
     return np.stack([metrics.statistics(match(store.label(id), labels[id])) for id in ids])
 
 
 def timed(
     model: Model, images: list[np.ndarray], flips: bool, repeats: int
 ) -> tuple[float, float, list[np.ndarray]]:
-    """Median seconds from pictures to label maps, of those that of the network, and the maps."""
+    """Median seconds from images to label maps, of those that of the network, and the maps."""
     rounds = []
     next(model.predict(images[:1], flips=flips))  # what is compiled once is not counted
     for _ in range(repeats):
@@ -103,8 +103,8 @@ def timed(
 
 
 def seen(model: Model, images: list[np.ndarray]) -> int:
-    """Pixels that the network of the study is given for these pictures, without flips: tiles
-    overlap, and reach beyond small pictures."""
+    """Pixels that the network of the study is given for these images, without flips: tiles
+    overlap, and reach beyond small images."""
     import keras
 
     predict, counts = keras.Model.predict_on_batch, []
@@ -229,7 +229,7 @@ def pace(
     store: ImageStore, options: argparse.Namespace, ids: list[str], policy: str
 ) -> Iterator[tuple[str, float, float, float, float]]:
     """Each way to predict with the network of the study: its name, seconds, those of the network,
-    mean AP, and multiply-adds a pixel of the pictures."""
+    mean AP, and multiply-adds a pixel of the images."""
     folder = options.study / options.run / "model"
     images = [store.image(id) for id in ids]
     pixels = sum(np.prod(image.shape[:2]) for image in images)
@@ -259,7 +259,7 @@ def print_times(
 
     Args:
         rows: those of the study, see `pace`.
-        pixels: of all pictures.
+        pixels: of all images.
         theirs: what StarDist's run tells of its prediction.
         score: its mean AP.
     """
@@ -274,7 +274,7 @@ def print_times(
         "StarDist's time over it",
         "Of these the network's",
     ]
-    head += ["Its multiply-adds a pixel of the pictures", "Its multiply-adds a second"]
+    head += ["Its multiply-adds a pixel of the images", "Its multiply-adds a second"]
     lines = [
         [
             name,
@@ -309,12 +309,12 @@ def main() -> None:
     ids, groups = list(rows.index), rows["group"].to_numpy(dtype=str)
     peer = json.loads((options.out / "stardist.json").read_text())
     print(f"## Nuclei beside StarDist's\n\n{HEAD.format(study=options.study.name)}")
-    with ImageStore(options.dataset / "pictures.h5") as store:
+    with ImageStore(options.dataset / "images.h5") as store:
         labels = answers(store, options, ids)
         found = {name: counted(store, maps, ids) for name, maps in labels.items()}
         for modality in ("all", *sorted(set(rows["modality"]))):
             chosen = np.ones(len(rows), bool) if modality == "all" else rows["modality"] == modality
-            what = "all pictures" if modality == "all" else modality
+            what = "all images" if modality == "all" else modality
             print(f"\n### {first_capital(what)}: {int(np.sum(chosen))}\n")
             of = {name: values[chosen] for name, values in found.items()}
             print_scores(of)
@@ -322,7 +322,7 @@ def main() -> None:
             print(f"\nMean AP, coverslip less StarDist: {less}.")
         print("\n### Training\n")
         print_training(options, peer)
-        print(f"\n### From {len(ids)} pictures to nuclei\n")
+        print(f"\n### From {len(ids)} images to nuclei\n")
         pixels = sum(labels["StarDist"][id].size for id in ids)
         score = mean_ap(found["StarDist"])
         print_times(pace(store, options, ids, policy), pixels, peer["prediction"], score)

@@ -1,9 +1,9 @@
-"""What each step costs a picture: `python benchmarks/scale.py [N] [M]`, 500 and 2,000 pictures.
+"""What each step costs an image: `python benchmarks/scale.py [N] [M]`, 500 and 2,000 images.
 
-Runs the workflow on N and on M distinct pictures of 256x256, grey, with one mask each, in a zip,
+Runs the workflow on N and on M distinct images of 256x256, grey, with one mask each, in a zip,
 with one thread and one epoch of 64 patches. From the records of the two runs it prints for each
-rule the CPU seconds and the memory at M, and what a further picture adds to both and to the disk.
-Pairs of pictures are compared in `check`, whose cost grows with their square.
+rule the CPU seconds and the memory at M, and what a further image adds to both and to the disk.
+Pairs of images are compared in `check`, whose cost grows with their square.
 """
 
 import json
@@ -44,13 +44,13 @@ CONFIG = {
 }
 
 
-def archive(path: Path, pictures: int) -> None:
-    """Write distinct pictures with masks: windows of one large random field, with noise."""
+def archive(path: Path, images: int) -> None:
+    """Write distinct images with masks: windows of one large random field, with noise."""
     rng = np.random.default_rng(1)
     field = cv2.GaussianBlur(rng.normal(size=(4096, 4096)).astype(np.float32), (0, 0), 9)
     field /= field.std()
     with zipfile.ZipFile(path, "w") as file:
-        for number in range(pictures):
+        for number in range(images):
             y, x = rng.integers(0, 4096 - SIZE, 2)
             window = field[y : y + SIZE, x : x + SIZE]
             light = 40 + 60 * np.clip(window, 0, 3) + rng.normal(0, 3, window.shape)
@@ -62,11 +62,11 @@ def archive(path: Path, pictures: int) -> None:
                 )
 
 
-def measured(pictures: int) -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
+def measured(images: int) -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
     """CPU seconds and peak memory in MB of each rule, and bytes below each folder of results."""
     with tempfile.TemporaryDirectory() as name:
         project = copy_project(Path(name) / "project", ROOT)
-        archive(project / "own.zip", pictures)
+        archive(project / "own.zip", images)
         (project / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
         command = [sys.executable, "-m", "snakemake", "--cores", "1"]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True)
@@ -88,15 +88,13 @@ def measured(pictures: int) -> tuple[dict[str, tuple[float, float]], dict[str, i
 def main(few: int, many: int) -> None:
     """Print a table."""
     (first, smaller), (second, larger) = measured(few), measured(many)
-    print(f"{'rule':28} CPU s at {many}   MB at {many}   ms more a picture   kB more a picture")
+    print(f"{'rule':28} CPU s at {many}   MB at {many}   ms more an image   kB more an image")
     for rule in second:
         seconds, memory = (b - a for a, b in zip(first[rule], second[rule], strict=True))
         print(f"{rule:28} {second[rule][0]:11.1f} {second[rule][1]:11.0f}", end="")
         print(f" {1e3 * seconds / (many - few):19.2f} {1e3 * memory / (many - few):19.1f}")
     for part, size in larger.items():
-        print(
-            f"{part}: {(size - smaller[part]) / (many - few) / 1e3:.1f} kB more a picture on disk"
-        )
+        print(f"{part}: {(size - smaller[part]) / (many - few) / 1e3:.1f} kB more an image on disk")
 
 
 if __name__ == "__main__":

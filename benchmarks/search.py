@@ -1,6 +1,6 @@
 r"""A search beside Ray Tune's ASHA: `python benchmarks/search.py DATA [options]`.
 
-DATA is a folder of labelled patches (train.csv and train/, study 3), of which `--pictures` are
+DATA is a folder of labelled patches (train.csv and train/, study 3), of which `--images` are
 taken. Both sides get the same patches, split, network, training seed, space (the published one of
 study 3: learning rate 1e-4 to 1e-1 log-uniform, batch size 2, 4, 8, 16) and budget of epochs, one
 CPU thread a trial and `--jobs` trials at a time; each runs `--repeats` times with each of `--seeds`
@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--ray", type=Path, help="Python of the environment with Ray")
-    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--size", type=int, default=48, help="side of the network's input")
     parser.add_argument("--filters", type=int, default=8)
     parser.add_argument("--trials", type=int, default=16)
@@ -77,7 +77,7 @@ def config(options: argparse.Namespace, seed: int) -> dict:
         "seed": seed,
     }
     study = {
-        "title": "Types of nuclei",
+        "title": "Nucleus types",
         "dataset": "patches",
         "task": "classification",
         "split": {"method": "random", "test": 0.1, "validation": 0.3, "stratify": "class"},
@@ -259,7 +259,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="search-") as folder:
         scratch = Path(folder)
         project = copy_project(scratch / "project")
-        take(options.data, options.pictures, project / "data")
+        take(options.data, options.images, project / "data")
         for seed in options.seeds:
             compare(project, options, seed, scratch)
 

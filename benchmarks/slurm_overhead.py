@@ -1,6 +1,6 @@
 """Seconds that SLURM and Snakemake add to a job: `python benchmarks/slurm_overhead.py`.
 
-Starts the cluster of the tests and sends one small job (synthetic pictures) three times, with the
+Starts the cluster of the tests and sends one small job (synthetic images) three times, with the
 plugin asking twice a second, and once as the profile has it.
 """
 
@@ -39,7 +39,7 @@ def main() -> None:
         project = copy_project(Path(name) / "project", ROOT)
         config = project / "config/config.yaml"
         settings = yaml.safe_load(config.read_text())
-        settings["datasets"]["synthetic-nuclei"]["source"] |= {"pictures": 8, "size": 64}
+        settings["datasets"]["synthetic-nuclei"]["source"] |= {"images": 8, "size": 64}
         config.write_text(yaml.safe_dump(settings))
         place = Path(name) / "slurm"
         place.mkdir()

@@ -2,9 +2,9 @@
 
 DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a study of its nuclei
 (`results/studies/nuclei-random`), which needs to be split, not trained. StarDist (Schmidt et al.,
-MICCAI 2018, https://arxiv.org/abs/1806.03535) learns from the training pictures of fold 0 for
-`--minutes` of wall time, chooses its epoch and its two thresholds by the validation pictures, and
-finds the nuclei of the test pictures; OUT then holds its model, `instances.h5` and `stardist.json`.
+MICCAI 2018, https://arxiv.org/abs/1806.03535) learns from the training images of fold 0 for
+`--minutes` of wall time, chooses its epoch and its two thresholds by the validation images, and
+finds the nuclei of the test images; OUT then holds its model, `instances.h5` and `stardist.json`.
 With `--minutes 0` the model in OUT is used again. `benchmarks/peers.py` puts its scores beside
 those of the study.
 
@@ -69,8 +69,8 @@ def augmented(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x + noise * np.random.normal(0, 1, x.shape), y
 
 
-def pictures(store: ImageStore, ids: list[str]) -> list[np.ndarray]:
-    """Pictures as StarDist takes them, float32 (H, W, 3)."""
+def images(store: ImageStore, ids: list[str]) -> list[np.ndarray]:
+    """Images as StarDist takes them, float32 (H, W, 3)."""
     found = []
     for id in ids:
         image = store.image(id)
@@ -106,7 +106,7 @@ def trained(
     budget = Budget(options.minutes)
     model.prepare_for_training()
     model.callbacks.append(budget)
-    x = {subset: pictures(store, ids[subset]) for subset in ("train", "validation")}
+    x = {subset: images(store, ids[subset]) for subset in ("train", "validation")}
     y = {s: [fill_label_holes(store.label(id).astype(np.int32)) for id in ids[s]] for s in x}
     history = model.train(
         x["train"],
@@ -130,20 +130,20 @@ def trained(
 def predicted(
     model: StarDist2D, store: ImageStore, ids: list[str], output: Path, repeats: int
 ) -> dict:
-    """Write the objects of pictures, `instance/<id>` int32 (H, W); give the time it took.
+    """Write the objects of images, `instance/<id>` int32 (H, W); give the time it took.
 
     The time of the network alone is that of `predict`, without what `predict_instances` does with
-    its answer. Both are medians of `repeats` rounds through all pictures.
+    its answer. Both are medians of `repeats` rounds through all images.
     """
-    given = pictures(store, ids)
+    given = images(store, ids)
     model.predict_instances(given[0])  # what is compiled once is not counted
     rounds = []
     for _ in range(repeats):
         started = time.perf_counter()
-        for picture in given:
-            model.predict(picture)
+        for image in given:
+            model.predict(image)
         between = time.perf_counter()
-        labels = [model.predict_instances(picture)[0] for picture in given]
+        labels = [model.predict_instances(image)[0] for image in given]
         rounds.append((between - started, time.perf_counter() - between))
     with h5py.File(output, "w") as file:
         for id, label in zip(ids, labels, strict=True):
@@ -171,7 +171,7 @@ def main() -> None:
     keras.utils.disable_interactive_logging()
     ids = subsets(options.study)
     facts = options.out / "stardist.json"
-    with ImageStore(options.dataset / "pictures.h5") as store:
+    with ImageStore(options.dataset / "images.h5") as store:
         if options.minutes:
             model, told = trained(options, store, ids)
         else:

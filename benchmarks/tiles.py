@@ -1,6 +1,6 @@
-"""Predicting large pictures in tiles against the published ways, with the same weights.
+"""Predicting large images in tiles against the published ways, with the same weights.
 
-`python benchmarks/tiles.py [--model FOLDER] [--store PICTURES.h5]`. The network is the U-Net of
+`python benchmarks/tiles.py [--model FOLDER] [--store IMAGES.h5]`. The network is the U-Net of
 study 5 (1,940,817 parameters), trained here for `--steps` steps on synthetic bright-field patches,
 or that of a model folder (256 px patches, grey). What `measure` does by its default settings is
 compared with
@@ -10,7 +10,7 @@ compared with
 
 The very patches without overlap are predicted here, too: equal work, in batches. All ways take
 turns, and the median of the repeats counts. The masks of all ways are held against the truth (IoU
-over all pictures) and against each other. On 2 cores without a GPU, other work beside: 3.3 times as
+over all images) and against each other. On 2 cores without a GPU, other work beside: 3.3 times as
 fast as the first and 35 times as fast as the second, IoU 0.640 against 0.629 and 0.632. A network
 that sees farther than a patch, or normalizes by groups, is predicted in tiles of a patch.
 """
@@ -40,32 +40,32 @@ TILE = 256
 STEP = 64
 PARAMETERS = 1_940_817
 BATCH = 2
-PICTURES = 12
-"""Pictures of 512x512 pixels that the network is trained on."""
+IMAGES = 12
+"""Images of 512x512 pixels that the network is trained on."""
 GOALS = {"published, no overlap": 2.0, "published, step 64": 5.0}
 NO_WORSE = 0.001
 """How much less IoU counts as equal."""
 
-Pictures = list[tuple[np.ndarray, np.ndarray]]
+Images = list[tuple[np.ndarray, np.ndarray]]
 """Images, uint8 HxWx1, with what their cells cover, bool HxW."""
 Maps = list[np.ndarray]
 """HxW each: probabilities of cells, or what they cover."""
 
 
-def synthetic(count: int, size: int, seed: int) -> Pictures:
-    """Synthetic bright-field pictures, each of a dish of its own."""
+def synthetic(count: int, size: int, seed: int) -> Images:
+    """Synthetic bright-field images, each of a dish of its own."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
         dish = brightfield.draw_dish(size, rng)
         goal = rng.uniform(0.2, 0.7)
-        image, cells = brightfield.draw_picture(size, dish, goal, rng)
+        image, cells = brightfield.draw_image(size, dish, goal, rng)
         found.append((image[:, :, np.newaxis], cells))
     return found
 
 
-def stored(path: Path, count: int, size: int) -> Pictures:
-    """Pictures of a store with their masks, cut to whole patches."""
+def stored(path: Path, count: int, size: int) -> Images:
+    """Images of a store with their masks, cut to whole patches."""
     found = []
     with ImageStore(path) as store:
         for id in store.ids():
@@ -86,18 +86,18 @@ def trained(folder: Path, steps: int) -> None:
     if network.count_params() != PARAMETERS:
         raise SystemExit(f"the network has {network.count_params()} parameters")
     network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    pictures = synthetic(PICTURES, 2 * TILE, seed=1)
+    images = synthetic(IMAGES, 2 * TILE, seed=1)
     preprocessing = Preprocessing(channels="grey", patch=TILE, scaling="standard")
-    fitted = preprocessing_module.fit((image[np.newaxis] for image, _ in pictures), preprocessing)
+    fitted = preprocessing_module.fit((image[np.newaxis] for image, _ in images), preprocessing)
     rng = np.random.default_rng(1)
     for _ in range(steps):
-        images, masks = [], []
-        for at in rng.integers(len(pictures), size=BATCH):
+        patches, masks = [], []
+        for at in rng.integers(len(images), size=BATCH):
             y, x = rng.integers(0, TILE, 2)
             window = np.s_[y : y + TILE, x : x + TILE]
-            images.append(pictures[at][0][window])
-            masks.append(pictures[at][1][window][..., np.newaxis].astype(np.float32))
-        seen = preprocessing_module.batch(np.stack(images), preprocessing, fitted)
+            patches.append(images[at][0][window])
+            masks.append(images[at][1][window][..., np.newaxis].astype(np.float32))
+        seen = preprocessing_module.batch(np.stack(patches), preprocessing, fitted)
         network.train_on_batch(seen, np.stack(masks))
     info = {"classes": ["background", "cell"], "fitted": fitted, "threshold": 0.5}
     info["preprocessing"] = preprocessing
@@ -136,24 +136,24 @@ def timed(ways: dict[str, Callable[[], Maps]], repeats: int) -> dict[str, tuple[
 
 
 def iou(masks: Maps, others: Maps) -> float:
-    """Intersection over union of all pixels of all pictures."""
+    """Intersection over union of all pixels of all images."""
     both = sum(np.count_nonzero(a & b) for a, b in zip(masks, others, strict=True))
     either = sum(np.count_nonzero(a | b) for a, b in zip(masks, others, strict=True))
     return both / either if either else 1.0
 
 
-def compare(folder: Path, pictures: Pictures, repeats: int) -> bool:
+def compare(folder: Path, images: Images, repeats: int) -> bool:
     """Print times, ratios and IoU; return whether the goals are reached."""
     ours = model.load(folder)
     network = heads.probabilities(model.read_network(ours), ours.head)
     seen = []
-    for image, _ in pictures:
+    for image, _ in images:
         pixels = preprocessing.to_input(image, ours.preprocessing)[np.newaxis]
         seen.append(preprocessing.batch(pixels, ours.preprocessing, ours.info["fitted"])[0])
-    images = [image for image, _ in pictures]
+    arrays = [image for image, _ in images]
 
     def here(overlap: float) -> Maps:
-        found = ours.predict(images, "native", overlap, Measure().flips)
+        found = ours.predict(arrays, "native", overlap, Measure().flips)
         return [heads.foreground(answer) for answer in found]
 
     plain, dense = GOALS
@@ -167,7 +167,7 @@ def compare(folder: Path, pictures: Pictures, repeats: int) -> bool:
     patch_by_patch(network, seen[0][:TILE, :TILE], TILE)  # compiles
     here(0.0)
     here(Measure().overlap)
-    truth = [cells for _, cells in pictures]
+    truth = [cells for _, cells in images]
     megapixels = sum(cells.size for cells in truth) / 1e6
     times, masks = {}, {}
     for name, (seconds, answers) in timed(ways, repeats).items():
@@ -195,24 +195,24 @@ def main(arguments: argparse.Namespace) -> None:
     """Train or load, and compare."""
     device.prepare(threads=arguments.threads)
     if arguments.store:
-        pictures = stored(arguments.store, arguments.pictures, arguments.size)
+        images = stored(arguments.store, arguments.images, arguments.size)
     else:
-        pictures = synthetic(arguments.pictures, arguments.size, seed=7)
-    if not pictures:
-        raise SystemExit("no picture has a whole patch")
+        images = synthetic(arguments.images, arguments.size, seed=7)
+    if not images:
+        raise SystemExit("no image has a whole patch")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.model or Path(temporary) / "model"
         if arguments.model is None:
             trained(folder, arguments.steps)
-        if not compare(folder, pictures, arguments.repeats):
+        if not compare(folder, images, arguments.repeats):
             raise SystemExit("a goal is missed")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="a model folder of 256 px patches, grey")
-    parser.add_argument("--store", type=Path, help="a store of pictures with masks")
-    parser.add_argument("--pictures", type=int, default=1)
+    parser.add_argument("--store", type=Path, help="a store of images with masks")
+    parser.add_argument("--images", type=int, default=1)
     parser.add_argument("--size", type=int, default=1024, help="a multiple of 256")
     parser.add_argument("--steps", type=int, default=240, help="steps of training")
     parser.add_argument("--repeats", type=int, default=3)

@@ -2,10 +2,10 @@
 
 DATASET is the folder of a dataset (`results/datasets/NAME`), STUDY that of a finished study
 (`results/studies/NAME`), and a MODEL one of its model folders, of a single network or of an
-ensemble (`fold0_seed1/model`, `fold0_ensemble/model`). Each predicts the test pictures of its fold
+ensemble (`fold0_seed1/model`, `fold0_ensemble/model`). Each predicts the test images of its fold
 as they are, fast (`evaluation.fast`), and as the mean over their eight flips and turns; a table
-tells scores, seconds a picture, and both as compared with the first line. An ensemble of several
-folds is refused: each of its test pictures is one that another member was trained on.
+tells scores, seconds an image, and both as compared with the first line. An ensemble of several
+folds is refused: each of its test images is one that another member was trained on.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.predictions import selected_images
 from coverslip.metrics.matching import match
-from coverslip.metrics.pixels import picture_iou, pixel_counts
+from coverslip.metrics.pixels import image_iou, pixel_counts
 from coverslip.models.model import Model, load
 from coverslip.runtime import device
 
@@ -41,9 +41,9 @@ def fold_of(model: Model) -> int:
 
 
 def of_mask(model: Model, truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    """Scores of one picture: IoU, and with instances mean AP (0.50 to 0.95) and AP at 0.5."""
+    """Scores of one image: IoU, and with instances mean AP (0.50 to 0.95) and AP at 0.5."""
     _, fp, fn, tp = pixel_counts(truth > 0, model.mask(answer) > 0)
-    scores = {"IoU": float(picture_iou(*(np.array([float(n)]) for n in (tp, fp, fn)))[0])}
+    scores = {"IoU": float(image_iou(*(np.array([float(n)]) for n in (tp, fp, fn)))[0])}
     if model.head == "instances":
         accuracy = match(truth, model.objects(answer)).accuracy
         scores |= {"mean AP": float(accuracy.mean()), "AP50": float(accuracy[0])}
@@ -51,7 +51,7 @@ def of_mask(model: Model, truth: np.ndarray, answer: np.ndarray) -> dict[str, fl
 
 
 def of_class(model: Model, truth: str, answer: np.ndarray) -> dict[str, float]:
-    """Scores of one picture: whether its class is right, and the log loss."""
+    """Scores of one image: whether its class is right, and the log loss."""
     place = [str(name) for name in model.info["classes"]].index(truth)
     loss = -np.log(max(float(answer[place]), 1e-15))
     return {"accuracy": float(answer.argmax() == place), "log loss": loss}
@@ -60,7 +60,7 @@ def of_class(model: Model, truth: str, answer: np.ndarray) -> dict[str, float]:
 def scored(
     model: Model, store: ImageStore, rows: pd.DataFrame, flips: bool
 ) -> tuple[dict[str, float], float]:
-    """Mean scores over pictures, and seconds a picture, without the time to score."""
+    """Mean scores over images, and seconds an image, without the time to score."""
     images = [store.image(id) for id in rows.index]
     next(model.predict(images[:1], flips=flips))  # what is compiled once is not counted
     started = time.perf_counter()
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("study", type=Path)
     parser.add_argument("models", type=Path, nargs="+")
-    parser.add_argument("--pictures", type=int, help="so many of the test pictures, spread evenly")
+    parser.add_argument("--images", type=int, help="so many of the test images, spread evenly")
     parser.add_argument("--json", type=Path, help="write the rows of the table there, too")
     told = parser.parse_args(arguments)
     found_device = device.prepare()
@@ -97,13 +97,13 @@ def main(arguments: list[str]) -> None:
         ("fast, flips and turns", found_device.dtype_policy, True),
     )
     found, first = [], None
-    with ImageStore(told.dataset / "pictures.h5") as store:
+    with ImageStore(told.dataset / "images.h5") as store:
         for folder in told.models:
             place = folder if (folder / "model.json").is_file() else told.study / folder
             model = load(place)
             rows = selected_images(told.study / "split.csv", fold_of(model), ["test"])
-            if told.pictures and told.pictures < len(rows):
-                rows = rows.iloc[np.linspace(0, len(rows) - 1, told.pictures).round().astype(int)]
+            if told.images and told.images < len(rows):
+                rows = rows.iloc[np.linspace(0, len(rows) - 1, told.images).round().astype(int)]
             for what, policy, flips in ways:
                 scores, seconds = scored(load(place, policy), store, rows, flips)
                 first = first or (scores, seconds)
@@ -112,11 +112,11 @@ def main(arguments: list[str]) -> None:
                     for name, value in scores.items()
                 ]
                 print(
-                    f"{model.folder.parent.name}, {what}: {len(rows)} pictures, "
-                    f"{', '.join(parts)}; {seconds:.3f} s a picture ({seconds / first[1]:.1f}x)",
+                    f"{model.folder.parent.name}, {what}: {len(rows)} images, "
+                    f"{', '.join(parts)}; {seconds:.3f} s an image ({seconds / first[1]:.1f}x)",
                     flush=True,
                 )
-                facts = {"model": str(folder), "way": what, "pictures": len(rows)}
+                facts = {"model": str(folder), "way": what, "images": len(rows)}
                 found.append(facts | scores | {"seconds": round(seconds, 4)})
     if told.json:
         told.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@
 def config() -> dict:
     """The configuration; nothing is shared between its sections."""
     split = {"method": "grouped", "test": 0.25, "validation": 0.25}
-    made = {"kind": "synthetic", "recipe": "brightfield", "pictures": 12, "size": 96}
+    made = {"kind": "synthetic", "recipe": "brightfield", "images": 12, "size": 96}
     recipes = {
         "published": {"kmeans": {"recipe": "published", "clusters": [3]}},
         "honest": {"kmeans": {"clusters": [2, 4]}},

@@ -34,11 +34,11 @@ BASELINES = {
 DEFINITIONS = {
     "pixel_accuracy": "Share of all pixels whose class is right.",
     "accuracy_blank_labels": "Share of pixels predicted as background.",
-    "iou": "Intersection over union of the foreground, TP / (TP + FP + FN), of each picture, then "
-    "the mean over pictures; a picture with foreground in neither counts as 1.",
+    "iou": "Intersection over union of the foreground, TP / (TP + FP + FN), of each image, then "
+    "the mean over images; an image with foreground in neither counts as 1.",
     "precision": "Of the pixels predicted as this class, the share that is of it: TP / (TP + FP).",
     "recall": "Of the true pixels of this class, the share that was found: TP / (TP + FN).",
-    "object_count_mae": "Mean over pictures of |predicted - true| number of objects.",
+    "object_count_mae": "Mean over images of |predicted - true| number of objects.",
 }
 
 
@@ -124,10 +124,10 @@ def record(metric: str, subset: str, value: float, class_name: str | None = None
         if subset == "train"
         else round(value + (1 - value) * (0.4 if not whole else -0.3), 6),
         "support": 134 if metric == "iou" else 9_081_757,
-        "support_unit": "pictures" if metric == "iou" else "pixels",
+        "support_unit": "images" if metric == "iou" else "pixels",
         "groups": 21,
         "interval_reason": "taken from the history of the training" if subset == "train" else None,
-        "unit": "objects per picture" if whole else "share",
+        "unit": "objects per image" if whole else "share",
         "definition": DEFINITIONS[metric],
         "baselines": {"all background": None, "otsu": None}
         if subset == "train"
@@ -149,25 +149,25 @@ def check_report() -> dict[str, Any]:
     return {
         "format": 1,
         "dataset": "Made up",
-        "pictures": 670,
+        "images": 670,
         "sizes": {"256x256": 334, "256x320": 112, "520x696": 92, "360x360": 91, "1024x1024": 16},
         "dtypes": {"uint8": 670},
         "channels": {"4": 670},
         "modalities": {"fluorescence": 546, "histology": 108, "brightfield": 16},
         "classes": {},
-        "objects": {"total": 29461, "pictures without": 0, **_spread(43.97, 1, 4, 27, 136, 375)},
+        "objects": {"total": 29461, "images without": 0, **_spread(43.97, 1, 4, 27, 136, 375)},
         "foreground": _spread(0.139, 0.003, 0.02, 0.12, 0.34, 0.61),
         "diameter": {"unit": "pixels", **_spread(19.2, 4.9, 9.6, 17.4, 35.1, 109.0)},
-        "masks": {"empty": 0, "overlapping pixels": 12, "pictures with overlap": 3},
+        "masks": {"empty": 0, "overlapping pixels": 12, "images with overlap": 3},
         "duplicates": {"exact": 2, "near": 14, "abutting": 51},
         "groups": {
             "method": "acquisition",
             "count": 73,
-            "single pictures": 19,
+            "single images": 19,
             "largest": {"g001": 92},
             **_spread(9.2, 1, 1, 4, 41, 92),
         },
-        "warnings": ["Pictures with overlapping masks: 3 (a, b, c).", "Exact duplicates: 2 pairs."],
+        "warnings": ["Images with overlapping masks: 3 (a, b, c).", "Exact duplicates: 2 pairs."],
         "faults": [],
     }
 
@@ -182,18 +182,18 @@ def split_summary(method: str) -> dict[str, Any]:
         "folds": 1,
         "seed": 1,
         "stratify": "none" if torn else "modality",
-        "pictures": 670,
+        "images": 670,
         "groups": 73,
         "counts": [
             {
                 "fold": 0,
                 "subset": subset,
-                "pictures": pictures,
-                "share": round(pictures / 670, 4),
+                "images": images,
+                "share": round(images / 670, 4),
                 "groups": groups,
-                "strata": {"fluorescence": pictures},
+                "strata": {"fluorescence": images},
             }
-            for subset, (pictures, groups) in sizes.items()
+            for subset, (images, groups) in sizes.items()
         ],
         "leaking": torn,
         "leaks": [{"groups": 44 if torn else 0, "pairs": 23 if torn else 0}],
@@ -225,7 +225,7 @@ def run_record(name: str) -> dict[str, Any]:
 
 
 def panels(rng: np.random.Generator, side: int = 240, lines: int = 4) -> np.ndarray:
-    """Panels of picture, truth and prediction: uint8 HxWx3."""
+    """Panels of image, truth and prediction: uint8 HxWx3."""
     sheet = []
     for _ in range(lines):
         image = rng.normal(24, 6, (side, side)).astype(np.float32)

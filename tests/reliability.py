@@ -241,7 +241,7 @@ def clear(job: dict[str, Any], config: dict[str, Any]) -> None:
         path.unlink(missing_ok=True)
 
 
-def mended(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple[str, str]:
+def fixed(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple[str, str]:
     """Run a job undisturbed but for a clock that was set back by a day since its inputs were made.
 
     Gives what became of the times of its results, and of the results beside those of the finished
@@ -342,7 +342,7 @@ def _rows(finished: Path, project: Path, targets: list[str], stages: Any) -> Ite
                 )
                 cells = [disturb(job, config, fault) or "has no input" for fault in FAULTS]
                 name = "figure" if rule.startswith("figure") else rule.replace("_", " ")
-                yield [name + more, *cells, *mended(job, config, finished)]
+                yield [name + more, *cells, *fixed(job, config, finished)]
     finally:
         os.chdir(before)
 

@@ -95,7 +95,7 @@ def finish(where: Path, **variables: str) -> Path:
 
     copy_project(where)
     archive = where / "own.zip"
-    nuclei.nuclei(archive, pictures=8, size=64, seed=2)
+    nuclei.nuclei(archive, images=8, size=64, seed=2)
     with zipfile.ZipFile(archive) as file:
         file.extractall(where / "own")
     archive.unlink()
@@ -129,8 +129,8 @@ OTHERS = [
 def others() -> dict:
     """A classification, a study of K-means, and a folder that the latter measures."""
     study = {"evaluation": {"bootstrap": 100}, "split": {"method": "random", "test": 0.25}}
-    dishes = {"kind": "synthetic", "recipe": "brightfield", "pictures": 8, "size": 96}
-    patches = {"kind": "synthetic", "recipe": "histology_patches", "pictures": 32, "size": 32}
+    dishes = {"kind": "synthetic", "recipe": "brightfield", "images": 8, "size": 96}
+    patches = {"kind": "synthetic", "recipe": "histology_patches", "images": 32, "size": 32}
     return {
         "datasets": {
             "dishes": {"title": "Dishes", "source": dishes, "layout": "paired"},
@@ -146,10 +146,10 @@ def others() -> dict:
                 "preprocessing": {"resize": [32, 32]},
                 "network": {"filters": 2, "depth": 1},
                 "training": {"epochs": 1, "batch_size": 8},
-                "attribution": {"pictures": 1},
+                "attribution": {"images": 1},
             },
         },
-        "pictures": "mine",
+        "images": "mine",
         "model": "kmeans",
         "measure": {"shards": 1},
     }
@@ -165,7 +165,7 @@ def tiny(folder: Path) -> dict:
         "split": {"method": "random", "test": 0.25, "validation": 0.25},
         "evaluation": {"bootstrap": 100},
     }
-    made = {"kind": "synthetic", "pictures": 8, "size": 64}
+    made = {"kind": "synthetic", "images": 8, "size": 64}
     own = {"kind": "path", "path": str(folder)}
     return {
         "datasets": {

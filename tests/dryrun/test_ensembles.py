@@ -80,8 +80,8 @@ def test_the_target_makes_one_model_of_all_trainings(clone):
     assert "no study that runs has several trainings" in told
 
 
-def test_own_pictures_by_an_ensemble(clone):
-    own = ["measure", "--configfile", "several.yaml", "--config", "pictures=mine"]
+def test_own_images_by_an_ensemble(clone):
+    own = ["measure", "--configfile", "several.yaml", "--config", "images=mine"]
     model = "model=results/studies/one/ensemble/model"
     counts = jobs(clone, *own, model)
     assert counts["train"] == 6 and counts["ensemble_model"] == 1 and counts["measure_shard"] >= 1
@@ -91,6 +91,6 @@ def test_own_pictures_by_an_ensemble(clone):
 
 
 def test_kmeans_has_no_ensemble(clone):
-    own = ["measure", "--dry-run", "--configfile", "kmeans.yaml", "--config", "pictures=mine"]
+    own = ["measure", "--dry-run", "--configfile", "kmeans.yaml", "--config", "images=mine"]
     told = snakemake(clone, *own, "model=results/studies/honest/ensemble/model", check=False)
     assert "K-means has no probabilities to average" in told

@@ -150,7 +150,7 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     graph = {entity["@id"]: entity for entity in json.loads(first)["@graph"]}
     assert graph["#data-made"]["license"] == "CC0-1.0"
     assert graph["#data-made"]["creditText"] == "Nobody, some day"
-    assert {"@id": "datasets/made/pictures.h5"} in graph["./"]["hasPart"]
+    assert {"@id": "datasets/made/images.h5"} in graph["./"]["hasPart"]
     assert graph["#train-one-0-1"]["instrument"]["@id"] in graph
     metrics = graph["studies/one/metrics.json"]
     assert metrics["sha256"] == files.sha256(project / "results/studies/one/metrics.json")

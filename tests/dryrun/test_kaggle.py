@@ -79,7 +79,7 @@ def test_an_archive_dropped_in_by_hand_is_taken_as_it_is(monkeypatch, tmp_path):
     project = copy_project(tmp_path / "project")
     archive = project / ARCHIVE
     archive.parent.mkdir(parents=True)
-    nuclei.nuclei(archive, pictures=4, size=32, seed=1)
+    nuclei.nuclei(archive, images=4, size=32, seed=1)
     before = archive.read_bytes()
     counts = jobs(project, *CONFIG)
     assert "download" not in counts and counts["ingest"] == 1

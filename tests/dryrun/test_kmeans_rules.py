@@ -42,10 +42,10 @@ def test_only_networks_are_exported(clone):
     assert counts["export_onnx"] == counts["train"] == 1 and "fit_kmeans" not in counts
 
 
-def test_own_pictures_by_a_study_of_kmeans(clone):
+def test_own_images_by_a_study_of_kmeans(clone):
     (clone / "mine").mkdir()
     (clone / "mine/a.png").write_bytes(b"")
-    own = ["measure", "--configfile", "study.yaml", "--config", "pictures=mine", "model=honest"]
+    own = ["measure", "--configfile", "study.yaml", "--config", "images=mine", "model=honest"]
     counts = jobs(clone, *own)
     assert counts["fit_kmeans"] == counts["measure_shard"] == 1 and "train" not in counts
     told = snakemake(clone, "--dry-run", *own)

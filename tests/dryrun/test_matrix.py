@@ -125,9 +125,9 @@ def test_a_mistake_in_the_config_ends_the_run_with_its_mend(clone):
     assert "Traceback" not in text
 
 
-def test_the_dag_has_no_job_per_picture(clone, tmp_path):
+def test_the_dag_has_no_job_per_image(clone, tmp_path):
     config = tiny(tmp_path)
-    config["datasets"]["made"]["source"]["pictures"] = 100_000
+    config["datasets"]["made"]["source"]["images"] = 100_000
     for study in config["studies"].values():
         study["dataset"] = "made"
         study["preprocessing"]["shards"] = 4

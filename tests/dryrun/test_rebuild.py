@@ -132,10 +132,10 @@ def test_threads_and_resources_do_nothing(project):
     assert jobs(project, "--set-threads", "train=1", "--set-resources", "train:mem_mb=9") == {}
 
 
-def test_a_replaced_picture_concerns_its_dataset_and_studies(project):
-    picture = sorted((project / "own").rglob("images/*.png"))[0]
-    image = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)
-    cv2.imwrite(str(picture), 255 - image)
+def test_a_replaced_image_concerns_its_dataset_and_studies(project):
+    path = sorted((project / "own").rglob("images/*.png"))[0]
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(path), 255 - image)
     counts = jobs(project)
     assert counts["ingest"] == counts["check"] == counts["split"] == counts["train"] == 1
     assert counts["figure"] == FIGURES and "synthesize" not in counts

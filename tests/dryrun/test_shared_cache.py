@@ -32,7 +32,7 @@ CHANGES = {
     "learning rate": [(CONFIG, "batch_size: 4", "\\\\g<0>\\n      learning_rate: 0.1")],
     "title": [(CONFIG, "title: Tiny", "title: Large")],
     "split by hand": [("results/studies/one/split.csv", "validation", "test")],
-    "pictures by hand": [("results/datasets/made/manifest.csv", "\\Z", "\\n")],
+    "images by hand": [("results/datasets/made/manifest.csv", "\\Z", "\\n")],
     "seed": [(CONFIG, "  one:", "\\\\g<0>\\n    seeds: [2]")],
 }
 
@@ -100,7 +100,7 @@ def hits(finished, shared_cache, tmp_path_factory) -> dict[str, list[str]]:
         ("seed", ["ingest", "prepare"]),
         ("split by hand", ["ingest", "prepare"]),
         ("patch", ["ingest"]),
-        ("pictures by hand", ["ingest", "train"]),
+        ("images by hand", ["ingest", "train"]),
         ("data", ["prepare", "train"]),
         ("mask threshold", ["prepare", "train"]),
     ],
@@ -115,10 +115,10 @@ def test_a_second_clone_computes_nothing(finished, shared_cache, tmp_path):
     shutil.copytree(finished / "own", clone / "own", copy_function=shutil.copyfile)
     told = snakemake(clone, MODEL, SNAKEMAKE_OUTPUT_CACHE=str(shared_cache))
     assert told.count("taken from the shared cache") == 3
-    assert "epoch 1/1" not in told and " pictures\n" not in told
+    assert "epoch 1/1" not in told and " images\n" not in told
     for path in (
         MODEL,
-        "results/datasets/made/pictures.h5",
+        "results/datasets/made/images.h5",
         "results/studies/one/patches/0/index.csv",
     ):
         assert (clone / path).read_bytes() == (finished / path).read_bytes()

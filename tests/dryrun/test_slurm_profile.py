@@ -16,7 +16,7 @@ REACH_ALL = [
     ["--configfile", "config/kaggle.yaml"],
     ["--configfile", "tasks.yaml"],
     ["ensemble", "--configfile", "tasks.yaml"],
-    ["measure", "--config", "pictures=mine", "model=nuclei"],
+    ["measure", "--config", "images=mine", "model=nuclei"],
     ["onnx", "results/studies/nuclei/fold0_seed1/model/README.md"],
 ]
 """Arguments of dry runs that together reach every rule."""

@@ -1,4 +1,4 @@
-"""Bad input ends a run with its name and mend; after the mend the run goes on from there."""
+"""Bad input ends a run with its name and fix; after the fix the run goes on from there."""
 
 import json
 import zipfile
@@ -21,7 +21,7 @@ def clone(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("archive") / "good.zip"
-    nuclei.nuclei(path, pictures=8, size=64, seed=3)
+    nuclei.nuclei(path, images=8, size=64, seed=3)
     return path
 
 
@@ -65,11 +65,11 @@ def test_a_truncated_archive_is_named_and_the_run_goes_on_after_the_mend(clone, 
     assert str(own) in json.loads(left[0].read_text())["failed"]
     own.write_bytes(archive.read_bytes())
     prepare(clone, arguments)
-    assert (made / "results/datasets/own/pictures.h5").is_file()
+    assert (made / "results/datasets/own/images.h5").is_file()
     assert (made / "results/studies/one/patches/0/images.npy").is_file()
 
 
-def test_a_picture_without_mask_is_named(clone, archive, tmp_path):
+def test_a_image_without_mask_is_named(clone, archive, tmp_path):
     own = tmp_path / "bare.zip"
     with zipfile.ZipFile(archive) as good, zipfile.ZipFile(own, "w") as bad:
         lonely = sorted(good.namelist())[0].split("/")[0]

@@ -1,4 +1,4 @@
-"""Own pictures in a folder a class: the config that config/README.md shows, from end to end."""
+"""Own images in a folder a class: the config that config/README.md shows, from end to end."""
 
 import json
 import re
@@ -20,7 +20,7 @@ TINY = {
     "split": {"method": "random", "test": 0.3, "validation": 0.2},
     "evaluation": {"bootstrap": 100},
     "attribution": {
-        "pictures": 1,
+        "images": 1,
         "occlusion": [{"window": 8, "stride": 8}],
         "steps": 4,
         "smooth_samples": 1,
@@ -37,16 +37,16 @@ def shown() -> str:
 
 
 def draw(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A picture of round or of long cells, equally bright."""
-    picture = np.full(shape, 60, np.uint8)
+    """An image of round or of long cells, equally bright."""
+    image = np.full(shape, 60, np.uint8)
     for _ in range(6):
         centre = tuple(int(rng.integers(6, side - 6)) for side in shape[::-1])
         axes = {"round": (4, 4), "long": (10, 2), "rare": (8, 8)}[kind]
-        cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, 170, -1)
-    return np.clip(picture + rng.normal(0, 5, shape), 0, 255).astype(np.uint8)
+        cv2.ellipse(image, centre, axes, float(rng.uniform(0, 180)), 0, 360, 170, -1)
+    return np.clip(image + rng.normal(0, 5, shape), 0, 255).astype(np.uint8)
 
 
-def test_folders_of_classes_from_pictures_to_report(tmp_path):
+def test_folders_of_classes_from_images_to_report(tmp_path):
     where = copy_project(tmp_path / "project")
     block = shown()
     assert len(block.splitlines()) <= 11, "it is said to be short"
@@ -73,7 +73,7 @@ def test_folders_of_classes_from_pictures_to_report(tmp_path):
         for record in scores["metrics"]
         if (record["subset"], record["run"], record["class"]) == ("test", "all", None)
     }
-    table = pd.read_csv(home / "pictures.csv")
+    table = pd.read_csv(home / "images.csv")
     of_test = table[table["subset"] == "test"]
     assert found["accuracy"]["support"] == len(of_test) >= 8
     assert found["accuracy"]["value"] == pytest.approx(of_test["right"].mean(), abs=1e-5)
@@ -82,7 +82,7 @@ def test_folders_of_classes_from_pictures_to_report(tmp_path):
         (where / f"results/datasets/{next(iter(config['datasets']))}/check/report.json").read_text()
     )
     assert checked["classes"] == {"long": 16, "rare": 1, "round": 16}
-    assert "Class rare has a single picture: it is either learned or tested." in checked["warnings"]
+    assert "Class rare has a single image: it is either learned or tested." in checked["warnings"]
     labels = pd.read_csv(home / "labels.csv")
     assert set(labels["Label"]) <= set(scores["classes"]) and len(labels) == len(of_test)
     assert labels["Filename"].is_unique
@@ -101,4 +101,4 @@ def test_one_class_is_refused_by_name(tmp_path):
     cv2.imwrite(str(folder / "1.png"), np.zeros((40, 40), np.uint8))
     told = snakemake(where, "--configfile", "own.yaml", "--until", "ingest", check=False)
     line = next(line for line in told.splitlines() if line.startswith("coverslip: "))
-    assert "all pictures are of one class, 'only'" in line
+    assert "all images are of one class, 'only'" in line

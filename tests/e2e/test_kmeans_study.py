@@ -1,4 +1,4 @@
-"""Confluency by K-means, from made pictures to the report and to own pictures; no TensorFlow."""
+"""Confluency by K-means, from made images to the report and to own images; no TensorFlow."""
 
 import json
 import zipfile
@@ -13,7 +13,7 @@ from running import copy_project, jobs, snakemake
 pytestmark = pytest.mark.e2e
 
 
-def test_both_ways_from_pictures_to_report(tmp_path):
+def test_both_ways_from_images_to_report(tmp_path):
     where = copy_project(tmp_path / "project")
     (where / "study.yaml").write_text(yaml.safe_dump(kmeans_study.config()))
     own = ["--configfile", "study.yaml", "--config", "run=['honest','published']"]
@@ -24,7 +24,7 @@ def test_both_ways_from_pictures_to_report(tmp_path):
         records = json.loads((home / "metrics.json").read_text())["metrics"]
         of_test = [r for r in records if (r["subset"], r["run"]) == ("test", "all")]
         found = {record["name"]: record["value"] for record in of_test}
-        table = pd.read_csv(home / "pictures.csv")
+        table = pd.read_csv(home / "images.csv")
         error = table.loc[table["subset"] == "test", "confluency_error"]
         assert found["confluency_bias"] == pytest.approx(error.mean(), abs=1e-4)
         scores[name] = found
@@ -37,8 +37,8 @@ def test_both_ways_from_pictures_to_report(tmp_path):
     assert jobs(where, *own) == {}
     with zipfile.ZipFile(where / "results/raw/dishes.zip") as archive:
         archive.extract("inputs/dish01_001.png", where / "mine")
-    snakemake(where, "measure", *own, "pictures=mine", "model=honest")
-    measured = pd.read_csv(where / "results/measure/mine/pictures.csv")
+    snakemake(where, "measure", *own, "images=mine", "model=honest")
+    measured = pd.read_csv(where / "results/measure/mine/images.csv")
     assert 0 < measured["confluency_percent"].item() < 100
     wanted = {"masks", "K-means", "confluency", "measure"}
     assert outputs.differences(where, wanted) == []

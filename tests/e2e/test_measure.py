@@ -1,4 +1,4 @@
-"""`measure` on a folder of good and bad pictures, with a tiny model made here."""
+"""`measure` on a folder of good and bad images, with a tiny model made here."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A clone with a folder of seven pictures, one of them large, and a model of brightness."""
+    """A clone with a folder of seven images, one of them large, and a model of brightness."""
     import keras
 
     where = copy_project(tmp_path_factory.mktemp("clone") / "project")
-    picture = keras.Input((None, None, 1))
-    logits = keras.layers.Conv2D(1, 1)(picture)
-    network = keras.Model(picture, logits)
+    image = keras.Input((None, None, 1))
+    logits = keras.layers.Conv2D(1, 1)(image)
+    network = keras.Model(image, logits)
     network.set_weights([np.full((1, 1, 1, 1), 20.0), np.array([-10.0])])
     info = {"classes": ["background", "foreground"], "fitted": {}, "threshold": 0.5}
     info["preprocessing"] = Preprocessing(channels="grey", patch=32)
@@ -34,7 +34,7 @@ def place(tmp_path_factory) -> Path:
     folder.mkdir()
     for hour in (0, 4):
         good(folder / f"well_00d{hour:02d}h00m.png", 10 + hour)
-    (folder / "text.tif").write_text("no picture")
+    (folder / "text.tif").write_text("no image")
     four = np.zeros((50, 60, 4), np.uint16)
     tifffile.imwrite(folder / "four.tif", four, photometric="minisblack", planarconfig="contig")
     cv2.imwrite(str(folder / "black.png"), np.zeros((40, 40), np.uint8))
@@ -54,16 +54,16 @@ def good(path: Path, size: int) -> None:
 
 
 def arguments(*more: str) -> list[str]:
-    own = ["measure", "--configfile", "measure.yaml", "--config", "pictures=mine", "model=model"]
+    own = ["measure", "--configfile", "measure.yaml", "--config", "images=mine", "model=model"]
     return [*own, *more]
 
 
-def test_a_folder_is_measured_and_a_further_picture_is_one_more(place):
+def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
     assert jobs(place, *arguments())["measure_shard"] == 3
     told = snakemake(place, *arguments())
     made = place / "results/measure/mine"
     assert f"coverslip: the page lies at {made.resolve()}/measure.html" in told
-    table = pd.read_csv(made / "pictures.csv").set_index("picture")
+    table = pd.read_csv(made / "images.csv").set_index("image")
     assert len(table) == 7 and table["error"].notna().sum() == 2
     assert "holds 4 channels" in table.loc["four.tif", "error"]
     assert "cannot be decoded" in table.loc["text.tif", "error"]
@@ -90,17 +90,17 @@ def test_a_folder_is_measured_and_a_further_picture_is_one_more(place):
     (place / "mine/further_00d08h00m.png").unlink()
     told = snakemake(place, *arguments())
     assert told.count(" to be computed") == 1 and " 0 of them to be computed" in told
-    assert len(pd.read_csv(made / "pictures.csv")) == 7
+    assert len(pd.read_csv(made / "images.csv")) == 7
 
 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (["pictures=nothing", "model=model"], "pictures: nothing: the folder is empty"),
-        (["pictures=nowhere", "model=model"], "pictures: nowhere: no such folder"),
-        (["pictures=mine", "model=mine"], "model: mine: not a model folder"),
-        (["pictures=mine"], "model: name the folder of a trained model"),
-        ([], "pictures: name the folder to measure"),
+        (["images=nothing", "model=model"], "images: nothing: the folder is empty"),
+        (["images=nowhere", "model=model"], "images: nowhere: no such folder"),
+        (["images=mine", "model=mine"], "model: mine: not a model folder"),
+        (["images=mine"], "model: name the folder of a trained model"),
+        ([], "images: name the folder to measure"),
     ],
 )
 def test_what_cannot_be_measured_is_said_at_once(place, config, words):
@@ -111,5 +111,5 @@ def test_what_cannot_be_measured_is_said_at_once(place, config, words):
 
 
 def test_a_model_of_a_study_is_trained_where_it_is_missing(place):
-    counts = jobs(place, "measure", "--config", "pictures=mine", "model=nuclei")
+    counts = jobs(place, "measure", "--config", "images=mine", "model=nuclei")
     assert counts["train"] == 1 and counts["measure_shard"] == 1 and "report" not in counts

@@ -77,7 +77,7 @@ def test_a_disturbed_run_ends_with_the_results_of_an_undisturbed_one(finished, t
     made = [p for p in sorted(clone.glob("results/**/*")) if p.is_file()]
     made = [p for p in made if not {"logs", "benchmarks"} & set(p.parts)]
     made = [p for p in made if not p.name.endswith("run.json")]
-    assert {"metrics.json", "pictures.csv", "0.h5", "split.csv"} <= {p.name for p in made}
+    assert {"metrics.json", "images.csv", "0.h5", "split.csv"} <= {p.name for p in made}
     found = {p.name: reliability.difference(p, finished / p.relative_to(clone)) for p in made}
     assert {name for name, kind in found.items() if kind} <= {"model.keras", "history.csv"}
     assert "other" not in found.values(), found

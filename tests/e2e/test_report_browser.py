@@ -50,7 +50,7 @@ def test_nothing_sticks_out_with_all_folded_parts_open(chromium, page, width):
     chromium.open(page, width)
     chromium.run("document.querySelectorAll('details').forEach(part => part.open = true)")
     out = """
-      const inside = node => node.closest('.scroll, .picture, .skip, thead');
+      const inside = node => node.closest('.scroll, .image, .skip, thead');
       return [...document.body.querySelectorAll('*')]
         .filter(node => !inside(node) && node.getBoundingClientRect().right > innerWidth + 1)
         .map(node => node.outerHTML.slice(0, 80));

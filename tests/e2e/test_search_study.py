@@ -89,7 +89,7 @@ def test_from_trials_to_the_training_with_the_best_values(tmp_path):
     assert sum(again[f"rung1/{place}"] for place in range(3)) == len(promoted)
     assert now.loc[last.index, "score"].equals(last["score"])
 
-    # Without its state a trial is trained anew, to the same numbers.
+    # Without its state a trial is trained again, to the same numbers.
     place = where / HOME / "fold0/rung1/0"
     before = pd.read_csv(place / "history.csv").drop(columns="seconds")
     shutil.rmtree(where / "results/state/search")

@@ -59,7 +59,7 @@ def small(where: Path) -> Path:
     config = yaml.safe_load(file.read_text())
     study, dataset = config["studies"]["nuclei"], config["datasets"]["synthetic-nuclei"]
     config["studies"], config["datasets"] = {"nuclei": study}, {"synthetic-nuclei": dataset}
-    dataset["source"] |= {"pictures": 40, "size": 64}
+    dataset["source"] |= {"images": 40, "size": 64}
     study["preprocessing"]["patch"] = 32
     study["network"] |= {"filters": 4, "depth": 2}
     study["training"]["epochs"] = 40
@@ -205,7 +205,7 @@ def test_a_training_that_was_ended_twice_goes_on_from_its_last_epoch(campaign):
 
 
 def test_results_equal_those_without_a_cluster(campaign, local):
-    for file in (METRICS, "results/studies/nuclei/pictures.csv", f"{RUN}/predictions/0.h5"):
+    for file in (METRICS, "results/studies/nuclei/images.csv", f"{RUN}/predictions/0.h5"):
         assert (campaign.project / file).read_bytes() == (local / file).read_bytes(), file
     histories = [
         pd.read_csv(where / RUN / "model/history.csv") for where in (campaign.project, local)

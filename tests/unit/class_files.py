@@ -19,7 +19,7 @@ CLASSES = ["a172", "bv2", "mcf7"]
 class ClassFiles:
     """Where the files of a made-up classification lie."""
 
-    pictures: Path
+    images: Path
     groups: Path
     split: Path
     predictions: list[Path]
@@ -28,7 +28,7 @@ class ClassFiles:
 
 def make(
     folder: Path,
-    pictures: int = 60,
+    images: int = 60,
     folds: int = 1,
     seeds: tuple[int, ...] = (1,),
     shards: int = 1,
@@ -36,19 +36,19 @@ def make(
 ) -> ClassFiles:
     """Write a classification: two thirds of the predictions are right; bv2 is brighter."""
     rng = np.random.default_rng(5)
-    ids = [f"picture_{number:03d}" for number in range(pictures)]
-    truth = np.array([number % 3 for number in range(pictures)])
-    with ImageStoreWriter(folder / "pictures.h5") as store:
+    ids = [f"image_{number:03d}" for number in range(images)]
+    truth = np.array([number % 3 for number in range(images)])
+    with ImageStoreWriter(folder / "images.h5") as store:
         for id, number in zip(ids, truth, strict=True):
             level = 140 if number == 1 else 90
             noise = rng.normal(level, 15, (24, 20, 1))
             store.image(id, np.clip(noise, 0, 255).astype(np.uint8))
-    group = [f"well{number // 6}" for number in range(pictures)]
+    group = [f"well{number // 6}" for number in range(images)]
     facts = pd.DataFrame({"id": ids, "group": group, "modality": "brightfield"})
     facts["stratum"] = [CLASSES[number] for number in truth]
     facts.to_csv(folder / "groups.csv", index=False)
     parts = [
-        facts.assign(fold=fold, subset=[subset(n, fold, folds) for n in range(pictures)])
+        facts.assign(fold=fold, subset=[subset(n, fold, folds) for n in range(images)])
         for fold in range(folds)
     ]
     split = pd.concat(parts)[["id", "group", "stratum", "fold", "subset"]]
@@ -69,12 +69,12 @@ def make(
                 write_predictions(path, wanted[part], 3 * logits[part], fold)
                 predictions.append(path)
     return ClassFiles(
-        folder / "pictures.h5", folder / "groups.csv", folder / "split.csv", predictions, models
+        folder / "images.h5", folder / "groups.csv", folder / "split.csv", predictions, models
     )
 
 
 def subset(number: int, fold: int, folds: int) -> str:
-    """Subset of a picture: whole wells."""
+    """Subset of an image: whole wells."""
     well = number // 6
     if folds == 1:
         return ("train", "test", "validation", "train", "train")[well % 5]

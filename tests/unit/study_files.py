@@ -20,7 +20,7 @@ from coverslip.evaluation.predictions import truth_mask
 class StudyFiles:
     """Where the files of a made-up study lie."""
 
-    pictures: Path
+    images: Path
     groups: Path
     split: Path
     predictions: list[Path]
@@ -47,7 +47,7 @@ def discs(rng: np.random.Generator, shape: tuple[int, int], number: int) -> np.n
 
 
 def paint(rng: np.random.Generator, label: np.ndarray, channels: int, invert: bool) -> np.ndarray:
-    """Picture (uint8) of a label map: noise, uneven light, dark or bright background."""
+    """Image (uint8) of a label map: noise, uneven light, dark or bright background."""
     rows, columns = np.mgrid[: label.shape[0], : label.shape[1]]
     light = 20 + 30 * (rows / label.shape[0] + columns / label.shape[1])
     pixels = light + 90 * (label > 0) + rng.normal(0, 12, label.shape)
@@ -64,7 +64,7 @@ def shifted(mask: np.ndarray, by: int) -> np.ndarray:
 
 def make(
     folder: Path,
-    pictures: int = 12,
+    images: int = 12,
     folds: int = 1,
     seeds: tuple[int, ...] = (1,),
     groups: int = 4,
@@ -75,24 +75,24 @@ def make(
     network: str = "unet",
     instances: bool = False,
 ) -> StudyFiles:
-    """Write a study; the first picture has no nucleus. Predictions are the truth, shifted."""
+    """Write a study; the first image has no nucleus. Predictions are the truth, shifted."""
     rng = np.random.default_rng(5)
-    ids = [f"picture_{number:03d}" for number in range(pictures)]
+    ids = [f"image_{number:03d}" for number in range(images)]
     labels = {}
-    with ImageStoreWriter(folder / "pictures.h5") as store:
+    with ImageStoreWriter(folder / "images.h5") as store:
         for number, id in enumerate(ids):
             shape = shapes[number % len(shapes)]
             labels[id] = discs(rng, shape, number % 7)
             channels = 3 if number % 3 == 2 else 1
             store.image(id, paint(rng, labels[id], channels, number % 3 == 2))
             store.label(id, labels[id])
-    group = [f"group{number * groups // pictures}" for number in range(pictures)]
-    modality = ["histology" if number % 3 == 2 else "fluorescence" for number in range(pictures)]
+    group = [f"group{number * groups // images}" for number in range(images)]
+    modality = ["histology" if number % 3 == 2 else "fluorescence" for number in range(images)]
     facts = pd.DataFrame({"id": ids, "group": group, "modality": modality, "stratum": ""})
     facts.to_csv(folder / "groups.csv", index=False)
     parts = []
     for fold in range(folds):
-        subset = [_subset(number, fold, folds) for number in range(pictures)]
+        subset = [_subset(number, fold, folds) for number in range(images)]
         parts.append(facts[["id", "group", "stratum"]].assign(fold=fold, subset=subset))
     split = pd.concat(parts)
     split.to_csv(folder / "split.csv", index=False)
@@ -111,7 +111,7 @@ def make(
                 write_prediction(path, masks, sorted(masks)[shard::shards], seed, objects)
                 predictions.append(path)
     return StudyFiles(
-        folder / "pictures.h5", folder / "groups.csv", folder / "split.csv", predictions, models
+        folder / "images.h5", folder / "groups.csv", folder / "split.csv", predictions, models
     )
 
 
@@ -130,7 +130,7 @@ def write_prediction(
     seed: int,
     labels: dict[str, np.ndarray],
 ) -> None:
-    """Write the predictions of some pictures: their truth, shifted by 0 to 2 + seed pixels.
+    """Write the predictions of some images: their truth, shifted by 0 to 2 + seed pixels.
 
     The objects of `labels`, if there are any, are shifted as far.
     """

@@ -75,8 +75,8 @@ def answers(call, *args, named=None, line=True):
 
 
 @cache
-def pictures():
-    """A whole picture of each kind."""
+def images():
+    """A whole image of each kind."""
     rng = np.random.default_rng(1)
     grey = rng.integers(0, 256, (9, 7), dtype=np.uint8)
     colour = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
@@ -104,9 +104,9 @@ def pictures():
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @FUZZ
 @given(st.integers(0, 8), EDITS)
-def test_damaged_pictures(number, edits):
-    data = damaged(pictures()[number], edits)
-    found = answers(decode.picture, data, "x.png", 10_000, named="x.png: ")
+def test_damaged_images(number, edits):
+    data = damaged(images()[number], edits)
+    found = answers(decode.image, data, "x.png", 10_000, named="x.png: ")
     if found is not None:
         assert found[0].dtype in (np.uint8, np.uint16) and found[0].shape[2] in (1, 3)
         assert found[0].shape[0] * found[0].shape[1] <= 10_000
@@ -119,8 +119,8 @@ def test_damaged_pictures(number, edits):
     st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM"]),
     st.binary(),
 )
-def test_bytes_that_are_no_picture(start, rest):
-    answers(decode.picture, start + rest, "x.png", 10_000, named="x.png: ")
+def test_bytes_that_are_no_image(start, rest):
+    answers(decode.image, start + rest, "x.png", 10_000, named="x.png: ")
 
 
 def read_all(path):

@@ -8,7 +8,7 @@ rule attribute:
         predictions=first_predictions,
         split=rules.split.output.table,
         groups=of_dataset("check/groups.csv"),
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
     output:
         maps=f"{ATTRIBUTION}/maps.h5",
         scores=f"{ATTRIBUTION}/scores.json",
@@ -33,7 +33,7 @@ rule attribute:
         "../scripts/attribute.py"
 
 
-# In the form of a competition: of the pictures without a label or, where all have one, of the test.
+# In the form of a competition: of the images without a label or, where all have one, of the test.
 rule submission:
     input:
         predictions=predictions,

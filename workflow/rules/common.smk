@@ -45,7 +45,7 @@ FIGURES = {
     "panels": "png",
     "network": "svg",
 }
-# Of studies that tell objects apart.
+# Of studies that separate objects.
 INSTANCE_FIGURES = {"average_precision": "svg", "objects": "svg", "outlines": "png"}
 # Of studies with `task: confluency`, and of those whose model is K-means.
 CONFLUENCY_FIGURES = {"confluency": "svg"}
@@ -65,7 +65,7 @@ CLASS_FIGURES = {
 SEARCH_FIGURES = {"search_curves": "svg", "search_values": "svg"}
 ALL_FIGURES = FIGURES | INSTANCE_FIGURES | CONFLUENCY_FIGURES | KMEANS_FIGURES | CLASS_FIGURES
 ALL_FIGURES |= SEARCH_FIGURES
-# Figures that read pictures are jobs on a cluster; the others are drawn where Snakemake runs.
+# Figures that read images are jobs on a cluster; the others are drawn where Snakemake runs.
 HEAVY_FIGURES = {"panels", "objects", "outlines", "clusters", "class_panels", "mistakes"}
 PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
 STUDY = "results/studies/{study}"
@@ -111,7 +111,7 @@ def network_code(wildcards):
 
 
 def recipe_code(wildcards):
-    """Code of synthetic pictures, with the one recipe that the dataset is drawn by."""
+    """Code of synthetic images, with the one recipe that the dataset is drawn by."""
     recipe = config["datasets"][wildcards.dataset]["source"]["recipe"]
     return code("synthesize.py", simulate.MODULES[recipe])
 
@@ -138,7 +138,7 @@ def archive(wildcards):
     if source["kind"] == "kaggle":
         return f"resources/raw/{ARCHIVES[wildcards.dataset]}.zip"
     # A dataset that is made needs its archive no more: it may be deleted.
-    made = Path(f"results/datasets/{wildcards.dataset}/pictures.h5").exists()
+    made = Path(f"results/datasets/{wildcards.dataset}/images.h5").exists()
     if not made and not Path(source["path"]).exists():
         return f"resources/raw/{wildcards.dataset}.awaited"
     return [] if Path(source["path"]).is_dir() else source["path"]
@@ -160,7 +160,7 @@ def runnable(wildcards):
 
 
 def folder(wildcards):
-    """Path and inventory of a dataset that is a folder of pictures; none for an archive."""
+    """Path and inventory of a dataset that is a folder of images; none for an archive."""
     source = config["datasets"][wildcards.dataset]["source"]
     if source["kind"] != "path" or not Path(source["path"]).is_dir():
         return None
@@ -183,14 +183,14 @@ def contents(wildcards):
 
 
 def ingest_section(wildcards):
-    """What of a dataset's section changes its pictures: neither words nor the way they came."""
+    """What of a dataset's section changes its images: neither words nor the way they came."""
     dataset = config["datasets"][wildcards.dataset]
     section = without(dataset, *validate.WORDS["dataset"], "source")
     return section | {"sha256": dataset["source"]["sha256"]}
 
 
 def drawn(wildcards):
-    """What of a synthetic source's section changes its pictures."""
+    """What of a synthetic source's section changes its images."""
     source = config["datasets"][wildcards.dataset]["source"]
     return without(source, "limits", "retries")
 
@@ -373,7 +373,7 @@ def command():
 def announce():
     """Say what a run made, in its last line."""
     what, made = "report", Path("results/report.html")
-    if config["pictures"] is not None:
+    if config["images"] is not None:
         what, made = "page", Path(f"results/measure/{input_folder.name_of(config)}/measure.html")
     if made.is_file() and not workflow.dryrun:
         line = f"\ncoverslip: the {what} lies at {made.resolve()} (open it in a browser)"

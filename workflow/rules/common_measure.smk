@@ -5,9 +5,9 @@ from functools import cache
 MEASURED = "results/measure/{name}"
 MEASURE_SHARD = f"{MEASURED}/shards/{{shard}}"
 
-if config["pictures"] is not None:
+if config["images"] is not None:
     try:
-        input_folder.check(config["pictures"])
+        input_folder.check(config["images"])
         input_folder.model_files(input_folder.model_of(config), KMEANS)
     except CoverslipError as error:
         raise WorkflowError(str(error))
@@ -15,10 +15,10 @@ if config["pictures"] is not None:
 
 def measured(wildcards):
     """The page that the target `measure` asks for."""
-    if config["pictures"] is None:
+    if config["images"] is None:
         raise WorkflowError(
-            "pictures: name the folder to measure, as in `snakemake --cores all measure "
-            "--config pictures=FOLDER model=MODEL_FOLDER`"
+            "images: name the folder to measure, as in `snakemake --cores all measure "
+            "--config images=FOLDER model=MODEL_FOLDER`"
         )
     return f"results/measure/{input_folder.name_of(config)}/measure.html"
 
@@ -41,16 +41,16 @@ def model_folder(wildcards):
 
 @cache
 def shard_digests(notes):
-    """Digests of the pictures of all shards; the folder is looked through once a run."""
-    found = folder_inventory.contents(config["pictures"], notes, not workflow.dryrun)
+    """Digests of the images of all shards; the folder is looked through once a run."""
+    found = folder_inventory.contents(config["images"], notes, not workflow.dryrun)
     return input_folder.digests(found, config["measure"]["shards"])
 
 
 def shard_folder(wildcards):
-    """Folder of pictures with a digest of those of one shard."""
+    """Folder of images with a digest of those of one shard."""
     notes = Path(f".snakemake/coverslip/inventory-measure-{wildcards.name}.json")
     return {
-        "path": config["pictures"],
+        "path": config["images"],
         "notes": str(notes),
         "shards": config["measure"]["shards"],
         "inventory": shard_digests(notes)[int(wildcards.shard)],

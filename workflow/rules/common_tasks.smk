@@ -51,14 +51,14 @@ def notebook_code(wildcards):
 def class_figures(study):
     """Figures of a classification by name, with their endings."""
     section = config["studies"][study]
-    explained = section["attribution"]["pictures"] > 0
+    explained = section["attribution"]["images"] > 0
     return CLASS_FIGURES if explained else without(CLASS_FIGURES, "reasons")
 
 
 def attribution(wildcards):
     """Maps of a classification and their scores, where they are made."""
     section = config["studies"][wildcards.study]
-    if section["task"] != "classification" or not section["attribution"]["pictures"]:
+    if section["task"] != "classification" or not section["attribution"]["images"]:
         return []
     return expand(f"{ATTRIBUTION}/{{file}}", study=wildcards.study, file=["maps.h5", "scores.json"])
 

@@ -1,4 +1,4 @@
-# Needs: the datasets of the config. Makes: pictures with labels, a manifest, a data report.
+# Needs: the datasets of the config. Makes: images with labels, a manifest, a data report.
 
 
 rule synthesize:
@@ -38,7 +38,7 @@ rule download:
         "../scripts/download.py"
 
 
-# Stands for an archive or folder that nobody has put there yet: it fails, and says the mend.
+# Stands for an archive or folder that nobody has put there yet: it fails, and says the fix.
 rule by_hand:
     output:
         "resources/raw/{dataset}.awaited",
@@ -64,7 +64,7 @@ rule ingest:
     input:
         archive=archive,
     output:
-        pictures="results/datasets/{dataset}/pictures.h5",
+        images="results/datasets/{dataset}/images.h5",
         manifest="results/datasets/{dataset}/manifest.csv",
         summary="results/datasets/{dataset}/dataset.json",
     log:
@@ -90,7 +90,7 @@ rule ingest:
 
 rule check:
     input:
-        pictures=rules.ingest.output.pictures,
+        images=rules.ingest.output.images,
         manifest=rules.ingest.output.manifest,
     output:
         report="results/datasets/{dataset}/check/report.json",
@@ -137,7 +137,7 @@ rule split:
 
 rule prepare:
     input:
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
         manifest=of_dataset("manifest.csv"),
     output:
         images=f"{STUDY}/patches/{{shard}}/images.npy",

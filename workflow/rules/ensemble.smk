@@ -27,7 +27,7 @@ use rule predict as predict_ensemble with:
         weights=of_fold_members("model/model.keras"),
         infos=of_fold_members("model/model.json"),
         split=rules.split.output.table,
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
     output:
         f"{OF_FOLD}/predictions/{{shard}}.h5",
     log:
@@ -44,7 +44,7 @@ rule evaluate_ensemble:
         singles=predictions,
         ensembles=ensemble_predictions,
         infos=of_runs("model/model.json"),
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
         groups=of_dataset("check/groups.csv"),
         split=rules.split.output.table,
         best=best_preprocessing,

@@ -6,7 +6,7 @@ rule predict:
         weights=weights,
         info=f"{RUN}/model/model.json",
         split=rules.split.output.table,
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
     output:
         f"{RUN}/predictions/{{shard}}.h5",
     log:
@@ -30,7 +30,7 @@ rule predict:
 rule evaluate:
     input:
         predictions=predictions,
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
         groups=of_dataset("check/groups.csv"),
         split=rules.split.output.table,
         histories=of_runs("model/history.csv"),
@@ -38,7 +38,7 @@ rule evaluate:
         best=best_preprocessing,
     output:
         metrics=f"{STUDY}/metrics.json",
-        table=f"{STUDY}/pictures.csv",
+        table=f"{STUDY}/images.csv",
     log:
         "results/logs/evaluate/{study}.log",
         record=f"{STUDY}/run.json",
@@ -67,7 +67,7 @@ for name, extension in ALL_FIGURES.items():
             metrics=rules.evaluate.output.metrics,
             table=rules.evaluate.output.table,
             predictions=predictions,
-            pictures=of_dataset("pictures.h5"),
+            images=of_dataset("images.h5"),
             histories=of_runs("model/history.csv"),
             weights=weights_of_runs,
             infos=of_runs("model/model.json"),

@@ -1,11 +1,11 @@
-# Needs: a folder of pictures and a model folder. Makes: tables, label images, overlays, a page.
+# Needs: a folder of images and a model folder. Makes: tables, label images, overlays, a page.
 
 
 rule measure_shard:
     input:
         model_inputs,
     output:
-        pictures=f"{MEASURE_SHARD}/pictures.csv",
+        images=f"{MEASURE_SHARD}/images.csv",
         objects=f"{MEASURE_SHARD}/objects.csv",
         labels=directory(f"{MEASURE_SHARD}/labels"),
         overlays=directory(f"{MEASURE_SHARD}/overlays"),
@@ -30,12 +30,12 @@ rule measure_shard:
 
 rule measure_tables:
     input:
-        pictures=of_shards("pictures.csv"),
+        images=of_shards("images.csv"),
         objects=of_shards("objects.csv"),
         labels=of_shards("labels"),
         overlays=of_shards("overlays"),
     output:
-        pictures=f"{MEASURED}/pictures.csv",
+        images=f"{MEASURED}/images.csv",
         objects=f"{MEASURED}/objects.csv",
         parquet=f"{MEASURED}/objects.parquet",
         labels=directory(f"{MEASURED}/labels"),
@@ -59,7 +59,7 @@ rule measure_tables:
 rule measure_page:
     input:
         model_inputs,
-        pictures=rules.measure_tables.output.pictures,
+        images=rules.measure_tables.output.images,
         overlays=rules.measure_tables.output.overlays,
         plot=rules.measure_tables.output.plot,
     output:
@@ -73,7 +73,7 @@ rule measure_page:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        folder=config["pictures"],
+        folder=config["images"],
         model=model_folder,
         settings=config["measure"],
         code=code("measure_page.py", files=["report/measure.html.j2", "report/page.css"]),

@@ -98,7 +98,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        config=without(config, "pictures", "model", "measure"),
+        config=without(config, "images", "model", "measure"),
         studies=STUDIES,
         command=command(),
         code=code("report.py", files=[f"report/{name}" for name in PAGE]),

@@ -52,10 +52,10 @@ rule train:
         "../scripts/train.py"
 
 
-# The same folder from whole pictures instead of patches, without epochs and without a GPU.
+# The same folder from whole images instead of patches, without epochs and without a GPU.
 rule fit_kmeans:
     input:
-        pictures=of_dataset("pictures.h5"),
+        images=of_dataset("images.h5"),
         split=rules.split.output.table,
     output:
         info=f"{RUN}/model/model.json",

@@ -14,7 +14,7 @@ with run_script(snakemake) as facts:
     attribute(
         model=Path(snakemake.input.info).parent,
         predictions=[Path(path) for path in snakemake.input.predictions],
-        pictures=Path(snakemake.input.pictures),
+        images=Path(snakemake.input.images),
         groups=Path(snakemake.input.groups),
         split=Path(snakemake.input.split),
         fold=snakemake.params.fold,

@@ -6,7 +6,7 @@ from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):
     check(
-        pictures=Path(snakemake.input.pictures),
+        images=Path(snakemake.input.images),
         manifest=Path(snakemake.input.manifest),
         dataset=bare_dataset(snakemake.wildcards.dataset, snakemake.params.dataset),
         report=Path(snakemake.output.report),

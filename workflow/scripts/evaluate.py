@@ -10,7 +10,7 @@ with run_script(snakemake):
     stage(snakemake.params.task, "evaluate")(
         predictions=[Path(path) for path in snakemake.input.predictions],
         models=[Path(path).parent for path in snakemake.input.infos],
-        pictures=Path(snakemake.input.pictures),
+        images=Path(snakemake.input.images),
         groups=Path(snakemake.input.groups),
         split=Path(snakemake.input.split),
         preprocessing=Preprocessing(**sections["preprocessing"]),

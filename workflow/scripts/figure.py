@@ -14,7 +14,7 @@ with run_script(snakemake):
         protocol=snakemake.params.protocol,
         metrics=Path(snakemake.input.metrics),
         table=Path(snakemake.input.table),
-        pictures=Path(snakemake.input.pictures),
+        images=Path(snakemake.input.images),
         predictions=[Path(path) for path in snakemake.input.predictions],
         models=[Path(path).parent for path in snakemake.input.infos],
         preprocessing=Preprocessing(**sections["preprocessing"]),

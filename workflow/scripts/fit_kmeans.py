@@ -9,7 +9,7 @@ with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         facts["device"] = {"name": "CPU"}
         facts["training"] = train(
-            pictures=Path(snakemake.input.pictures),
+            images=Path(snakemake.input.images),
             split=Path(snakemake.input.split),
             fold=int(snakemake.wildcards.fold),
             seed=int(snakemake.wildcards.seed),

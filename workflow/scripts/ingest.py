@@ -12,7 +12,7 @@ with run_script(snakemake, reuse=True) as facts:
         ingest(
             source=Path(folder["path"] if folder else snakemake.input.archive),
             dataset=bare_dataset(snakemake.wildcards.dataset, params.dataset, **params.handling),
-            pictures=Path(snakemake.output.pictures),
+            images=Path(snakemake.output.images),
             manifest=Path(snakemake.output.manifest),
             summary=Path(snakemake.output.summary),
             processes=snakemake.threads,

@@ -6,7 +6,7 @@ from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):
     build(
-        pictures=Path(snakemake.input.pictures),
+        images=Path(snakemake.input.images),
         overlays=Path(snakemake.input.overlays),
         plot=Path(snakemake.input.plot),
         facts={

@@ -6,9 +6,9 @@ from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):
     time = snakemake.params.time
-    shards = [Path(path) for path in snakemake.input.pictures]
+    shards = [Path(path) for path in snakemake.input.images]
     table = tables.image_table(shards, time["time_pattern"], time["time_unit"])
-    tables.write_images(table, Path(snakemake.output.pictures))
+    tables.write_images(table, Path(snakemake.output.images))
     objects = Path(snakemake.output.objects)
     tables.merge_objects([Path(path) for path in snakemake.input.objects], objects)
     write_parquet(objects, Path(snakemake.output.parquet))

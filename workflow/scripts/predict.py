@@ -16,7 +16,7 @@ with run_script(snakemake) as facts:
         LOG.info(found.line(policy or "float32"))
     stage(snakemake.params.task, "predict")(
         model=Path(snakemake.input.info).parent,
-        pictures=Path(snakemake.input.pictures),
+        images=Path(snakemake.input.images),
         split=Path(snakemake.input.split),
         fold=int(snakemake.wildcards.fold),
         subsets=["validation", "test"],

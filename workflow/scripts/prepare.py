@@ -8,7 +8,7 @@ with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         preprocessing = Preprocessing(**snakemake.params.preprocessing)
         stage(snakemake.params.task, "prepare")(
-            pictures=Path(snakemake.input.pictures),
+            images=Path(snakemake.input.images),
             manifest=Path(snakemake.input.manifest),
             p=preprocessing,
             shard=int(snakemake.wildcards.shard),

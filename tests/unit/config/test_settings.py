@@ -1,4 +1,4 @@
-"""The config is validated, completed and cross-checked, in words that name the mend."""
+"""The config is validated, completed and cross-checked, in words that name the fix."""
 
 import copy
 from pathlib import Path

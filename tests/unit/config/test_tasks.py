@@ -77,7 +77,7 @@ def test_head_and_network_are_implied_and_may_be_said():
             "split.folds: `folder` has one fold",
         ),
         ("datasets.mine.groups", "layout", "groups: `layout` goes with `layout: livecell`"),
-        ("datasets.mine.layout", "livecell", "groups: pictures of one well are alike"),
+        ("datasets.mine.layout", "livecell", "groups: images of one well are alike"),
     ],
 )
 def test_mistakes(path, value, words):
@@ -89,7 +89,7 @@ def test_networks_for_classes_are_not_for_masks():
     config = changed("studies.types.task", "segmentation")
     config["studies"]["types"] |= {"dataset": "masks", "network": {"architecture": "resnet18"}}
     config["studies"]["types"].pop("preprocessing")
-    with pytest.raises(CoverslipError, match="`resnet18` gives the class of a picture") as error:
+    with pytest.raises(CoverslipError, match="`resnet18` gives the class of an image") as error:
         validate.resolve(config, SCHEMA)
     assert len(str(error.value).splitlines()) == 2
 

@@ -1,4 +1,4 @@
-"""Modality and acquisition groups, on made pictures and on the real Bowl."""
+"""Modality and acquisition groups, on made images and on the real Bowl."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from coverslip.data import acquisition_groups, duplicates
 def cells(seed: int, background: float, light: float, radius: int, size: int = 96) -> np.ndarray:
     """HxWx1 uint8: discs of about `radius` on an even background."""
     rng = np.random.default_rng(seed)
-    picture = np.full((size, size), background, np.float32)
+    image = np.full((size, size), background, np.float32)
     for _ in range(max(4, size * size // (radius * radius * 22))):
         y, x = (int(v) for v in rng.integers(0, size, 2))
-        cv2.circle(picture, (x, y), radius, background + light * rng.uniform(0.7, 1.2), -1)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.2)
-    picture += rng.normal(0, 1.5, picture.shape).astype(np.float32)
-    return np.clip(picture, 0, 255).astype(np.uint8)[..., None]
+        cv2.circle(image, (x, y), radius, background + light * rng.uniform(0.7, 1.2), -1)
+    image = cv2.GaussianBlur(image, (0, 0), 1.2)
+    image += rng.normal(0, 1.5, image.shape).astype(np.float32)
+    return np.clip(image, 0, 255).astype(np.uint8)[..., None]
 
 
 def stained(seed: int, tint: tuple[int, int, int], size: int = 96) -> np.ndarray:
     """HxWx3 uint8: purple discs on a tinted bright background."""
     rng = np.random.default_rng(seed)
-    picture = np.empty((size, size, 3), np.float32)
-    picture[:] = tint
+    image = np.empty((size, size, 3), np.float32)
+    image[:] = tint
     for _ in range(25):
         y, x = (int(v) for v in rng.integers(0, size, 2))
-        cv2.circle(picture, (x, y), 6, (90, 50, 150), -1)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.2) + rng.normal(0, 2, picture.shape)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+        cv2.circle(image, (x, y), 6, (90, 50, 150), -1)
+    image = cv2.GaussianBlur(image, (0, 0), 1.2) + rng.normal(0, 2, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def groups_of(images: list[np.ndarray], scale: int = 255) -> list[str]:
@@ -131,7 +131,7 @@ def test_sizes_and_modalities_never_share_a_group() -> None:
     ]
 
 
-def test_an_empty_picture_joins_those_with_its_settings() -> None:
+def test_an_empty_image_joins_those_with_its_settings() -> None:
     images = [cells(seed, 12, 110, 6) for seed in range(6)]
     rng = np.random.default_rng(5)
     empty = np.clip(rng.normal(12, 1.5, (96, 96, 1)), 0, 255).astype(np.uint8)
@@ -140,7 +140,7 @@ def test_an_empty_picture_joins_those_with_its_settings() -> None:
     assert len(set(groups_of([*images, lighter]))) == 2
 
 
-def test_joined_pictures_share_a_group_however_different() -> None:
+def test_joined_images_share_a_group_however_different() -> None:
     images = [cells(seed, 6, 90, 5) for seed in range(6)]
     images += [cells(seed, 40, 150, 9) for seed in range(6, 12)]
     traits = [acquisition_groups.image_features(image, 255) for image in images]
@@ -192,7 +192,7 @@ def test_groups_of_the_real_bowl(real_data: Path) -> None:
                 rgb = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
                 traits.append(acquisition_groups.image_features(rgb, 255))
                 names.append(member.split("/")[0])
-    modalities = Counter(picture.modality for picture in traits)
+    modalities = Counter(each.modality for each in traits)
     assert modalities == {"fluorescence": 541, "histology": 107, "brightfield": 16}
     pairs = acquisition_groups.find_pairs(traits, names, 6)
     kinds = Counter(pair.kind for pair in pairs)

@@ -24,7 +24,7 @@ def taken_in(folder, files, **options):
     """Ingest and check; return manifest, groups and the report."""
     source = pack(folder / "archive.zip", files)
     config = dataset(**options)
-    paths = [folder / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
+    paths = [folder / name for name in ("images.h5", "manifest.csv", "dataset.json")]
     ingest(source, config, *paths, processes=1)
     checked = [folder / name for name in ("report.json", "groups.csv", "duplicates.csv")]
     check(paths[0], paths[1], config, *checked)
@@ -54,12 +54,12 @@ def test_labelled_csv(tmp_path):
     assert report["classes"] == {"0": 2, "1": 1}
     assert report["duplicates"]["overlap"] == 1
     assert report["warnings"] == [
-        "Pictures with a common area: 1 pairs, each kept in one group (train_1 = train_3).",
-        "Class 1 has a single picture: it is either learned or tested.",
+        "Images with a common area: 1 pairs, each kept in one group (train_1 = train_3).",
+        "Class 1 has a single image: it is either learned or tested.",
     ]
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert facts["objects_by"] == {"mask": 0, "label": 0, "component": 0}
-    with ImageStore(tmp_path / "pictures.h5") as store:
+    with ImageStore(tmp_path / "images.h5") as store:
         assert store.ids() == list(table.index)
         assert not any(store.has_label(id) for id in store.ids())
         with pytest.raises(CoverslipError, match="holds no label of 'train_1'"):

@@ -1,4 +1,4 @@
-"""Layouts of pictures with classes instead of masks."""
+"""Layouts of images with classes instead of masks."""
 
 import pytest
 from test_archive import pack
@@ -69,10 +69,10 @@ def test_labelled_csv_in_a_nested_zip_with_other_names(tmp_path):
     [
         (
             {"train.csv": CSV + b"4.png,1\n5.png,0\n"},
-            r"picture in train\.csv that does not exist: 4\.png \(and 1 more\): put it into train",
+            r"image in train\.csv that does not exist: 4\.png \(and 1 more\): put it into train",
         ),
         ({"train.csv": CSV + b"../x.png,1\n"}, r"does not exist: \.\./x\.png"),
-        ({"train/9.png": b""}, r"picture without label in train\.csv: train/9\.png: add a row"),
+        ({"train/9.png": b""}, r"image without label in train\.csv: train/9\.png: add a row"),
         ({"train.csv": CSV + b"4.png,\n"}, r"train\.csv: line 5: no label: 4\.png: add it"),
         ({"train.csv": CSV + b",1\n"}, r"train\.csv: line 5: no file name"),
         ({"train.csv": CSV + b"1.png,1\n"}, r"line 5: a file name that stands twice: 1\.png"),
@@ -80,11 +80,11 @@ def test_labelled_csv_in_a_nested_zip_with_other_names(tmp_path):
         ({"train.csv": b"file,Label\n1.png,0\n"}, r"column Filename is missing .*file, Label"),
         ({"train.csv": b""}, r"train\.csv: not a csv"),
         ({"train.csv": b"\xff\xfe\x00"}, r"train\.csv: not a csv in UTF-8"),
-        ({"train.csv": CSV.replace(b",1", b",0")}, "all pictures are of one class, '0'"),
+        ({"train.csv": CSV.replace(b",1", b",0")}, "all images are of one class, '0'"),
         ({"other/train.csv": CSV}, r"two files train\.csv: other/train\.csv and train\.csv"),
         (
             {"train/more/1.png": b"", "train_more_1.png": b""},
-            "two pictures have the id 'train_more_1'",
+            "two images have the id 'train_more_1'",
         ),
     ],
 )
@@ -95,7 +95,7 @@ def test_labelled_csv_faults(tmp_path, files, message):
 
 
 def test_no_csv(tmp_path):
-    with pytest.raises(CoverslipError, match=r"no file train\.csv: keep one, or mend `labels`"):
+    with pytest.raises(CoverslipError, match=r"no file train\.csv: keep one, or fix `labels`"):
         listed(tmp_path, {"train/1.png": b""}, "labelled_csv")
 
 
@@ -124,9 +124,9 @@ def test_class_folders_below_parts(tmp_path):
     ("files", "message"),
     [
         (FOLDERS | {"loose.png": b""}, r"in no folder of a class: loose\.png: put it into"),
-        ({"x/1.png": b"", "x/2.png": b""}, "all pictures are of one class, 'x'"),
-        ({"1.png": b""}, "all pictures are of one class, ''"),
-        (FOLDERS | {"a/1.bmp": b""}, "two pictures have the id 'a_1'"),
+        ({"x/1.png": b"", "x/2.png": b""}, "all images are of one class, 'x'"),
+        ({"1.png": b""}, "all images are of one class, ''"),
+        (FOLDERS | {"a/1.bmp": b""}, "two images have the id 'a_1'"),
     ],
 )
 def test_class_folders_faults(tmp_path, files, message):
@@ -136,8 +136,8 @@ def test_class_folders_faults(tmp_path, files, message):
 
 @pytest.mark.parametrize("layout", ["class_folders", "labelled_csv", "livecell"])
 @pytest.mark.parametrize("files", [{}, {"a/readme.txt": b""}])
-def test_no_pictures(tmp_path, layout, files):
-    with pytest.raises(CoverslipError, match=r"archive\.zip: no pictures found: expected"):
+def test_no_images(tmp_path, layout, files):
+    with pytest.raises(CoverslipError, match=r"archive\.zip: no images found: expected"):
         listed(tmp_path, files, layout)
 
 
@@ -182,9 +182,9 @@ def test_livecell_faults(tmp_path):
     with pytest.raises(CoverslipError, match=r"tell line and well: .*/x\.tif: name it as A172_Ph"):
         listed(tmp_path, LIVECELL | {f"{TEST}/A172/x.tif": b""}, "livecell")
     one = {name: b"" for name in LIVECELL if "A172" in name}
-    with pytest.raises(CoverslipError, match="all pictures are of one class, 'A172'"):
+    with pytest.raises(CoverslipError, match="all images are of one class, 'A172'"):
         listed(tmp_path, one, "livecell")
-    with pytest.raises(CoverslipError, match="two pictures have the id"):
+    with pytest.raises(CoverslipError, match="two images have the id"):
         listed(tmp_path, LIVECELL | {f"{TEST}/A172/{cells('A172', 'C7')}": b""}, "livecell")
 
 

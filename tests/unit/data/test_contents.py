@@ -14,7 +14,7 @@ def file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(files, "LARGE", 1)
     monkeypatch.setattr(files, "SETTLED", -10.0)
-    path = tmp_path / "pictures.h5"
+    path = tmp_path / "images.h5"
     path.write_bytes(b"one")
     return path
 

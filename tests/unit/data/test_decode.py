@@ -14,7 +14,7 @@ GREY = RNG.integers(0, 256, (9, 7), dtype=np.uint8)
 RGB = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)
 GREY16 = RNG.integers(0, 65536, (9, 7), dtype=np.uint16)
 RGB16 = RNG.integers(0, 65536, (9, 7, 3), dtype=np.uint16)
-DAMAGED = r"a/x\.png: (cannot be decoded .*replace|holds no picture: save)"
+DAMAGED = r"a/x\.png: (cannot be decoded .*replace|holds no image: save)"
 RGBA = np.concatenate([RGB, np.full((9, 7, 1), 255, np.uint8)], axis=2)
 
 
@@ -59,8 +59,8 @@ def deep_png(array):
         (saved(GREY > 99, "PNG"), np.where(GREY > 99, 255, 0).astype(np.uint8)),
     ],
 )
-def test_pictures_without_loss(data, expected):
-    array, transparent = decode.picture(data, "x")
+def test_images_without_loss(data, expected):
+    array, transparent = decode.image(data, "x")
     assert array.dtype == expected.dtype
     assert array.shape == (9, 7, 3 if expected.ndim == 3 else 1)
     np.testing.assert_array_equal(array.squeeze(), expected)
@@ -69,7 +69,7 @@ def test_pictures_without_loss(data, expected):
 
 def test_deep_colour_tiff_with_lzw():
     data = cv2.imencode(".tiff", RGB16[:, :, ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
-    np.testing.assert_array_equal(decode.picture(data, "x")[0], RGB16)
+    np.testing.assert_array_equal(decode.image(data, "x")[0], RGB16)
 
 
 def test_deep_grey_with_alpha():
@@ -90,7 +90,7 @@ def test_deep_grey_with_alpha():
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks
     )
-    array, transparent = decode.picture(data, "x")
+    array, transparent = decode.image(data, "x")
     np.testing.assert_array_equal(array[:, :, 0], GREY16)
     assert array.shape == (9, 7, 1)
     assert not transparent
@@ -98,22 +98,22 @@ def test_deep_grey_with_alpha():
 
 def test_jpeg_is_near():
     smooth = np.tile(np.arange(0, 64, dtype=np.uint8)[:, None, None], (1, 48, 3)) * 4
-    array, _ = decode.picture(saved(smooth, "JPEG", quality=95), "x")
+    array, _ = decode.image(saved(smooth, "JPEG", quality=95), "x")
     assert array.shape == smooth.shape
     assert np.abs(array.astype(int) - smooth).max() < 8
-    assert decode.picture(saved(GREY, "JPEG"), "x")[0].shape == (9, 7, 1)
+    assert decode.image(saved(GREY, "JPEG"), "x")[0].shape == (9, 7, 1)
 
 
 def test_palette_becomes_rgb():
     image = Image.fromarray(RGB).quantize(16)
-    array, _ = decode.picture(saved(image, "PNG"), "x")
+    array, _ = decode.image(saved(image, "PNG"), "x")
     np.testing.assert_array_equal(array, np.asarray(image.convert("RGB")))
 
 
 def test_transparency_that_varies_is_dropped_and_told():
     data = RGBA.copy()
     data[0, 0, 3] = 0
-    array, transparent = decode.picture(saved(data, "PNG"), "x")
+    array, transparent = decode.image(saved(data, "PNG"), "x")
     assert transparent
     np.testing.assert_array_equal(array, RGB)
 
@@ -121,14 +121,14 @@ def test_transparency_that_varies_is_dropped_and_told():
 def test_rotation_is_left_to_the_viewer():
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert decode.picture(saved(GREY, "JPEG", exif=exif), "x")[0].shape == (9, 7, 1)
+    assert decode.image(saved(GREY, "JPEG", exif=exif), "x")[0].shape == (9, 7, 1)
 
 
 @pytest.mark.parametrize(
     "data",
     [
         b"",
-        b"no picture at all",
+        b"no image at all",
         saved(RGB, "PNG")[:-40],
         saved(RGB, "PNG")[:60],
         deep_png(RGB16)[:-40],
@@ -142,8 +142,8 @@ def test_rotation_is_left_to_the_viewer():
         saved(RGB, "GIF"),
     ],
 )
-def test_damaged_pictures_are_named(data):
-    for reader in (decode.picture, decode.mask):
+def test_damaged_images_are_named(data):
+    for reader in (decode.image, decode.mask):
         with pytest.raises(CoverslipError, match=DAMAGED) as error:
             reader(data, "a/x.png")
         assert "\n" not in str(error.value)
@@ -151,8 +151,8 @@ def test_damaged_pictures_are_named(data):
 
 def test_bomb_is_refused():
     image = Image.new("1", (20000, 20000))
-    with pytest.raises(CoverslipError, match="x: a picture of 20000x20000 pixels, more than 200"):
-        decode.picture(saved(image, "PNG"), "x")
+    with pytest.raises(CoverslipError, match="x: an image of 20000x20000 pixels, more than 200"):
+        decode.image(saved(image, "PNG"), "x")
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_bomb_is_refused():
                 save_all=True,
                 append_images=[Image.fromarray(GREY[:4])],
             ),
-            "several pictures",
+            "several images",
         ),
     ],
 )
-def test_unfit_pictures_are_named(data, message):
+def test_unfit_images_are_named(data, message):
     with pytest.raises(CoverslipError, match=message):
-        decode.picture(data, "x")
+        decode.image(data, "x")
 
 
 def test_masks():

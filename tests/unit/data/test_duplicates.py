@@ -15,32 +15,32 @@ from coverslip.data.duplicates import Pair
 
 
 def scene(seed: int, height: int = 128, width: int = 128, noise: float = 1.0) -> np.ndarray:
-    """A grey picture of blobs, float32 0..255."""
+    """A grey image of blobs, float32 0..255."""
     rng = np.random.default_rng(seed)
-    picture = np.zeros((height, width), np.float32)
+    image = np.zeros((height, width), np.float32)
     for _ in range(height * width // 300):
         y, x = int(rng.integers(height)), int(rng.integers(width))
-        cv2.circle(picture, (x, y), int(rng.integers(3, 8)), float(rng.uniform(60, 200)), -1)
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.5) + 10
-    picture += rng.normal(0, noise, picture.shape).astype(np.float32)
-    return np.clip(picture, 0, 255).astype(np.float32)
+        cv2.circle(image, (x, y), int(rng.integers(3, 8)), float(rng.uniform(60, 200)), -1)
+    image = cv2.GaussianBlur(image, (0, 0), 1.5) + 10
+    image += rng.normal(0, noise, image.shape).astype(np.float32)
+    return np.clip(image, 0, 255).astype(np.float32)
 
 
-def near(pictures: list[np.ndarray], distance: int = 6) -> list[tuple[int, int]]:
-    small = [duplicates.thumbnail(picture) for picture in pictures]
+def near(images: list[np.ndarray], distance: int = 6) -> list[tuple[int, int]]:
+    small = [duplicates.thumbnail(image) for image in images]
     hashes = np.array([duplicates.perceptual_hash(one) for one in small], np.uint64)
     return [(p.a, p.b) for p in duplicates.near_pairs(hashes, np.array(small), distance)]
 
 
-def abutting(pictures: list[np.ndarray]) -> list[tuple[int, int]]:
-    sides = [duplicates.borders(picture) for picture in pictures]
+def abutting(images: list[np.ndarray]) -> list[tuple[int, int]]:
+    sides = [duplicates.borders(image) for image in images]
     return [(pair.a, pair.b) for pair in duplicates.abutting_pairs(sides)]
 
 
-def tiles(picture: np.ndarray) -> list[np.ndarray]:
+def tiles(image: np.ndarray) -> list[np.ndarray]:
     """The four quarters, row by row."""
-    y, x = picture.shape[0] // 2, picture.shape[1] // 2
-    return [picture[:y, :x], picture[:y, x:], picture[y:, :x], picture[y:, x:]]
+    y, x = image.shape[0] // 2, image.shape[1] // 2
+    return [image[:y, :x], image[:y, x:], image[y:, :x], image[y:, x:]]
 
 
 def test_hash_has_64_bits_of_which_about_half_are_set() -> None:
@@ -64,29 +64,29 @@ def test_noise_brightness_and_compression_leave_a_near_duplicate() -> None:
     assert near([first, other, noisy, packed]) == [(0, 2), (0, 3), (2, 3)]
 
 
-def test_different_pictures_are_no_duplicates() -> None:
+def test_different_images_are_no_duplicates() -> None:
     assert near([scene(seed) for seed in range(40)]) == []
 
 
-def test_blank_pictures_are_left_out() -> None:
+def test_blank_images_are_left_out() -> None:
     blank = [np.full((64, 64), value, np.float32) for value in (0, 0, 12, 255)]
     assert near(blank, 64) == []
     assert abutting(blank) == []
 
 
 def test_near_pairs_are_found_across_blocks(monkeypatch) -> None:
-    pictures = [scene(seed) for seed in range(7)] + [scene(1) + 3, scene(6) * 0.9]
-    expected = near(pictures)
+    images = [scene(seed) for seed in range(7)] + [scene(1) + 3, scene(6) * 0.9]
+    expected = near(images)
     monkeypatch.setattr(duplicates, "BLOCK", 2)
-    assert near(pictures) == expected == [(1, 7), (6, 8)]
+    assert near(images) == expected == [(1, 7), (6, 8)]
 
 
 def test_abutting_tiles_are_found_among_others(monkeypatch) -> None:
-    pictures = [scene(9), scene(8), *tiles(scene(1, 256, 256)), *tiles(scene(2, 256, 256))]
+    images = [scene(9), scene(8), *tiles(scene(1, 256, 256)), *tiles(scene(2, 256, 256))]
     expected = [(2, 3), (2, 4), (3, 5), (4, 5), (6, 7), (6, 8), (7, 9), (8, 9)]
-    assert abutting(pictures) == expected
+    assert abutting(images) == expected
     monkeypatch.setattr(duplicates, "BLOCK", 3)
-    assert abutting(pictures) == expected
+    assert abutting(images) == expected
 
 
 def test_abutting_tiles_of_other_heights_and_widths() -> None:
@@ -94,9 +94,9 @@ def test_abutting_tiles_of_other_heights_and_widths() -> None:
 
 
 def test_a_gap_between_tiles_is_no_seam() -> None:
-    picture = scene(1, 128, 300)
-    assert abutting([picture[:, :128], picture[:, 148:276]]) == []
-    assert abutting([picture[:, :128], picture[:, 128:256]]) == [(0, 1)]
+    image = scene(1, 128, 300)
+    assert abutting([image[:, :128], image[:, 148:276]]) == []
+    assert abutting([image[:, :128], image[:, 128:256]]) == [(0, 1)]
 
 
 def test_mirrored_tiles_are_no_seam() -> None:
@@ -137,13 +137,13 @@ def test_a_step_across_the_border_is_no_seam() -> None:
     assert abutting([left, right + 25]) == []
 
 
-def test_a_border_continues_in_one_picture_only() -> None:
+def test_a_border_continues_in_one_image_only() -> None:
     left, right, _, _ = tiles(scene(4, 256, 256, noise=0.5))
     rng = np.random.default_rng(0)
     worse = right + rng.normal(0, 1.5, right.shape).astype(np.float32)
-    sides = [duplicates.borders(picture) for picture in (worse, left, right)]
+    sides = [duplicates.borders(image) for image in (worse, left, right)]
     assert [(p.a, p.b) for p in duplicates.abutting_pairs(sides)] == [(1, 2)]
-    turned = [np.flip(picture, axis=1) for picture in (worse, left, right)]
+    turned = [np.flip(image, axis=1) for image in (worse, left, right)]
     assert abutting(turned) == [(1, 2)], "the better of two that end where one begins"
 
 
@@ -161,27 +161,27 @@ SIDES |= {"right": np.s_[:, :-60], "corner": np.s_[50:, :-50]}
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_black_surroundings_are_no_part_of_a_picture(side: str) -> None:
+def test_black_surroundings_are_no_part_of_a_image(side: str) -> None:
     padded = []
     for seed in (1, 2):
         whole = 120 + scene(seed) / 10
-        picture = np.zeros_like(whole)
-        picture[SIDES[side]] = whole[SIDES[side]]
-        padded.append(picture)
+        image = np.zeros_like(whole)
+        image[SIDES[side]] = whole[SIDES[side]]
+        padded.append(image)
     assert near(padded, 64) == [(0, 1)]
-    inside = [duplicates.inside_padding(picture) for picture in padded]
+    inside = [duplicates.inside_padding(image) for image in padded]
     lost = np.array(padded[0][SIDES[side]].shape) - inside[0].shape
     assert set(lost) <= {0, duplicates.PADDING_STEP} and lost.any()
     assert inside[0].min() > 0 and near(inside, 64) == []
     assert near([inside[0], inside[0] * 0.7]) == [(0, 1)]
 
 
-def test_a_dark_background_is_part_of_a_picture() -> None:
+def test_a_dark_background_is_part_of_a_image() -> None:
     dark = np.zeros((96, 96), np.float32)
     rows, columns = np.mgrid[:96, :96]
     dark += np.maximum(0, 200 - 8 * np.hypot(rows - 48, columns - 48))
-    for picture in (dark, np.zeros_like(dark), np.full_like(dark, 7)):
-        assert duplicates.inside_padding(picture) is picture
+    for image in (dark, np.zeros_like(dark), np.full_like(dark, 7)):
+        assert duplicates.inside_padding(image) is image
     sliver = np.zeros((96, 96), np.float32)
     sliver[:10] = 100
     assert duplicates.inside_padding(sliver) is sliver

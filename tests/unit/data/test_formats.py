@@ -70,16 +70,16 @@ def test_dsb2018_in_a_zip_of_another_name(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"t/images/t.png": b""}, r"picture without mask: t/images/t\.png: add"),
+        ({"t/images/t.png": b""}, r"image without mask: t/images/t\.png: add"),
         (
             {"t/images/t.png": b"", "u/images/u.png": b""},
-            r"picture without mask: t/images/t\.png \(and 1 more\)",
+            r"image without mask: t/images/t\.png \(and 1 more\)",
         ),
-        ({"t/masks/1.png": b""}, r"mask without picture: t/masks/1\.png"),
-        ({"a/images/z.png": b""}, r"two pictures in one folder: a/images/a\.png and"),
+        ({"t/masks/1.png": b""}, r"mask without image: t/masks/1\.png"),
+        ({"a/images/z.png": b""}, r"two images in one folder: a/images/a\.png and"),
         (
             {"other/a/images/a.png": b"", "other/a/masks/1.png": b""},
-            r"two pictures have the id 'a': a/images/a\.png and other/a/images/a\.png",
+            r"two images have the id 'a': a/images/a\.png and other/a/images/a\.png",
         ),
     ],
 )
@@ -91,8 +91,8 @@ def test_dsb2018_faults(tmp_path, files, message):
 
 @pytest.mark.parametrize("layout", ["dsb2018", "paired"])
 @pytest.mark.parametrize("files", [{}, {"a/readme.txt": b""}, {"loose.png": b""}])
-def test_no_pictures(tmp_path, layout, files):
-    with pytest.raises(CoverslipError, match=r"archive\.zip: no pictures found: expected"):
+def test_no_images(tmp_path, layout, files):
+    with pytest.raises(CoverslipError, match=r"archive\.zip: no images found: expected"):
         listed(tmp_path, files, layout)
 
 
@@ -139,13 +139,13 @@ def test_paired_with_names_of_several_parts(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"inputs/b.png": b""}, r"picture without mask: inputs/b\.png"),
-        ({"masks/b.png": b""}, r"mask without picture: masks/b\.png"),
+        ({"inputs/b.png": b""}, r"image without mask: inputs/b\.png"),
+        ({"masks/b.png": b""}, r"mask without image: masks/b\.png"),
         ({"inputs/a.jpg": b""}, r"two files of one name: inputs/a\.jpg and inputs/a\.png"),
         (
             {"inputs/w/b.png": b"", "masks/w/b.png": b"", "inputs/w_b.png": b""}
             | {"masks/w_b.png": b""},
-            "two pictures have the id 'w_b'",
+            "two images have the id 'w_b'",
         ),
     ],
 )

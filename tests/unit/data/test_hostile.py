@@ -1,4 +1,4 @@
-"""Archives and pictures made to do harm: refused by name, and nothing is written outside."""
+"""Archives and images made to do harm: refused by name, and nothing is written outside."""
 
 import bz2
 import io
@@ -110,7 +110,7 @@ def test_only_one_level_is_opened(tmp_path):
     inmost = packed({"x/images/x.png": b"x"})
     data = {"2.zip": packed({"1.zip": inmost})}
     run = Run(tmp_path)
-    run.refused(data, "no pictures found")
+    run.refused(data, "no images found")
 
 
 def test_a_bomb_that_states_a_small_size_is_not_unpacked_beyond_it(tmp_path, bomb):
@@ -212,11 +212,11 @@ def test_ingest_of_hostile_archives_writes_nothing(tmp_path, bomb):
     assert sorted(path.name for path in run.folder.iterdir()) == ["archive.zip", "out"]
 
 
-def test_limits_of_the_config_reach_the_pictures(tmp_path):
+def test_limits_of_the_config_reach_the_images(tmp_path):
     run = Run(tmp_path)
     source = Source(kind="path", limits=Limits(megapixels=0.0001))
     dataset = Dataset(title="T", layout="dsb2018", source=source)
-    with pytest.raises(CoverslipError, match=r"a\.png: a picture of 12x10 pixels, more than"):
+    with pytest.raises(CoverslipError, match=r"a\.png: an image of 12x10 pixels, more than"):
         ingest(run.pack(bowl()), dataset, *run.files, 1)
     assert run.left() == []
 
@@ -271,7 +271,7 @@ def bare_tiff(width, height, description=None, compression=1):
 def test_absurd_headers(data, message):
     tracemalloc.start()
     try:
-        for read in (decode.picture, decode.mask):
+        for read in (decode.image, decode.mask):
             try:
                 read(data, "x.png")
             except CoverslipError as error:
@@ -284,8 +284,8 @@ def test_absurd_headers(data, message):
         tracemalloc.stop()
 
 
-def test_a_larger_limit_lets_a_large_picture_pass():
+def test_a_larger_limit_lets_a_large_image_pass():
     data = png(np.zeros((40, 50), np.uint8))
-    assert decode.picture(data, "x", 2000)[0].shape == (40, 50, 1)
-    with pytest.raises(CoverslipError, match="a picture of 40x50 pixels, more than 0.001999"):
-        decode.picture(data, "x", 1999)
+    assert decode.image(data, "x", 2000)[0].shape == (40, 50, 1)
+    with pytest.raises(CoverslipError, match="an image of 40x50 pixels, more than 0.001999"):
+        decode.image(data, "x", 1999)

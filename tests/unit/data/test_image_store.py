@@ -56,7 +56,7 @@ def test_id_must_be_a_name(tmp_path, id):
         store.image(id, np.zeros((3, 3), np.uint8))
 
 
-def test_refuses_floats_and_a_second_picture_of_one_id(tmp_path):
+def test_refuses_floats_and_a_second_image_of_one_id(tmp_path):
     with ImageStoreWriter(tmp_path / "s.h5") as store:
         with pytest.raises(ValueError, match="float"):
             store.image("a", np.zeros((3, 3)))
@@ -74,7 +74,7 @@ def test_no_store(tmp_path):
             ImageStore(tmp_path / name)
 
 
-def test_large_pictures_are_cut_into_chunks(tmp_path):
+def test_large_images_are_cut_into_chunks(tmp_path):
     assert chunk_shape((3, 4, 1), 1) == (3, 4, 1)
     rows, width, channels = chunk_shape((5000, 4000, 3), 2)
     assert (width, channels) == (4000, 3)
@@ -82,7 +82,7 @@ def test_large_pictures_are_cut_into_chunks(tmp_path):
     assert chunk_shape((2, 10**7), 4) == (1, 10**7)
     fill(tmp_path / "s.h5")
     with h5py.File(tmp_path / "s.h5") as file:
-        # Not "lzf": equal pictures would not always give equal bytes.
+        # Not "lzf": equal images would not always give equal bytes.
         assert file["label/a"].compression == "gzip"
 
 

@@ -62,7 +62,7 @@ class Run:
     def __init__(self, folder):
         self.folder = folder
         self.out = folder / "out"
-        self.files = [self.out / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
+        self.files = [self.out / name for name in ("images.h5", "manifest.csv", "dataset.json")]
 
     def __call__(self, source, processes=1, sha256=None, **options):
         options = {"layout": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
@@ -90,7 +90,7 @@ def run(tmp_path):
     return Run(tmp_path)
 
 
-def test_mixed_pictures(run):
+def test_mixed_images(run):
     table = run(run.pack(bowl()))
     assert list(table.index) == ["p1_a", "p1_b", "p2_c", "p2_d"]
     assert list(table["group"]) == list(table.index)
@@ -113,7 +113,7 @@ def test_mixed_pictures(run):
         np.testing.assert_array_equal(store.label("p1_a"), expected)
         np.testing.assert_array_equal(store.label("p2_d"), expected)
         assert not store.label("p2_c").any()
-    assert run.left() == ["dataset.json", "manifest.csv", "pictures.h5"]
+    assert run.left() == ["dataset.json", "manifest.csv", "images.h5"]
 
 
 def test_summary(run):
@@ -122,7 +122,7 @@ def test_summary(run):
     facts = json.loads(run.files[2].read_text())
     assert facts["format"] == 1
     assert not {"title", "licence", "citation"} & set(facts), "words are in the config alone"
-    assert (facts["pictures"], facts["objects"], facts["empty_masks"]) == (4, 5, 2)
+    assert (facts["images"], facts["objects"], facts["empty_masks"]) == (4, 5, 2)
     assert facts["objects_by"] == {"mask": 4, "label": 0, "component": 0}
     assert facts["source"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert facts["source"]["name"] == "archive.zip"
@@ -137,7 +137,7 @@ def test_output_is_the_same_with_more_processes(run):
     assert [path.read_bytes() for path in run.files] == alone
 
 
-def test_folder_and_nested_zip_give_the_same_pictures(run, tmp_path):
+def test_folder_and_nested_zip_give_the_same_images(run, tmp_path):
     source = run.pack(bowl())
     run(source)
     alone = run.files[0].read_bytes()
@@ -152,10 +152,10 @@ def test_folder_and_nested_zip_give_the_same_pictures(run, tmp_path):
     outer = pack(tmp_path / "outer.zip", {"stage1_train.zip": source.read_bytes(), "x.csv": b""})
     run(outer, processes=2)
     assert run.files[0].read_bytes() == alone
-    assert run.left() == ["dataset.json", "manifest.csv", "pictures.h5"]
+    assert run.left() == ["dataset.json", "manifest.csv", "images.h5"]
 
 
-def test_one_changed_picture_changes_its_row_only(run):
+def test_one_changed_image_changes_its_row_only(run):
     first = run(run.pack(bowl()))
     changed = GREY.copy()
     changed[0, 0] ^= 1
@@ -200,11 +200,11 @@ def test_group_pattern_faults(run, pattern, message):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_picture_that_cannot_be_decoded(run, processes):
+def test_image_that_cannot_be_decoded(run, processes):
     files = bowl() | {"p1_b/images/b.png": png(RGBA)[:-30]}
     message = r"archive\.zip: p1_b/images/b\.png: cannot be decoded"
     run.refused(files, message, processes=processes)
-    files = bowl() | {"p1_b/masks/2.png": b"no picture"}
+    files = bowl() | {"p1_b/masks/2.png": b"no image"}
     run.refused(files, r"p1_b/masks/2\.png: cannot be decoded", processes=processes)
 
 
@@ -221,8 +221,8 @@ def test_faults_of_archive_and_layout_leave_nothing(run, tmp_path):
     cut.write_bytes(run.pack(bowl()).read_bytes()[:-100])
     run.refused(cut, r"cut\.zip: truncated")
     run.refused(tmp_path / "missing.zip", r"missing\.zip: no such archive")
-    run.refused(bowl() | {"t/images/t.png": b""}, r"picture without mask: t/images/t\.png")
-    run.refused({"readme.txt": b""}, "no pictures found")
+    run.refused(bowl() | {"t/images/t.png": b""}, r"image without mask: t/images/t\.png")
+    run.refused({"readme.txt": b""}, "no images found")
     run.refused(bowl() | {"../x.png": b""}, r"leaves the archive: '\.\./x\.png'")
 
 
@@ -242,13 +242,13 @@ def test_expected_digest(run, tmp_path):
 
 BAD = {
     "cut off": ({}, r"archive\.zip: truncated or damaged .*: download or copy it again"),
-    "no picture": (
-        {"p1_b/images/b.png": b"no picture"},
+    "no image": (
+        {"p1_b/images/b.png": b"no image"},
         r"p1_b/images/b\.png: cannot be decoded .*: \w+",
     ),
     "other size": ({"p1_b/masks/2.png": png(NONE.T)}, r"p1_b/masks/2\.png: .*: give both the same"),
     "no mask": ({"t/images/t.png": png(GREY)}, r"t/images/t\.png: add its masks"),
-    "no such picture": ({"t/masks/t.png": png(LEFT)}, r"t/masks/t\.png: add the picture or remove"),
+    "no such image": ({"t/masks/t.png": png(LEFT)}, r"t/masks/t\.png: add the image or remove"),
     "two in one": ({"p1_a/images/z.png": png(GREY)}, r"a/images/a\.png and .*z\.png: keep one"),
     "one name": ({"x/p1_a/images/a.png": png(GREY), "x/p1_a/masks/1.png": png(LEFT)}, "rename one"),
     "one member twice": ({"./p1_a/images/a.png": png(GREY)}, r"a\.png: stands twice .*: pack it"),
@@ -264,14 +264,14 @@ def test_what_is_bad_is_named_leaves_nothing_and_is_forgotten_after_the_mend(run
     run.refused(source, message)
     good = run.pack(bowl())
     assert len(run(good)) == 4
-    mended = [path.read_bytes() for path in run.files]
+    fixed = [path.read_bytes() for path in run.files]
     for path in run.files:
         path.unlink()
     run(good)
-    assert [path.read_bytes() for path in run.files] == mended
+    assert [path.read_bytes() for path in run.files] == fixed
 
 
-@pytest.mark.parametrize("where", ["picture", "close", "manifest"])
+@pytest.mark.parametrize("where", ["image", "close", "manifest"])
 def test_no_space_left(run, monkeypatch, where):
     def full(*args, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -284,7 +284,7 @@ def test_no_space_left(run, monkeypatch, where):
         for path in run.files:
             path.unlink()
         small_disk(monkeypatch, needed - (1 if where == "close" else needed // 4))
-    message = run.refused(bowl(), r"pictures\.h5: no space left on the disk")
+    message = run.refused(bowl(), r"images\.h5: no space left on the disk")
     assert re.search(r"about \d+\.\d MB are needed, [\d.]+ MB are free", message)
     monkeypatch.undo()
     assert len(run(run.pack(bowl()))) == 4

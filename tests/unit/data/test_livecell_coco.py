@@ -1,4 +1,4 @@
-"""COCO json files with polygons: read as a stream, checked, matched to pictures by name."""
+"""COCO json files with polygons: read as a stream, checked, matched to images by name."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ BOX = [1, 1, 4, 1, 4, 3, 1, 3]
 
 
 def coco(*names, annotations=(), start=1, **more):
-    """A COCO document of pictures of 6 x 8 pixels."""
+    """A COCO document of images of 6 x 8 pixels."""
     images = [
         {"id": start + n, "file_name": name, "width": 8, "height": 6}
         for n, name in enumerate(names)
@@ -65,7 +65,7 @@ def listed(folder, members, **options):
         ]
 
 
-def test_pictures_with_their_polygons(tmp_path):
+def test_images_with_their_polygons(tmp_path):
     annotations = [
         outline(2),
         outline(1, BOX, [5, 3, 8, 3, 8, 6, 5, 6]),
@@ -82,7 +82,7 @@ def test_pictures_with_their_polygons(tmp_path):
     assert found[1][3].max() == 2
 
 
-def test_annotations_may_be_an_object_and_pictures_empty(tmp_path):
+def test_annotations_may_be_an_object_and_images_empty(tmp_path):
     document = coco(FIRST, SECOND) | {"annotations": {"17": outline(1), "a.b": outline(1, id="x")}}
     found = listed(tmp_path, files(document, FIRST, SECOND))
     assert found[0][3].any() and not found[1][3].any()
@@ -101,11 +101,11 @@ def test_several_files_whose_numbers_are_the_same(tmp_path):
     assert [entry[0] for entry in listed(tmp_path, members, annotations="o*.json")] == [FIRST[:-4]]
 
 
-def test_pictures_without_annotations_are_left_out_and_counted(tmp_path, caplog):
+def test_images_without_annotations_are_left_out_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "coverslip"):
         logging.getLogger("coverslip").propagate = True
         assert len(listed(tmp_path, files(coco(FIRST), FIRST, SECOND, "z.png"))) == 1
-    assert "2 pictures without annotations are left out" in caplog.text
+    assert "2 images without annotations are left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_pictures_without_annotations_are_left_out_and_counted(tmp_path, caplog)
         (coco(FIRST) | {"images": [coco(FIRST)["images"][0] | {"height": "6"}]}, "is no number"),
         (coco(FIRST) | {"images": [coco(FIRST)["images"][0] | {"id": True}]}, "is no number"),
         (coco(FIRST) | {"images": 2 * coco(FIRST)["images"]}, "two images have the id 1"),
-        (coco("notes.txt"), "names no picture"),
+        (coco("notes.txt"), "names no image"),
         (coco(FIRST, FIRST), "stands twice in the annotations"),
-        (coco("gone.tif"), r"no such picture, .*gone\.tif in livecell_coco_test\.json"),
+        (coco("gone.tif"), r"no such image, .*gone\.tif in livecell_coco_test\.json"),
         (coco(FIRST, annotations=[7]), "an annotation without segmentation"),
         (coco(FIRST, annotations=[{"id": 5, "image_id": 1}]), "an annotation without segm"),
         (coco(FIRST, annotations=[outline(99)]), "of no image"),
@@ -163,23 +163,23 @@ def test_segmentations_that_are_no_polygons(segmentation, message):
         read_polygons(segmentation, "x.json: annotation 5")
 
 
-def test_missing_annotations_and_ambiguous_pictures(tmp_path):
+def test_missing_annotations_and_ambiguous_images(tmp_path):
     with pytest.raises(CoverslipError, match=r"no file is called `livecell_coco_\*\.json`"):
         listed(tmp_path, {f"images/{FIRST}": tif()})
     twice = files(coco(FIRST), FIRST) | {f"more/{FIRST}": tif()}
-    with pytest.raises(CoverslipError, match=f"two pictures of one name: images/x/{FIRST}, more"):
+    with pytest.raises(CoverslipError, match=f"two images of one name: images/x/{FIRST}, more"):
         listed(tmp_path, twice)
 
 
 def test_from_archive_to_store(tmp_path):
-    """The same files by one and by two processes; another picture changes the digest."""
+    """The same files by one and by two processes; another image changes the digest."""
     members = files(coco(FIRST, SECOND, annotations=[outline(1), outline(1)]), FIRST, SECOND)
     outputs = []
     for processes in (1, 2):
         source = pack(tmp_path / "x.zip", members)
         here = tmp_path / str(processes)
         here.mkdir()
-        paths = [here / name for name in ("pictures.h5", "manifest.csv", "dataset.json")]
+        paths = [here / name for name in ("images.h5", "manifest.csv", "dataset.json")]
         section = dataset(groups="layout")
         ingest(source, section, *paths, processes)
         assert sorted(p.name for p in here.iterdir()) == sorted(p.name for p in paths)
@@ -198,10 +198,10 @@ def test_from_archive_to_store(tmp_path):
     assert again["source"]["contents_sha256"] != facts["source"]["contents_sha256"]
 
 
-def test_a_picture_of_another_size_is_refused(tmp_path):
+def test_a_image_of_another_size_is_refused(tmp_path):
     members = files(coco(FIRST), FIRST) | {f"images/x/{FIRST}": tif((7, 8))}
     outputs = [tmp_path / name for name in ("p.h5", "m.csv", "d.json")]
-    with pytest.raises(CoverslipError, match=f"{FIRST}: a picture of 7x8 pixels, but its"):
+    with pytest.raises(CoverslipError, match=f"{FIRST}: an image of 7x8 pixels, but its"):
         ingest(pack(tmp_path / "x.zip", members), dataset(), *outputs, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
 

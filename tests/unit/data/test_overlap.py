@@ -1,4 +1,4 @@
-"""Pictures with a common area, against brute force."""
+"""Images with a common area, against brute force."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from coverslip.data.duplicates import Pair, components
 
 
 def scene(seed: int, side: int = 160, channels: int = 3) -> np.ndarray:
-    """A picture like a slide: blobs, noise, and a blank part that all scenes have in common."""
+    """An image like a slide: blobs, noise, and a blank part that all scenes have in common."""
     rng = np.random.default_rng(seed)
-    picture = rng.normal(150, 30, (side, side, channels)).astype(np.float32)
-    picture = cv2.GaussianBlur(picture, (0, 0), 2).reshape(side, side, channels)
-    picture += rng.normal(0, 4, picture.shape)
-    picture = np.clip(picture, 0, 255).astype(np.uint8)
-    picture[:48] = 255
-    return picture
+    image = rng.normal(150, 30, (side, side, channels)).astype(np.float32)
+    image = cv2.GaussianBlur(image, (0, 0), 2).reshape(side, side, channels)
+    image += rng.normal(0, 4, image.shape)
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    image[:48] = 255
+    return image
 
 
-def cut(picture: np.ndarray, row: int, column: int, side: int = 48) -> np.ndarray:
-    return picture[row : row + side, column : column + side].copy()
+def cut(image: np.ndarray, row: int, column: int, side: int = 48) -> np.ndarray:
+    return image[row : row + side, column : column + side].copy()
 
 
-def joined(pictures: list[np.ndarray]) -> tuple[list[int], list[Pair]]:
-    sizes = np.array([picture.shape[:2] for picture in pictures])
-    pairs = overlap.links(lambda position: pictures[position], sizes)
-    return components(len(pictures), pairs).tolist(), pairs
+def joined(images: list[np.ndarray]) -> tuple[list[int], list[Pair]]:
+    sizes = np.array([image.shape[:2] for image in images])
+    pairs = overlap.links(lambda position: images[position], sizes)
+    return components(len(images), pairs).tolist(), pairs
 
 
-def brute(pictures: list[np.ndarray], smallest: int) -> list[tuple[int, int, int]]:
+def brute(images: list[np.ndarray], smallest: int) -> list[tuple[int, int, int]]:
     """Pairs with the smaller side of their common area, by all pairs at all offsets."""
     found = []
-    for a, b in combinations(range(len(pictures)), 2):
-        first, second = pictures[a], pictures[b]
+    for a, b in combinations(range(len(images)), 2):
+        first, second = images[a], images[b]
         rows = range(smallest - second.shape[0], first.shape[0] - smallest + 1)
         columns = range(smallest - second.shape[1], first.shape[1] - smallest + 1)
         for row, column in product(rows, columns):
@@ -57,77 +57,77 @@ def brute(pictures: list[np.ndarray], smallest: int) -> list[tuple[int, int, int
 def test_as_brute_force_finds_them(channels: int) -> None:
     rng = np.random.default_rng(channels)
     scenes = [scene(seed, channels=channels) for seed in range(3)]
-    pictures = []
+    images = []
     for number in range(20):
         row, column = (int(v) for v in rng.integers((48, 0), (100, 60)))
-        pictures.append(cut(scenes[number % 3], 0 if number % 8 == 7 else row, column, 32))
-    sizes = np.array([picture.shape[:2] for picture in pictures])
-    everything = brute(pictures, overlap.WINDOW)
+        images.append(cut(scenes[number % 3], 0 if number % 8 == 7 else row, column, 32))
+    sizes = np.array([image.shape[:2] for image in images])
+    everything = brute(images, overlap.WINDOW)
 
     def groups(smallest: int) -> list[int]:
         kept = [Pair(a, b, "", 0) for a, b, side in everything if side >= smallest]
-        return components(len(pictures), kept).tolist()
+        return components(len(images), kept).tolist()
 
-    found, pairs = joined(pictures)
+    found, pairs = joined(images)
     certain, possible = groups(overlap.reach(sizes)), groups(overlap.WINDOW)
     assert len(set(zip(certain, found, strict=True))) == len(set(certain)), "missed one"
     assert len(set(zip(found, possible, strict=True))) == len(set(found)), "one too many"
     assert 5 <= len(set(found)) < len(set(certain)) + 4 < 20
-    assert len(pairs) == len(pictures) - len(set(found)), "a forest: no pair too many"
+    assert len(pairs) == len(images) - len(set(found)), "a forest: no pair too many"
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 32), (32, 0), (32, 32), (5, 31), (-32, 32)])
 def test_the_smallest_area_is_found_wherever_it_lies(row: int, column: int) -> None:
     for seed in range(12):
-        picture = scene(seed)[48:]
-        first, second = cut(picture, 32, 36), cut(picture, 32 + row, 36 + column)
+        image = scene(seed)[48:]
+        first, second = cut(image, 32, 36), cut(image, 32 + row, 36 + column)
         _, (pair,) = joined([first, scene(99)[60:108, 60:108], second])
         area = (48 - abs(row)) * (48 - abs(column))
         assert pair == Pair(0, 2, "overlap", round(1 - area / 48**2, 4))
 
 
 def test_one_pixel_makes_the_difference() -> None:
-    picture = scene(1)[40:]
-    first, second = cut(picture, 0, 0), cut(picture, 0, 10)
+    image = scene(1)[40:]
+    first, second = cut(image, 0, 0), cut(image, 0, 10)
     second[40, 20] ^= 1
     assert joined([first, second])[1] == []
 
 
-def test_blank_and_equal_pictures() -> None:
+def test_blank_and_equal_images() -> None:
     blank = np.full((48, 48, 3), 255, np.uint8)
-    picture = cut(scene(1), 60, 60)
-    found, pairs = joined([blank, picture, blank, picture])
+    image = cut(scene(1), 60, 60)
+    found, pairs = joined([blank, image, blank, image])
     assert found == [0, 1, 2, 1]
     assert pairs == [Pair(1, 3, "overlap", 0.0)]
 
 
 def test_a_scale_bar_joins_nothing_and_hides_nothing() -> None:
     bar = np.random.default_rng(5).integers(0, 255, (12, 30, 1), dtype=np.uint8)
-    pictures = [cut(scene(seed, channels=1), 60, 60) for seed in range(12)]
-    pictures.append(cut(scene(0, channels=1), 66, 63))
-    for picture in pictures:
-        picture[34:46, 16:46] = bar
-    assert joined(pictures)[1] == []
-    pictures[3] = pictures[9].copy()
-    assert joined(pictures)[1] == [Pair(3, 9, "overlap", 0.0)]
+    images = [cut(scene(seed, channels=1), 60, 60) for seed in range(12)]
+    images.append(cut(scene(0, channels=1), 66, 63))
+    for image in images:
+        image[34:46, 16:46] = bar
+    assert joined(images)[1] == []
+    images[3] = images[9].copy()
+    assert joined(images)[1] == [Pair(3, 9, "overlap", 0.0)]
 
 
-def test_pictures_of_several_sizes_types_and_none() -> None:
-    picture = scene(1)[40:]
-    pictures = [cut(picture, 0, 0, 96), cut(picture, 30, 50, 40), cut(picture, 30, 50, 30)]
-    pictures.append(pictures[2].astype(np.uint16))
-    pictures.append(pictures[2][..., :1])
-    pictures.append(pictures[2][:5, :5])
-    assert overlap.reach(np.array([p.shape[:2] for p in pictures])) == overlap.WINDOW
-    assert joined(pictures)[0] == [0, 0, 0, 1, 2, 3]
-    assert overlap.links(lambda position: pictures[position], np.zeros((0, 2), int)) == []
-    assert joined(pictures[:1])[1] == []
+def test_images_of_several_sizes_types_and_none() -> None:
+    image = scene(1)[40:]
+    images = [cut(image, 0, 0, 96), cut(image, 30, 50, 40), cut(image, 30, 50, 30)]
+    images.append(images[2].astype(np.uint16))
+    images.append(images[2][..., :1])
+    images.append(images[2][:5, :5])
+    assert overlap.reach(np.array([p.shape[:2] for p in images])) == overlap.WINDOW
+    assert joined(images)[0] == [0, 0, 0, 1, 2, 3]
+    assert overlap.links(lambda position: images[position], np.zeros((0, 2), int)) == []
+    assert joined(images[:1])[1] == []
 
 
 def test_hashes_follow_the_content_and_nothing_else() -> None:
-    picture = scene(3)[40:]
-    whole = overlap.window_hashes(picture)
-    part = overlap.window_hashes(picture[7:, 11:])
+    image = scene(3)[40:]
+    whole = overlap.window_hashes(image)
+    part = overlap.window_hashes(image[7:, 11:])
     np.testing.assert_array_equal(whole[7:, 11:], part)
     assert (np.unique(whole[whole != overlap.NONE], return_counts=True)[1] == 1).all()
     assert (overlap.window_hashes(scene(3)[:30]) == overlap.NONE).all()
@@ -138,7 +138,7 @@ def test_real_patches(real_data: Path) -> None:
     if not folder.is_dir():
         pytest.skip(f"COVERSLIP_DATA has no {folder.relative_to(real_data)}")
     names = sorted(path.name for path in folder.iterdir())[:400]
-    pictures = [cv2.imread(str(folder / name)) for name in names]
-    found, pairs = joined(pictures)
+    images = [cv2.imread(str(folder / name)) for name in names]
+    found, pairs = joined(images)
     assert len(set(found)) < 400
     assert {pair.kind for pair in pairs} == {"overlap"}

@@ -1,4 +1,4 @@
-"""Polygons are kept by picture and drawn as masks would be merged."""
+"""Polygons are kept by image and drawn as masks would be merged."""
 
 import pickle
 from functools import partial
@@ -20,7 +20,7 @@ def square(left, top, right, bottom):
 
 
 def star(size, reach, seed):
-    """A polygon around a random point, partly beyond the picture."""
+    """A polygon around a random point, partly beyond the image."""
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.uniform(0, 2 * np.pi, 12))
     away = rng.uniform(0.4, 1, 12) * reach
@@ -82,7 +82,7 @@ def test_no_objects_make_an_empty_label_map():
     assert found.objects == 0 and not found.label.any() and found.label.shape == (4, 5)
 
 
-def test_outlines_come_back_by_picture_in_their_order(tmp_path):
+def test_outlines_come_back_by_image_in_their_order(tmp_path):
     path = tmp_path / "a folder with spaces %20#" / "outlines.sqlite"
     path.parent.mkdir()
     objects = [
@@ -90,13 +90,13 @@ def test_outlines_come_back_by_picture_in_their_order(tmp_path):
         for n in range(40)
     ]
     polygons_module.write(path, iter([*objects, (9, [])]))
-    for picture in range(4):
-        expected = [polygons for number, polygons in objects if number == picture]
-        found = list(polygons_module.read(path, picture))
+    for image in range(4):
+        expected = [polygons for number, polygons in objects if number == image]
+        found = list(polygons_module.read(path, image))
         assert len(found) == len(expected)
-        for polygons, originals in zip(found, expected, strict=True):
-            assert len(polygons) == len(originals)
-            for polygon, original in zip(polygons, originals, strict=True):
+        for outlines, originals in zip(found, expected, strict=True):
+            assert len(outlines) == len(originals)
+            for polygon, original in zip(outlines, originals, strict=True):
                 np.testing.assert_array_equal(polygon, original)
     assert list(polygons_module.read(path, 9)) == [[]]
     assert list(polygons_module.read(path, 77)) == []
@@ -105,9 +105,9 @@ def test_outlines_come_back_by_picture_in_their_order(tmp_path):
 def test_drawing_can_be_sent_and_refuses_another_size(tmp_path):
     path = tmp_path / "outlines.sqlite"
     polygons.write(path, [(3, [square(1, 1, 3, 4)])])
-    draw = partial(polygons.draw, path=path, picture=3, stated=(6, 7), name="x: a.tif")
+    draw = partial(polygons.draw, path=path, image=3, stated=(6, 7), name="x: a.tif")
     assert pickle.loads(pickle.dumps(draw))((6, 7)).label.sum() == 6
-    with pytest.raises(CoverslipError, match="x: a.tif: a picture of 7x6 pixels, but its annot"):
+    with pytest.raises(CoverslipError, match="x: a.tif: an image of 7x6 pixels, but its annot"):
         draw((7, 6))
 
 

@@ -18,14 +18,14 @@ from coverslip.data.image_store import ImageStoreWriter
 from coverslip.data.quality_check import check
 from coverslip.errors import CoverslipError
 
-Picture = tuple[np.ndarray, np.ndarray]
+Image = tuple[np.ndarray, np.ndarray]
 
 
 def dataset(**changes: object) -> Dataset:
     return Dataset(title="cells", source=Source(kind="path"), layout="dsb2018", **changes)
 
 
-def picture(seed: int, size: int = 64, background: int = 10) -> Picture:
+def random_image(seed: int, size: int = 64, background: int = 10) -> Image:
     """An image HxWx1 uint8 with five discs and its label map."""
     rng = np.random.default_rng(seed)
     label = np.zeros((size, size), np.int32)
@@ -37,11 +37,11 @@ def picture(seed: int, size: int = 64, background: int = 10) -> Picture:
     return np.clip(grey, 0, 255).astype(np.uint8)[..., None], label
 
 
-def write(folder: Path, pictures: dict[str, Picture], **columns: dict[str, object]) -> None:
+def write(folder: Path, images: dict[str, Image], **columns: dict[str, object]) -> None:
     """A store and a manifest as `ingest` writes them; `columns` change values by id."""
     rows = []
-    with ImageStoreWriter(folder / "pictures.h5") as store:
-        for name, (image, label) in sorted(pictures.items()):
+    with ImageStoreWriter(folder / "images.h5") as store:
+        for name, (image, label) in sorted(images.items()):
             store.image(name, image)
             store.label(name, label)
             row = {
@@ -65,7 +65,7 @@ def write(folder: Path, pictures: dict[str, Picture], **columns: dict[str, objec
 
 def run(folder: Path, config: Dataset | None = None) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     paths = [folder / "check" / name for name in ("report.json", "groups.csv", "duplicates.csv")]
-    check(folder / "pictures.h5", folder / "manifest.csv", config or dataset(), *paths)
+    check(folder / "images.h5", folder / "manifest.csv", config or dataset(), *paths)
     return read(folder)
 
 
@@ -84,17 +84,17 @@ def test_report_counts(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 50, (40, 60, 3), dtype=np.uint8)
     deep = rng.integers(0, 900, (32, 32, 1)).astype(np.uint16)
-    shapes = {"a": (image, label), "b": (deep, np.zeros((32, 32), np.int32)), "c": picture(1)}
+    shapes = {"a": (image, label), "b": (deep, np.zeros((32, 32), np.int32)), "c": random_image(1)}
     write(tmp_path, shapes)
     report, groups, pairs = run(tmp_path)
-    assert report["pictures"] == 3
+    assert report["images"] == 3
     assert report["sizes"] == {"32x32": 1, "40x60": 1, "64x64": 1}
     assert report["dtypes"] == {"uint8": 2, "uint16": 1}
     assert report["channels"] == {"1": 2, "3": 1}
     assert report["modalities"]["fluorescence"] >= 2
     of_c = len(np.unique(shapes["c"][1])) - 1
     assert report["objects"]["total"] == 2 + of_c
-    assert report["objects"]["pictures without"] == 1
+    assert report["objects"]["images without"] == 1
     shares = [500 / 2400, 0, (shapes["c"][1] > 0).mean()]
     assert report["foreground"]["mean"] == pytest.approx(np.mean(shares), abs=1e-5)
     assert report["foreground"]["min"] == 0
@@ -113,29 +113,34 @@ def test_report_counts(tmp_path: Path) -> None:
 
 
 def test_masks_are_reported_by_name(tmp_path: Path) -> None:
-    whole = (picture(3)[0], np.ones((64, 64), np.int32))
-    flat = (np.full((64, 64, 1), 9, np.uint8), picture(4)[1])
+    whole = (random_image(3)[0], np.ones((64, 64), np.int32))
+    flat = (np.full((64, 64, 1), 9, np.uint8), random_image(4)[1])
     write(
         tmp_path,
-        {"a": picture(1), "b": picture(2), "flat": flat, "whole": whole},
+        {"a": random_image(1), "b": random_image(2), "flat": flat, "whole": whole},
         empty_masks={"a": 2},
         overlap_pixels={"b": 31},
     )
     report, _, _ = run(tmp_path)
-    assert report["masks"] == {"empty": 2, "overlapping pixels": 31, "pictures with overlap": 1}
+    assert report["masks"] == {"empty": 2, "overlapping pixels": 31, "images with overlap": 1}
     assert report["warnings"] == [
-        "Pictures with empty masks: 1 (a).",
-        "Pictures with overlapping masks: 1 (b).",
-        "Pictures of one single brightness: 1 (flat).",
-        "Pictures with an object over 50% of the picture: 1 (whole).",
+        "Images with empty masks: 1 (a).",
+        "Images with overlapping masks: 1 (b).",
+        "Images of one single brightness: 1 (flat).",
+        "Images with an object over 50% of the image: 1 (whole).",
     ]
 
 
 def test_duplicates_share_a_group_and_different_masks_are_told(tmp_path: Path) -> None:
-    image, label = picture(1)
+    image, label = random_image(1)
     brighter = np.clip(image * 1.1 + 4, 0, 255).astype(np.uint8)
-    pictures = {"a": (image, label), "b": picture(2), "c": (image, label.T), "d": (brighter, label)}
-    write(tmp_path, pictures)
+    images = {
+        "a": (image, label),
+        "b": random_image(2),
+        "c": (image, label.T),
+        "d": (brighter, label),
+    }
+    write(tmp_path, images)
     report, groups, pairs = run(tmp_path)
     assert pairs.values.tolist()[0] == ["a", "c", "exact", "0.0"]
     assert {tuple(row) for row in pairs[["a", "b", "kind"]].values} == {
@@ -145,30 +150,30 @@ def test_duplicates_share_a_group_and_different_masks_are_told(tmp_path: Path) -
     }
     assert report["duplicates"] == {"exact": 1, "near": 2, "abutting": 0}
     assert groups["group"].tolist() == ["a", "b", "a", "a"]
-    assert any("Equal pictures with different masks" in line for line in report["warnings"])
+    assert any("Equal images with different masks" in line for line in report["warnings"])
 
 
-def test_equal_masks_of_equal_pictures_are_no_contradiction(tmp_path: Path) -> None:
-    write(tmp_path, {"a": picture(1), "b": picture(2), "c": picture(1)})
+def test_equal_masks_of_equal_images_are_no_contradiction(tmp_path: Path) -> None:
+    write(tmp_path, {"a": random_image(1), "b": random_image(2), "c": random_image(1)})
     report, _, _ = run(tmp_path)
     assert not any("different masks" in line for line in report["warnings"])
     assert any(line.startswith("Exact duplicates: 1 pairs") for line in report["warnings"])
 
 
 def test_pattern_groups_are_kept_and_united_by_duplicates(tmp_path: Path) -> None:
-    pictures = {name: picture(seed) for seed, name in enumerate("abcde")}
-    pictures["f"] = pictures["a"]
+    images = {name: random_image(seed) for seed, name in enumerate("abcde")}
+    images["f"] = images["a"]
     plates = dict(zip("abcdef", ["p1", "p1", "p2", "p3", "p3", "p3"], strict=True))
-    write(tmp_path, pictures, group=plates)
+    write(tmp_path, images, group=plates)
     report, groups, _ = run(tmp_path, dataset(groups="pattern", group_pattern="x"))
     assert groups["group"].tolist() == ["p1", "p1", "p2", "p1", "p1", "p1"]
     assert "Group p3 was united with p1: duplicates join them." in report["warnings"]
 
 
 def test_acquisition_groups_and_classes(tmp_path: Path) -> None:
-    pictures = {f"a{i}": picture(i, background=10) for i in range(5)}
-    pictures |= {f"b{i}": picture(i + 9, background=70) for i in range(5)}
-    write(tmp_path, pictures, **{"class": {name: name[0].upper() for name in pictures}})
+    images = {f"a{i}": random_image(i, background=10) for i in range(5)}
+    images |= {f"b{i}": random_image(i + 9, background=70) for i in range(5)}
+    write(tmp_path, images, **{"class": {name: name[0].upper() for name in images}})
     report, groups, _ = run(tmp_path, dataset(groups="acquisition"))
     expected = ["fluorescence-64x64-01"] * 5 + ["fluorescence-64x64-02"] * 5
     assert groups["group"].tolist() == expected
@@ -178,7 +183,7 @@ def test_acquisition_groups_and_classes(tmp_path: Path) -> None:
 
 
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
-    write(tmp_path, {name: picture(seed) for seed, name in enumerate("abcde")})
+    write(tmp_path, {name: random_image(seed) for seed, name in enumerate("abcde")})
     run(tmp_path)
     first = {path.name: path.read_bytes() for path in (tmp_path / "check").iterdir()}
     run(tmp_path)
@@ -189,15 +194,15 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ["none", "empty", "one group"])
 def test_faults_stop_after_the_report(tmp_path: Path, case: str) -> None:
     blank = np.zeros((64, 64), np.int32)
-    pictures = {
+    images = {
         "none": {},
-        "empty": {"a": (picture(1)[0], blank), "b": (picture(2)[0], blank)},
-        "one group": {"a": picture(1), "b": picture(2)},
+        "empty": {"a": (random_image(1)[0], blank), "b": (random_image(2)[0], blank)},
+        "one group": {"a": random_image(1), "b": random_image(2)},
     }[case]
     plate = {"a": "p1", "b": "p1"} if case == "one group" else {}
-    write(tmp_path, pictures, group=plate)
+    write(tmp_path, images, group=plate)
     said = {
-        "none": "no pictures: check the source and the layout",
+        "none": "no images: check the source and the layout",
         "empty": "all 2 masks are empty \\(a, b\\): check the masks",
         "one group": "in one group \\(p1\\), so none can be held out: give more",
     }[case]
@@ -208,17 +213,17 @@ def test_faults_stop_after_the_report(tmp_path: Path, case: str) -> None:
     assert (tmp_path / "check" / "groups.csv").exists()
 
 
-def test_empty_masks_are_no_fault_where_pictures_have_classes(tmp_path: Path) -> None:
+def test_empty_masks_are_no_fault_where_images_have_classes(tmp_path: Path) -> None:
     blank = np.zeros((64, 64), np.int32)
-    pictures = {name: (picture(seed)[0], blank) for seed, name in enumerate("abcd")}
-    write(tmp_path, pictures, **{"class": dict(zip("abcd", "xxyy", strict=True))})
+    images = {name: (random_image(seed)[0], blank) for seed, name in enumerate("abcd")}
+    write(tmp_path, images, **{"class": dict(zip("abcd", "xxyy", strict=True))})
     report, _, _ = run(tmp_path)
     assert report["faults"] == report["warnings"] == []
 
 
 def test_a_part_of_the_real_bowl(real_data: Path, tmp_path: Path) -> None:
     members: dict[str, list[str]] = {}
-    pictures: dict[str, Picture] = {}
+    images: dict[str, Image] = {}
     with zipfile.ZipFile(real_data / "dsb2018" / "stage1_train.zip") as archive:
         for member in sorted(archive.namelist()):
             if member.endswith(".png"):
@@ -233,10 +238,10 @@ def test_a_part_of_the_real_bowl(real_data: Path, tmp_path: Path) -> None:
             masks = [array for member, array in decoded.items() if "/masks/" in member]
             for number, mask in enumerate(masks, 1):
                 label[(mask.reshape(*label.shape, -1)[..., 0] > 0) & (label == 0)] = number
-            pictures[name] = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), label
-    write(tmp_path, pictures)
+            images[name] = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), label
+    write(tmp_path, images)
     report, groups, pairs = run(tmp_path, dataset(groups="acquisition"))
-    assert report["objects"]["total"] == sum(len(members[name]) - 1 for name in pictures)
+    assert report["objects"]["total"] == sum(len(members[name]) - 1 for name in images)
     assert report["channels"] == {"4": 60}
     assert set(report["modalities"]) <= {"fluorescence", "histology", "brightfield"}
     assert 0.08 < report["foreground"]["mean"] < 0.2

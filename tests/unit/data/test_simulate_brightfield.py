@@ -1,4 +1,4 @@
-"""Synthetic bright-field pictures: reproducible, with a sound truth, under uneven light."""
+"""Synthetic bright-field images: reproducible, with a sound truth, under uneven light."""
 
 import zipfile
 
@@ -14,7 +14,7 @@ from coverslip.data.simulate.brightfield import DARKEST, brightfield, light_fiel
 
 
 def read(path):
-    """Pictures and what their cells cover, by id."""
+    """Images and what their cells cover, by id."""
     found = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -33,9 +33,9 @@ def archive(tmp_path_factory):
 
 
 def test_same_arguments_give_the_same_bytes(archive, tmp_path):
-    brightfield(tmp_path / "again.zip", pictures=24, size=128, seed=3)
+    brightfield(tmp_path / "again.zip", images=24, size=128, seed=3)
     assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
-    brightfield(tmp_path / "other.zip", pictures=24, size=128, seed=4)
+    brightfield(tmp_path / "other.zip", images=24, size=128, seed=4)
     assert (tmp_path / "other.zip").read_bytes() != archive.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.zip", "other.zip"]
 
@@ -73,7 +73,7 @@ def test_light_is_uneven_and_shared_by_a_dish():
         assert DARKEST <= light.min() < 0.85
 
 
-def test_dishes_differ_more_than_their_pictures(archive):
+def test_dishes_differ_more_than_their_images(archive):
     levels = {}
     for name, parts in read(archive).items():
         levels.setdefault(name[:6], []).append(float(np.median(parts["inputs"])))
@@ -81,18 +81,18 @@ def test_dishes_differ_more_than_their_pictures(archive):
     assert np.std([np.mean(values) for values in levels.values()]) > 1.5 * within
 
 
-@pytest.mark.parametrize("pictures", [4, 5, 40])
-def test_any_number_of_pictures(tmp_path, pictures):
-    brightfield(tmp_path / "x.zip", pictures=pictures, size=32, seed=1)
+@pytest.mark.parametrize("images", [4, 5, 40])
+def test_any_number_of_images(tmp_path, images):
+    brightfield(tmp_path / "x.zip", images=images, size=32, seed=1)
     found = read(tmp_path / "x.zip")
-    assert len(found) == pictures
-    assert len({name[:6] for name in found}) == max(4, pictures // 4)
+    assert len(found) == images
+    assert len({name[:6] for name in found}) == max(4, images // 4)
     assert all(set(parts) == {"inputs", "masks"} for parts in found.values())
 
 
 def test_every_recipe_can_be_made_and_asked_for(tmp_path):
     assert set(simulate.MODULES) <= set(Source.model_fields["recipe"].annotation.__args__)
     for recipe in simulate.MODULES:
-        simulate.make(recipe, tmp_path / f"{recipe}.zip", pictures=4, size=32, seed=1)
+        simulate.make(recipe, tmp_path / f"{recipe}.zip", images=4, size=32, seed=1)
         with zipfile.ZipFile(tmp_path / f"{recipe}.zip") as archive:
             assert len(archive.namelist()) >= 4

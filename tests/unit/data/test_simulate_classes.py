@@ -1,4 +1,4 @@
-"""The synthetic pictures with classes: reproducible, in their layouts, and not told by light."""
+"""The synthetic images with classes: reproducible, in their layouts, and not told by light."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def listed(path: Path, layout: str) -> tuple[list[Sample], list[np.ndarray]]:
     dataset = Dataset(title="t", source=Source(kind="path"), layout=layout)
     with open_archive(path) as archive:
         found = read_samples(layout, archive, dataset)
-        images = [decode.picture(archive.read(record.image), "")[0] for record in found]
+        images = [decode.image(archive.read(record.image), "")[0] for record in found]
     return found, images
 
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lines") / "deep" / "lines.zip"
-    phase_contrast.phase_contrast(path, pictures=108, size=64, seed=3)
+    phase_contrast.phase_contrast(path, images=108, size=64, seed=3)
     return path
 
 
 @pytest.fixture(scope="module")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("patches") / "patches.zip"
-    histology_patches.histology_patches(path, pictures=200, size=48, seed=3)
+    histology_patches.histology_patches(path, images=200, size=48, seed=3)
     return path
 
 
 @pytest.mark.parametrize("layout", RECIPES)
 def test_same_arguments_give_the_same_bytes(layout: str, tmp_path: Path) -> None:
     for name, seed in (("one", 3), ("two", 3), ("other", 4)):
-        simulate.make(RECIPES[layout], tmp_path / f"{name}.zip", pictures=20, size=32, seed=seed)
+        simulate.make(RECIPES[layout], tmp_path / f"{name}.zip", images=20, size=32, seed=seed)
     one, two, other = ((tmp_path / f"{n}.zip").read_bytes() for n in ("one", "two", "other"))
     assert one == two
     assert one != other
@@ -69,10 +69,10 @@ def test_lines_in_the_layout_of_livecell(lines: Path) -> None:
     assert not test & train
 
 
-@pytest.mark.parametrize("pictures", [4, 10, 30])
-def test_any_number_of_lines(tmp_path: Path, pictures: int) -> None:
-    phase_contrast.phase_contrast(tmp_path / "lines.zip", pictures, size=32, seed=1)
-    assert len(listed(tmp_path / "lines.zip", "livecell")[0]) == pictures
+@pytest.mark.parametrize("images", [4, 10, 30])
+def test_any_number_of_lines(tmp_path: Path, images: int) -> None:
+    phase_contrast.phase_contrast(tmp_path / "lines.zip", images, size=32, seed=1)
+    assert len(listed(tmp_path / "lines.zip", "livecell")[0]) == images
 
 
 def test_lines_are_told_by_their_texture_better_than_by_their_brightness(lines: Path) -> None:
@@ -81,7 +81,7 @@ def test_lines_are_told_by_their_texture_better_than_by_their_brightness(lines: 
     wells = np.array([record.group for record in found])
 
     def right(features: np.ndarray) -> float:
-        """Share of pictures whose nearest neighbour in another well is of their line."""
+        """Share of images whose nearest neighbour in another well is of their line."""
         features = (features - features.mean(axis=0)) / features.std(axis=0)
         away = np.linalg.norm(features[:, None] - features[None], axis=2)
         away[wells[:, None] == wells[None]] = np.inf

@@ -1,4 +1,4 @@
-"""The synthetic pictures: reproducible, with a sound truth, and not trivially easy."""
+"""The synthetic images: reproducible, with a sound truth, and not trivially easy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coverslip.data.simulate.nuclei import illumination, nuclei
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
-    """Pictures and lists of masks by id."""
+    """Images and lists of masks by id."""
     images, masks = {}, {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -31,14 +31,14 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list[np.ndarray]]
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("synthetic") / "deep" / "nuclei.zip"
-    nuclei(path, pictures=24, size=128, seed=3)
+    nuclei(path, images=24, size=128, seed=3)
     return path
 
 
 def test_same_arguments_give_the_same_bytes(archive: Path, tmp_path: Path) -> None:
-    nuclei(tmp_path / "again.zip", pictures=24, size=128, seed=3)
+    nuclei(tmp_path / "again.zip", images=24, size=128, seed=3)
     assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
-    nuclei(tmp_path / "other.zip", pictures=24, size=128, seed=4)
+    nuclei(tmp_path / "other.zip", images=24, size=128, seed=4)
     assert (tmp_path / "other.zip").read_bytes() != archive.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.zip", "other.zip"]
 
@@ -80,7 +80,7 @@ def test_otsu_does_clearly_worse_than_well(archive: Path) -> None:
     assert 0.4 < np.mean(scores) < 0.72
 
 
-def test_plates_differ_more_than_their_pictures(archive: Path) -> None:
+def test_plates_differ_more_than_their_images(archive: Path) -> None:
     images, _ = read(archive)
     levels: dict[str, list[float]] = {}
     for name, image in images.items():
@@ -90,13 +90,13 @@ def test_plates_differ_more_than_their_pictures(archive: Path) -> None:
     assert between > 1.5 * within
 
 
-@pytest.mark.parametrize("pictures", [4, 5, 40])
-def test_any_number_of_pictures(tmp_path: Path, pictures: int) -> None:
-    nuclei(tmp_path / "nuclei.zip", pictures=pictures, size=32, seed=1)
-    images, masks = read(tmp_path / "nuclei.zip")
-    assert len(images) == pictures
-    assert len({name[:7] for name in images}) == max(4, pictures // 8)
-    assert set(masks) == set(images), "every picture holds a nucleus"
+@pytest.mark.parametrize("images", [4, 5, 40])
+def test_any_number_of_images(tmp_path: Path, images: int) -> None:
+    nuclei(tmp_path / "nuclei.zip", images=images, size=32, seed=1)
+    contents, masks = read(tmp_path / "nuclei.zip")
+    assert len(contents) == images
+    assert len({name[:7] for name in contents}) == max(4, images // 8)
+    assert set(masks) == set(contents), "every image holds a nucleus"
 
 
 def test_light_is_uneven() -> None:
@@ -106,12 +106,12 @@ def test_light_is_uneven() -> None:
         assert 0.2 <= light.min() < 0.6
 
 
-def test_pictures_of_a_plate_share_their_light(archive: Path) -> None:
+def test_images_of_a_plate_share_their_light(archive: Path) -> None:
     images, _ = read(archive)
     lights = {}
     for plate in ("plate01", "plate02", "plate03", "plate04"):
         stack = [image for name, image in images.items() if name.startswith(plate)]
-        # The darkest of six pictures shows the background nearly everywhere.
+        # The darkest of six images shows the background nearly everywhere.
         halves = [cv2.resize(np.min(part, axis=0), (4, 4), interpolation=cv2.INTER_AREA)
                   for part in (stack[::2], stack[1::2])]  # fmt: skip
         lights[plate] = halves

@@ -26,7 +26,7 @@ def write(
     classes: list[str] | None = None,
     pairs: tuple[tuple[str, str, str], ...] = (),
 ) -> list[str]:
-    """Groups, manifest and duplicates of as many pictures; the archive's order is reversed."""
+    """Groups, manifest and duplicates of as many images; the archive's order is reversed."""
     count = len(groups)
     ids = [f"{number:04d}" for number in range(count)]
     rows = {name: kind() for name, kind in tables.DTYPES.items()}
@@ -60,7 +60,7 @@ def run(folder: Path, protocol: str = "honest", **config: object) -> tuple[pd.Da
 
 
 def check_folds(table: pd.DataFrame, ids: list[str], folds: int) -> None:
-    """What holds for every split: each picture once a fold, each subset there, tests disjoint."""
+    """What holds for every split: each image once a fold, each subset there, tests disjoint."""
     assert list(table.columns) == ["id", "group", "stratum", "fold", "subset"]
     assert sorted(set(table["fold"])) == list(range(folds))
     for _, part in table.groupby("fold"):
@@ -68,7 +68,7 @@ def check_folds(table: pd.DataFrame, ids: list[str], folds: int) -> None:
         assert {"train", "validation"} <= set(part["subset"])
     tested = Counter(table["id"][table["subset"] == "test"])
     if folds > 1:
-        assert tested == dict.fromkeys(ids, 1), "each picture is tested exactly once"
+        assert tested == dict.fromkeys(ids, 1), "each image is tested exactly once"
 
 
 def crossing(table: pd.DataFrame) -> int:
@@ -194,7 +194,7 @@ def test_no_test_set_when_asked_for_none(tmp_path: Path) -> None:
     [
         (["a", "a", "b"], {}, "1 groups cannot be cut into 2 parts"),
         (["a", "a", "b", "c"], {"folds": 4}, "3 groups cannot be cut into 4 parts.*fewer folds"),
-        (["a", "b"], {"method": "random"}, "1 pictures cannot be cut into 2 parts.*more pictures"),
+        (["a", "b"], {"method": "random"}, "1 images cannot be cut into 2 parts.*more images"),
     ],
 )
 def test_too_few(tmp_path: Path, groups, config, said) -> None:
@@ -253,7 +253,7 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     check = table.set_index(["fold", "id"])["subset"]
     assert check[0][ids].tolist() == first
     assert check[1][ids].tolist() == first[::-1]
-    assert summary["counts"][2]["pictures"] == 1
+    assert summary["counts"][2]["images"] == 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
             "subset 'tset' is unknown",
         ),
         (lambda r: [(i, "1", s) for i, _, s in r], "folds are 1 but the study has 1: number them"),
-        (lambda r: [(i, f, "train") for i, f, _ in r], "fold 0 has no picture for validation"),
+        (lambda r: [(i, f, "train") for i, f, _ in r], "fold 0 has no image for validation"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(tmp_path: Path, change, said) -> None:
@@ -291,7 +291,7 @@ def test_a_file_that_is_missing_or_not_named(tmp_path: Path) -> None:
 
 def test_stratify_by_class_needs_classes(tmp_path: Path) -> None:
     write(tmp_path, ["a", "b", "c"])
-    with pytest.raises(CoverslipError, match="stratify is 'class' but picture 0000 has none"):
+    with pytest.raises(CoverslipError, match="stratify is 'class' but image 0000 has none"):
         run(tmp_path, stratify="class")
 
 
@@ -299,11 +299,11 @@ def test_groups_of_another_dataset_are_refused(tmp_path: Path) -> None:
     write(tmp_path, ["a", "b", "c"])
     table = pd.read_csv(tmp_path / "groups.csv", dtype=str)
     table.iloc[:2].to_csv(tmp_path / "groups.csv", index=False)
-    with pytest.raises(CoverslipError, match="other pictures than in"):
+    with pytest.raises(CoverslipError, match="other images than in"):
         run(tmp_path)
 
 
-def test_many_pictures_are_split_in_seconds() -> None:
+def test_many_images_are_split_in_seconds() -> None:
     rng = np.random.default_rng(0)
     strata = rng.integers(0, 3, 20_000)
     groups = rng.integers(0, 5_000, 20_000).astype(str)

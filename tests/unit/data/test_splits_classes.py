@@ -1,4 +1,4 @@
-"""Splits of pictures with classes: strata, folders of test pictures, pictures without a class."""
+"""Splits of images with classes: strata, folders of test images, images without a class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def classified(folder: Path, **config: object) -> tuple[pd.DataFrame, dict]:
     return table, pd.read_json(out[1], typ="series").to_dict()
 
 
-def test_pictures_without_a_class_are_a_subset_of_their_own(tmp_path: Path) -> None:
+def test_images_without_a_class_are_a_subset_of_their_own(tmp_path: Path) -> None:
     classes = ["a", "b"] * 10 + [""] * 5
     groups = [f"g{number // 2}" for number in range(20)] + ["g0"] * 5
     pairs = (("0000", "0024", "near"),)
@@ -33,7 +33,7 @@ def test_pictures_without_a_class_are_a_subset_of_their_own(tmp_path: Path) -> N
         assert part["id"][part["subset"] == "unlabelled"].tolist() == ids[20:]
         assert set(part["subset"]) == {"train", "validation", "test", "unlabelled"}
     assert summary["unlabelled"] == 5
-    assert summary["pictures"] == 20
+    assert summary["images"] == 20
     assert not summary["leaking"], "what is not scored leaks nothing"
     other, summary = run(tmp_path, folds=2)
     assert "unlabelled" not in set(other["subset"]), "a segmentation needs no classes"
@@ -42,7 +42,7 @@ def test_pictures_without_a_class_are_a_subset_of_their_own(tmp_path: Path) -> N
 
 def test_no_class_at_all(tmp_path: Path) -> None:
     write(tmp_path, ["a", "b", "c", "d"])
-    with pytest.raises(CoverslipError, match="manifest.csv: no picture has a class"):
+    with pytest.raises(CoverslipError, match="manifest.csv: no image has a class"):
         classified(tmp_path)
 
 
@@ -52,7 +52,7 @@ def members(folder: Path, names: list[str]) -> None:
     tables.write(table, folder / "manifest.csv")
 
 
-def test_folder_of_test_pictures(tmp_path: Path) -> None:
+def test_folder_of_test_images(tmp_path: Path) -> None:
     ids = write(tmp_path, [f"g{number // 3}" for number in range(24)])
     members(tmp_path, [f"x/{'test' if n >= 18 else 'train'}/a/{n}.tif" for n in range(24)])
     table, summary = classified_like(tmp_path)
@@ -61,9 +61,9 @@ def test_folder_of_test_pictures(tmp_path: Path) -> None:
     assert rest.groupby("group")["subset"].nunique().max() == 1, "validation is whole groups"
     assert (rest["subset"] == "validation").sum() == 3
     assert summary["method"] == "folder"
-    with pytest.raises(CoverslipError, match="no picture lies in a folder called 'tests'"):
+    with pytest.raises(CoverslipError, match="no image lies in a folder called 'tests'"):
         classified_like(tmp_path, test_folder="tests")
-    with pytest.raises(CoverslipError, match="all pictures lie in a folder called 'x'"):
+    with pytest.raises(CoverslipError, match="all images lie in a folder called 'x'"):
         classified_like(tmp_path, test_folder="x")
 
 
@@ -78,7 +78,7 @@ def test_a_folder_that_tears_groups_is_refused(tmp_path: Path) -> None:
         classified_like(tmp_path)
 
 
-def test_relatives_of_test_pictures_are_counted(tmp_path: Path) -> None:
+def test_relatives_of_test_images_are_counted(tmp_path: Path) -> None:
     write(tmp_path, ["a"] * 10 + ["b"] * 10)
     _, summary = run(tmp_path, method="random", test=0.2)
     assert summary["leaks"][0]["relatives"] == 1.0

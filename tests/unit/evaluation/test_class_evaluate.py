@@ -20,11 +20,11 @@ EVALUATION = Evaluation(bootstrap=200)
 
 
 def scored(folder: Path, files: class_files.ClassFiles, **changes) -> tuple[dict, pd.DataFrame]:
-    output, table = folder / "metrics.json", folder / "pictures.csv"
+    output, table = folder / "metrics.json", folder / "images.csv"
     arguments = {
         "predictions": files.predictions,
         "models": files.models,
-        "pictures": files.pictures,
+        "images": files.images,
         "groups": files.groups,
         "split": files.split,
         "preprocessing": PREPROCESSING,
@@ -132,7 +132,7 @@ def test_panels_and_top_confusions(made):
     wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
     assert document["panels"]["mistakes"] == wrong["id"].tolist()[:9]
     assert document["panels_subset"] == "test"
-    assert sum(each["pictures"] for each in document["top_confusions"]["test"]) == len(wrong)
+    assert sum(each["images"] for each in document["top_confusions"]["test"]) == len(wrong)
 
 
 def test_folds_and_seeds(tmp_path):
@@ -150,7 +150,7 @@ def test_folds_and_seeds(tmp_path):
 def test_equal_input_gives_equal_bytes(made, tmp_path):
     _, _, files, folder = made
     scored(tmp_path, files)
-    for name in ("metrics.json", "pictures.csv"):
+    for name in ("metrics.json", "images.csv"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -169,7 +169,7 @@ def test_bad_input_is_named(made, tmp_path):
     table = pd.read_csv(files.groups)
     table.loc[0, "stratum"] = "new"
     table.to_csv(other, index=False)
-    with pytest.raises(CoverslipError, match="'picture_000' is of class 'new', which the model"):
+    with pytest.raises(CoverslipError, match="'image_000' is of class 'new', which the model"):
         scored(tmp_path, files, groups=other)
     answer = class_predictions.read_class_predictions(files.predictions)
     rows = pd.DataFrame({"id": answer.ids[1:], "subset": answer.subsets[1:]})

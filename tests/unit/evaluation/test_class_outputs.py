@@ -36,7 +36,7 @@ def test_the_card_is_about_classes(tmp_path):
     facts |= {"epochs_run": 6, "parameters": 1234567, "architecture": "cnn", "head": "class"}
     facts |= {"patch": [16, 16], "preprocessing": {"resize": [16, 16]}}
     (tmp_path / "model.json").write_text(json.dumps(facts))
-    row = {"fold": 0, "pictures": 4, "groups": 2, "strata": {"a172": 2, "bv2": 2}}
+    row = {"fold": 0, "images": 4, "groups": 2, "strata": {"a172": 2, "bv2": 2}}
     counts = [row | {"subset": "train"}, row | {"subset": "test", "strata": {"mcf7": 4}}]
     split = {"method": "grouped", "seed": 3, "counts": counts, "leaking": False, "leaks": []}
     (tmp_path / "split.json").write_text(json.dumps(split))
@@ -56,7 +56,7 @@ def test_the_card_is_about_classes(tmp_path):
     )
     card = (tmp_path / "README.md").read_text()
     assert "tags: [microscopy, image-classification, coverslip]" in card
-    assert "Of which class is a picture?" in card
+    assert "Of which class is an image?" in card
     assert "probabilities of a172, bv2, mcf7" in card
     assert "measure" not in card
     assert "- Never trained on mcf7." in card

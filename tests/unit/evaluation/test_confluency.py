@@ -20,7 +20,7 @@ def rough(shape, covered, seed=1):
 
 
 def rows(field, true, predicted, group=None, subset="test"):
-    """Observations of pictures of one run."""
+    """Observations of images of one run."""
     count = len(field)
     return pd.DataFrame(
         {
@@ -87,13 +87,13 @@ def test_errors_are_those_of_the_percentages():
 def test_bands_begin_with_their_lower_end(true, band):
     statistics = confluency.statistics(np.array([100]), np.array([true]), np.array([0]))[0]
     counts = [
-        statistics[confluency.STATISTICS.index(f"pictures_{low}_{high}")]
+        statistics[confluency.STATISTICS.index(f"images_{low}_{high}")]
         for low, high in confluency.BANDS
     ]
     assert counts == [float(number == band) for number in range(4)]
 
 
-def test_only_bands_with_pictures_are_told():
+def test_only_bands_with_images_are_told():
     observed = rows([100, 100], [10, 80], [20, 70])
     names = [metric.name for metric in confluency.metrics(observed)]
     assert names == [
@@ -106,7 +106,7 @@ def test_only_bands_with_pictures_are_told():
     assert [metric.name for metric in confluency.metrics(observed[:0])] == names[:5]
 
 
-def test_pictures_without_a_field_do_not_count():
+def test_images_without_a_field_do_not_count():
     observed = rows([100, 0], [10, 0], [30, 0])
     assert value(observed, "confluency_bias") == pytest.approx(20)
     assert value(observed, "confluency") == pytest.approx(30)

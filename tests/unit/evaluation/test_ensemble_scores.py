@@ -38,7 +38,7 @@ def compared(module, files, predictions, folder: Path, **more) -> dict:
     module.compare(
         predictions=predictions,
         models=files.models,
-        pictures=files.pictures,
+        images=files.images,
         groups=files.groups,
         split=files.split,
         evaluation=Evaluation(bootstrap=200),
@@ -69,7 +69,7 @@ def test_names_of_runs():
 @pytest.mark.parametrize("instances", [False, True])
 def test_masks(tmp_path, instances):
     files = study_files.make(
-        tmp_path, pictures=18, folds=2, seeds=(1, 3), groups=6, instances=instances
+        tmp_path, images=18, folds=2, seeds=(1, 3), groups=6, instances=instances
     )
     predictions = [*files.predictions, *together(files, 1)]
     document = compared(ensemble_scores, files, predictions, tmp_path)
@@ -94,14 +94,14 @@ def test_masks(tmp_path, instances):
 
 
 def test_numbers_are_those_of_the_study(tmp_path):
-    files = study_files.make(tmp_path, pictures=12, seeds=(1, 2), groups=4)
+    files = study_files.make(tmp_path, images=12, seeds=(1, 2), groups=4)
     predictions = [*files.predictions, *together(files, 2)]
     record = find(compared(ensemble_scores, files, predictions, tmp_path), "pixel_accuracy")
     split = pd.read_csv(files.split).set_index("id")["subset"]
     for seed in (1, 2):
         own = [path for path in files.predictions if f"seed{seed}" in str(path)]
         right = total = 0
-        with Predictions(own) as answers, ImageStore(files.pictures) as store:
+        with Predictions(own) as answers, ImageStore(files.images) as store:
             for id in split[split == "test"].index:
                 equal = (answers.label(id) > 0) == (store.label(id) > 0)
                 right, total = right + equal.sum(), total + equal.size
@@ -120,7 +120,7 @@ def test_classes(tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    files = study_files.make(tmp_path, pictures=6, seeds=(1, 2))
+    files = study_files.make(tmp_path, images=6, seeds=(1, 2))
     with pytest.raises(CoverslipError, match="of single networks and of their ensemble"):
         compared(ensemble_scores, files, files.predictions, tmp_path)
     assert not (tmp_path / "scores.json").exists()

@@ -22,7 +22,7 @@ def run(files, folder, preprocessing=None, **evaluation):
     evaluate(
         predictions=files.predictions,
         models=files.models,
-        pictures=files.pictures,
+        images=files.images,
         groups=files.groups,
         split=files.split,
         preprocessing=preprocessing or Preprocessing(),
@@ -30,9 +30,9 @@ def run(files, folder, preprocessing=None, **evaluation):
         study="study",
         protocol="honest",
         output=folder / "metrics.json",
-        table=folder / "pictures.csv",
+        table=folder / "images.csv",
     )
-    return json.loads((folder / "metrics.json").read_text()), pd.read_csv(folder / "pictures.csv")
+    return json.loads((folder / "metrics.json").read_text()), pd.read_csv(folder / "images.csv")
 
 
 def find(document, name, subset="test", run="all", of=None):
@@ -47,14 +47,14 @@ def find(document, name, subset="test", run="all", of=None):
 
 @pytest.fixture
 def files(tmp_path):
-    return study_files.make(tmp_path, pictures=18, groups=6, shards=2)
+    return study_files.make(tmp_path, images=18, groups=6, shards=2)
 
 
 def test_numbers_equal_those_counted_by_hand(files, tmp_path):
     document, table = run(files, tmp_path)
     split = pd.read_csv(files.split)
     ious, right, total = [], 0, 0
-    with ImageStore(files.pictures) as store, Predictions(files.predictions) as predictions:
+    with ImageStore(files.images) as store, Predictions(files.predictions) as predictions:
         for id in split["id"][split["subset"] == "test"]:
             truth, found = store.label(id) > 0, predictions.label(id) > 0
             union = (truth | found).sum()
@@ -89,7 +89,7 @@ def test_every_number_has_interval_support_definition_and_baselines(files, tmp_p
             assert (gain["low"] is None) == (record["low"] is None)
             assert gain["low"] is None or gain["low"] <= gain["value"] <= gain["high"]
     blank = find(document, "iou")["baselines"]["all background"]
-    assert blank == pytest.approx(1 / 6, abs=1e-6)  # one picture of six has no nucleus
+    assert blank == pytest.approx(1 / 6, abs=1e-6)  # one image of six has no nucleus
     assert find(document, "recall", of="foreground")["baselines"]["all background"] == 0
 
 
@@ -103,14 +103,14 @@ def test_train_accuracy_is_that_of_the_kept_epoch(files, tmp_path):
 
 
 def test_one_group_has_no_interval_but_a_reason(tmp_path):
-    document, _ = run(study_files.make(tmp_path, pictures=6, groups=1), tmp_path)
+    document, _ = run(study_files.make(tmp_path, images=6, groups=1), tmp_path)
     record = find(document, "iou")
     assert (record["low"], record["high"], record["groups"]) == (None, None, 1)
     assert "one group only" in record["interval_reason"]
 
 
 def test_folds_are_pooled_and_seeds_averaged(tmp_path):
-    files = study_files.make(tmp_path, pictures=12, folds=3, seeds=(1, 2), groups=6)
+    files = study_files.make(tmp_path, images=12, folds=3, seeds=(1, 2), groups=6)
     document, table = run(files, tmp_path)
     of_test = table[table["subset"] == "test"]
     assert len(of_test) == 24
@@ -135,7 +135,7 @@ def test_blank_labels_only_on_test_and_on_request(files, tmp_path):
 
 
 def test_at_network_resolution_truth_is_resized(tmp_path):
-    files = study_files.make(tmp_path, pictures=9, size=(24, 32))
+    files = study_files.make(tmp_path, images=9, size=(24, 32))
     document, _ = run(files, tmp_path, Preprocessing(resize=(24, 32)), resolution="network")
     assert find(document, "pixel_accuracy")["support"] == 3 * 24 * 32
     with pytest.raises(CoverslipError, match="pixels, its truth"):
@@ -161,9 +161,9 @@ def test_panels_are_chosen_by_iou(files, tmp_path):
 
 def test_two_runs_write_equal_bytes(files, tmp_path):
     run(files, tmp_path)
-    first = [(tmp_path / name).read_bytes() for name in ("metrics.json", "pictures.csv")]
+    first = [(tmp_path / name).read_bytes() for name in ("metrics.json", "images.csv")]
     run(files, tmp_path)
-    assert first == [(tmp_path / name).read_bytes() for name in ("metrics.json", "pictures.csv")]
+    assert first == [(tmp_path / name).read_bytes() for name in ("metrics.json", "images.csv")]
 
 
 def test_missing_prediction_is_named_and_nothing_is_written(files, tmp_path):
@@ -171,7 +171,7 @@ def test_missing_prediction_is_named_and_nothing_is_written(files, tmp_path):
     with pytest.raises(CoverslipError, match=r"1\.h5"):
         run(files, tmp_path)
     files.predictions.pop()
-    with pytest.raises(CoverslipError, match="no prediction of 'picture_"):
+    with pytest.raises(CoverslipError, match="no prediction of 'image_"):
         run(files, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
 
@@ -183,9 +183,9 @@ def test_broken_split_is_named(files, tmp_path):
 
 
 def matched(files, subset="test"):
-    """Matches of all pictures of a subset, by id."""
+    """Matches of all images of a subset, by id."""
     split = pd.read_csv(files.split)
-    with ImageStore(files.pictures) as store, Predictions(files.predictions) as predictions:
+    with ImageStore(files.images) as store, Predictions(files.predictions) as predictions:
         return {
             id: match(store.label(id), predictions.instances(id, store.label(id).shape))
             for id in split["id"][split["subset"] == subset]
@@ -193,7 +193,7 @@ def matched(files, subset="test"):
 
 
 def test_instances_are_scored_where_they_are_predicted(tmp_path):
-    files = study_files.make(tmp_path, pictures=18, groups=6, shards=2, instances=True)
+    files = study_files.make(tmp_path, images=18, groups=6, shards=2, instances=True)
     document, table = run(files, tmp_path)
     found = matched(files)
     ap = np.array([each.accuracy for each in found.values()])
@@ -228,7 +228,7 @@ def test_instances_are_scored_where_they_are_predicted(tmp_path):
 
 
 def test_instances_are_told_by_modality_and_by_group(tmp_path):
-    files = study_files.make(tmp_path, pictures=18, groups=6, instances=True)
+    files = study_files.make(tmp_path, images=18, groups=6, instances=True)
     document, table = run(files, tmp_path)
     assert set(document["instances"]) == {"modality", "group"}
     modalities = {
@@ -237,7 +237,7 @@ def test_instances_are_told_by_modality_and_by_group(tmp_path):
     of_test = table[table["subset"] == "test"]
     for name, rows in of_test.groupby("modality"):
         told = modalities["test", name]
-        assert told["pictures"] == len(rows)
+        assert told["images"] == len(rows)
         assert (told["groups"], told["intervals_over"]) == (rows["group"].nunique(), "groups")
         assert set(told["scores"]) == set(HEADLINES)
         score = told["scores"]["mean_ap"]
@@ -250,13 +250,13 @@ def test_instances_are_told_by_modality_and_by_group(tmp_path):
     groups = [each for each in document["instances"]["group"] if each["subset"] == "test"]
     assert [each["group"] for each in groups] == sorted(set(of_test["group"]))
     assert all(each["groups"] == 1 and each["modalities"] for each in groups)
-    assert all((each["interval_reason"] is None) == (each["pictures"] > 1) for each in groups)
-    assert {each["intervals_over"] for each in groups} == {"pictures"}
+    assert all((each["interval_reason"] is None) == (each["images"] > 1) for each in groups)
+    assert {each["intervals_over"] for each in groups} == {"images"}
     assert sum(each["objects_true"] for each in groups) == of_test["objects_true"].sum()
 
 
 def test_instances_of_folds_and_seeds(tmp_path):
-    files = study_files.make(tmp_path, pictures=12, folds=3, seeds=(1, 2), groups=6, instances=True)
+    files = study_files.make(tmp_path, images=12, folds=3, seeds=(1, 2), groups=6, instances=True)
     document, table = run(files, tmp_path)
     of_test = table[table["subset"] == "test"]
     whole = find(document, "mean_ap")
@@ -268,7 +268,7 @@ def test_instances_of_folds_and_seeds(tmp_path):
     group = next(each for each in document["instances"]["group"] if each["subset"] == "test")
     rows = of_test[of_test["group"] == group["group"]]
     assert group["scores"]["ap50"]["value"] == pytest.approx(rows["ap50"].mean(), abs=1e-5)
-    assert group["pictures"] == rows["id"].nunique()
+    assert group["images"] == rows["id"].nunique()
 
 
 def test_masks_alone_have_no_word_of_instances(files, tmp_path):
@@ -280,8 +280,8 @@ def test_masks_alone_have_no_word_of_instances(files, tmp_path):
     assert "8-connected" in count["definition"]
 
 
-def test_instances_of_only_some_runs_or_pictures_are_refused(tmp_path):
-    files = study_files.make(tmp_path, pictures=9, seeds=(1, 2), instances=True)
+def test_instances_of_only_some_runs_or_images_are_refused(tmp_path):
+    files = study_files.make(tmp_path, images=9, seeds=(1, 2), instances=True)
     with h5py.File(files.predictions[1], "a") as file:
         (first, *_) = sorted(file["instance"])
         del file[f"instance/{first}"]

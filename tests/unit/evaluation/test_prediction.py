@@ -1,4 +1,4 @@
-"""Predictions of a split's pictures, kept in an HDF5 file."""
+"""Predictions of a split's images, kept in an HDF5 file."""
 
 import h5py
 import numpy as np
@@ -29,11 +29,11 @@ def brightness(model):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Function that predicts into a file and returns its path; the pictures are in `images`."""
+    """Function that predicts into a file and returns its path; the images are in `images`."""
     monkeypatch.setitem(models.KINDS, "network", brightness)
     rng = np.random.default_rng(6)
     run_images = {}
-    with ImageStoreWriter(tmp_path / "pictures.h5") as store:
+    with ImageStoreWriter(tmp_path / "images.h5") as store:
         for id in SUBSETS:
             run_images[id] = rng.integers(0, 255, SIZE, np.uint8, endpoint=True)
             store.image(id, run_images[id])
@@ -63,7 +63,7 @@ def run(tmp_path, monkeypatch):
         models.save(tmp_path / "model", Untrained(outputs), info)
         predictions.predict(
             tmp_path / "model",
-            tmp_path / "pictures.h5",
+            tmp_path / "images.h5",
             tmp_path / "split.csv",
             fold,
             subsets,
@@ -154,7 +154,7 @@ def test_a_broken_split_is_named(run, tmp_path):
         run()
 
 
-def test_a_picture_that_the_store_lacks_is_named(run, tmp_path):
+def test_a_image_that_the_store_lacks_is_named(run, tmp_path):
     with (tmp_path / "split.csv").open("a") as file:
         file.write("stranger,0,test\n")
     with pytest.raises(CoverslipError, match="'stranger'"):

@@ -52,7 +52,7 @@ def test_predictions_of_all_shards_are_one(tmp_path):
     write(tmp_path / "0.h5", {"b": np.array([[0, 2]], np.uint8)})
     write(tmp_path / "1.h5", {"a": np.zeros((1, 2), np.uint8)})
     with h5py.File(tmp_path / "2.h5", "w"):
-        pass  # a shard without pictures
+        pass  # a shard without images
     with Predictions([tmp_path / f"{n}.h5" for n in range(3)]) as predictions:
         assert predictions.ids() == ["a", "b"]
         np.testing.assert_array_equal(predictions.mask("b", (1, 2)), [[False, True]])

@@ -1,4 +1,4 @@
-"""Maps of held-out pictures from a trained folder, and their scores."""
+"""Maps of held-out images from a trained folder, and their scores."""
 
 import json
 
@@ -12,14 +12,14 @@ from coverslip.evaluation.class_evaluate import scored_rows
 from coverslip.explain.explain import attribute, examples
 
 SECTION = Attribution(
-    pictures=2, occlusion=[{"window": 6, "stride": 3}], steps=8, smooth_samples=2, batch=16
+    images=2, occlusion=[{"window": 6, "stride": 3}], steps=8, smooth_samples=2, batch=16
 )
 METHODS = ["occlusion 6/3", "integrated gradients", "grad-cam", "random"]
 
 
 @pytest.fixture(scope="module")
 def groups(study):  # noqa: F811
-    """`groups.csv` of the study: the group is the picture, the stratum its class."""
+    """`groups.csv` of the study: the group is the image, the stratum its class."""
     lines = (study / "split.csv").read_text().splitlines()[1:]
     rows = [line.split(",") for line in lines]
     text = "\n".join(f"{id},g{int(id) % 7},brightfield,{label}" for id, _, label, *_ in rows)
@@ -32,7 +32,7 @@ def told(study, finished, groups, tmp_path_factory):  # noqa: F811
     folder = tmp_path_factory.mktemp("told")
     shard = predicted(study, finished, folder / "0.h5", 0, 1)
     maps, scores = folder / "maps.h5", folder / "scores.json"
-    arguments = [finished / "model", [shard], study / "pictures.h5", groups, study / "split.csv"]
+    arguments = [finished / "model", [shard], study / "images.h5", groups, study / "split.csv"]
     attribute(*arguments, 0, SECTION, 100, maps, scores)
     first = maps.read_bytes(), scores.read_bytes()
     attribute(*arguments, 0, SECTION, 100, maps, scores)
@@ -40,14 +40,14 @@ def told(study, finished, groups, tmp_path_factory):  # noqa: F811
     return maps, json.loads(scores.read_text()), shard
 
 
-def test_maps_of_each_method_and_picture(told):
+def test_maps_of_each_method_and_image(told):
     maps, scores, _ = told
     assert scores["subset"] == "test"
     assert scores["methods"] == METHODS
-    assert len(scores["pictures"]) == 6
+    assert len(scores["images"]) == 6
     with h5py.File(maps) as file:
         assert json.loads(file.attrs["methods"]) == METHODS[:-1]
-        for facts in scores["pictures"]:
+        for facts in scores["images"]:
             folder = file[facts["id"]]
             assert folder["image"].dtype == np.uint8
             assert folder.attrs["true"] == facts["true"]
@@ -63,7 +63,7 @@ def test_scores_stand_beside_a_random_map(told):
         (name, method) for name in ("deletion", "insertion") for method in METHODS
     ]
     for score in scores["scores"]:
-        each = [facts[score["name"]][score["method"]] for facts in scores["pictures"]]
+        each = [facts[score["name"]][score["method"]] for facts in scores["images"]]
         assert score["value"] == pytest.approx(np.mean(each), abs=1e-6)
         assert score["low"] <= score["value"] <= score["high"]
         assert score["support"] == 6
@@ -73,7 +73,7 @@ def test_scores_stand_beside_a_random_map(told):
 def test_examples_are_half_mistakes(study, groups, told):  # noqa: F811
     _, _, shard = told
     rows = scored_rows(study / "split.csv", groups, LABELS)
-    subset, found = examples(rows, [shard], Attribution(pictures=40))
+    subset, found = examples(rows, [shard], Attribution(images=40))
     assert subset == "test"
     known = set(rows["id"][rows["subset"] == "test"])
     assert {example.id for example in found} <= known
@@ -82,6 +82,6 @@ def test_examples_are_half_mistakes(study, groups, told):  # noqa: F811
         wrong = [example.predicted != true for example in of]
         assert wrong == sorted(wrong), "the right ones first"
         assert sum(wrong) <= 20
-    assert examples(rows, [shard], Attribution(pictures=1))[1] != []
+    assert examples(rows, [shard], Attribution(images=1))[1] != []
     without = rows.assign(subset=rows["subset"].replace("test", "train"))
     assert examples(without, [shard], SECTION)[0] == "validation"

@@ -1,4 +1,4 @@
-"""The field of view of a large picture, and what continues the picture beyond it."""
+"""The field of view of a large image, and what continues the image beyond it."""
 
 import cv2
 import numpy as np
@@ -55,7 +55,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("padding", ["black", "none"])
-def test_it_is_that_of_the_whole_picture(name, padding):
+def test_it_is_that_of_the_whole_image(name, padding):
     image = CASES[name]
     expected = field_of_view(image, padding)
     found = Field(Whole(image), padding)
@@ -72,15 +72,15 @@ def test_slanted_and_round_ones_are_found_to_a_pixel(angle):
     matrix = cv2.getRotationMatrix2D((200, 200), angle, 1)
     turned = cv2.warpAffine(image, matrix, (400, 400))
     disc = np.where(cv2.circle(np.zeros_like(image), (200, 190), 150, 1, -1) > 0, 120, 0)
-    for picture in (turned, disc.astype(np.uint8), cells(blur=5)[:, :, 0]):
-        expected = field_of_view(picture[:, :, None], "black")
-        found = Field(Whole(picture[:, :, None]), "black").rows(0, len(picture))
+    for frame in (turned, disc.astype(np.uint8), cells(blur=5)[:, :, 0]):
+        expected = field_of_view(frame[:, :, None], "black")
+        found = Field(Whole(frame[:, :, None]), "black").rows(0, len(frame))
         different = (found != expected).astype(np.uint8)
         assert different.mean() < 0.003
         assert cv2.erode(different, np.ones((2, 2), np.uint8)).max() == 0
 
 
-def test_it_is_continued_as_the_whole_picture_is(monkeypatch):
+def test_it_is_continued_as_the_whole_image_is(monkeypatch):
     monkeypatch.setattr(field_of_view_module, "REACH", 60)
     monkeypatch.setattr(field_of_view_module, "CHUNK", 70)
     image = upright()

@@ -1,4 +1,4 @@
-"""Uneven light is found from a picture alone and divided out."""
+"""Uneven light is found from an image alone and divided out."""
 
 import cv2
 import numpy as np
@@ -9,12 +9,12 @@ from coverslip.imaging.flatfield import background, fit_background
 
 
 def flattened(grey):
-    """The picture over its background: 1 is as bright as the background."""
+    """The image over its background: 1 is as bright as the background."""
     return grey.astype(np.float32) / background(fit_background(grey), grey.shape)
 
 
 def ramp(shape, low, angle):
-    """A light that falls from 1 to `low` across a picture."""
+    """A light that falls from 1 to `low` across an image."""
     y, x = (np.linspace(-1, 1, n) for n in shape)
     along = np.add.outer(np.sin(angle) * y, np.cos(angle) * x)
     share = (along - along.min()) / np.ptp(along)
@@ -29,19 +29,19 @@ def vignette(shape, corner):
 def dish(shape=(150, 210), cells=25, seed=3):
     """Ground of 1 with dark and bright cells, and where they are."""
     rng = np.random.default_rng(seed)
-    picture, covered = np.ones(shape), np.zeros(shape, np.uint8)
+    image, covered = np.ones(shape), np.zeros(shape, np.uint8)
     for _ in range(cells):
         centre = tuple(int(v) for v in rng.integers(0, shape[::-1]))
         axes = tuple(int(v) for v in rng.integers(5, 14, 2))
         cv2.ellipse(covered, centre, axes, int(rng.integers(180)), 0, 360, 1, -1)
-    picture[covered > 0] = 1 + 0.25 * rng.choice([-1, 1], np.count_nonzero(covered))
-    return picture + rng.normal(0, 0.01, shape), covered > 0
+    image[covered > 0] = 1 + 0.25 * rng.choice([-1, 1], np.count_nonzero(covered))
+    return image + rng.normal(0, 0.01, shape), covered > 0
 
 
 @pytest.mark.parametrize("light", [ramp((150, 210), 0.4, 0.5), vignette((150, 210), 0.35)])
 def test_light_is_found_beneath_cells(light):
-    picture, covered = dish()
-    grey = np.rint(200 * light * picture).astype(np.uint8)
+    image, covered = dish()
+    grey = np.rint(200 * light * image).astype(np.uint8)
     found = background(fit_background(grey), grey.shape)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, 200 * light, rtol=0.02)
@@ -50,15 +50,15 @@ def test_light_is_found_beneath_cells(light):
     assert np.std(grey[~covered] / 200) > 0.1
 
 
-def test_an_even_picture_stays_as_it_is():
-    picture, _ = dish()
-    grey = np.rint(120 * picture).astype(np.uint8)
+def test_an_even_image_stays_as_it_is():
+    image, _ = dish()
+    grey = np.rint(120 * image).astype(np.uint8)
     np.testing.assert_allclose(flattened(grey), grey / 120, atol=0.01)
     same = np.full((40, 30), 77, np.uint8)
     np.testing.assert_allclose(flattened(same), 1, atol=1e-4)
 
 
-def test_a_smooth_light_over_a_real_picture_is_divided_out():
+def test_a_smooth_light_over_a_real_image_is_divided_out():
     grey = data.cell().astype(float)[100:500, 50:500]
     light = vignette(grey.shape, 0.5)
     plain = flattened(np.rint(grey * 1.5).astype(np.uint16))
@@ -91,5 +91,5 @@ def test_any_size(shape):
     assert flat.shape == shape and np.isfinite(flat).all()
 
 
-def test_black_pictures_have_a_background():
+def test_black_images_have_a_background():
     assert np.isfinite(flattened(np.zeros((30, 30), np.uint8))).all()

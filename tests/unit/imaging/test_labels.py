@@ -62,7 +62,7 @@ def test_empty_masks_are_counted():
     assert not found.label.any()
 
 
-def test_binary_picture_gives_components():
+def test_binary_image_gives_components():
     values = np.where(square(0, 0, 3) | square(3, 3, 2) | square(8, 8, 2), 255, 0)
     found = from_image(values.astype(np.uint8), 0, "x")
     # The first two touch by a corner.
@@ -110,7 +110,7 @@ def test_soft_edges_without_threshold_are_refused():
         from_image(labels, 0, "x", lossy=True)
 
 
-def test_empty_picture():
+def test_empty_image():
     for threshold in (0, 127):
         found = from_image(np.zeros((4, 4), np.uint8), threshold, "x")
         assert (found.objects, found.empty_masks) == (0, 1)

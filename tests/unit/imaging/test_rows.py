@@ -1,4 +1,4 @@
-"""A picture that is read row by row gives what the whole picture gives."""
+"""An image that is read row by row gives what the whole image gives."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(7)
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    """Parts of a few rows, so that a small picture has many."""
+    """Parts of a few rows, so that a small image has many."""
     monkeypatch.setattr(rows, "PART", 1500)
 
 
@@ -29,7 +29,7 @@ def textured(height, width, channels, dtype=np.uint8):
 
 
 def read(source, step):
-    """A picture from its rows, `step` at a time, with rows before and after that are dropped."""
+    """An image from its rows, `step` at a time, with rows before and after that are dropped."""
     height = source.shape[0]
     found = []
     for start in range(0, height, step):
@@ -91,7 +91,7 @@ SECTIONS = [
 @pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize("kind", [(1, np.uint8), (3, np.uint8), (1, np.uint16), (3, np.uint16)])
 @pytest.mark.parametrize("size", [(96, 64), (101, 67)])
-def test_preprocessing_is_that_of_the_whole_picture(section, kind, size):
+def test_preprocessing_is_that_of_the_whole_image(section, kind, size):
     p = Preprocessing(**section)
     for image in (textured(*size, *kind), np.iinfo(kind[1]).max - textured(*size, *kind)):
         seen = prepared(Whole(image), p)
@@ -100,7 +100,7 @@ def test_preprocessing_is_that_of_the_whole_picture(section, kind, size):
         assert (found == expected).all()
 
 
-def test_clahe_of_a_large_picture_is_that_of_opencv():
+def test_clahe_of_a_large_image_is_that_of_opencv():
     image = textured(1003, 777, 1)
     p = Preprocessing(channels="grey", clahe_clip=3.0)
     found, expected = read(prepared(Whole(image), p), 256), preprocessing.to_input(image, p)
@@ -116,7 +116,7 @@ def fitted(scales):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_published_clusters_are_those_of_the_whole_picture(channels):
+def test_published_clusters_are_those_of_the_whole_image(channels):
     image = textured(70, 90, channels)
     recipe = KMeans(recipe="published", clusters=[3])
     expected = kmeans.cluster_labels(image, recipe, {"number": 3}, 1)
@@ -125,7 +125,7 @@ def test_published_clusters_are_those_of_the_whole_picture(channels):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_honest_clusters_are_those_of_the_whole_picture(padded, monkeypatch):
+def test_honest_clusters_are_those_of_the_whole_image(padded, monkeypatch):
     from coverslip.measure import kmeans_rows
 
     monkeypatch.setattr(kmeans_rows, "FLAT", 6000)

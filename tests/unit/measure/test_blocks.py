@@ -1,4 +1,4 @@
-"""A picture measured row by row gives the numbers and labels of the picture measured whole."""
+"""An image measured row by row gives the numbers and labels of the image measured whole."""
 
 import json
 
@@ -70,7 +70,7 @@ def depths(_):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Pictures with a margin of black, in colour, and with large and many objects."""
+    """Images with a margin of black, in colour, and with large and many objects."""
     monkeypatch.setitem(model.KINDS, "bright", bright)
     monkeypatch.setitem(model.KINDS, "network", depths)
     monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none"))
@@ -109,7 +109,7 @@ def run(place, info, out, **settings):
     (place / "model").mkdir(exist_ok=True)
     (place / "model/model.json").write_text(json.dumps(info))
     folder = place / out
-    names = ("pictures.csv", "objects.csv", "labels", "overlays")
+    names = ("images.csv", "objects.csv", "labels", "overlays")
     outputs = Outputs(*(folder / name for name in names))
     measure(
         folder=place / "in",
@@ -133,7 +133,7 @@ def run(place, info, out, **settings):
 def test_it_is_measured_as_if_whole(place, info):
     whole = run(place, info, "whole", pixel_size_um=0.5)
     large = run(place, info, "large", pixel_size_um=0.5, whole_megapixels=0.01)
-    expected, found = (pd.read_csv(outputs.pictures) for outputs in (whole, large))
+    expected, found = (pd.read_csv(outputs.images) for outputs in (whole, large))
     assert found["error"].isna().all() and expected["objects"].max() > 10
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
     expected, found = (pd.read_csv(outputs.objects) for outputs in (whole, large))
@@ -151,15 +151,15 @@ def test_it_is_measured_as_if_whole(place, info):
     assert not list((place / "state").rglob("provisional"))
 
 
-def test_flips_and_padding_settings_are_those_of_whole_pictures(place):
+def test_flips_and_padding_settings_are_those_of_whole_images(place):
     settings = {"flips": True, "padding": "none", "minimum_area": 0, "overlap": 0.5}
     whole = run(place, INFO, "whole", **settings)
     large = run(place, INFO, "large", whole_megapixels=0.01, **settings)
-    expected, found = (pd.read_csv(outputs.pictures) for outputs in (whole, large))
+    expected, found = (pd.read_csv(outputs.images) for outputs in (whole, large))
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
 
 
-def test_damage_in_a_large_picture_is_a_row_and_stops_nothing(place):
+def test_damage_in_a_large_image_is_a_row_and_stops_nothing(place):
     path = place / "in/plain.tif"
     with tifffile.TiffFile(path) as tiff:
         offset = tiff.pages[0].dataoffsets[-1]
@@ -167,7 +167,7 @@ def test_damage_in_a_large_picture_is_a_row_and_stops_nothing(place):
     data[offset : offset + 60] = bytes(60)
     path.write_bytes(bytes(data))
     outputs = run(place, INFO, "large", whole_megapixels=0.01)
-    table = pd.read_csv(outputs.pictures).set_index("picture")
+    table = pd.read_csv(outputs.images).set_index("image")
     assert "cannot be decoded" in table.loc["plain.tif", "error"]
     assert table["error"].notna().sum() == 1 and table.loc["padded.tif", "objects"] > 10
     assert not (outputs.labels / "plain.tif.label.tif").exists()
@@ -191,13 +191,13 @@ def test_what_was_measured_before_a_kill_is_kept(place, monkeypatch):
     assert len(list((place / "state/large").rglob("record.json"))) == 2
 
 
-def test_models_of_one_size_refuse_large_pictures(place):
+def test_models_of_one_size_refuse_large_images(place):
     info = INFO | {"preprocessing": INFO["preprocessing"] | {"resize": [64, 64]}}
-    table = pd.read_csv(run(place, info, "large", whole_megapixels=0.01).pictures)
-    assert table["error"].str.contains("that brings pictures to 64x64").all()
+    table = pd.read_csv(run(place, info, "large", whole_megapixels=0.01).images)
+    assert table["error"].str.contains("that brings images to 64x64").all()
 
 
-def test_the_overlay_of_a_very_large_picture_is_small(place):
+def test_the_overlay_of_a_very_large_image_is_small(place):
     from coverslip.measure import blocks, overlay
 
     for name in ("padded.tif", "colour.png", "black.tif"):

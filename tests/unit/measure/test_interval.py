@@ -1,4 +1,4 @@
-"""An interval for the confluency of one picture."""
+"""An interval for the confluency of one image."""
 
 import cv2
 import numpy as np

@@ -49,12 +49,12 @@ def hungry(monkeypatch, kind: str, limit: int) -> None:
 
 def test_a_measured_folder(place, monkeypatch, told):  # noqa: F811
     _, outputs = run(place, code="enough")
-    expected = pd.read_csv(outputs.pictures)
+    expected = pd.read_csv(outputs.images)
     assert told == []
     hungry(monkeypatch, "bright", LIMIT)
     computed, outputs = run(place, code="too little")
     assert computed == 5
-    pd.testing.assert_frame_equal(pd.read_csv(outputs.pictures), expected)
+    pd.testing.assert_frame_equal(pd.read_csv(outputs.images), expected)
     assert told[0] == "memory ran out with 512 tiles at once: goes on with 256"
     assert told[-1].endswith("goes on with 2") and len(told) == 8
 
@@ -65,7 +65,7 @@ def test_one_tile_that_does_not_fit_names_the_mend(place, monkeypatch, told):  #
         run(place)
 
 
-def test_classes_of_pictures(tmp_path, monkeypatch, told):
+def test_classes_of_images(tmp_path, monkeypatch, told):
     keras.utils.set_random_seed(1)
     inputs = keras.Input((8, 8, 1))
     network = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))

@@ -1,4 +1,4 @@
-"""Objects of a picture that comes band by band: a nucleus on a seam is one."""
+"""Objects of an image that comes band by band: a nucleus on a seam is one."""
 
 import json
 
@@ -81,7 +81,7 @@ def instances(tmp_path):
 
 
 @pytest.mark.parametrize("cuts", [(100,), (3, 50, 51, 177, 300), tuple(range(10, 310, 10))])
-def test_nuclei_are_those_of_the_whole_picture(instances, cuts, monkeypatch):
+def test_nuclei_are_those_of_the_whole_image(instances, cuts, monkeypatch):
     monkeypatch.setattr(objects_rows, "MARGIN", 60)
     monkeypatch.setattr(objects_rows, "STEP", 37)
     monkeypatch.setattr(objects_rows, "CHUNK", 50)

@@ -1,4 +1,4 @@
-"""Large pictures are read row by row, from TIFF and Zarr of all kinds."""
+"""Large images are read row by row, from TIFF and Zarr of all kinds."""
 
 import json
 
@@ -17,7 +17,7 @@ GREY = RNG.integers(0, 256, (150, 90), dtype=np.uint8)
 COLOUR = RNG.integers(0, 256, (150, 90, 3), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (150, 90), dtype=np.uint16)
 LARGE = 100
-"""All pictures here have more pixels."""
+"""All images here have more pixels."""
 
 
 @pytest.fixture(autouse=True)
@@ -190,7 +190,7 @@ def test_ome_zarr_tells_axes_size_and_time(tmp_path, version, large):
         assert plane.pixel_um == pytest.approx((0.25, 0.5))
 
 
-def test_plain_arrays_and_pictures_within_groups(tmp_path):
+def test_plain_arrays_and_images_within_groups(tmp_path):
     zarr.create_array(str(tmp_path / "a.zarr"), data=GREY, chunks=(40, 40))
     assert (read(tmp_path / "a.zarr")[0][1][..., 0] == GREY).all()
     rgba = np.dstack([COLOUR, GREY])
@@ -203,19 +203,19 @@ def test_plain_arrays_and_pictures_within_groups(tmp_path):
     assert opened(tmp_path / "c.zarr")[0].pixel_um is None
 
 
-def test_folders_that_are_no_pictures_say_so(tmp_path):
+def test_folders_that_are_no_images_say_so(tmp_path):
     (tmp_path / "a.zarr").mkdir()
     (tmp_path / "a.zarr/zarr.json").write_text("{}")
     assert opened(tmp_path / "a.zarr")[0].error
     zarr.open_group(tmp_path / "b.zarr", mode="w")
-    assert "no picture is in it" in opened(tmp_path / "b.zarr")[0].error
+    assert "no image is in it" in opened(tmp_path / "b.zarr")[0].error
     ome_zarr(tmp_path / "c.zarr", GREY, "yxz", "0.5", {}, [1, 1, 1])
     assert "its axes" in opened(tmp_path / "c.zarr")[0].error
     zarr.create_array(str(tmp_path / "d.zarr"), data=GREY.astype(np.float32))
     assert "float32" in list(read_planes(tmp_path / "d.zarr"))[0].error
 
 
-def test_a_zarr_is_one_picture_of_its_folder(tmp_path):
+def test_a_zarr_is_one_image_of_its_folder(tmp_path):
     from coverslip.data import folder_inventory
 
     with pytest.raises(CoverslipError, match="the folder is empty"):

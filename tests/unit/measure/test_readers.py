@@ -1,4 +1,4 @@
-"""Own pictures are read as they come; what cannot be read says why and stops nothing."""
+"""Own images are read as they come; what cannot be read says why and stops nothing."""
 
 import cv2
 import numpy as np
@@ -39,9 +39,9 @@ def test_jpeg_and_rgba(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"I am text", "no picture is in it"), (b"", "empty"), (b"II*\0abcdefg", "holds no picture")],
+    [(b"I am text", "no image is in it"), (b"", "empty"), (b"II*\0abcdefg", "holds no image")],
 )
-def test_what_is_no_picture_says_so_in_the_same_words_each_time(tmp_path, data, words):
+def test_what_is_no_image_says_so_in_the_same_words_each_time(tmp_path, data, words):
     path = tmp_path / "a.tif"
     path.write_bytes(data)
     (plane,) = read(path)
@@ -75,7 +75,7 @@ def test_channel_axis_of_ome(tmp_path):
         assert (plane.image[:, :, 0] == expected).all()
 
 
-def test_pages_are_pictures_and_a_damaged_one_leaves_the_others(tmp_path):
+def test_pages_are_images_and_a_damaged_one_leaves_the_others(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", compression="zlib")
     found = read(path)

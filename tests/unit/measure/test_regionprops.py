@@ -1,4 +1,4 @@
-"""Objects, field of view and their numbers on pictures drawn by hand."""
+"""Objects, field of view and their numbers on images drawn by hand."""
 
 import cv2
 import numpy as np
@@ -97,7 +97,7 @@ def test_numbers_of_an_object():
     assert object_table(label * 0, image, None).empty
 
 
-def test_summary_of_a_picture():
+def test_summary_of_a_image():
     mask = np.zeros((100, 100), bool)
     mask[10:20, 10:20] = True
     mask[50, 50] = True
@@ -114,7 +114,7 @@ def test_summary_of_a_picture():
     assert empty["confluency_percent"] is None and empty["mean_area_px"] is None
 
 
-def test_sums_of_bands_are_the_table_of_the_whole_picture():
+def test_sums_of_bands_are_the_table_of_the_whole_image():
     rng = np.random.default_rng(8)
     mask = cv2.GaussianBlur(rng.normal(size=(150, 170)), (0, 0), 3) > 0.02
     mask[0, 0] = True

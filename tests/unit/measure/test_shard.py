@@ -27,7 +27,7 @@ INFO = {
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder of pictures, and a model that takes bright pixels for foreground."""
+    """A folder of images, and a model that takes bright pixels for foreground."""
     monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles / np.float32(255))
     monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none"))
     (tmp_path / "model").mkdir()
@@ -48,7 +48,7 @@ def draw(path, size):
 
 def run(place, shard=0, shards=1, code="x", **settings):
     out = place / f"out{shard}"
-    outputs = Outputs(out / "pictures.csv", out / "objects.csv", out / "labels", out / "overlays")
+    outputs = Outputs(out / "images.csv", out / "objects.csv", out / "labels", out / "overlays")
     computed = measure(
         folder=place / "in",
         notes=place / "notes.json",
@@ -68,7 +68,7 @@ def run(place, shard=0, shards=1, code="x", **settings):
 def test_numbers_of_a_folder(place):
     computed, outputs = run(place, pixel_size_um=2.0)
     assert computed == 5
-    table = pd.read_csv(outputs.pictures).set_index("picture")
+    table = pd.read_csv(outputs.images).set_index("image")
     assert list(table.index) == ["a.png", "b.png", "broken.png", "d.png", "sub/c.tif"]
     assert table.loc["a.png", "confluency_percent"] == round(100 * 100 / 4200, 4)
     assert table.loc["sub/c.tif", "mean_area_px"] == 144
@@ -76,7 +76,7 @@ def test_numbers_of_a_folder(place):
     assert table.loc["broken.png", "error"].startswith("cannot be decoded")
     assert table["error"].notna().sum() == 1
     objects = pd.read_csv(outputs.objects)
-    assert list(objects["picture"]) == ["a.png", "b.png", "d.png", "sub/c.tif"]
+    assert list(objects["image"]) == ["a.png", "b.png", "d.png", "sub/c.tif"]
     label = tifffile.imread(outputs.labels / "sub/c.tif.label.tif")
     assert label.dtype == np.uint16 and label.sum() == 144
     with tifffile.TiffFile(outputs.labels / "a.png.label.tif") as tiff:
@@ -94,10 +94,10 @@ def test_only_what_is_new_or_changed_is_computed(place):
     draw(place / "in/a.png", 30)
     computed, outputs = run(place)
     assert computed == 1
-    assert pd.read_csv(outputs.pictures)["objects"].sum() == 5
+    assert pd.read_csv(outputs.images)["objects"].sum() == 5
     (place / "in/b.png").rename(place / "in/renamed.png")
     computed, outputs = run(place)
-    assert computed == 0 and "renamed.png" in list(pd.read_csv(outputs.pictures)["picture"])
+    assert computed == 0 and "renamed.png" in list(pd.read_csv(outputs.images)["image"])
     assert not (outputs.overlays / "b.png.overlay.png").exists()
 
 
@@ -128,12 +128,12 @@ def test_networks_are_fast_where_that_is_asked(place, monkeypatch, fast, policy)
     assert run(place, fast=not fast)[0] == 5
 
 
-def test_shards_hold_each_picture_once_whatever_their_number(place):
-    one = pd.read_csv(run(place)[1].pictures)
+def test_shards_hold_each_image_once_whatever_their_number(place):
+    one = pd.read_csv(run(place)[1].images)
     parts = [run(place, shard, 3) for shard in range(3)]
     assert [computed for computed, _ in parts] == [0, 0, 0]
-    three = pd.concat([pd.read_csv(outputs.pictures) for _, outputs in parts])
-    assert sorted(three["picture"]) == sorted(one["picture"])
+    three = pd.concat([pd.read_csv(outputs.images) for _, outputs in parts])
+    assert sorted(three["image"]) == sorted(one["image"])
 
 
 def test_a_job_that_was_killed_goes_on_where_it_was(place, monkeypatch):
@@ -159,8 +159,8 @@ def test_pages_have_rows_labels_and_overlays_of_their_own(place):
     stack[1:, 5:15, 5:15] = 60000
     tifffile.imwrite(place / "in/t.ome.tif", stack, ome=True, metadata={"axes": "TYX"})
     _, outputs = run(place)
-    table = pd.read_csv(outputs.pictures)
-    table = table[table["picture"] == "t.ome.tif"]
+    table = pd.read_csv(outputs.images)
+    table = table[table["image"] == "t.ome.tif"]
     assert list(table["plane"]) == ["t1", "t2", "t3"] and list(table["objects"]) == [0, 1, 1]
     assert tifffile.imread(outputs.labels / "t.ome.tif.label.tif").shape == (3, 40, 40)
     assert (outputs.overlays / "t.ome.tif.page2.overlay.png").is_file()
@@ -170,13 +170,13 @@ def test_the_page_holds_all_it_shows(place):
     from coverslip.measure import plot, tables
 
     _, outputs = run(place)
-    table = tables.image_table([outputs.pictures], Measure().time_pattern, "frame")
-    tables.write_images(table, place / "pictures.csv")
+    table = tables.image_table([outputs.images], Measure().time_pattern, "frame")
+    tables.write_images(table, place / "images.csv")
     plot.draw(table, place / "plot.svg")
     facts = {"name": "<in>", "folder": "in", "model": "model"}
     facts["settings"] = Measure().model_dump()
     page = place / "measure.html"
-    build(place / "pictures.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
+    build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
     text = page.read_text(encoding="utf-8")
     assert "&lt;in&gt;" in text and "broken.png" in text and "sub/c.tif.overlay.png" in text
     assert text.count("<figure><a ") == 4

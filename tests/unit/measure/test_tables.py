@@ -50,9 +50,7 @@ def shard(path, rows):
 
 
 def rows(*names, **more):
-    return [
-        {"picture": n, "page": 1, "confluency_percent": 5.0, "objects": 1, **more} for n in names
-    ]
+    return [{"image": n, "page": 1, "confluency_percent": 5.0, "objects": 1, **more} for n in names]
 
 
 def test_shards_become_one_table(tmp_path):
@@ -61,13 +59,13 @@ def test_shards_become_one_table(tmp_path):
         tmp_path / "1.csv",
         [
             *rows("a.tif", plane="t1 z2", time=0.5, time_unit="h"),
-            {"picture": "c.png", "page": 1, "error": "broken"},
+            {"image": "c.png", "page": 1, "error": "broken"},
         ],
     )
     empty = shard(tmp_path / "2.csv", [])
     table = image_table([first, second, empty], DEFAULT, "frame")
     assert list(table.columns) == COLUMNS
-    assert list(table["picture"]) == ["a.tif", "b_t2.png", "c.png", "d.png"]
+    assert list(table["image"]) == ["a.tif", "b_t2.png", "c.png", "d.png"]
     assert list(table["series"]) == ["a.tif z2", "b", "", ""]
     assert list(table["time_unit"]) == ["h", "frame", "", ""]
     assert list(table["error"]) == ["", "", "broken", ""]
@@ -78,7 +76,7 @@ def test_shards_become_one_table(tmp_path):
 def test_objects_are_merged_in_order_and_read_back_from_parquet(tmp_path):
     def objects(path, names):
         table = pd.DataFrame(0, index=range(len(names)), columns=OBJECT_COLUMNS).astype(object)
-        table["picture"], table["label"], table["area_um2"] = names, range(1, len(names) + 1), None
+        table["image"], table["label"], table["area_um2"] = names, range(1, len(names) + 1), None
         table["at_border"] = True
         table.to_csv(path, index=False)
         return path
@@ -106,17 +104,17 @@ def test_a_plot_of_any_table(tmp_path, names):
     assert (tmp_path / "plot.svg").read_text().startswith("<?xml")
 
 
-def test_many_pictures_and_many_series(tmp_path):
+def test_many_images_and_many_series(tmp_path):
     names = [f"s{series:02d}_t{time}.png" for series in range(9) for time in range(9)]
     table = image_table([shard(tmp_path / "0.csv", rows(*names))], DEFAULT, "frame")
     plot.draw(table, tmp_path / "plot.svg")
     shown = spread(table)
-    assert len(shown) == SHOWN and list(shown["picture"]) == sorted(shown["picture"])
+    assert len(shown) == SHOWN and list(shown["image"]) == sorted(shown["image"])
     table["time_unit"] = ""
     plot.draw(table, tmp_path / "plot.svg")
 
 
-def test_another_picture_changes_one_shard():
+def test_another_image_changes_one_shard():
     names = {f"p{k}.png": str(k) for k in range(50)}
     before = digests(names, 7)
     after = digests(names | {"new.png": "x", "notes.txt": "y"}, 7)
@@ -134,16 +132,16 @@ def test_folders_that_cannot_be_measured(tmp_path):
     assert "no such folder" in told(tmp_path / "nowhere")
     assert "the folder is empty" in told(tmp_path)
     (tmp_path / "a.txt").write_text("x")
-    assert "none of the 1 files is a picture" in told(tmp_path)
+    assert "none of the 1 files is an image" in told(tmp_path)
     assert "is a file" in told(tmp_path / "a.txt")
     (tmp_path / "A.PNG").write_text("x")
     check(tmp_path)
 
 
 def test_names_and_models(tmp_path):
-    config = {"pictures": "x/My pictures (2)/", "measure": {"name": None}}
+    config = {"images": "x/My images (2)/", "measure": {"name": None}}
     config |= {"model": "one", "studies": {"one": {"seeds": [4]}}}
-    assert name_of(config) == "My-pictures-2"
+    assert name_of(config) == "My-images-2"
     folder = model_of(config)
     assert folder.as_posix() == "results/studies/one/fold0_seed4/model"
     assert len(model_files(folder)) == 2

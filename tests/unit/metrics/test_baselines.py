@@ -6,7 +6,7 @@ from coverslip.metrics.baselines import all_background, otsu, otsu_components, o
 
 
 def scene(dark: int, bright: int, dtype=np.uint8):
-    """A picture with a small square and its mask."""
+    """An image with a small square and its mask."""
     mask = np.zeros((40, 50), dtype=bool)
     mask[5:15, 8:20] = True
     rng = np.random.default_rng(0)
@@ -23,13 +23,13 @@ def test_otsu_finds_the_smaller_part_whatever_its_polarity(dark, bright):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_otsu_takes_any_channels_and_16_bits(channels):
     image, mask = scene(1000, 60000, np.uint16)
-    picture = np.repeat(image[:, :, np.newaxis], channels, axis=2)
+    stacked = np.repeat(image[:, :, np.newaxis], channels, axis=2)
     if channels == 4:
-        picture[:, :, 3] = np.arange(50)  # alpha must not matter
-    np.testing.assert_array_equal(otsu(picture), mask)
+        stacked[:, :, 3] = np.arange(50)  # alpha must not matter
+    np.testing.assert_array_equal(otsu(stacked), mask)
 
 
-def test_constant_picture_is_all_background():
+def test_constant_image_is_all_background():
     assert not otsu(np.full((6, 7, 3), 9, np.uint8)).any()
     assert not all_background((6, 7)).any()
 
@@ -41,7 +41,7 @@ def test_grey_keeps_the_depth_and_refuses_other_channels():
 
 
 def discs(*centres, radius=12, shape=(60, 80)):
-    """A noisy picture of bright discs, and its mask."""
+    """A noisy image of bright discs, and its mask."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     mask = np.zeros(shape, bool)
     for row, column in centres:
@@ -76,11 +76,11 @@ def test_small_objects_are_left_out():
 
 
 @pytest.mark.parametrize("predict", [otsu_components, otsu_watershed])
-def test_no_objects_in_a_flat_picture(predict):
+def test_no_objects_in_a_flat_image(predict):
     assert not predict(np.full((9, 9, 1), 7, np.uint8), 0).any()
 
 
-def test_a_frame_around_the_picture_is_one_object():
+def test_a_frame_around_the_image_is_one_object():
     image = np.full((40, 40), 20, np.uint8)
     image[[0, 1, -1, -2]] = image[:, [0, 1, -1, -2]] = 200
     assert otsu_watershed(image, 16).max() == 1

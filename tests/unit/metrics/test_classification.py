@@ -12,13 +12,13 @@ from coverslip.models import heads
 CLASSES = 4
 
 
-def made_up(seed=0, pictures=300, classes=CLASSES, sharpness=2.0):
+def made_up(seed=0, images=300, classes=CLASSES, sharpness=2.0):
     """Truth, and logits that are right more often than not; the last class is rare."""
     rng = np.random.default_rng(seed)
     share = np.arange(classes, 0, -1) ** 2.0
-    truth = rng.choice(classes, pictures, p=share / share.sum())
-    logits = rng.normal(0, 1, (pictures, classes))
-    logits[np.arange(pictures), truth] += 1.5
+    truth = rng.choice(classes, images, p=share / share.sum())
+    logits = rng.normal(0, 1, (images, classes))
+    logits[np.arange(images), truth] += 1.5
     return truth, sharpness * logits
 
 
@@ -101,9 +101,9 @@ def test_top_confusions():
     counts = np.array([[5, 2, 0], [2, 6, 3], [0, 0, 0]])
     found = metrics.top_confusions(counts, ["a", "b", "c"])
     assert found == [
-        {"true": "b", "predicted": "c", "pictures": 3, "share": round(3 / 11, 6)},
-        {"true": "a", "predicted": "b", "pictures": 2, "share": round(2 / 7, 6)},
-        {"true": "b", "predicted": "a", "pictures": 2, "share": round(2 / 11, 6)},
+        {"true": "b", "predicted": "c", "images": 3, "share": round(3 / 11, 6)},
+        {"true": "a", "predicted": "b", "images": 2, "share": round(2 / 7, 6)},
+        {"true": "b", "predicted": "a", "images": 2, "share": round(2 / 11, 6)},
     ]
     assert len(metrics.top_confusions(counts, ["a", "b", "c"], most=1)) == 1
 
@@ -118,7 +118,7 @@ def test_temperature_is_found_again():
 
 
 def test_temperature_mends_overconfidence_and_changes_no_decision():
-    truth, logits = made_up(pictures=2000, sharpness=4.0)
+    truth, logits = made_up(images=2000, sharpness=4.0)
     value = heads.fit_temperature(logits[:1000], truth[:1000])
     assert value > 2
     raw = heads.calibrated_probabilities(logits[1000:])

@@ -27,7 +27,7 @@ def strip(*objects):
     return label
 
 
-PICTURES = [
+IMAGES = [
     # Two objects of 10 pixels. Found with an IoU of 1 and of 8/12; another is invented.
     (strip((0, 10), (20, 30)), strip((0, 10), (22, 32), (50, 55))),
     # Three objects: the first two are joined, the third is missed.
@@ -35,9 +35,9 @@ PICTURES = [
 ]
 
 
-def test_two_pictures_by_hand():
-    found = values_of(PICTURES)
-    # IoU of 10/18 in the second picture: a match at 0.50 and 0.55
+def test_two_images_by_hand():
+    found = values_of(IMAGES)
+    # IoU of 10/18 in the second image: a match at 0.50 and 0.55
     first = np.array([2 / 3] * 4 + [1 / 4] * 6)
     second = np.array([1 / 3] * 2 + [0] * 8)
     pooled = np.array([3 / 6] * 2 + [2 / 7] * 2 + [1 / 8] * 6)
@@ -61,21 +61,21 @@ def test_two_pictures_by_hand():
 
 
 def test_quality_is_that_of_segmentation_times_that_of_recognition():
-    found = values_of(PICTURES)
+    found = values_of(IMAGES)
     product = found["mean_matched_iou"] * found["f1_50_pooled"]
     assert found["pq_pooled"] == pytest.approx(product)
 
 
 def test_support_is_what_is_counted():
-    sums = sums_of(PICTURES)
+    sums = sums_of(IMAGES)
     told = {name: (int(m.support(sums)), m.support_unit) for name, m in BY_NAME.items()}
-    assert told["mean_ap"] == (2, "pictures")
+    assert told["mean_ap"] == (2, "images")
     assert told["ap50_pooled"] == told["missed_rate"] == (5, "true objects")
     assert told["precision_50"] == (4, "predicted objects")
     assert told["mean_matched_iou"] == (3, "matched pairs")
 
 
-def test_pictures_without_objects():
+def test_images_without_objects():
     nothing = strip()
     found = values_of([(nothing, nothing)])
     for name in ("mean_ap", "ap50", "ap95", "f1_50", "pq"):
@@ -93,7 +93,7 @@ def test_pictures_without_objects():
 
 
 def test_one_function_for_many_sums():
-    sums = sums_of(PICTURES)
+    sums = sums_of(IMAGES)
     stacked = np.broadcast_to(sums, (3, 2, len(sums)))
     for metric in instances():
         values = metric.compute(stacked)
@@ -102,7 +102,7 @@ def test_one_function_for_many_sums():
 
 
 def test_statistics_are_in_their_order():
-    found = match(*PICTURES[0])
+    found = match(*IMAGES[0])
     row = statistics(found)
     assert row.shape == (len(STATISTICS),) and len(set(STATISTICS)) == len(STATISTICS)
     assert [column(row, f"tp_{percent}") for percent in PERCENT] == found.tp.tolist()
@@ -117,7 +117,7 @@ def test_every_metric_is_told_once_explained_and_named():
     assert set(BY_NAME) <= set(results.LABELS)
 
 
-def test_equal_to_stardist_over_pictures_of_the_real_bowl(real_data):
+def test_equal_to_stardist_over_images_of_the_real_bowl(real_data):
     oracle = pytest.importorskip("stardist.matching")
     rng = np.random.default_rng(4)
     names = ("shifted", "joined", "noisy", "fewer")

@@ -12,7 +12,7 @@ def values(numbers):
     return np.stack([numbers, np.ones(len(numbers))], axis=1)
 
 
-def test_is_the_textbook_interval_for_independent_pictures():
+def test_is_the_textbook_interval_for_independent_images():
     rng = np.random.default_rng(3)
     numbers = rng.normal(5, 2, 400)
     groups = np.arange(400).astype(str)
@@ -22,7 +22,7 @@ def test_is_the_textbook_interval_for_independent_pictures():
     assert high == pytest.approx(numbers.mean() + 1.96 * error, abs=0.15 * error)
 
 
-def test_pictures_of_one_group_are_no_independent_evidence():
+def test_images_of_one_group_are_no_independent_evidence():
     rng = np.random.default_rng(3)
     of_group = rng.normal(0, 1, 20)
     numbers, groups = np.repeat(of_group, 30), np.repeat(np.arange(20), 30)

@@ -35,14 +35,14 @@ def test_equal_to_scikit_learn(masks):
     assert pixels.iou(sums) == pytest.approx(jaccard_score(*flat))
     balanced = pixels.macro(sums, pixels.recall)
     assert balanced == pytest.approx(balanced_accuracy_score(*flat))
-    pictures = [jaccard_score(t.ravel(), p.ravel()) for t, p in zip(truth, prediction, strict=True)]
-    assert pixels.mean(sums, "iou") == pytest.approx(np.mean(pictures))
+    images = [jaccard_score(t.ravel(), p.ravel()) for t, p in zip(truth, prediction, strict=True)]
+    assert pixels.mean(sums, "iou") == pytest.approx(np.mean(images))
 
 
-def test_picture_without_foreground_counts_one_if_nothing_is_found_and_zero_if_not():
+def test_image_without_foreground_counts_one_if_nothing_is_found_and_zero_if_not():
     tp, fp, fn = np.array([[0, 0, 0], [0, 3, 0]]).T
-    np.testing.assert_array_equal(pixels.picture_iou(tp, fp, fn), [1, 0])
-    np.testing.assert_array_equal(pixels.picture_dice(tp, fp, fn), [1, 0])
+    np.testing.assert_array_equal(pixels.image_iou(tp, fp, fn), [1, 0])
+    np.testing.assert_array_equal(pixels.image_dice(tp, fp, fn), [1, 0])
 
 
 def test_class_that_is_never_predicted_has_precision_zero(masks):

@@ -122,7 +122,7 @@ def test_resnet18_is_that_of_torch(torch, reference, tmp_path, side, ending):
     images = rng.normal(rng.normal(0, 1, (3, 1, 1, 3)), 1, (3, side, side, 3)).astype(np.float32)
     with torch.no_grad():
         expected = reference(torch.tensor(images.transpose(0, 3, 1, 2))).numpy()
-    assert np.ptp(expected, axis=0).max() > 0.1, "the pictures differ"
+    assert np.ptp(expected, axis=0).max() > 0.1, "the images differ"
     np.testing.assert_allclose(model.predict_on_batch(images), expected, rtol=0, atol=1e-4)
 
 

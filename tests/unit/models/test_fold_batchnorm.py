@@ -28,7 +28,7 @@ def trained(section: dict) -> keras.Model:
     return network
 
 
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(8).random((2, 64, 64, 3), np.float32)
 
 
@@ -40,7 +40,7 @@ def normalizations(network: keras.Model) -> int:
 def test_folding_changes_logits_by_rounding_only(section):
     network = trained(section)
     quick = fold_batchnorm.fold_batchnorm(network, "float32")
-    expected, found = network.predict_on_batch(pictures()), quick.predict_on_batch(pictures())
+    expected, found = network.predict_on_batch(images()), quick.predict_on_batch(images())
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -55,7 +55,7 @@ def test_half_precision_is_near_and_ends_in_float32(policy):
     network = trained(SECTIONS[0])
     quick = fold_batchnorm.fold_batchnorm(network, policy)
     assert {layer.compute_dtype for layer in quick.layers[1:-1]} == {policy.removeprefix("mixed_")}
-    expected, found = network.predict_on_batch(pictures()), quick.predict_on_batch(pictures())
+    expected, found = network.predict_on_batch(images()), quick.predict_on_batch(images())
     assert found.dtype == np.float32
     assert 0 < np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
 

@@ -148,7 +148,7 @@ def test_reading_a_folder_needs_no_keras(tmp_path):
     assert run.stdout.split() == ["0.4", "False"]
 
 
-def test_pictures_of_all_sizes_and_kinds_are_predicted_in_order(tmp_path):
+def test_images_of_all_sizes_and_kinds_are_predicted_in_order(tmp_path):
     made = network(gain=0.5)
     loaded = saved(tmp_path, made=made)
     images = [grey(40, 23), grey(16, 16, 1), grey(5, 3), grey(20, 33, 4)]
@@ -230,7 +230,7 @@ def brighter(model):
     return lambda tiles: tiles.astype(np.float32) / 255
 
 
-def test_each_picture_comes_back_to_its_own_size(tmp_path, monkeypatch):
+def test_each_image_comes_back_to_its_own_size(tmp_path, monkeypatch):
     monkeypatch.setitem(models.KINDS, "network", brighter)
     loaded = saved(tmp_path, Preprocessing(channels="grey", resize=(16, 24)))
     images = [np.full(size, 10 * size[0], np.uint8) for size in [(9, 5), (20, 8), (6, 30), (7, 7)]]
@@ -247,7 +247,7 @@ def test_the_kind_tells_how_to_predict(tmp_path, monkeypatch):
     assert next(loaded.predict([image]))[..., 0] == pytest.approx(image / 255, abs=1e-5)
 
 
-def test_one_call_predicts_tiles_of_many_pictures(tmp_path, monkeypatch):
+def test_one_call_predicts_tiles_of_many_images(tmp_path, monkeypatch):
     calls = []
 
     def counting(model):

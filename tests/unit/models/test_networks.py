@@ -130,14 +130,10 @@ class TestEfficientNetLite0:
         np.savez(tmp_path / "weights.npz", **tensors)
         model = networks.build(self.NETWORK, (64, 96, channels))
         networks.load_pretrained(model, self.NETWORK, tmp_path / "weights.npz")
-        pictures = np.random.default_rng(4).random((2, 64, 96, channels), np.float32)
-        expected = reference(
-            torch.tensor(2 * pictures - 1).permute(0, 3, 1, 2).expand(2, 3, 64, 96)
-        )
+        images = np.random.default_rng(4).random((2, 64, 96, channels), np.float32)
+        expected = reference(torch.tensor(2 * images - 1).permute(0, 3, 1, 2).expand(2, 3, 64, 96))
         for stage, name in ((0, "blocks_0_0_bn2"), (4, "blocks_4_2_add"), (6, "blocks_6_0_bn3")):
-            ours = keras.Model(model.inputs, model.get_layer(name).output).predict_on_batch(
-                pictures
-            )
+            ours = keras.Model(model.inputs, model.get_layer(name).output).predict_on_batch(images)
             theirs = expected[stage].detach().permute(0, 2, 3, 1).numpy()
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 

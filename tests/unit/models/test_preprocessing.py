@@ -1,4 +1,4 @@
-"""From a stored picture to the input of a network."""
+"""From a stored image to the input of a network."""
 
 import zipfile
 
@@ -27,7 +27,7 @@ def test_uint8_stays_as_it_is():
 @pytest.mark.parametrize("shape", [(7, 9), (7, 9, 1), (7, 9, 2), (7, 9, 3), (7, 9, 4)])
 @pytest.mark.parametrize("p", [GREY, RGB])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_every_stored_picture_becomes_8_bits_of_the_wanted_channels(shape, p, dtype):
+def test_every_stored_image_becomes_8_bits_of_the_wanted_channels(shape, p, dtype):
     result = preprocessing.to_input(noise(*shape, dtype=dtype), p)
     assert result.dtype == np.uint8
     assert result.shape == (7, 9, preprocessing.channels(p))
@@ -61,7 +61,7 @@ def test_a_type_without_a_known_range_is_named(image):
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4, 5), (2, 4, 4, 3), (0, 4)])
-def test_a_shape_that_is_no_picture_is_named(shape):
+def test_a_shape_that_is_no_image_is_named(shape):
     with pytest.raises(CoverslipError, match="shape"):
         preprocessing.to_input(np.zeros(shape, np.uint8), GREY)
 
@@ -77,7 +77,7 @@ def test_percentiles_use_the_full_bit_depth_of_each_channel():
     assert len(np.unique(result)) == 256
 
 
-def test_percentile_does_not_blow_up_a_flat_picture():
+def test_percentile_does_not_blow_up_a_flat_image():
     p = Preprocessing(channels="grey", intensity="percentile")
     assert (preprocessing.to_input(np.full((8, 8), 700, np.uint16), p) == 0).all()
 
@@ -106,7 +106,7 @@ def test_polarity(background, objects, bright):
     assert np.array_equal(preprocessing.to_input(image, RGB), image)
 
 
-def test_a_flat_picture_is_not_inverted():
+def test_a_flat_image_is_not_inverted():
     image = np.full((8, 8, 1), 250, np.uint8)
     p = Preprocessing(channels="grey", polarity="dark-background")
     assert np.array_equal(preprocessing.to_input(image, p), image)
@@ -117,8 +117,8 @@ def decoded(archive, member):
     return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
 
 
-def test_polarity_on_real_pictures(real_data):
-    """Every 32nd picture; of all 664 two are wrong, stained sections, one of them mostly nuclei."""
+def test_polarity_on_real_images(real_data):
+    """Every 32nd image; of all 664 two are wrong, stained sections, one of them mostly nuclei."""
     wrong = []
     with zipfile.ZipFile(real_data / "dsb2018" / "stage1_train.zip") as archive:
         members: dict[str, dict[str, list[str]]] = {}
@@ -137,7 +137,7 @@ def test_polarity_on_real_pictures(real_data):
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 3), (64, 64, 1), (3, 5, 1)])
-def test_clahe_spreads_a_dull_picture(shape):
+def test_clahe_spreads_a_dull_image(shape):
     image = RNG.integers(100, 120, shape, dtype=np.uint8)
     p = Preprocessing(channels="rgb" if shape[2] == 3 else "grey", clahe_clip=3.0)
     result = preprocessing.to_input(image, p)

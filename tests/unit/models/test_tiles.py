@@ -53,7 +53,7 @@ def test_padding_reflects_again_and_again():
 @pytest.mark.parametrize("size", [(16, 16), (5, 3), (1, 1), (16, 40), (37, 53), (64, 17)])
 @pytest.mark.parametrize("flips", [False, True])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-def test_pictures_of_any_size_come_back_whole(size, flips, overlap):
+def test_images_of_any_size_come_back_whole(size, flips, overlap):
     image = np.random.default_rng(8).random((*size, 3), np.float32)  # alike in any order of tests
     result = tiles.predict_tiled(identity, image, 16, overlap, batch=3, flips=flips)
     assert result.dtype == np.float32
@@ -96,7 +96,7 @@ def test_without_overlap_the_seams_would_show():
     assert np.abs(result - blurred(image)).max() > 0.1
 
 
-def test_a_flat_picture_has_no_seam():
+def test_a_flat_image_has_no_seam():
     image = np.full((200, 130, 1), 90, np.uint8)
     result = tiles.predict_tiled(blur, image, 32, 0.25, batch=5)
     assert np.ptp(result[2:-2, 2:-2]) < 1e-4
@@ -118,7 +118,7 @@ def test_every_batch_has_one_shape_and_type():
         assert np.allclose(result[..., 0], image[..., 0], atol=1e-3)
 
 
-def test_batches_are_filled_across_pictures_and_memory_is_bounded():
+def test_batches_are_filled_across_images_and_memory_is_bounded():
     calls, read = [], []
 
     def predict(batch):

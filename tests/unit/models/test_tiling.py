@@ -1,4 +1,4 @@
-"""How pictures are cut into tiles: larger ones than patches, for networks that take them."""
+"""How images are cut into tiles: larger ones than patches, for networks that take them."""
 
 import logging
 
@@ -37,7 +37,7 @@ def test_larger_tiles_cover_all_share_enough_and_cost_no_more(size, overlap):
     assert costs[0] <= costs[1] and np.prod(cut.tile) <= tiling.LARGEST
 
 
-def test_tiles_stay_patches_without_overlap_without_a_grain_and_for_small_pictures():
+def test_tiles_stay_patches_without_overlap_without_a_grain_and_for_small_images():
     for size, overlap, grain in [
         ((900, 900), 0.0, 32),
         ((900, 900), 0.25, None),
@@ -49,7 +49,7 @@ def test_tiles_stay_patches_without_overlap_without_a_grain_and_for_small_pictur
     assert tiling.tiling((2000, 2000), (1024, 1024), 0.25, 32).tile[0] <= 1024
 
 
-def test_rows_of_wide_pictures_stay_in_bounds():
+def test_rows_of_wide_images_stay_in_bounds():
     cut = tiling.tiling((20_000, 20_000), (256, 256), 0.25, 32)
     assert cut.wide and cut.tile[0] * cut.padded[1] <= tiling.BAND
     assert tiling.tiling((40_000, 20_000), (256, 256), 0.25, 32).tile[0] <= cut.tile[0] + 32
@@ -181,7 +181,7 @@ def test_where_memory_runs_out_tiles_are_patches_again(caplog):
         list(tiles.predict_stream(hungry(99, []), images, 32, 0.25, 4, grain=16))
 
 
-def test_small_pictures_do_not_hold_back_many_large_ones(monkeypatch):
+def test_small_images_do_not_hold_back_many_large_ones(monkeypatch):
     monkeypatch.setattr(tiles, "WAITING", 60 * 60)
     read = []
 

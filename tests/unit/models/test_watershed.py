@@ -1,4 +1,4 @@
-"""Objects from probabilities: what is told apart, what is left out, what tuning finds."""
+"""Objects from probabilities: what is separated, what is left out, what tuning finds."""
 
 from itertools import product
 
@@ -73,7 +73,7 @@ def test_holes_are_closed_and_regions_without_seed_kept():
 
 
 @pytest.mark.parametrize("certainty", [0.0, 1.0])
-def test_a_picture_of_one_kind(certainty):
+def test_a_image_of_one_kind(certainty):
     probabilities = np.zeros((16, 16, 4), np.float32)
     probabilities[..., 0] = 1 - certainty
     probabilities[..., 1] = probabilities[..., 3] = certainty
@@ -96,19 +96,19 @@ def test_tuning_finds_the_size_of_dirt():
 
 def test_tuning_takes_the_best_of_all_that_it_tries():
     rng = np.random.default_rng(8)
-    pictures = []
+    images = []
     for flipped in (False, True):
         label = blobs()[::-1] if flipped else blobs()
         noise = rng.normal(0, 0.25, (*label.shape, 4))
         smooth = ndimage.gaussian_filter(noise, (1.5, 1.5, 0)) * 4
-        pictures.append((label, np.clip(certain(label, 0.1) + smooth, 0, 1).astype(np.float32)))
+        images.append((label, np.clip(certain(label, 0.1) + smooth, 0, 1).astype(np.float32)))
     tried = [WatershedParams(*each) for each in product((0.4, 0.5, 0.6), SEEDS, AREAS, SHARES)]
     scores = [
-        sum(match(label, segment(given, rules)).accuracy.mean() for label, given in pictures)
+        sum(match(label, segment(given, rules)).accuracy.mean() for label, given in images)
         for rules in tried
     ]
     assert len(set(scores)) > 10
-    assert scores[tried.index(tune_watershed(pictures, 0.5))] == max(scores)
+    assert scores[tried.index(tune_watershed(images, 0.5))] == max(scores)
 
 
 def test_what_is_dirt_among_large_nuclei_is_a_nucleus_among_small_ones():

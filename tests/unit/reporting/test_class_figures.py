@@ -21,7 +21,7 @@ METHODS = ["occlusion 10/5", "integrated gradients", "grad-cam"]
 def explained(folder, ids, labels):
     """Maps and scores as `class_attribution.attribute` writes them."""
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     with h5py.File(folder / "maps.h5", "w") as file:
         for number, id in enumerate(ids):
             group = file.create_group(id)
@@ -29,20 +29,18 @@ def explained(folder, ids, labels):
             for method in METHODS:
                 group[method.replace("/", " by ")] = rng.normal(size=(16, 16)).astype(np.float32)
             facts = {"true": labels[number % 3], "predicted": labels[0], "probability": 0.8}
-            pictures.append({"id": id, "group": "g", **facts})
+            images.append({"id": id, "group": "g", **facts})
     scores = [
         {"name": name, "method": method, "value": 0.3}
         for name in ("deletion", "insertion")
         for method in [*METHODS, "random"]
     ]
     document = {"subset": "test", "methods": [*METHODS, "random"]}
-    (folder / "scores.json").write_text(
-        json.dumps(document | {"pictures": pictures, "scores": scores})
-    )
+    (folder / "scores.json").write_text(json.dumps(document | {"images": images, "scores": scores}))
     return folder
 
 
-def inputs_of(folder, title="Lines of cells", protocol="honest", changes=None, **options):
+def inputs_of(folder, title="Cell lines", protocol="honest", changes=None, **options):
     files = class_files.make(folder, **options)
     document, _ = scored(folder, files, protocol=protocol, **(changes or {}))
     ids = document["panels"]["last"] * 3
@@ -51,8 +49,8 @@ def inputs_of(folder, title="Lines of cells", protocol="honest", changes=None, *
         title=title,
         protocol=protocol,
         metrics=folder / "metrics.json",
-        table=folder / "pictures.csv",
-        pictures=files.pictures,
+        table=folder / "images.csv",
+        images=files.images,
         predictions=files.predictions,
         models=files.models,
         preprocessing=PREPROCESSING,
@@ -71,7 +69,7 @@ def extreme(tmp_path_factory):
     """One epoch, several folds and seeds, long names of classes, a long title."""
     names = {"a172": "a very long name of a class that nobody has shortened"}
     folder = tmp_path_factory.mktemp("extreme")
-    options = {"pictures": 18, "folds": 3, "seeds": (1, 2), "epochs": 1}
+    options = {"images": 18, "folds": 3, "seeds": (1, 2), "epochs": 1}
     changes = {"class_names": names}
     return inputs_of(folder, "A very long title " * 12, "as-published", changes, **options)
 
@@ -108,5 +106,5 @@ def test_no_mistakes_and_no_maps(usual, tmp_path):
     with pytest.raises(CoverslipError, match="lines: no maps were made"):
         figures.draw("reasons", nothing, tmp_path / "reasons.png")
     missing = figures.FigureInputs(**{**vars(usual), "metrics": document | {"confusion": {}}})
-    with pytest.raises(CoverslipError, match="no confusion matrix of test pictures"):
+    with pytest.raises(CoverslipError, match="no confusion matrix of test images"):
         figures.draw("class_confusion", missing, tmp_path / "x.svg")

@@ -22,7 +22,7 @@ def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
     evaluate(
         predictions=files.predictions,
         models=files.models,
-        pictures=files.pictures,
+        images=files.images,
         groups=files.groups,
         split=files.split,
         preprocessing=Preprocessing(),
@@ -30,15 +30,15 @@ def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
         study="study",
         protocol=protocol,
         output=folder / "metrics.json",
-        table=folder / "pictures.csv",
+        table=folder / "images.csv",
     )
     return figures.load(
         study="study",
         title=title,
         protocol=protocol,
         metrics=folder / "metrics.json",
-        table=folder / "pictures.csv",
-        pictures=files.pictures,
+        table=folder / "images.csv",
+        images=files.images,
         predictions=files.predictions,
         models=files.models,
         preprocessing=Preprocessing(),
@@ -54,11 +54,11 @@ def usual(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def extreme(tmp_path_factory):
-    """One epoch, one group, few pictures of differing sizes, folds and seeds, a long title."""
+    """One epoch, one group, few images of differing sizes, folds and seeds, a long title."""
     folder = tmp_path_factory.mktemp("extreme")
     files = study_files.make(
         folder,
-        pictures=3,
+        images=3,
         folds=3,
         seeds=(1, 2),
         groups=1,
@@ -174,7 +174,7 @@ def test_errors_are_coloured_by_kind():
     assert min(missed[:2]) > missed[2] + 100  # yellow
 
 
-def test_display_is_stretched_and_flat_pictures_stay_dark():
+def test_display_is_stretched_and_flat_images_stay_dark():
     image = np.arange(10_000, dtype=np.uint16).reshape(100, 100, 1)
     shown = intensity.stretched(image)
     assert (shown.min(), shown.max(), shown.shape) == (0, 255, (100, 100))
@@ -196,8 +196,8 @@ def test_unreadable_metrics_are_named(usual, tmp_path):
             "",
             "honest",
             tmp_path / "metrics.json",
-            tmp_path / "pictures.csv",
-            usual.pictures,
+            tmp_path / "images.csv",
+            usual.images,
             [],
             [],
             Preprocessing(),

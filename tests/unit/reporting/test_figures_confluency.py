@@ -1,4 +1,4 @@
-"""Figures of confluency and of clusters: drawn on the road from pictures to report."""
+"""Figures of confluency and of clusters: drawn on the road from images to report."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def kmeans(request, tmp_path_factory):
     p = Preprocessing(channels="grey", scaling="none")
     recipe = KMeans(recipe=request.param, clusters=[3])
     for seed, model in zip((1, 2), files.models, strict=True):
-        arguments = (files.pictures, files.split, 0, seed, p, recipe, model, {})
+        arguments = (files.images, files.split, 0, seed, p, recipe, model, {})
         kmeans_module.train(*arguments, report=lambda line: None)
     return inputs_of(files, folder)
 
@@ -55,11 +55,11 @@ def test_large_errors_have_room(kmeans, tmp_path):
 
 @pytest.fixture(scope="module")
 def extreme(tmp_path_factory):
-    """One group, few pictures of differing sizes, folds and seeds, a long title."""
+    """One group, few images of differing sizes, folds and seeds, a long title."""
     folder = tmp_path_factory.mktemp("extreme")
     shapes = ((20, 90), (64, 24))
     files = study_files.make(
-        folder, pictures=3, folds=3, seeds=(1, 2), groups=1, epochs=1, shapes=shapes
+        folder, images=3, folds=3, seeds=(1, 2), groups=1, epochs=1, shapes=shapes
     )
     return inputs_of(files, folder, "A very long title " * 12, "as-published")
 
@@ -76,7 +76,7 @@ def test_extreme_studies_are_drawn(extreme, tmp_path):
 
 def test_clusters_are_told_as_the_model_finds_them(kmeans):
     model = load(kmeans.models[0])
-    with ImageStore(kmeans.pictures) as store:
+    with ImageStore(kmeans.images) as store:
         id = store.ids()[1]
         found = clusters.segmented(model, store, id)
         (answer,) = model.predict([store.image(id)])
@@ -107,5 +107,5 @@ def test_what_cannot_be_drawn_is_told(extreme, kmeans, tmp_path):
         figures.draw("clusters", extreme, tmp_path / "x.png")
     dark = kmeans.table.assign(confluency_true=np.nan)
     nothing = figures.FigureInputs(**(vars(kmeans) | {"table": dark}))
-    with pytest.raises(CoverslipError, match="no test picture has a field of view"):
+    with pytest.raises(CoverslipError, match="no test image has a field of view"):
         figures.draw("confluency", nothing, tmp_path / "x.svg")

@@ -30,7 +30,7 @@ def card(tmp_path_factory) -> str:
     facts |= {"patch": [48, 48], "preprocessing": {"resize": None}}
     info.write_text(json.dumps(facts))
     split = folder / "split.json"
-    row = {"fold": 0, "pictures": 4, "groups": 2}
+    row = {"fold": 0, "images": 4, "groups": 2}
     counts = [
         row | {"subset": "train", "strata": {"fluorescence": 2, "brightfield": 2}},
         row | {"subset": "test", "strata": {"fluorescence": 3, "histology": 1}},

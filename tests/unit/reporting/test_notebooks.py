@@ -20,7 +20,7 @@ def beside(folder, split, figure, **facts):
     """What the notebook reads beside the scores: facts of a leaking split, and a figure."""
     table = pd.read_csv(split)
     counts = [
-        {"fold": 0, "subset": subset, "pictures": len(rows), "groups": rows["group"].nunique()}
+        {"fold": 0, "subset": subset, "images": len(rows), "groups": rows["group"].nunique()}
         for subset, rows in table.groupby("subset")
     ]
     plan = {"method": "random", "seed": 4, "counts": counts, "leaking": True} | facts
@@ -37,7 +37,7 @@ def nuclei(tmp_path):
     evaluate(
         predictions=files.predictions,
         models=files.models,
-        pictures=files.pictures,
+        images=files.images,
         groups=files.groups,
         split=files.split,
         preprocessing=Preprocessing(),
@@ -45,7 +45,7 @@ def nuclei(tmp_path):
         study="study",
         protocol="as-published",
         output=tmp_path / "metrics.json",
-        table=tmp_path / "pictures.csv",
+        table=tmp_path / "images.csv",
     )
     leaks = [{"groups": 3, "pairs": 2}]
     beside(tmp_path, files.split, "curves.svg", groups=4, leaks=leaks)
@@ -73,7 +73,7 @@ def lines(tmp_path):
     """The folder of a classification as the workflow leaves it, but for the figures."""
     files = class_files.make(tmp_path)
     scored(tmp_path, files, protocol="as-published")
-    facts = {"dataset": "Made up", "pictures": 60, "classes": {"a172": 20}, "warnings": ["Look!"]}
+    facts = {"dataset": "Made up", "images": 60, "classes": {"a172": 20}, "warnings": ["Look!"]}
     (tmp_path / "report.json").write_text(json.dumps(facts))
     leaks = [{"groups": 3, "pairs": 2, "relatives": 0.81}]
     beside(tmp_path, files.split, "reasons.svg", groups=10, unlabelled=7, leaks=leaks)
@@ -90,9 +90,9 @@ def test_a_classification_is_told_and_runs_again_by_hand(lines):
         r for r in records if (r["name"], r["subset"], r["run"]) == ("accuracy", "test", "all")
     )
     assert f"{found['value']:.3f} (95 % interval {found['low']:.3f}" in page
-    for words in ("Lines again", "Do not use its numbers", "81% of the test pictures"):
+    for words in ("Lines again", "Do not use its numbers", "81% of the test images"):
         assert words in page
-    for words in ("7 pictures have no class", "Look!", "taken for", "Fewer than ten pictures"):
+    for words in ("7 images have no class", "Look!", "taken for", "Fewer than ten images"):
         assert words in page
     assert 'alt="Figure: reasons of Lines again"' in page
     assert "def record(" not in page

@@ -103,7 +103,7 @@ def test_ids_are_unique_and_headings_descend_in_steps(page):
     assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
 
 
-def test_pictures_have_alt_texts_that_tell_study_and_figure(page):
+def test_images_have_alt_texts_that_tell_study_and_figure(page):
     alts = [image["alt"] for image in page.of("img")]
     assert len(set(alts)) == len(alts)
     assert "Learning curves of the study Honest: U-Net at native size" in " ".join(alts)
@@ -129,8 +129,8 @@ def test_flaws_stand_in_red_in_their_study_only(page, studies):
 def test_each_number_has_its_definition_and_captions_their_values(page):
     for definition in made_up.DEFINITIONS.values():
         assert definition in page.text
-    assert "Over all of them, IoU on the test pictures is 0.8612 (95 % interval" in page.text
-    assert "9\u202f081\u202f757 pixels of test pictures" in page.text
+    assert "Over all of them, IoU on the test images is 0.8612 (95 % interval" in page.text
+    assert "9\u202f081\u202f757 pixels of test images" in page.text
     assert "Best: 0a7d30b2" in page.text and "Worst: b1eb0123b1eb…" in page.text.replace(" …", "…")
 
 
@@ -199,7 +199,7 @@ def test_a_page_that_is_too_large_is_refused(studies, tmp_path, monkeypatch):
         report.build(studies, {}, tmp_path / "report.html")
 
 
-def test_a_large_picture_is_made_smaller_and_a_small_one_left_alone(tmp_path):
+def test_a_large_image_is_made_smaller_and_a_small_one_left_alone(tmp_path):
     noise = np.random.default_rng(1).integers(0, 255, (500, 700, 3), np.uint8)
     path = tmp_path / "noise.png"
     cv2.imwrite(str(path), noise)
@@ -223,7 +223,7 @@ def test_a_large_picture_is_made_smaller_and_a_small_one_left_alone(tmp_path):
         ("a.svg", b'<svg viewBox="0 0 2 1">' + b" " * 2000 + b"</svg>", "as png"),
     ],
 )
-def test_what_is_no_picture_is_named(tmp_path, name, content, message):
+def test_what_is_no_image_is_named(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(CoverslipError, match=message):
@@ -268,9 +268,9 @@ def test_a_figure_without_a_caption_is_called_by_its_name(tmp_path):
     [
         (0.01, 0.05, "0.0300 better than that of Otsu's threshold, and the 95 % interval"),
         (0.01, 0.05, "+0.0100 to +0.0500, lies on that side as a whole."),
-        (-0.01, 0.07, "but with other pictures it might be otherwise: the 95 % interval"),
+        (-0.01, 0.07, "but with other images it might be otherwise: the 95 % interval"),
         (-0.01, 0.07, "−0.0100 to +0.0700, holds 0."),
-        (None, None, "with pictures of one group alone, there is no interval to tell by."),
+        (None, None, "with images of one group alone, there is no interval to tell by."),
     ],
 )
 def test_a_verdict_is_told_by_the_paired_difference(low, high, said):
@@ -306,7 +306,7 @@ def test_a_study_of_confluency_is_told_by_its_error_first(studies):
 
 
 def test_bands_of_confluency_are_named():
-    words = "confluency, mean error, pictures of 25 to 50 %"
+    words = "confluency, mean error, images of 25 to 50 %"
     assert results.label("confluency_mae_25_50") == words
 
 
@@ -314,8 +314,8 @@ def test_the_main_scores_stand_before_all_others(studies):
     metrics = results.read_metrics(studies[0].metrics)
     first, others, *_ = tables.score_tables(metrics, ["iou", "unheard of"])
     assert [line["label"] for line in first["lines"]] == ["IoU"]
-    assert first["summary"] == "Scores on test pictures"
-    assert others["summary"] == "All other scores on test pictures"
+    assert first["summary"] == "Scores on test images"
+    assert others["summary"] == "All other scores on test images"
     assert "IoU" not in [line["label"] for line in others["lines"]]
 
 
@@ -348,8 +348,8 @@ def test_a_class_by_class_metric_is_told_of_the_foreground():
         (None, "share", "–"),
         (float("nan"), "share", "–"),
         (29461, "count", "29\u202f461"),
-        (4.31712, "objects per picture", "4.317"),
-        (-0.25, "objects per picture", "−0.25"),
+        (4.31712, "objects per image", "4.317"),
+        (-0.25, "objects per image", "−0.25"),
         (1234.5, "pixels", "1\u202f234"),
         (0, "count", "0"),
     ],

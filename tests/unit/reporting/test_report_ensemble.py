@@ -24,7 +24,7 @@ def record(name, single, together, gain, subset="test", class_name=None, unit="s
         "ensemble": together,
         "gain": gain,
         "support": 134,
-        "support_unit": "pictures",
+        "support_unit": "images",
         "groups": 21,
         "unit": unit,
         "definition": f"Definition of {name}.",
@@ -74,7 +74,7 @@ def test_single_networks_ensemble_and_gain_stand_side_by_side(tmp_path):
     assert line["single"] == ("0.8400", "0.8000 to 0.8800")
     assert line["ensemble"] == ("0.8600", "0.8200 to 0.9000")
     assert line["gain"] == ("+0.0200", "+0.0100 to +0.0300")
-    assert line["support"] == "134 pictures in 21 groups"
+    assert line["support"] == "134 images in 21 groups"
     assert "2 trainings, and 2 networks" in told["lead"] and "2 folds" in told["lead"]
     assert "IoU, the ensemble is 0.0200 better, and the 95 % interval" in told["verdict"]
 

@@ -60,7 +60,7 @@ def part(subset, of, **scores):
     filled = dict.fromkeys(results_page.SCORES, 0.0) | scores
     return of | {
         "subset": subset,
-        "pictures": 3,
+        "images": 3,
         "objects_true": 1200,
         "scores": {
             name: {"value": value, "low": None, "high": None, "baselines": {"otsu watershed": 0.25}}
@@ -69,7 +69,7 @@ def part(subset, of, **scores):
     }
 
 
-def test_modalities_and_groups_of_test_pictures_are_told(tmp_path):
+def test_modalities_and_groups_of_test_images_are_told(tmp_path):
     instances = {
         "modality": [part("test", {"modality": "histology"}, mean_ap=0.5, merge_rate=0.125)],
         "group": [
@@ -94,6 +94,6 @@ def test_the_mean_of_seeds_stands_beside_single_networks(tmp_path):
     heading, _, text = results_page.detail([scored], told)
     assert heading.strip() == "## The mean of several seeds"
     assert text.splitlines()[2:] == [
-        "| `mine` | IoU | 134 pictures in 21 groups | 0.8400 | 0.8000 to 0.8800 | 0.8600 "
+        "| `mine` | IoU | 134 images in 21 groups | 0.8400 | 0.8000 to 0.8800 | 0.8600 "
         "| 0.8200 to 0.9000 | +0.0200 | +0.0100 to +0.0300 |"
     ]

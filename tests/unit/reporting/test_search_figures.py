@@ -59,7 +59,7 @@ def inputs(folder):
         metrics={},
         table=pd.DataFrame(),
         histories={},
-        pictures=None,
+        images=None,
         predictions=[],
         models=[],
         preprocessing=Preprocessing(),

@@ -24,7 +24,7 @@ def written(folder, subsets, logits, names):
     return (folder / "out.csv").read_text()
 
 
-def test_unlabelled_pictures_in_the_order_of_their_numbers(tmp_path):
+def test_unlabelled_images_in_the_order_of_their_numbers(tmp_path):
     subset = ["unlabelled", "unlabelled", "test"]
     logits = [
         [[3, 0, 0], [0, 9, 0], [0, 0, 9]],
@@ -40,7 +40,7 @@ def test_names_that_stand_twice_are_told_with_their_folders(tmp_path):
     assert text == "Filename,Label\nx/a/1.png,mcf7\nx/a/2.png,bv2\nx/b/2.png,a172\n"
 
 
-def test_without_any_the_test_pictures_of_each_fold(tmp_path):
+def test_without_any_the_test_images_of_each_fold(tmp_path):
     subsets = [["test", "validation"], ["validation", "test"]]
     logits = [[[0, 0, 5], [5, 0, 0]], [[5, 0, 0], [0, 5, 0]]]
     text = written(tmp_path, subsets, logits, ["b.png", "a.png"])

@@ -91,7 +91,7 @@ def test_class_weights(patches):
     assert 0 < interior < border or 0 < border < interior
 
 
-def test_drawn_patches_come_from_all_pictures_alike():
+def test_drawn_patches_come_from_all_images_alike():
     ids = np.array(["large"] * 90 + ["b", "a", "a"])
     places = draw(ids, 300, np.random.default_rng(0))
     names, counts = np.unique(ids[places], return_counts=True)

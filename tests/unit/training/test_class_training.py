@@ -1,4 +1,4 @@
-"""From pictures with classes to predictions: patches, training, model folder, prediction."""
+"""From images with classes to predictions: patches, training, model folder, prediction."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ TRAINING = Training(
 
 
 def draw(label: str, rng: np.random.Generator) -> np.ndarray:
-    """A picture, 20x24, of a shape on noise."""
+    """An image, 20x24, of a shape on noise."""
     y, x = np.mgrid[:20, :24]
     cy, cx = rng.uniform(8, 12), rng.uniform(9, 15)
     away = np.hypot(y - cy, x - cx)
@@ -63,11 +63,11 @@ def draw(label: str, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
-    """Store, manifest, split and patches in two shards: 60 pictures, 4 without a class."""
+    """Store, manifest, split and patches in two shards: 60 images, 4 without a class."""
     root = tmp_path_factory.mktemp("study")
     rng = np.random.default_rng(0)
     rows, split = [], []
-    with ImageStoreWriter(root / "pictures.h5") as store:
+    with ImageStoreWriter(root / "images.h5") as store:
         for number in range(60):
             label = LABELS[number % 3]
             image = draw(label, rng)
@@ -84,7 +84,7 @@ def study(tmp_path_factory) -> Path:
     pd.DataFrame(split, columns=columns).to_csv(root / "split.csv", index=False)
     for shard in range(2):
         folder = root / "patches" / str(shard)
-        inputs = (root / "pictures.h5", root / "manifest.csv", PREPROCESSING)
+        inputs = (root / "images.h5", root / "manifest.csv", PREPROCESSING)
         class_patches.prepare(*inputs, shard, 2, folder)
     return root
 
@@ -121,7 +121,7 @@ def finished(study, tmp_path_factory) -> Path:
     return folder
 
 
-def test_patches_are_whole_pictures_with_the_number_of_their_class(study):
+def test_patches_are_whole_images_with_the_number_of_their_class(study):
     found = patches(study)
     assert found.classes == LABELS
     assert found.shape == (*SIZE, 1)
@@ -136,11 +136,11 @@ def test_patches_are_whole_pictures_with_the_number_of_their_class(study):
     assert (found.index[["height", "width"]] == [20, 24]).all(axis=None)
 
 
-def test_pictures_of_other_sizes_and_types_are_brought_to_one(tmp_path):
+def test_images_of_other_sizes_and_types_are_brought_to_one(tmp_path):
     rng = np.random.default_rng(3)
     sizes = {"flat": (9, 40, 1), "large": (130, 90, 3), "small": (5, 4, 4)}
     rows = []
-    with ImageStoreWriter(tmp_path / "pictures.h5") as store:
+    with ImageStoreWriter(tmp_path / "images.h5") as store:
         for id, shape in sizes.items():
             deep = id == "large"
             top, dtype = (65535, np.uint16) if deep else (255, np.uint8)
@@ -149,7 +149,7 @@ def test_pictures_of_other_sizes_and_types_are_brought_to_one(tmp_path):
             facts = {"id": id, "class": id, "member": f"{id}.png", "group": id}
             rows.append(blank | facts | {"height": shape[0], "width": shape[1]})
     tables.write(pd.DataFrame(rows, columns=tables.COLUMNS), tmp_path / "manifest.csv")
-    inputs = (tmp_path / "pictures.h5", tmp_path / "manifest.csv", PREPROCESSING)
+    inputs = (tmp_path / "images.h5", tmp_path / "manifest.csv", PREPROCESSING)
     class_patches.prepare(*inputs, 0, 1, tmp_path / "0")
     found = Patches([tmp_path / "0"])
     assert found.shape == (*SIZE, 1) and found.classes == sorted(sizes)
@@ -158,7 +158,7 @@ def test_pictures_of_other_sizes_and_types_are_brought_to_one(tmp_path):
     assert found.index["height"].tolist() == [9, 130, 5]
 
 
-def test_augmentation_changes_the_picture_and_not_the_class(study):
+def test_augmentation_changes_the_image_and_not_the_class(study):
     found = patches(study)
     rows = np.arange(0, 12)
     plain = dataset.Batches(found, rows, PREPROCESSING, fitted(), 12, head="class")
@@ -173,7 +173,7 @@ def fitted() -> dict:
     return {"mean": [80.0], "standard_deviation": [50.0]}
 
 
-def test_class_weights_count_pictures(study):
+def test_class_weights_count_images(study):
     found = patches(study)
     rows = np.array([0, 3, 6, 1])
     weights = dataset.class_weights(found, rows, 3, "class")
@@ -220,7 +220,7 @@ def test_it_learned_and_a_folder_predicts_alone(study, finished):
     logits = np.stack(list(loaded.logits(images, batch=7)))
     expected = heads.calibrated_probabilities(logits, loaded.temperature)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    with pytest.raises(CoverslipError, match="tells the class of a picture and draws no masks"):
+    with pytest.raises(CoverslipError, match="tells the class of an image and draws no masks"):
         loaded.mask(found[0])
 
 
@@ -244,7 +244,7 @@ def test_flips_are_averaged():
 def predicted(study: Path, finished: Path, output: Path, shard: int, shards: int) -> Path:
     class_predictions.predict(
         finished / "model",
-        study / "pictures.h5",
+        study / "images.h5",
         study / "split.csv",
         0,
         ["validation", "test"],
@@ -298,7 +298,7 @@ def test_a_class_that_training_lacks_is_told(study, tmp_path):
     lines = []
     short = TRAINING.model_copy(update={"epochs": 1})
     trained(study, tmp_path, split=tmp_path / "split.csv", training=short, report=lines.append)
-    assert lines[0] == "no training picture of ring: none will be predicted as such"
+    assert lines[0] == "no training image of ring: none will be predicted as such"
     info = json.loads((tmp_path / "model" / "model.json").read_text())
     assert info["absent_classes"] == ["ring"]
     assert info["classes"] == LABELS

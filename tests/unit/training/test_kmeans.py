@@ -37,21 +37,21 @@ def dish(number, shape=(120, 150), cells=6, low=0.5):
     return np.clip(np.rint(light * (1 + rough)), 1, 255).astype(np.uint8), label
 
 
-def files(folder, pictures, validation=1):
-    """A store and a split: the last pictures are test, those before validation."""
-    with ImageStoreWriter(folder / "pictures.h5") as store:
-        for number, (image, label) in enumerate(pictures):
+def files(folder, images, validation=1):
+    """A store and a split: the last images are test, those before validation."""
+    with ImageStoreWriter(folder / "images.h5") as store:
+        for number, (image, label) in enumerate(images):
             store.image(f"p{number}", image)
             store.label(f"p{number}", label)
-    count = len(pictures)
+    count = len(images)
     subsets = ["train"] * (count - 1 - validation) + ["validation"] * validation + ["test"]
     rows = {"id": [f"p{n}" for n in range(count)], "group": "g", "fold": 0, "subset": subsets}
     pd.DataFrame(rows).to_csv(folder / "split.csv", index=False)
-    return folder / "pictures.h5", folder / "split.csv"
+    return folder / "images.h5", folder / "split.csv"
 
 
-def fitted(folder, pictures, seed=1, kmeans=HONEST, p=GREY, name="model", **more):
-    arguments = (*files(folder, pictures), 0, seed, p, kmeans, folder / name, more)
+def fitted(folder, images, seed=1, kmeans=HONEST, p=GREY, name="model", **more):
+    arguments = (*files(folder, images), 0, seed, p, kmeans, folder / name, more)
     facts = kmeans_module.train(*arguments, report=lambda line: None)
     return load(folder / name), facts
 
@@ -117,10 +117,10 @@ def test_the_same_answer_for_every_seed(dishes, tmp_path):
 def test_strips_change_nothing(honest, dishes, monkeypatch):
     image = np.vstack([dishes[0][0], dishes[1][0]])
     padded = np.pad(image, ((0, 0), (30, 0)))
-    whole = [mask(honest[0], picture) for picture in (image, padded)]
+    whole = [mask(honest[0], array) for array in (image, padded)]
     monkeypatch.setattr(kmeans, "STRIP", 7 * image.shape[1])
-    for picture, expected in zip((image, padded), whole, strict=True):
-        np.testing.assert_array_equal(mask(honest[0], picture), expected)
+    for array, expected in zip((image, padded), whole, strict=True):
+        np.testing.assert_array_equal(mask(honest[0], array), expected)
 
 
 def test_black_surroundings_are_no_cells_and_no_edge(honest, dishes):
@@ -133,14 +133,14 @@ def test_black_surroundings_are_no_cells_and_no_edge(honest, dishes):
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (1, 1), (3, 200)])
-def test_small_and_black_pictures(honest, shape):
+def test_small_and_black_images(honest, shape):
     assert mask(honest[0], np.full(shape, 90, np.uint8)).shape == shape
     assert not mask(honest[0], np.zeros(shape, np.uint8)).any()
     deep = np.full((*shape, 3), 9000, np.uint16)
     assert mask(honest[0], deep).shape == shape
 
 
-def test_the_published_way_is_fitted_on_each_picture(dishes, tmp_path):
+def test_the_published_way_is_fitted_on_each_image(dishes, tmp_path):
     model, _ = fitted(tmp_path, dishes, kmeans=PUBLISHED, p=Preprocessing(scaling="none"))
     clusters = model.info["clusters"]
     assert clusters["number"] == 3 and sorted(clusters) == ["cells", "number"]
@@ -166,7 +166,7 @@ def test_light_moves_the_published_way_and_not_the_honest_one(honest, dishes, tm
 
 
 def brightfield(real_data, count, side=384):
-    """Pictures and masks of the Bowl in bright field, uint8 HxWx3 and bool HxW."""
+    """Images and masks of DSB 2018 in bright field, uint8 HxWx3 and bool HxW."""
     found = []
     with zipfile.ZipFile(real_data / "dsb2018" / "stage1_train.zip") as archive:
         members = archive.namelist()
@@ -192,15 +192,15 @@ IDS = [
 ]
 
 
-def test_light_over_real_pictures(real_data, tmp_path):
+def test_light_over_real_images(real_data, tmp_path):
     """A gradient of light moves the honest confluency by less than 2 points, the other by tens."""
-    pictures = brightfield(real_data, 6)
+    images = brightfield(real_data, 6)
     models = {}
     for name, recipe in (("honest", KMeans(clusters=[4, 8])), ("published", PUBLISHED)):
         p = GREY if name == "honest" else Preprocessing(scaling="none")
-        models[name], _ = fitted(tmp_path, pictures, kmeans=recipe, p=p, name=name)
+        models[name], _ = fitted(tmp_path, images, kmeans=recipe, p=p, name=name)
     moved = {name: [] for name in models}
-    for number, (image, _) in enumerate(pictures):
+    for number, (image, _) in enumerate(images):
         light = ramp(image.shape[:2], 0.5, number)[:, :, np.newaxis]
         lit = np.rint(image * light).astype(np.uint8)
         for name, model in models.items():
@@ -221,15 +221,15 @@ def test_cells_are_the_clusters_with_the_largest_shares():
     assert kmeans_module.choose_cells(pixels) == [1, 2]
     assert kmeans_module.mean_iou(pixels, [1, 2]) == pytest.approx((90 / 106 + 50 / 57) / 2)
     blank = np.array([[[10, 0], [0, 0]]])
-    with pytest.raises(CoverslipError, match="no training picture has any foreground"):
+    with pytest.raises(CoverslipError, match="no training image has any foreground"):
         kmeans_module.choose_cells(blank)
     assert np.isnan(kmeans_module.mean_iou(blank, [1]))
 
 
 def test_what_cannot_be_fitted_is_told(dishes, tmp_path):
-    with pytest.raises(CoverslipError, match=r"split\.csv has no validation pictures"):
-        pictures, split = files(tmp_path, dishes, validation=0)
-        kmeans_module.train(pictures, split, 0, 1, GREY, HONEST, tmp_path / "m", {})
+    with pytest.raises(CoverslipError, match=r"split\.csv has no validation images"):
+        images, split = files(tmp_path, dishes, validation=0)
+        kmeans_module.train(images, split, 0, 1, GREY, HONEST, tmp_path / "m", {})
     tiny = [(image[:1, :1], label[:1, :1]) for image, label in dishes]
     with pytest.raises(CoverslipError, match="4 pixels .* too few for 5 clusters: lower kmeans"):
         fitted(tmp_path, tiny, kmeans=KMeans(clusters=[2, 5]))
@@ -261,7 +261,7 @@ def test_damaged_folders_are_named(honest, dishes, tmp_path, damage):
     info = json.loads((honest[0].folder / "model.json").read_text())
     damage(info)
     (tmp_path / "model.json").write_text(json.dumps(info))
-    with pytest.raises(CoverslipError, match=r"model\.json: tells no clusters .*: train anew"):
+    with pytest.raises(CoverslipError, match=r"model\.json: tells no clusters .*: train again"):
         list(load(tmp_path).predict([dishes[0][0]]))
 
 
@@ -286,10 +286,10 @@ def test_no_tensorflow_is_needed(honest, dishes, tmp_path):
 PATH = str(kmeans_module.__file__).rsplit("/coverslip/", 1)[0]
 
 
-def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path):
-    pictures, _ = files(tmp_path, [dish(0), dish(1), dish(2)])
-    with ImageStore(pictures) as store:
+def test_images_of_a_kind_that_is_not_read_are_named(tmp_path):
+    images, _ = files(tmp_path, [dish(0), dish(1), dish(2)])
+    with ImageStore(images) as store:
         store.image = lambda id: np.zeros((4, 4), np.float64)
         source = kmeans_module.Source(store, GREY)
-        with pytest.raises(CoverslipError, match=r"pictures\.h5: picture 'p0': a picture of type"):
+        with pytest.raises(CoverslipError, match=r"images\.h5: image 'p0': an image of type"):
             source.image("p0")

@@ -18,10 +18,10 @@ SIZES = {"b": (40, 56), "a": (16, 16), "10": (5, 3), "1": (33, 16), "NA": (70, 2
 
 
 def dataset(folder, sizes=SIZES, channels=3):
-    """A store and manifest of noise; the upper left quarter of each picture is an object."""
+    """A store and manifest of noise; the upper left quarter of each image is an object."""
     rng = np.random.default_rng(1)
     rows = []
-    with ImageStoreWriter(folder / "pictures.h5") as store:
+    with ImageStoreWriter(folder / "images.h5") as store:
         for id, (height, width) in sizes.items():
             label = np.zeros((height, width), np.int32)
             label[: (height + 1) // 2, : (width + 1) // 2] = 9
@@ -32,22 +32,22 @@ def dataset(folder, sizes=SIZES, channels=3):
             rows.append(values)
     table = pd.DataFrame(rows).astype(manifests.DTYPES)
     manifests.write(table, folder / "manifest.csv")
-    return folder / "pictures.h5", folder / "manifest.csv"
+    return folder / "images.h5", folder / "manifest.csv"
 
 
 def prepared(folder, p, shards, **options):
-    pictures, manifest = dataset(folder, **options)
+    images, manifest = dataset(folder, **options)
     folders = [folder / f"{shards}" / str(shard) for shard in range(shards)]
     for shard, output in enumerate(folders):
-        patches.prepare(pictures, manifest, p, shard, shards, output)
+        patches.prepare(images, manifest, p, shard, shards, output)
     return Patches(folders)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.3])
-def test_patches_are_windows_of_their_pictures(tmp_path, overlap):
+def test_patches_are_windows_of_their_images(tmp_path, overlap):
     p = Preprocessing(patch=16, overlap=overlap)
     data = prepared(tmp_path, p, shards=2)
-    with patches.Store(tmp_path / "pictures.h5") as store:
+    with patches.Store(tmp_path / "images.h5") as store:
         for number, row in data.index.iterrows():
             window = np.s_[row["y"] : row["y"] + 16, row["x"] : row["x"] + 16]
             image = patches.pad(store.image(row["id"]), (16, 16))[window]
@@ -75,7 +75,7 @@ def test_all_pixels_are_covered(tmp_path, overlap):
         assert covered.all()
 
 
-def test_pictures_far_smaller_than_a_patch_are_reflected(tmp_path):
+def test_images_far_smaller_than_a_patch_are_reflected(tmp_path):
     data = prepared(tmp_path, Preprocessing(patch=32), shards=1, sizes={"s": (3, 5)})
     image = data.images([0])[0]
     assert np.array_equal(image[:3, :5], image[3:6, :5][::-1])
@@ -87,7 +87,7 @@ def test_pictures_far_smaller_than_a_patch_are_reflected(tmp_path):
 def test_the_number_of_shards_changes_nothing(tmp_path, resize):
     p = Preprocessing(patch=16, overlap=0.25, resize=resize, channels="grey")
     one = prepared(tmp_path, p, shards=1)
-    many = prepared(tmp_path, p, shards=7)  # more than pictures: empty shards
+    many = prepared(tmp_path, p, shards=7)  # more than images: empty shards
     pd.testing.assert_frame_equal(one.index, many.index)
     rows = np.random.default_rng(2).permutation(len(one))
     assert np.array_equal(one.images(rows), many.images(rows))
@@ -101,7 +101,7 @@ def test_shards_take_turns_through_the_sorted_manifest(tmp_path):
     assert index["patch"].tolist() == [str(number) for number in range(len(index))]
 
 
-def test_resized_pictures_are_one_patch(tmp_path):
+def test_resized_images_are_one_patch(tmp_path):
     data = prepared(tmp_path, Preprocessing(resize=(24, 20)), shards=1)
     assert data.shape == (24, 20, 3)
     assert data.index["id"].tolist() == sorted(SIZES)
@@ -109,7 +109,7 @@ def test_resized_pictures_are_one_patch(tmp_path):
     assert not data.index[["y", "x"]].any(axis=None)
 
 
-def test_rows_by_picture_and_foreground(tmp_path):
+def test_rows_by_image_and_foreground(tmp_path):
     data = prepared(tmp_path, Preprocessing(patch=16), shards=2)
     rows = data.rows(["NA", "b", "unknown"])
     assert set(data.index["id"][rows]) == {"NA", "b"}
@@ -133,12 +133,12 @@ def test_two_runs_give_equal_bytes(tmp_path):
 
 def test_ten_thousand_patches_are_never_held(tmp_path):
     sizes = {f"p{number:02}": (640, 640) for number in range(25)}
-    pictures, manifest = dataset(tmp_path, sizes, channels=1)
+    images, manifest = dataset(tmp_path, sizes, channels=1)
     p = Preprocessing(patch=32, channels="grey")
     total = 10_000 * 32 * 32  # bytes of the images
     tracemalloc.start()
     try:
-        patches.prepare(pictures, manifest, p, 0, 1, tmp_path / "out")
+        patches.prepare(images, manifest, p, 0, 1, tmp_path / "out")
         _, cut = tracemalloc.get_traced_memory()
         tracemalloc.clear_traces()
         data = Patches([tmp_path / "out"])
@@ -152,8 +152,8 @@ def test_ten_thousand_patches_are_never_held(tmp_path):
     assert max(cut, read) < total / 2
 
 
-def test_a_failure_leaves_nothing_and_names_the_picture(tmp_path, monkeypatch):
-    pictures, manifest = dataset(tmp_path)
+def test_a_failure_leaves_nothing_and_names_the_image(tmp_path, monkeypatch):
+    images, manifest = dataset(tmp_path)
     original = patches.Store.image
 
     def image(self, id):
@@ -161,12 +161,12 @@ def test_a_failure_leaves_nothing_and_names_the_picture(tmp_path, monkeypatch):
 
     monkeypatch.setattr(patches.Store, "image", image)
     with pytest.raises(CoverslipError, match="'b'.*float32"):
-        patches.prepare(pictures, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
+        patches.prepare(images, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
-    pictures, manifest = dataset(tmp_path)
+    images, manifest = dataset(tmp_path)
     original = patches.array_file
 
     def full(stack, path, shape, dtype):
@@ -175,17 +175,17 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(patches, "array_file", full)
     with pytest.raises(OSError, match="No space left"):
-        patches.prepare(pictures, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
+        patches.prepare(images, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_manifest_of_another_store_is_named(tmp_path):
-    pictures, manifest = dataset(tmp_path)
+    images, manifest = dataset(tmp_path)
     table = manifests.read(manifest)
     table.loc["b", "height"] = 41
     manifests.write(table, manifest)
     with pytest.raises(CoverslipError, match="'b'.*41x56"):
-        patches.prepare(pictures, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
+        patches.prepare(images, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
 
 
 def test_broken_folders_are_named(tmp_path):

@@ -7,7 +7,7 @@ from coverslip.training.calibration import GRID, tune_threshold
 
 
 def brute_force(ids, masks, probabilities) -> np.ndarray:
-    """Mean IoU over pictures at each threshold, counted the slow way."""
+    """Mean IoU over images at each threshold, counted the slow way."""
     means = []
     for threshold in np.array(GRID, dtype=np.float32):
         scores = []
@@ -64,7 +64,7 @@ def test_of_all_pixels_large_nuclei_count_by_their_area():
     assert max(pooled.values()) == pooled[0.6] > pooled[0.55]
 
 
-def test_of_all_pixels_a_picture_without_foreground_counts():
+def test_of_all_pixels_a_image_without_foreground_counts():
     mask = np.array([[[0, 0, 1, 1]]], np.uint8)
     probability = np.array([[[0.1, 0.1, 0.9, 0.72]]], np.float32)
     empty = (["b"], np.zeros((1, 1, 4), np.uint8), np.full((1, 1, 4), 0.71, np.float32))
@@ -85,14 +85,14 @@ def test_for_confluency_what_is_found_is_as_much_as_there_is():
     assert tune_threshold(batches) == 0.55
 
 
-def test_for_confluency_empty_pictures_count():
+def test_for_confluency_empty_images_count():
     empty = (["b"], np.zeros((1, 2, 2), np.uint8), np.full((1, 2, 2), 0.6, np.float32))
     assert tune_threshold([empty], "confluency") == 0.65
     assert tune_threshold([], "confluency") == 0.5
 
 
 def test_for_confluency_errors_are_not_balanced_by_a_bad_mask():
-    """A high threshold loses one picture, and takes away what is too much in the other."""
+    """A high threshold loses one image, and takes away what is too much in the other."""
     masks = np.zeros((2, 1, 100), np.uint8)
     masks[0, :, :10] = masks[1, :, :40] = 1
     probabilities = np.zeros((2, 1, 100), np.float32)

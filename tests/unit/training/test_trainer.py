@@ -48,7 +48,7 @@ IDENTITY = trainer.state_identity("a", DEVICE)
 
 
 def write_patches(folder: Path, ids: list[str], seed: int) -> Path:
-    """Patches of noise with a bright square, one a picture; the first has no foreground."""
+    """Patches of noise with a bright square, one an image; the first has no foreground."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 90, (len(ids), SIDE, SIDE, 1), dtype=np.uint8)
     targets = np.zeros((len(ids), SIDE, SIDE), np.uint16)
@@ -75,7 +75,7 @@ def write_patches(folder: Path, ids: list[str], seed: int) -> Path:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> dict:
-    """Two shards of patches and a split: 10 pictures for training, 5 for validation, 1 for test."""
+    """Two shards of patches and a split: 10 images for training, 5 for validation, 1 for test."""
     root = tmp_path_factory.mktemp("study")
     ids = [f"{number:03d}" for number in range(16)]
     shards = [write_patches(root / "patches" / str(s), ids[s::2], s) for s in range(2)]

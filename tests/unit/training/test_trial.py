@@ -77,8 +77,8 @@ def test_rung_after_rung_is_the_start_of_the_training(material, tmp_path):
     assert len(whole) == 5 and whole.iloc[:3].equals(stepwise[whole.columns])
 
     shutil.rmtree(tmp_path / "state")
-    anew, again = run(material, tmp_path, 3, "3")
-    assert anew["search"]["epochs_trained"] == 3 and again.equals(stepwise)
+    again, again = run(material, tmp_path, 3, "3")
+    assert again["search"]["epochs_trained"] == 3 and again.equals(stepwise)
 
 
 def test_a_trial_that_diverges_has_no_score(material, tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def test_scores_use_the_preprocessing_that_the_search_chose(
     given = {}
     monkeypatch.setattr("coverslip.evaluation.tasks.stage", lambda task, stage: given.update)
     files = {"predictions": [], "singles": [], "ensembles": [], "infos": [], "best": [best]}
-    files |= dict.fromkeys(("pictures", "groups", "split"), tmp_path / "input.txt")
+    files |= dict.fromkeys(("images", "groups", "split"), tmp_path / "input.txt")
     for key, value in files.items():
         setattr(snakemake_object.input, key, value)
     Path(snakemake_object.output[0]).write_text("")

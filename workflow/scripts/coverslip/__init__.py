@@ -1,4 +1,4 @@
-"""coverslip: from microscopy pictures of cells to a report that a scientist can trust.
+"""coverslip: from microscopy images of cells to a report that a scientist can trust.
 
 Importing the package imports nothing else, so that a job starts in well under a second.
 """

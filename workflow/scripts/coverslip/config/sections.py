@@ -19,7 +19,7 @@ class Section(BaseModel):
 
 
 class OcclusionWindow(Section):
-    """A window that hides a part of the picture."""
+    """A window that hides a part of the image."""
 
     window: int = Field(ge=1)
     """Height and width in pixels, at the size that the network works at."""
@@ -33,10 +33,10 @@ class OcclusionWindow(Section):
 
 
 class Attribution(Section):
-    """For `task: classification`: maps of what speaks for a class, on held-out pictures."""
+    """For `task: classification`: maps of what speaks for a class, on held-out images."""
 
-    pictures: int = Field(default=2, ge=0)
-    """Pictures a class that are explained, half of them mistakes where there are any; 0: none."""
+    images: int = Field(default=2, ge=0)
+    """Images a class that are explained, half of them mistakes where there are any; 0: none."""
     occlusion: list[OcclusionWindow] = [
         OcclusionWindow(window=10, stride=5),
         OcclusionWindow(window=20, stride=10),
@@ -44,36 +44,36 @@ class Attribution(Section):
     """Windows of the occlusion maps; each gives maps of its own."""
     baseline: Literal["zero", "mean"] = "zero"
     """What hides pixels. `zero`: 0 in the scale that the network takes; `mean`: the mean colour of
-    the picture."""
+    the image."""
     integrated_gradients: bool = True
     """Integrated gradients with SmoothGrad."""
     steps: int = Field(default=50, ge=1)
-    """For integrated gradients: points between the baseline and the picture."""
+    """For integrated gradients: points between the baseline and the image."""
     smooth_samples: int = Field(default=8, ge=0)
-    """For integrated gradients: noisy copies of the picture; 0: no SmoothGrad."""
+    """For integrated gradients: noisy copies of the image; 0: no SmoothGrad."""
     smooth_deviation: float = Field(default=0.1, gt=0)
-    """For SmoothGrad: standard deviation of the noise, as a share of the picture's range."""
+    """For SmoothGrad: standard deviation of the noise, as a share of the image's range."""
     grad_cam: bool = True
     """Grad-CAM on the last features that still have places."""
     batch: int = Field(default=64, ge=1)
-    """Pictures that are computed together."""
+    """Images that are computed together."""
     seed: int = Field(default=1, ge=0)
     """Seed of the noise and of the random map that is the baseline."""
 
 
-# --- The section of the configuration on measuring own pictures
+# --- The section of the configuration on measuring own images
 
 
 class Measure(Section):
-    """How own pictures are measured (target `measure`)."""
+    """How own images are measured (target `measure`)."""
 
     name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Name of the folder `results/measure/<name>`; none: that of the folder of pictures."""
+    """Name of the folder `results/measure/<name>`; none: that of the folder of images."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
     resolution), if anything. A value given here goes before that of the files."""
     channel: int | None = Field(default=None, ge=0)
-    """Channel to measure, from 0, where a picture has several; none: grey and RGB pictures as they
+    """Channel to measure, from 0, where an image has several; none: grey and RGB images as they
     are, while others with several channels are listed as not measured."""
     padding: Literal["black", "none"] = "black"
     """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
@@ -82,28 +82,28 @@ class Measure(Section):
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
     flips: bool = False
-    """Average the predictions over the eight flips and turns of a picture."""
+    """Average the predictions over the eight flips and turns of an image."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
     whole_megapixels: float = Field(default=17.0, gt=0)
-    """Larger pictures, in million pixels, are read, predicted and written by some rows at a time,
+    """Larger images, in million pixels, are read, predicted and written by some rows at a time,
     so that they fit in memory; 4096 x 4096 pixels are 16.8 million."""
     time_pattern: str = (
         r"(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m"
         r"|(?:^|[_\- ])[tT](?P<time>\d+(?:\.\d+)?)(?![0-9A-Za-z])"
     )
-    """Regular expression searched in a picture's name, with the named group `time` (a number) or
+    """Regular expression searched in an image's name, with the named group `time` (a number) or
     any of `days`, `hours`, `minutes`, `seconds`. What is left of the name, or the group `series`,
-    tells which pictures are of one place. Times in the files' metadata go before."""
+    tells which images are of one place. Times in the files' metadata go before."""
     time_unit: str = "frame"
     """Unit of the group `time`."""
     shards: int = Field(default=1, ge=1)
-    """Number of jobs that the pictures are cut into."""
+    """Number of jobs that the images are cut into."""
 
     @property
     def largest_whole(self) -> int:
-        """Pixels of the largest picture that is held in memory whole."""
+        """Pixels of the largest image that is held in memory whole."""
         return int(self.whole_megapixels * 1e6)
 
 
@@ -141,8 +141,8 @@ class Search(Section):
     eta: int = Field(default=3, ge=2)
     """One trial of so many goes on to the next rung, with so many times the epochs."""
     metric: Literal["loss", "accuracy", "iou"] = "loss"
-    """What ranks trials, on validation pictures, at the epoch whose weights would be kept. A low
-    loss is better; a high accuracy (of pixels, or of pictures) or IoU."""
+    """What ranks trials, on validation images, at the epoch whose weights would be kept. A low
+    loss is better; a high accuracy (of pixels, or of images) or IoU."""
     seed: int = Field(default=1, ge=0)
     """Seed of the draw, and of the training of every trial."""
 
@@ -151,7 +151,7 @@ class Search(Section):
 
 
 class Augmentation(Section):
-    """Random changes of the training patches, drawn anew in each epoch."""
+    """Random changes of the training patches, drawn again in each epoch."""
 
     flips: bool = False
     """Flip left-right and up-down."""
@@ -177,7 +177,7 @@ class Training(Section):
     batch_size: int = Field(default=16, ge=1)
     """Patches a step."""
     patches_per_epoch: int | None = Field(default=None, ge=1)
-    """Patches drawn for an epoch, from all pictures alike; none: every patch once."""
+    """Patches drawn for an epoch, from all images alike; none: every patch once."""
     learning_rate: float = Field(default=1.0e-3, gt=0)
     """Learning rate at the start (Adam)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
@@ -196,7 +196,7 @@ class Training(Section):
     little foreground the same say."""
     statistics: Literal["running", "precise"] = "running"
     """Of batch normalization, for prediction. `running`: those that training leaves, which follow
-    its last few batches; `precise`: taken anew from some hundred batches at the end."""
+    its last few batches; `precise`: taken again from some hundred batches at the end."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weights inverse to the share of a class among the training pixels."""
     patience: int | None = Field(default=None, ge=1)
@@ -204,8 +204,8 @@ class Training(Section):
     restore_best: bool = True
     """Keep the weights of the best epoch rather than of the last."""
     threshold: Literal["iou", "iou_pooled", "confluency"] | None = None
-    """What the threshold on the probability of foreground is tuned for, on the validation pictures:
-    mean IoU of pictures, IoU of all their pixels, or confluency; none: `confluency` for that task,
+    """What the threshold on the probability of foreground is tuned for, on the validation images:
+    mean IoU of images, IoU of all their pixels, or confluency; none: `confluency` for that task,
     else `iou`. With `protocol: as-published` it stays 0.5."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training patches."""
@@ -224,7 +224,7 @@ class Limits(Section):
     file_mb: float = Field(default=2000.0, gt=0)
     """Largest size of one file that is read into memory, unpacked, in 10^6 bytes."""
     megapixels: float = Field(default=200.0, gt=0)
-    """Largest number of pixels of a picture, in millions."""
+    """Largest number of pixels of an image, in millions."""
 
 
 class Source(Section):
@@ -248,12 +248,12 @@ class Source(Section):
     recipe: Literal["nuclei", "brightfield", "phase_contrast", "histology_patches"] = "nuclei"
     """For `synthetic`: what is drawn. `nuclei`: fluorescent nuclei with masks (layout `dsb2018`);
     `brightfield`: unstained cells that cover more or less of a dish (layout `paired`);
-    `phase_contrast`: nine lines of cells (layout `livecell`); `histology_patches`: four kinds of
+    `phase_contrast`: nine cell lines (layout `livecell`); `histology_patches`: four kinds of
     nuclei, cut from slides (layout `labelled_csv`)."""
-    pictures: int = Field(default=96, ge=4)
-    """For `synthetic`: number of pictures."""
+    images: int = Field(default=96, ge=4)
+    """For `synthetic`: number of images."""
     size: int = Field(default=256, ge=32)
-    """For `synthetic`: height and width of a picture in pixels."""
+    """For `synthetic`: height and width of an image in pixels."""
     seed: int = Field(default=1, ge=0)
     """For `synthetic`: seed of the generator."""
     limits: Limits = Limits()
@@ -261,7 +261,7 @@ class Source(Section):
 
 
 class Dataset(Section):
-    """Pictures with their labels."""
+    """Images with their labels."""
 
     title: str
     """Name in the report."""
@@ -275,12 +275,12 @@ class Dataset(Section):
         "dsb2018", "paired", "livecell_coco", "livecell", "labelled_csv", "class_folders"
     ]
     """How the archive becomes records. `dsb2018`: `<id>/images/*.png` with one mask a nucleus in
-    `<id>/masks/`; `paired`: a folder of pictures and a folder of masks, matched by name;
-    `livecell_coco`: pictures with polygons in COCO json files; with classes instead of masks:
-    `livecell`: the cell lines of LIVECell; `labelled_csv`: pictures with a csv of their labels;
+    `<id>/masks/`; `paired`: a folder of images and a folder of masks, matched by name;
+    `livecell_coco`: images with polygons in COCO json files; with classes instead of masks:
+    `livecell`: the cell lines of LIVECell; `labelled_csv`: images with a csv of their labels;
     `class_folders`: a folder a class."""
     images: str = "inputs"
-    """For `paired`: name of the folder of pictures, at any depth."""
+    """For `paired`: name of the folder of images, at any depth."""
     masks: str = "masks"
     """For `paired`: name of the folder of masks, at any depth."""
     annotations: str = "livecell_coco_*.json"
@@ -288,27 +288,27 @@ class Dataset(Section):
     labels: str = "train.csv"
     """For `labelled_csv`: name of the csv with the labels, at any depth."""
     label_columns: tuple[str, str] = ("Filename", "Label")
-    """For `labelled_csv`: its columns with the picture's file name and its label."""
+    """For `labelled_csv`: its columns with the image's file name and its label."""
     class_names: dict[str, str] = {}
     """Names of classes for reading, by their labels; a class without one is called by its label."""
     mask_threshold: int = Field(default=0, ge=0)
     """Mask values above it are foreground (127 for masks with soft edges)."""
-    groups: Literal["picture", "pattern", "layout", "acquisition", "overlap"] = "picture"
-    """What must not cross a split. `picture`: each picture on its own; `pattern`: taken from the
-    picture's id; `layout`: what the layout knows (line and well of LIVECell); `acquisition`:
-    derived from size, modality and look; `overlap`: pictures with a common area, pixel by pixel.
-    Duplicates and pictures that were cut side by side from one field share a group in any case."""
+    groups: Literal["image", "pattern", "layout", "acquisition", "overlap"] = "image"
+    """What must not cross a split. `image`: each image on its own; `pattern`: taken from the
+    image's id; `layout`: what the layout knows (line and well of LIVECell); `acquisition`:
+    derived from size, modality and look; `overlap`: images with a common area, pixel by pixel.
+    Duplicates and images that were cut side by side from one field share a group in any case."""
     group_pattern: str | None = None
     """For `pattern`: regular expression with a named group `group`, searched in the id."""
     near_duplicate_distance: int = Field(default=6, ge=0, le=64)
-    """Two pictures of one size whose 64-bit perceptual hashes differ in at most this many bits, and
+    """Two images of one size whose 64-bit perceptual hashes differ in at most this many bits, and
     whose thumbnails correlate, are near duplicates."""
 
 
 def bare_dataset(
     name: str, section: dict[str, Any], limits: dict[str, Any] | None = None
 ) -> Dataset:
-    """A dataset from the part of its section that changes its pictures (no words, no source)."""
+    """A dataset from the part of its section that changes its images (no words, no source)."""
     section = dict(section)
     bounds = Limits(**(limits or {}))
     source = Source(kind="path", path=None, sha256=section.pop("sha256"), limits=bounds)
@@ -316,20 +316,20 @@ def bare_dataset(
 
 
 class Split(Section):
-    """Which pictures are for training, validation and test."""
+    """Which images are for training, validation and test."""
 
     method: Literal["random", "grouped", "listed", "folder", "file"] = "grouped"
-    """`random`: pictures at random; `grouped`: whole groups; `listed`: in the order of the archive,
-    train, validation, test; `folder`: the archive's own folder of test pictures, validation in
+    """`random`: images at random; `grouped`: whole groups; `listed`: in the order of the archive,
+    train, validation, test; `folder`: the archive's own folder of test images, validation in
     whole groups; `file`: from a table."""
     test_folder: str | None = None
-    """For `folder`: name of the folder of test pictures, at any depth."""
+    """For `folder`: name of the folder of test images, at any depth."""
     folds: int = Field(default=1, ge=1)
     """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
     test: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the pictures for test, with one fold."""
+    """Share of the images for test, with one fold."""
     validation: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the pictures that are not for test which go to validation."""
+    """Share of the images that are not for test which go to validation."""
     stratify: Literal["none", "modality", "class"] = "none"
     """Keep the shares of this property alike in all subsets."""
     seed: int = Field(default=1, ge=0)
@@ -339,15 +339,15 @@ class Split(Section):
 
 
 class Preprocessing(Section):
-    """From a picture to what the network sees; stored in the model folder."""
+    """From an image to what the network sees; stored in the model folder."""
 
     channels: Literal["grey", "rgb"] = "rgb"
     """Channels of the network's input."""
     intensity: Literal["range", "percentile"] = "range"
     """`range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
-    percentile of each picture and channel do."""
+    percentile of each image and channel do."""
     polarity: Literal["as-is", "dark-background"] = "as-is"
-    """`dark-background`: pictures with a bright background are inverted."""
+    """`dark-background`: images with a bright background are inverted."""
     transform: Literal["linear", "sqrt"] = "linear"
     """`sqrt`: square root of the brightness, after polarity: dim objects come out beside bright
     ones, and shot noise is alike at all levels."""
@@ -355,9 +355,9 @@ class Preprocessing(Section):
     """Clip limit of CLAHE on the L channel of CIELAB (8x8 tiles); none: no CLAHE."""
     scaling: Literal["none", "unit", "standard"] = "unit"
     """`none`: 0..255; `unit`: 0..1; `standard`: one mean and standard deviation a channel,
-    fitted on the training pictures."""
+    fitted on the training images."""
     resize: tuple[int, int] | None = None
-    """Resize whole pictures to height and width in pixels; none: patches at native size."""
+    """Resize whole images to height and width in pixels; none: patches at native size."""
     mask_resize: Literal["area", "nearest", "bilinear-ceil"] = "area"
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
     nearest pixel); `bilinear-ceil`: bilinear, rounded up, which grows objects; for
@@ -389,7 +389,7 @@ class Network(Section):
     """`unet`: configurable U-Net; `unet_confluency`: the U-Net of study 5 (1,940,817 parameters
     with one channel); `mobilenetv2_unet`: MobileNetV2 encoder of studies 2 and 4;
     `efficientnet_lite0_unet`: EfficientNet-Lite0 encoder, decoder of `unet`. For classes: `cnn`:
-    configurable, for pictures of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1 (5,007,593
+    configurable, for images of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1 (5,007,593
     and 9,571,305 parameters); `nuclei_cnn` (20,587,108) and `resnet18`: of study 3."""
     filters: int = Field(default=16, ge=1)
     """For `unet` and `cnn`: filters of the first level, doubled at each level; for
@@ -408,7 +408,7 @@ class Network(Section):
     head: Literal["mask", "instances", "class"] = "mask"
     """What is learned. `mask`: the class of each pixel; `instances`: background, interior and
     border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
-    `class`: the class of the picture, which goes with `task: classification`."""
+    `class`: the class of the image, which goes with `task: classification`."""
     outputs: int = Field(default=1, ge=1)
     """For `mask`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background). For
     `class` it is the number of classes in the data, whatever stands here."""
@@ -428,10 +428,10 @@ class KMeans(Section):
     """K-means in place of a network: no epochs, no GPU, done in seconds."""
 
     recipe: Literal["published", "honest"] = "honest"
-    """`published`: the raw colours of each picture are clustered anew, as study 5 did; `honest`:
-    clusters of brightness and local texture under even light, found on the training pictures."""
+    """`published`: the raw colours of each image are clustered again, as study 5 did; `honest`:
+    clusters of brightness and local texture under even light, found on the training images."""
     clusters: list[Annotated[int, Field(ge=2, le=64)]] = Field([2, 3, 4, 6, 8, 12], min_length=1)
-    """Numbers of clusters to try; the one with the best IoU on the training pictures is kept."""
+    """Numbers of clusters to try; the one with the best IoU on the training images is kept."""
     scales: list[Annotated[float, Field(ge=0.5, le=50)]] = Field([1.5, 4.0], min_length=1)
     """For `honest`: standard deviations, in pixels, of the Gaussian windows of the texture."""
 
@@ -440,17 +440,17 @@ class Evaluation(Section):
     """What is predicted and how it is scored."""
 
     resolution: Literal["native", "network"] = "native"
-    """`native`: predictions are brought to the picture's own size; `network`: scored at the size
+    """`native`: predictions are brought to the image's own size; `network`: scored at the size
     the network works at, as published studies did."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch that neighbouring tiles both cover; overlaps are blended by a Gaussian
     window. Without any, tiles are patches side by side."""
     flips: bool = False
-    """Average the predictions over the eight flips and turns of a picture."""
+    """Average the predictions over the eight flips and turns of an image."""
     scales: list[Annotated[float, Field(ge=0.25, le=4)]] = Field(default=[1.0], min_length=1)
-    """Factors that each picture is resized by to be predicted; the answers are resized back and
+    """Factors that each image is resized by to be predicted; the answers are resized back and
     averaged. Best within the scales that augmentation has shown to the network. With
-    `head: instances` the first one alone tells objects apart."""
+    `head: instances` the first one alone separates objects."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
@@ -492,7 +492,7 @@ class Study(Section):
     """Name of a dataset."""
     task: Literal["segmentation", "confluency", "classification"] = "segmentation"
     """Kind of the answer. `confluency`: a segmentation whose report also tells how much of each
-    picture is covered, and how far that is off; `classification`: the class of each picture;
+    image is covered, and how far that is off; `classification`: the class of each image;
     `network.head` is then `class`, and `network.architecture` is `cnn` where none is named."""
     protocol: Literal["honest", "as-published"] = "honest"
     """`as-published` allows what the published study did wrong; the report says so in red."""
@@ -505,9 +505,9 @@ class Study(Section):
     seeds: list[int] = Field(default=[1], min_length=1)
     """One training a seed."""
     split: Split = Split()
-    """Which pictures are for training, validation and test."""
+    """Which images are for training, validation and test."""
     preprocessing: Preprocessing = Preprocessing()
-    """From a picture to what the network sees."""
+    """From an image to what the network sees."""
     network: Network = Network()
     """The network."""
     training: Training = Training()
@@ -540,9 +540,9 @@ class Config(Section):
     """Studies by name (letters, digits, `_` and `-`)."""
     run: list[str] | None = None
     """Names of the studies to run; none: all."""
-    pictures: str | None = None
-    """For the target `measure`: folder of pictures to measure."""
+    images: str | None = None
+    """For the target `measure`: folder of images to measure."""
     model: str | None = None
     """For the target `measure`: a model folder, or the name of a study: its first trained model."""
     measure: Measure = Measure()
-    """How own pictures are measured."""
+    """How own images are measured."""

@@ -10,10 +10,10 @@ MASKS = ("dsb2018", "paired", "livecell_coco")
 """Layouts that know masks."""
 
 CLASSES = ("livecell_coco", "livecell", "labelled_csv", "class_folders")
-"""Layouts that know classes of pictures."""
+"""Layouts that know classes of images."""
 
 CLASS_NETWORKS = ("cnn", "livecell_cnn", "livecell_cnn_bn", "nuclei_cnn", "resnet18")
-"""Architectures whose answer is the class of the picture."""
+"""Architectures whose answer is the class of the image."""
 
 ENCODERS = ("mobilenetv2_unet", "efficientnet_lite0_unet")
 """Architectures for masks whose encoder may be pretrained, and frozen."""
@@ -42,7 +42,7 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
     architecture, head = network["architecture"], network["head"]
     for_classes = study["task"] == "classification"
     if (architecture in CLASS_NETWORKS) != for_classes:
-        kind = "the class of a picture" if architecture in CLASS_NETWORKS else "masks"
+        kind = "the class of an image" if architecture in CLASS_NETWORKS else "masks"
         yield (
             f"{where}.network.architecture: `{architecture}` gives {kind}, which is not what "
             f"`task: {study['task']}` asks for"
@@ -70,10 +70,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     if study["kmeans"] is not None:
-        yield f"{where}.kmeans: K-means gives masks, not the class of a picture"
+        yield f"{where}.kmeans: K-means gives masks, not the class of an image"
     if study["preprocessing"]["resize"] is None:
         yield (
-            f"{where}.preprocessing.resize: `task: classification` looks at whole pictures: give "
+            f"{where}.preprocessing.resize: `task: classification` looks at whole images: give "
             "height and width"
         )
     if study["preprocessing"]["minimum_foreground"] > 0:
@@ -85,7 +85,7 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
 
 
 def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
-    """Mistakes in the scales that pictures are predicted at."""
+    """Mistakes in the scales that images are predicted at."""
     scales = study["evaluation"]["scales"]
     if len(set(scales)) != len(scales):
         yield f"{where}.evaluation.scales: a scale stands there twice"
@@ -136,8 +136,8 @@ def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in how the groups of a dataset are known."""
     if dataset["groups"] == "layout" and dataset["layout"] not in ("livecell", "livecell_coco"):
         yield f"{where}.groups: `layout` goes with `layout: livecell` and `livecell_coco`: wells"
-    if dataset["groups"] == "picture" and dataset["layout"] == "livecell":
+    if dataset["groups"] == "image" and dataset["layout"] == "livecell":
         yield (
-            f"{where}.groups: pictures of one well are alike: set `groups: layout`, so that wells "
+            f"{where}.groups: images of one well are alike: set `groups: layout`, so that wells "
             "are known"
         )

@@ -283,7 +283,7 @@ def _check(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     if search["epochs_last"] > epochs:
         yield f"{where}.epochs_last: is above training.epochs ({epochs}); trials are parts of that"
     if search["metric"] == "iou" and study["task"] == "classification":
-        yield f"{where}.metric: classes of pictures have no IoU; known: accuracy, loss"
+        yield f"{where}.metric: classes of images have no IoU; known: accuracy, loss"
     for key in OF_LOSS:
         if search["metric"] == "loss" and key in search["space"]:
             yield f"{where}.metric: losses with another `{key}` cannot be compared; name another"

@@ -1,1 +1,1 @@
-"""From an archive of pictures to a dataset and its splits."""
+"""From an archive of images to a dataset and its splits."""

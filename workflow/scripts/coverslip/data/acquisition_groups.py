@@ -1,23 +1,23 @@
-"""Modality of a picture and acquisition groups of a dataset.
+"""Modality of an image and acquisition groups of a dataset.
 
-Many archives say nothing of plates, slides or days. Pictures of one acquisition nevertheless give
+Many archives say nothing of plates, slides or days. Images of one acquisition nevertheless give
 themselves away, and a split that tears them apart measures memory. The groups here are found in
 three steps, each documented at its function:
 
 1. fields: connected components of duplicates and abutting tiles (`coverslip.data.duplicates`);
-2. cells: fields of one modality (`classify`) and one picture size;
+2. cells: fields of one modality (`classify`) and one image size;
 3. clusters: within a cell, fields with like fingerprints (`fingerprint`, `cluster`).
 
 Calibration: 2018 Data Science Bowl, stage 1 training set. Tiles of one field are certainly one
 acquisition, so properties were chosen whose variance lies between fields rather than within (share
-between fields among 256x256 fluorescence pictures: background level 0.97, noise of the background
+between fields among 256x256 fluorescence images: background level 0.97, noise of the background
 0.90, coarse texture 0.89, fine texture 0.76, contrast 0.63; background colour of histology above
-0.99), and each is measured in units near its deviation within fields. There the 664 pictures give
-24 groups of 1 to 90 pictures.
+0.99), and each is measured in units near its deviation within fields. There the 664 images give
+24 groups of 1 to 90 images.
 
-Limits: two plates taken with the same settings become one group, which costs pictures but leaks
-nothing; a plate whose pictures vary much is torn, which may leak. On 96 synthetic pictures of
-12 known plates there are 8 clusters, and 7 pictures stand apart from most of their plate. Where the
+Limits: two plates taken with the same settings become one group, which costs images but leaks
+nothing; a plate whose images vary much is torn, which may leak. On 96 synthetic images of
+12 known plates there are 8 clusters, and 7 images stand apart from most of their plate. Where the
 truth is known (file names, a table), `groups: pattern` is better.
 """
 
@@ -57,7 +57,7 @@ LIKE = 3.0
 """Largest mean distance of fingerprints within a cluster, in the units of `FINGERPRINT`."""
 
 SMALL = 5
-"""Clusters of fewer pictures (hardly more than one field of four tiles) join a larger one that was
+"""Clusters of fewer images (hardly more than one field of four tiles) join a larger one that was
 taken with like settings."""
 
 SETTINGS_LIKE = 2.0
@@ -69,7 +69,7 @@ MOST_FIELDS = 2000
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What grouping knows of a picture; `fingerprint` is in the units of `FINGERPRINT`."""
+    """What grouping knows of an image; `fingerprint` is in the units of `FINGERPRINT`."""
 
     height: int
     width: int
@@ -83,14 +83,14 @@ class ImageFeatures:
 
 def full_scale(dtype: str, largest: int) -> int:
     """The brightest value of a camera: 255 for uint8; for more bits the smallest 2^n - 1 (n from 8)
-    that is not below the largest value of all pictures of that type."""
+    that is not below the largest value of all images of that type."""
     if dtype == "uint8":
         return 255
     return 2 ** max(8, int(largest).bit_length()) - 1
 
 
 def brightness(image: np.ndarray, scale: int) -> np.ndarray:
-    """Grey picture, float32 HxW, 0..255, of HxWxC: luminance of RGB(A), else mean of channels."""
+    """Grey image, float32 HxW, 0..255, of HxWxC: luminance of RGB(A), else mean of channels."""
     colour = image.astype(np.float32) * (255.0 / scale)
     if colour.shape[2] >= 3:
         return cv2.cvtColor(np.ascontiguousarray(colour[..., :3]), cv2.COLOR_RGB2GRAY)
@@ -98,7 +98,7 @@ def brightness(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def colour_lab(image: np.ndarray, scale: int) -> np.ndarray | None:
-    """The CIELAB picture float32 HxWx3 of an RGB(A) picture, or None if it is grey."""
+    """The CIELAB image float32 HxWx3 of an RGB(A) image, or None if it is grey."""
     if image.shape[2] < 3:
         return None
     rgb = image[..., :3].astype(np.float32) / scale
@@ -117,7 +117,7 @@ def classify(grey: np.ndarray, coloured: bool) -> str:
     - `brightfield`: bright and grey, other transmitted light (phase contrast) included.
 
     Args:
-        grey: HxW float32, 0..255. coloured: whether the picture has colour.
+        grey: HxW float32, 0..255. coloured: whether the image has colour.
     """
     if np.median(grey) < DARK:
         return "fluorescence"
@@ -125,7 +125,7 @@ def classify(grey: np.ndarray, coloured: bool) -> str:
 
 
 def fingerprint(grey: np.ndarray, lab: np.ndarray | None, bright: bool) -> np.ndarray:
-    """How a picture was taken, float64 of len(`FINGERPRINT`), in its units.
+    """How an image was taken, float64 of len(`FINGERPRINT`), in its units.
 
     - background: log2 of the 5th percentile (bright background: 95th), of 0..255;
     - background_a, background_b: median a* and b* of the quarter of pixels nearest the background;
@@ -154,7 +154,7 @@ def fingerprint(grey: np.ndarray, lab: np.ndarray | None, bright: bool) -> np.nd
 
 
 def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
-    """All that grouping needs of a picture HxWxC, so that the picture can be forgotten.
+    """All that grouping needs of an image HxWxC, so that the image can be forgotten.
 
     Args:
         image: uint8 or uint16. scale: brightest value, from `full_scale`.
@@ -176,20 +176,20 @@ def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
 
 
 def find_pairs(
-    pictures: Sequence[ImageFeatures], digests: Sequence[str], distance: int
+    images: Sequence[ImageFeatures], digests: Sequence[str], distance: int
 ) -> list[duplicates.Pair]:
     """All pairs of duplicates and abutting tiles, sorted; only the strongest kind of each pair.
 
     Args:
-        pictures, digests: traits and SHA-256 of the pixels, in the same order.
+        images, digests: traits and SHA-256 of the pixels, in the same order.
         distance: largest difference of the hashes of near duplicates, in bits.
     """
     found = {(pair.a, pair.b): pair for pair in duplicates.exact_pairs(digests)}
     sizes: dict[tuple[int, int], list[int]] = {}
-    for position, picture in enumerate(pictures):
-        sizes.setdefault((picture.height, picture.width), []).append(position)
+    for position, image in enumerate(images):
+        sizes.setdefault((image.height, image.width), []).append(position)
     for positions in sizes.values():
-        members = [pictures[position] for position in positions]
+        members = [images[position] for position in positions]
         pairs = duplicates.near_pairs(
             np.array([member.hash for member in members], np.uint64),
             np.array([member.thumbnail for member in members], np.float32),
@@ -218,27 +218,26 @@ def merge(names: Sequence[str], pairs: Sequence[duplicates.Pair]) -> list[str]:
 
 
 def acquisition_groups(
-    pictures: Sequence[ImageFeatures], pairs: Sequence[duplicates.Pair]
+    images: Sequence[ImageFeatures], pairs: Sequence[duplicates.Pair]
 ) -> list[str]:
-    """Name of the acquisition group of each picture, such as `fluorescence-256x256-01`.
+    """Name of the acquisition group of each image, such as `fluorescence-256x256-01`.
 
-    Fields (pictures joined by pairs) are never cut. Each field has the most frequent modality and
-    the mean fingerprint of its pictures; fields of one modality and size are clustered.
+    Fields (images joined by pairs) are never cut. Each field has the most frequent modality and
+    the mean fingerprint of its images; fields of one modality and size are clustered.
     """
-    field = duplicates.components(len(pictures), pairs)
+    field = duplicates.components(len(images), pairs)
     members: dict[int, list[int]] = {}
     for position, number in enumerate(field):
         members.setdefault(int(number), []).append(position)
     cells: dict[str, list[int]] = {}
     for number, positions in members.items():
-        modality = Counter(sorted(pictures[p].modality for p in positions)).most_common(1)[0][0]
-        first = pictures[positions[0]]
+        modality = Counter(sorted(images[p].modality for p in positions)).most_common(1)[0][0]
+        first = images[positions[0]]
         cells.setdefault(f"{modality}-{first.height}x{first.width}", []).append(number)
-    names = [""] * len(pictures)
+    names = [""] * len(images)
     for cell, numbers in sorted(cells.items()):
         prints = [
-            np.mean([pictures[p].fingerprint for p in members[number]], axis=0)
-            for number in numbers
+            np.mean([images[p].fingerprint for p in members[number]], axis=0) for number in numbers
         ]
         clusters = cluster(np.array(prints), np.array([len(members[n]) for n in numbers]))
         for number, name in zip(numbers, clusters, strict=True):
@@ -251,12 +250,12 @@ def cluster(prints: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Cluster the fingerprints of the fields of one cell.
 
     Agglomerative clustering with average linkage, cut at a mean distance of `LIKE`. Then clusters
-    of fewer than `SMALL` pictures join the nearest larger one by `SETTINGS` if that is within
-    `SETTINGS_LIKE`: a picture with hardly a nucleus has no texture to be recognised by. More than
+    of fewer than `SMALL` images join the nearest larger one by `SETTINGS` if that is within
+    `SETTINGS_LIKE`: an image with hardly a nucleus has no texture to be recognised by. More than
     `MOST_FIELDS` fields are first summed up by BIRCH (Zhang, Ramakrishnan and Livny, 1996).
 
     Args:
-        prints: N x len(`FINGERPRINT`). weights: N, pictures of each field.
+        prints: N x len(`FINGERPRINT`). weights: N, images of each field.
 
     Returns:
         N int64, clusters counted from 0 in the order of their first fields.

@@ -1,4 +1,4 @@
-"""Archives of pictures: a zip file, a folder, or zip files inside either.
+"""Archives of images: a zip file, a folder, or zip files inside either.
 
 Members are named by their path with `/`, sorted; a member of a nested zip file carries that file's
 name as a folder (`stage1_train.zip/a/images/a.png`). Members are read where they lie, also those of
@@ -129,7 +129,7 @@ def safe_name(name: str, where: Path) -> str:
     parts = name.replace("\\", "/").split("/")
     if parts[0] == "" or re.match("[A-Za-z]:", parts[0]):
         raise CoverslipError(
-            f"{where}: absolute name of a member: {name!r}: pack it anew with relative names"
+            f"{where}: absolute name of a member: {name!r}: pack it again with relative names"
         )
     if ".." in parts:
         raise CoverslipError(
@@ -138,7 +138,7 @@ def safe_name(name: str, where: Path) -> str:
         )
     normal = "/".join(part for part in parts if part not in ("", "."))
     if not normal:
-        raise CoverslipError(f"{where}: a member has no name: {name!r}: pack it anew")
+        raise CoverslipError(f"{where}: a member has no name: {name!r}: pack it again")
     return normal
 
 
@@ -198,7 +198,7 @@ def open_zip(place: Place, shown: Path) -> zipfile.ZipFile:
                 f"{shown}: truncated or damaged zip archive ({error}): download or copy it again"
             ) from error
         raise CoverslipError(
-            f"{shown}: not a zip archive: give a zip file or a folder of pictures"
+            f"{shown}: not a zip archive: give a zip file or a folder of images"
         ) from error
 
 
@@ -238,20 +238,20 @@ def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
             continue
         if stat.S_ISLNK(info.external_attr >> 16):
             raise CoverslipError(
-                f"{where}: {info.filename}: is a link: pack the archive anew with the file itself"
+                f"{where}: {info.filename}: is a link: pack the archive again with the file itself"
             )
         if name in found:
             raise CoverslipError(
-                f"{where}: {name}: stands twice in the archive: pack it anew with each file once"
+                f"{where}: {name}: stands twice in the archive: pack it again with each file once"
             )
         if info.flag_bits & 1:
             raise CoverslipError(
-                f"{where}: {name}: is encrypted: pack the archive anew without a password"
+                f"{where}: {name}: is encrypted: pack the archive again without a password"
             )
         if info.compress_type not in METHODS:
             raise CoverslipError(
                 f"{where}: {name}: is compressed by method {info.compress_type}: "
-                "pack the archive anew with the usual one (deflate)"
+                "pack the archive again with the usual one (deflate)"
             )
         found[name] = info.filename
     return {name: inside for name, inside in found.items() if not hidden(name)}
@@ -288,7 +288,7 @@ def unpacked_size(
     return total
 
 
-# --- Archives of pictures: a zip file, a folder, or zip files inside either
+# --- Archives of images: a zip file, a folder, or zip files inside either
 
 
 def folder_members(folder: Path) -> dict[str, str]:
@@ -490,7 +490,7 @@ class Archive:
 
 
 def open_archive(path: Path, scratch: Path | None = None, limits: Limits | None = None) -> Archive:
-    """Open a zip archive or a folder of pictures.
+    """Open a zip archive or a folder of images.
 
     Args:
         path: the zip file or the folder.
@@ -503,7 +503,7 @@ def open_archive(path: Path, scratch: Path | None = None, limits: Limits | None 
     path = Path(path)
     if not path.exists():
         raise CoverslipError(
-            f"{path}: no such archive or folder: put it there or mend `source.path` in the config"
+            f"{path}: no such archive or folder: put it there or fix `source.path` in the config"
         )
     try:
         return Archive(path, scratch, limits or Limits())

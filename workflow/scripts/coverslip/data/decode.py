@@ -1,7 +1,7 @@
-"""Decoding of pictures and masks: PNG, JPEG, TIFF and BMP, 8 or 16 bits, grey, colour or palette.
+"""Decoding of images and masks: PNG, JPEG, TIFF and BMP, 8 or 16 bits, grey, colour or palette.
 
 Pillow decodes what it keeps whole, tifffile decodes TIFF, OpenCV colour with 16 bits (which Pillow
-would cut to 8). Pictures stay as they are stored: EXIF rotation is not applied, since masks are
+would cut to 8). Images stay as they are stored: EXIF rotation is not applied, since masks are
 drawn on the stored grid.
 """
 
@@ -28,11 +28,11 @@ JPEG_START = b"\xff\xd8\xff"
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 PIXELS = 200_000_000
-"""Largest number of pixels of a picture where the caller names no other."""
+"""Largest number of pixels of an image where the caller names no other."""
 
 
-def picture(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, bool]:
-    """Decode a picture.
+def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, bool]:
+    """Decode an image.
 
     Transparency is dropped, the colours stay as stored: it says nothing about a specimen, and in
     practice it is opaque everywhere. Palettes become RGB; one bit becomes 0 and 255.
@@ -47,7 +47,7 @@ def picture(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, b
         varied, so that the caller can tell.
 
     Raises:
-        CoverslipError: cannot be decoded, is not one picture, is too large, or is not of 8- or
+        CoverslipError: cannot be decoded, is not one image, is too large, or is not of 8- or
             16-bit integers.
     """
     array, transparent = decoded(data, name, pixels, indices=False)
@@ -96,7 +96,7 @@ def mask(data: bytes, name: str, pixels: int = PIXELS) -> np.ndarray:
         raise CoverslipError(f"{name}: mask of type {array.dtype}: save it with integers")
     if array.shape[2] == 3 and not (array == array[:, :, :1]).all():
         raise CoverslipError(
-            f"{name}: mask with colours: save it as black and white, or as a grey picture with one "
+            f"{name}: mask with colours: save it as black and white, or as a grey image with one "
             "value for each object"
         )
     return np.ascontiguousarray(array[:, :, 0])
@@ -117,7 +117,7 @@ def decoded(data: bytes, name: str, pixels: int, indices: bool) -> tuple[np.ndar
         indices: keep the indices of a palette of colours instead of its colours.
 
     Returns:
-        the picture, and whether it had an alpha channel that was not constant.
+        the image, and whether it had an alpha channel that was not constant.
     """
     try:
         array = _tiff(data, pixels)
@@ -135,7 +135,7 @@ def decoded(data: bytes, name: str, pixels: int, indices: bool) -> tuple[np.ndar
     array = array if array.ndim == 3 else array[:, :, np.newaxis]
     if array.size == 0 or array.shape[2] > 4:
         raise CoverslipError(
-            f"{name}: shape {array.shape} is not a grey or RGB picture: save it as one"
+            f"{name}: shape {array.shape} is not a grey or RGB image: save it as one"
         )
     transparent = False
     if array.shape[2] in (2, 4):
@@ -149,7 +149,7 @@ def refuse_large(height: int, width: int, pixels: int) -> None:
     """Raise a CoverslipError where a header states more pixels than are allowed."""
     if height * width > pixels:
         raise CoverslipError(
-            f"a picture of {height}x{width} pixels, more than {pixels / 1e6:g} million: cut it "
+            f"an image of {height}x{width} pixels, more than {pixels / 1e6:g} million: cut it "
             "into smaller ones, or raise `limits.megapixels` of its source"
         )
 
@@ -168,7 +168,7 @@ def _pillow(data: bytes, pixels: int, indices: bool) -> np.ndarray:
     with own_limit(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         refuse_large(image.height, image.width, pixels)
         if getattr(image, "n_frames", 1) > 1:
-            raise CoverslipError("holds several pictures: save each in a file of its own")
+            raise CoverslipError("holds several images: save each in a file of its own")
         image.load()
         if _deep_colour(data, image):
             # Pillow has shown that the file is whole, but cuts colour to 8 bits.
@@ -200,7 +200,7 @@ def _deep_colour(data: bytes, image: Image.Image) -> bool:
 def _opencv(data: bytes) -> np.ndarray:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise ValueError("damaged picture with 16 bits a channel")
+        raise ValueError("damaged image with 16 bits a channel")
     if array.ndim == 3:
         array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]
     if data.startswith(PNG_START) and data[25] == 4:
@@ -215,7 +215,7 @@ def _tiff(data: bytes, pixels: int) -> np.ndarray | None:
         return None
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         if len(tiff.series) != 1:
-            what = "several pictures" if tiff.series else "no picture"
+            what = "several images" if tiff.series else "no image"
             raise CoverslipError(f"holds {what}: save each in a file of its own")
         series, page = tiff.series[0], tiff.pages.first
         plain = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
@@ -232,4 +232,4 @@ def _tiff(data: bytes, pixels: int) -> np.ndarray | None:
             array = np.moveaxis(array, 0, -1)
         if array.ndim == 2 or (array.ndim == 3 and array.shape[2] <= 4):
             return array
-    raise CoverslipError(f"holds a stack of shape {array.shape}: save each picture in its own file")
+    raise CoverslipError(f"holds a stack of shape {array.shape}: save each image in its own file")

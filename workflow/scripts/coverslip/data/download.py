@@ -119,7 +119,7 @@ def once(transfer: Callable[..., None], progress: Progress) -> Callable[..., Non
     """Let the client transfer a file without retries of its own, and only where there is room.
 
     Its own retries take whatever a busy server answers for the file's bytes, and they wait for
-    space on a full disk. Ours ask anew, with a new address, and its note tells where to go on.
+    space on a full disk. Ours ask again, with a new address, and its note tells where to go on.
     """
 
     def transfer_once(response: Any, outfile: str, *args: Any, **options: Any) -> None:
@@ -227,7 +227,7 @@ def fetch(api: Any, source: Source, folder: Path) -> None:
 
 @contextlib.contextmanager
 def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
-    """Turn what the client raises into a CoverslipError with the mend.
+    """Turn what the client raises into a CoverslipError with the fix.
 
     Its own errors are cut off: they tell signed addresses, which would come into the job's log.
     """
@@ -245,7 +245,7 @@ def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
             401: f"Kaggle refuses the credentials: {CREDENTIALS}",
             403: f"Kaggle forbids the download of {what}: accept the rules at {page(source)}"
             + ("/rules" if source.competition else ""),
-            404: f"Kaggle has no {what}: mend `source` in the config",
+            404: f"Kaggle has no {what}: fix `source` in the config",
         }.get(status or 0, f"{reason(error)}: run again {later(pause(error, 0))}")
     except exceptions.RequestException as error:
         told = f"{reason(error)}: run again; it goes on from there"
@@ -295,7 +295,7 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
         shutil.rmtree(found.parent)
         raise CoverslipError(
             f"{output}: the download has SHA-256 {digest}, but the config says {source.sha256}: "
-            "run again, or mend `source.sha256` if the source has published a new version"
+            "run again, or fix `source.sha256` if the source has published a new version"
         )
 
 
@@ -310,8 +310,8 @@ def refuse_missing(dataset: str, path: str, others: list[str]) -> None:
     Raises:
         CoverslipError: always.
     """
-    mend = f"put the archive or folder of the dataset `{dataset}` there, or mend its `source.path`"
+    fix = f"put the archive or folder of the dataset `{dataset}` there, or fix its `source.path`"
     if others:
         chosen = ", ".join(f'"{name}"' for name in others)
-        mend += f"; the studies on other data run with --config run='[{chosen}]'"
-    raise CoverslipError(f"{path}: is missing: {mend}")
+        fix += f"; the studies on other data run with --config run='[{chosen}]'"
+    raise CoverslipError(f"{path}: is missing: {fix}")

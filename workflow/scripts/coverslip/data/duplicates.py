@@ -1,11 +1,11 @@
-"""Pairs of pictures that must not stand on two sides of a split.
+"""Pairs of images that must not stand on two sides of a split.
 
 Three kinds, from the same pixels to the same specimen:
 
 - `exact`: the same decoded pixels (equal SHA-256);
 - `near`: the same view taken, scaled or stored twice (perceptual hash);
 - `abutting`: tiles cut side by side from one field of view, so that nuclei on the common border are
-  in both. In the training set of the 2018 Data Science Bowl most pictures are such tiles.
+  in both. In the training set of the 2018 Data Science Bowl most images are such tiles.
 
 Flipped and turned copies are not looked for.
 """
@@ -37,24 +37,24 @@ PADDING_STEP = 2
 """Lines between black surroundings and what is of full brightness."""
 
 PADDING_LEVEL = 0.25
-"""Least brightness of a border beside black surroundings, as a share of that of the picture."""
+"""Least brightness of a border beside black surroundings, as a share of that of the image."""
 
 SEAM_CORRELATION = 0.9
-"""Smallest correlation of the two border lines of abutting pictures."""
+"""Smallest correlation of the two border lines of abutting images."""
 
 SEAM_STEP = 1.3
 """Largest step across a seam, in units of the step from the border line to the next one inside."""
 
 STEP_FLOOR = 0.3
-"""Added to the inner step (of 0..255), for pictures without noise."""
+"""Added to the inner step (of 0..255), for images without noise."""
 
 BLOCK = 512
-"""Pictures compared at a time; memory is about `BLOCK` times the number of pictures times 16 B."""
+"""Images compared at a time; memory is about `BLOCK` times the number of images times 16 B."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures by position, `a` before `b`.
+    """Two images by position, `a` before `b`.
 
     `distance` is 0 for `exact`, differing bits (0..64) for `near`, and 1 - correlation of the
     border lines for `abutting`.
@@ -67,17 +67,17 @@ class Pair:
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:
-    """Area-averaged float32 `THUMBNAIL` x `THUMBNAIL` copy of a grey picture HxW float32."""
+    """Area-averaged float32 `THUMBNAIL` x `THUMBNAIL` copy of a grey image HxW float32."""
     return cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
 
 
 def inside_padding(grey: np.ndarray) -> np.ndarray:
-    """The part of a grey picture HxW (0..255) inside black surroundings, as cutting leaves them.
+    """The part of a grey image HxW (0..255) inside black surroundings, as cutting leaves them.
 
     Two patches from the rim of two fields of view would be near duplicates for their black strips
-    alone. Lines of 0 along a side are surroundings if the picture is cut off sharply there: its
+    alone. Lines of 0 along a side are surroundings if the image is cut off sharply there: its
     median brightness beside them is at least `PADDING_LEVEL` of its own. Else, and where less than
-    a thumbnail is left, it is the whole picture (cells on a background that is black itself).
+    a thumbnail is left, it is the whole image (cells on a background that is black itself).
     """
     lit = grey > 0
     box = []
@@ -109,7 +109,7 @@ def perceptual_hash(small: np.ndarray) -> np.uint64:
 
 
 def borders(grey: np.ndarray) -> dict[str, np.ndarray]:
-    """The two outermost lines of each side of a grey picture HxW (0..255).
+    """The two outermost lines of each side of a grey image HxW (0..255).
 
     Keys `left`, `right`, `top`, `bottom`; values float16 2 x min(length, `EDGE_SAMPLES`), the
     border line first.
@@ -130,7 +130,7 @@ def _shorten(lines: np.ndarray) -> np.ndarray:
 
 
 def exact_pairs(digests: Sequence[str]) -> list[Pair]:
-    """Each copy paired with the first picture of the same digest."""
+    """Each copy paired with the first image of the same digest."""
     first: dict[str, int] = {}
     found = []
     for position, digest in enumerate(digests):
@@ -145,10 +145,10 @@ def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray, distance: int) -> lis
     """Pairs whose hashes differ in at most `distance` bits and whose thumbnails correlate.
 
     All pairs are compared, in blocks; the time grows with the square of the number: 2 s for 20,000.
-    Pictures without contrast are left out: they have no view to be compared.
+    Images without contrast are left out: they have no view to be compared.
 
     Args:
-        hashes: N, uint64. thumbnails: N x `THUMBNAIL` x `THUMBNAIL`, of pictures of one size.
+        hashes: N, uint64. thumbnails: N x `THUMBNAIL` x `THUMBNAIL`, of images of one size.
         distance: in bits, 0..64.
     """
     flat = thumbnails.reshape(len(thumbnails), -1)
@@ -173,12 +173,12 @@ def abutting_pairs(sides: Sequence[dict[str, np.ndarray]]) -> list[Pair]:
     Two borders match when each is the other's best match by correlation, the correlation is at
     least `SEAM_CORRELATION`, and the mean step across the seam is at most `SEAM_STEP` times the
     step to the next line inside. On the training set of the 2018 Data Science Bowl this finds 490
-    seams among 664 pictures, most of them in squares of four; with one side mirrored, where no
-    seam can be, it finds 2. The time grows with the square of the number of pictures: 8 s for
+    seams among 664 images, most of them in squares of four; with one side mirrored, where no
+    seam can be, it finds 2. The time grows with the square of the number of images: 8 s for
     20,000 on two cores.
 
     Args:
-        sides: `borders` of each of N pictures of one size.
+        sides: `borders` of each of N images of one size.
     """
     found: dict[tuple[int, int], Pair] = {}
     for end, begin in (("right", "left"), ("bottom", "top")):
@@ -230,8 +230,8 @@ def _standardise(lines: np.ndarray) -> np.ndarray:
 
 
 def components(count: int, pairs: Sequence[Pair]) -> np.ndarray:
-    """Connected components over pairs: for each of `count` pictures the number of its component,
-    int64, counted from 0 in the order of the components' first pictures."""
+    """Connected components over pairs: for each of `count` images the number of its component,
+    int64, counted from 0 in the order of the components' first images."""
     a = [pair.a for pair in pairs]
     b = [pair.b for pair in pairs]
     graph = coo_matrix((np.ones(len(pairs), np.int8), (a, b)), shape=(count, count))

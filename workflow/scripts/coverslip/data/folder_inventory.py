@@ -1,4 +1,4 @@
-"""Whether a folder of pictures changed, told at parse time.
+"""Whether a folder of images changed, told at parse time.
 
 A folder's own time stamp says nothing about its files, and a hundred thousand inputs would slow
 every parse. So a folder is summed up in one digest of names and contents. As git does, contents are
@@ -20,7 +20,7 @@ from coverslip.files import read_sha256
 UNREAD = "unread"
 
 ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
-"""Hidden files that are part of a picture: what Zarr 2 tells of itself."""
+"""Hidden files that are part of an image: what Zarr 2 tells of itself."""
 
 
 def digest(folder: Path, notes: Path, read: bool = True) -> str:
@@ -57,7 +57,7 @@ def check_unchanged(watched: Mapping[str, str]) -> None:
     """
     if digest(Path(watched["path"]), Path(watched["notes"])) != watched["inventory"]:
         raise CoverslipError(
-            f"{watched['path']}: pictures changed while they were read, so that the dataset would "
+            f"{watched['path']}: images changed while they were read, so that the dataset would "
             "be of neither the old nor the new ones: run again"
         )
 
@@ -77,7 +77,7 @@ def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | N
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise CoverslipError(f"{folder}: no such folder; mend `source.path` in the config")
+        raise CoverslipError(f"{folder}: no such folder; fix `source.path` in the config")
     known = _notes(notes)
     if not known and not read:
         return None

@@ -1,6 +1,6 @@
-"""The store: pictures and label maps at native size in one HDF5 file.
+"""The store: images and label maps at native size in one HDF5 file.
 
-A file holds two datasets a picture, `image/<id>` and `label/<id>`; a picture that has only a class
+A file holds two datasets an image, `image/<id>` and `label/<id>`; an image that has only a class
 has no label map. It is written in the order of the calls, without time stamps, so that equal calls
 give equal bytes.
 """
@@ -21,7 +21,7 @@ from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 
 CHUNK_BYTES = 1 << 20
-"""Largest chunk: HDF5's default cache holds one, so that a window of a large picture is cheap."""
+"""Largest chunk: HDF5's default cache holds one, so that a window of a large image is cheap."""
 
 IMAGE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
@@ -54,7 +54,7 @@ class StoreFile(io.RawIOBase):
 
     HDF5 cannot be trusted once a write has failed: closing the file fails as well, and may take
     the process down. So what does not fit on the disk is kept in memory, which is little as long
-    as `error` is looked at after each picture, and the file is closed in good order.
+    as `error` is looked at after each image, and the file is closed in good order.
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,7 +149,7 @@ class ImageStoreWriter:
         self._stack.__exit__(kind, error, trace)
 
     def image(self, id: str, array: np.ndarray) -> None:
-        """Add a picture, HxW or HxWxC, uint8 or uint16.
+        """Add an image, HxW or HxWxC, uint8 or uint16.
 
         Raises:
             ValueError: another shape or dtype, or an id that is taken or cannot be a name.
@@ -158,7 +158,7 @@ class ImageStoreWriter:
         if array.ndim == 2:
             array = array[:, :, np.newaxis]
         if array.ndim != 3 or array.dtype not in IMAGE_TYPES:
-            raise ValueError(f"{id}: not a picture: {array.dtype} {array.shape}")
+            raise ValueError(f"{id}: not an image: {array.dtype} {array.shape}")
         self._write("image", id, array)
 
     def label(self, id: str, array: np.ndarray) -> None:
@@ -174,7 +174,7 @@ class ImageStoreWriter:
 
     def _write(self, kind: str, id: str, array: np.ndarray) -> None:
         if not id or "/" in id or id in (".", ".."):
-            raise ValueError(f"{id!r} cannot be the id of a picture")
+            raise ValueError(f"{id!r} cannot be the id of an image")
         write_array(self._file, f"{kind}/{id}", array)
         if self._disk.error is not None:
             raise self._disk.error
@@ -196,8 +196,8 @@ class ImageStore:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
             raise CoverslipError(
-                f"{self.path}: not a readable store of pictures ({error}): "
-                "remove it and run again, so that it is ingested anew"
+                f"{self.path}: not a readable store of images ({error}): "
+                "remove it and run again, so that it is ingested again"
             ) from error
 
     def __enter__(self) -> ImageStore:
@@ -211,15 +211,15 @@ class ImageStore:
         self._file.close()
 
     def ids(self) -> list[str]:
-        """Return the ids of all pictures, sorted."""
+        """Return the ids of all images, sorted."""
         return sorted(self._file["image"]) if "image" in self._file else []
 
     def image(self, id: str) -> np.ndarray:
-        """Return a picture, HxWxC (grey: C=1), uint8 or uint16 as ingested."""
+        """Return an image, HxWxC (grey: C=1), uint8 or uint16 as ingested."""
         return self._read("image", id)
 
     def has_label(self, id: str) -> bool:
-        """Whether there is a label map of a picture; there is none where it has only a class."""
+        """Whether there is a label map of an image; there is none where it has only a class."""
         return f"label/{id}" in self._file
 
     def label(self, id: str) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Ingest: from an archive of pictures and masks to the dataset contract.
+"""Ingest: from an archive of images and masks to the dataset contract.
 
-Pictures are decoded and their masks merged in worker processes that open the archive themselves;
+Images are decoded and their masks merged in worker processes that open the archive themselves;
 this process only writes. Results are written in the order of the ids, and no more than a few wait
 at any time: the bytes written do not depend on the number of processes, nor the memory on that of
-pictures.
+images.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ FORMAT = 1
 """Version of the dataset contract; to be raised when its files change their meaning."""
 
 WAITING = 2
-"""Pictures that are under way at any time, for each process."""
+"""Images that are under way at any time, for each process."""
 
 
 class IngestedImage(NamedTuple):
-    """A picture that is ready to be written."""
+    """An image that is ready to be written."""
 
     image: np.ndarray
     label: np.ndarray | None
@@ -55,20 +55,20 @@ class IngestedImage(NamedTuple):
 
 
 def ingest(
-    source: Path, dataset: Dataset, pictures: Path, manifest: Path, summary: Path, processes: int
+    source: Path, dataset: Dataset, images: Path, manifest: Path, summary: Path, processes: int
 ) -> None:
     """Bring a raw archive or folder into the dataset contract.
 
     Args:
         source: a zip archive or a folder.
         dataset: its section of the config.
-        pictures: the store to write (HDF5).
+        images: the store to write (HDF5).
         manifest: the manifest to write (csv), see `coverslip.data.tables`.
         summary: facts of the whole dataset (JSON): layout, digest of the archive and of the files
-            read, numbers of pictures and objects, and `objects_by`: how many pictures have objects
+            read, numbers of images and objects, and `objects_by`: how many images have objects
             that are masks, labels or connected components. Title, licence and citation are not
             among them, since they are no parameters: a changed word reads no archive again. Report
-            and crate take them from the config. Pictures of a layout without masks have no label
+            and crate take them from the config. Images of a layout without masks have no label
             map in the store.
         processes: number of worker processes; with 1 all is done in this one. The files do not
             depend on it.
@@ -77,28 +77,28 @@ def ingest(
         CoverslipError: bad input, named with its file, or no space left. All three files appear, or
             none.
     """
-    source, pictures = Path(source), Path(pictures)
+    source, images = Path(source), Path(images)
     group_of = grouping(dataset)
-    with report_disk_full(pictures) as progress, contextlib.ExitStack() as stack:
+    with report_disk_full(images) as progress, contextlib.ExitStack() as stack:
         summary_part = stack.enter_context(atomic_write(summary))
         manifest_part = stack.enter_context(atomic_write(manifest))
-        store = stack.enter_context(ImageStoreWriter(pictures))
-        archive = stack.enter_context(open_archive(source, pictures.parent, dataset.source.limits))
+        store = stack.enter_context(ImageStoreWriter(images))
+        archive = stack.enter_context(open_archive(source, images.parent, dataset.source.limits))
         digest = None if archive.is_folder else check_digest(source, read_sha256(source), dataset)
         found = read_samples(dataset.layout, archive, dataset)
         contents = dict(archive.digests)
         groups = {record.id: group_of(record) for record in found}
-        LOG.info("%s: %d pictures", source, len(found))
+        LOG.info("%s: %d images", source, len(found))
         rows = []
         totals: Counter[str] = Counter()
-        for picture in process_samples(archive, found, dataset.mask_threshold, processes):
-            row = {**picture.row, "group": groups[str(picture.row["id"])]}
-            store.image(str(row["id"]), picture.image)
-            if picture.label is not None:
-                store.label(str(row["id"]), picture.label)
+        for image in process_samples(archive, found, dataset.mask_threshold, processes):
+            row = {**image.row, "group": groups[str(image.row["id"])]}
+            store.image(str(row["id"]), image.image)
+            if image.label is not None:
+                store.label(str(row["id"]), image.label)
             rows.append(row)
-            contents.update(picture.contents)
-            totals.update({picture.kind: 1, "transparent": int(picture.transparent)})
+            contents.update(image.contents)
+            totals.update({image.kind: 1, "transparent": int(image.transparent)})
             progress.note(len(rows) / len(found), store.part.stat().st_size)
         inventory = inventory_digest(contents)
         digest = digest or check_digest(source, inventory, dataset)
@@ -114,7 +114,7 @@ def ingest(
         text = json.dumps(facts, indent=1, ensure_ascii=False)
         summary_part.write_text(text + "\n", encoding="utf-8")
     if totals["transparent"]:
-        LOG.warning("%s: transparency dropped in %d pictures", source, totals["transparent"])
+        LOG.warning("%s: transparency dropped in %d images", source, totals["transparent"])
 
 
 def describe_dataset(
@@ -125,7 +125,7 @@ def describe_dataset(
         "format": FORMAT,
         "layout": dataset.layout,
         "mask_threshold": dataset.mask_threshold,
-        "pictures": len(table),
+        "images": len(table),
         "objects": int(table["objects"].sum()),
         "objects_by": {kind: totals[kind] for kind in ("mask", "label", "component")},
         "overlap_pixels": int(table["overlap_pixels"].sum()),
@@ -144,7 +144,7 @@ def check_digest(source: Path, digest: str, dataset: Dataset) -> str:
     if expected not in (None, digest):
         raise CoverslipError(
             f"{source}: its SHA-256 is {digest}, but the config says {expected}: "
-            "get the archive again, or mend `source.sha256`"
+            "get the archive again, or fix `source.sha256`"
         )
     return digest
 
@@ -168,7 +168,7 @@ class Groups:
             self.pattern = compile_pattern(dataset.group_pattern)
 
     def __call__(self, record: Sample) -> str:
-        if self.method == "picture":
+        if self.method == "image":
             return record.id
         if self.method == "layout":
             if record.group is None:
@@ -183,7 +183,7 @@ class Groups:
         if match is None or not match["group"]:
             raise CoverslipError(
                 f"id '{record.id}': no group: `group_pattern: {self.pattern.pattern}` does not "
-                "match it; mend the pattern or rename the picture"
+                "match it; fix the pattern or rename the image"
             )
         return match["group"]
 
@@ -199,30 +199,30 @@ def grouping(dataset: Dataset) -> Groups:
 
 def compile_pattern(pattern: str | None) -> re.Pattern[str]:
     """Compile a group pattern, which has to hold a group named `group`."""
-    mend = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
+    fix = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
     if not pattern:
-        raise CoverslipError(f"`groups: pattern` needs `group_pattern`: {mend}")
+        raise CoverslipError(f"`groups: pattern` needs `group_pattern`: {fix}")
     try:
         found = re.compile(pattern)
     except re.error as error:
         raise CoverslipError(
-            f"`group_pattern: {pattern}` is no regular expression ({error}): {mend}"
+            f"`group_pattern: {pattern}` is no regular expression ({error}): {fix}"
         ) from error
     if "group" not in found.groupindex:
-        raise CoverslipError(f"`group_pattern: {pattern}` names no group: {mend}")
+        raise CoverslipError(f"`group_pattern: {pattern}` names no group: {fix}")
     return found
 
 
 def process_samples(
     archive: Archive, found: list[Sample], threshold: int, processes: int
 ) -> Iterator[IngestedImage]:
-    """Yield the pictures of all records in their order, worked out by some processes."""
+    """Yield the images of all records in their order, worked out by some processes."""
     processes = min(processes, len(found))
     if processes <= 1:
         for record in found:
             yield work(archive, record, threshold)
         return
-    # Fork where there is one: other methods import the main script anew, which would run it again.
+    # Fork where there is one: other methods import the main script again, which would run it again.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if "fork" in methods else None)
     pool = ProcessPoolExecutor(processes, context, initializer=start, initargs=(archive, threshold))
@@ -253,7 +253,7 @@ def map_in_order(
 
 
 WORKER: dict[str, Any] = {}
-"""What a worker process keeps between pictures."""
+"""What a worker process keeps between images."""
 
 
 def start(archive: Archive, threshold: int) -> None:
@@ -267,10 +267,10 @@ def work_here(record: Sample) -> IngestedImage:
 
 
 def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
-    """Decode a picture and merge its masks, if it has any.
+    """Decode an image and merge its masks, if it has any.
 
     Raises:
-        CoverslipError: a member cannot be decoded, or a mask has another size than its picture.
+        CoverslipError: a member cannot be decoded, or a mask has another size than its image.
     """
     contents: dict[str, str] = {}
 
@@ -283,13 +283,13 @@ def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
         return f"{archive.path}: {member}"
 
     pixels = round(archive.limits.megapixels * 1e6)
-    image, transparent = decode.picture(read(record.image), named(record.image), pixels)
+    image, transparent = decode.image(read(record.image), named(record.image), pixels)
 
     def mask(member: str, data: bytes) -> np.ndarray:
         values = decode.mask(data, named(member), pixels)
         if values.shape != image.shape[:2]:
             raise CoverslipError(
-                f"{named(member)}: mask of {size(values)} pixels, but its picture "
+                f"{named(member)}: mask of {size(values)} pixels, but its image "
                 f"{record.image} has {size(image)}: give both the same height and width"
             )
         return values
@@ -331,7 +331,7 @@ def size(array: np.ndarray) -> str:
 
 
 def pixel_digest(image: np.ndarray) -> str:
-    """SHA-256 of type, shape and pixels (little-endian, rows first) of a picture."""
+    """SHA-256 of type, shape and pixels (little-endian, rows first) of an image."""
     total = hashlib.sha256(f"{image.dtype.name} {image.shape}".encode())
     total.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).data)
     return total.hexdigest()

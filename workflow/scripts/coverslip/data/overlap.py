@@ -1,22 +1,22 @@
-"""Pictures with a common area: patches that were cut from one larger picture, overlapping.
+"""Images with a common area: patches that were cut from one larger image, overlapping.
 
 Neighbouring patches of a slide hold the same cells, so they must not stand on two sides of a
 split, and many archives do not say which patches are neighbours. Comparing all pairs at all offsets
-is out of the question; instead each picture names a few of its windows by their content alone, so
-that an area that is in two pictures names the same windows in both:
+is out of the question; instead each image names a few of its windows by their content alone, so
+that an area that is in two images names the same windows in both:
 
 1. every window of `WINDOW` x `WINDOW` pixels gets a hash of its content (a polynomial over rows and
    columns, as in Karp and Rabin, IBM J. Res. Dev. 31, 1987; two-dimensional: Bird, Inf. Process.
    Lett. 6, 1977);
 2. in each square of neighbouring windows the one with the smallest hash is named (winnowing:
    Schleimer, Wilkerson and Aiken, SIGMOD 2003, here in two dimensions);
-3. pictures that named windows of one hash are laid over each other so that these match, and share
+3. images that named windows of one hash are laid over each other so that these match, and share
    an area if all pixels of the overlap are equal.
 
-Two pictures with a common area of at least `reach` pixels in height and in width, blank parts
+Two images with a common area of at least `reach` pixels in height and in width, blank parts
 aside, name a window in common for certain, and the third step lets nothing else pass. Time and
 memory grow with the number of pixels, not with that of pairs; only a window that is found in many
-unrelated pictures (such as a scale bar) is not followed further than `FOLLOWED` times. Scaled,
+unrelated images (such as a scale bar) is not followed further than `FOLLOWED` times. Scaled,
 turned or newly compressed copies share no pixels and are not found.
 """
 
@@ -33,13 +33,13 @@ WINDOW = 8
 """Height and width of a window in pixels."""
 
 REACHES = (16, 64)
-"""Smallest and largest `reach`; in between it is a sixth of the smallest side of all pictures."""
+"""Smallest and largest `reach`; in between it is a sixth of the smallest side of all images."""
 
 FOLLOWED = 32
 """So many places further on in the list of equal windows one that matched none is compared."""
 
 CACHED = 256
-"""Pictures kept in memory while areas are compared."""
+"""Images kept in memory while areas are compared."""
 
 NONE = np.uint64(2**64 - 1)
 """Hash of windows without content."""
@@ -48,17 +48,17 @@ ROW, COLUMN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 
 def links(image: Callable[[int], np.ndarray], sizes: np.ndarray) -> list[Pair]:
-    """Pairs of kind `overlap` that join all pictures with common areas, directly or in chains.
+    """Pairs of kind `overlap` that join all images with common areas, directly or in chains.
 
-    Of pictures that are joined by others already no further pair is given: together with
-    `duplicates.components` the pairs tell the groups, and there are fewer pairs than pictures.
+    Of images that are joined by others already no further pair is given: together with
+    `duplicates.components` the pairs tell the groups, and there are fewer pairs than images.
 
     Args:
-        image: gives the picture (HxWxC, uint8 or uint16) of a position, 0..N-1.
+        image: gives the image (HxWxC, uint8 or uint16) of a position, 0..N-1.
         sizes: (N, 2) heights and widths in pixels.
 
     Returns:
-        Sorted pairs; `distance` is 1 - common area / area of the smaller picture.
+        Sorted pairs; `distance` is 1 - common area / area of the smaller image.
     """
     if len(sizes) < 2:
         return []
@@ -79,7 +79,7 @@ def reach(sizes: np.ndarray) -> int:
 
 
 def window_fingerprints(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that a picture names: hashes (uint64 K) and rows and columns (int32 K x 2).
+    """The windows that an image names: hashes (uint64 K) and rows and columns (int32 K x 2).
 
     Args:
         image: HxWxC, uint8 or uint16.
@@ -95,9 +95,9 @@ def window_fingerprints(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.
 
 
 def window_hashes(image: np.ndarray) -> np.ndarray:
-    """Hash of each window of a picture HxWxC: uint64, (H - WINDOW + 1) x (W - WINDOW + 1).
+    """Hash of each window of an image HxWxC: uint64, (H - WINDOW + 1) x (W - WINDOW + 1).
 
-    Windows of hardly more than one value are in many pictures and tell nothing: they get `NONE`.
+    Windows of hardly more than one value are in many images and tell nothing: they get `NONE`.
     """
     height, width = image.shape[0] - WINDOW + 1, image.shape[1] - WINDOW + 1
     if height < 1 or width < 1:
@@ -153,7 +153,7 @@ def _joined(
     places: np.ndarray,
     sizes: np.ndarray,
 ) -> list[Pair]:
-    """Pairs that join pictures, from windows sorted by hash.
+    """Pairs that join images, from windows sorted by hash.
 
     Windows of one hash are compared with the next one in the list, then, where that joined
     nothing, with the one after it, and so on. What is joined already is not looked at again.
@@ -185,7 +185,7 @@ def _joined(
 
 
 def _root(parent: np.ndarray, position: int) -> int:
-    """Root of a picture in the forest of joined pictures; paths are halved on the way."""
+    """Root of an image in the forest of joined images; paths are halved on the way."""
     while parent[position] != position:
         parent[position] = parent[parent[position]]
         position = int(parent[position])
@@ -193,7 +193,7 @@ def _root(parent: np.ndarray, position: int) -> int:
 
 
 def common_area(first: np.ndarray, second: np.ndarray, offset: tuple[int, ...]) -> int:
-    """Pixels of the overlap of two pictures, if all of them are equal there; else 0.
+    """Pixels of the overlap of two images, if all of them are equal there; else 0.
 
     Args:
         first, second: HxWxC. offset: row and column of the second's corner in the first.

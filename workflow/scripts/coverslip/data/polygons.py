@@ -1,7 +1,7 @@
-"""Outlines of objects: polygons, kept by picture in a file, and drawn into label maps.
+"""Outlines of objects: polygons, kept by image in a file, and drawn into label maps.
 
 The annotations of a large dataset are hundreds of megabytes. They are read as a stream and put into
-an SQLite file, from which each picture then takes its own, so that memory does not grow with their
+an SQLite file, from which each image then takes its own, so that memory does not grow with their
 number.
 """
 
@@ -31,11 +31,11 @@ Polygon = np.ndarray
 
 
 def write(path: Path, objects: Iterable[tuple[int, list[Polygon]]]) -> None:
-    """Keep the outlines of objects by picture.
+    """Keep the outlines of objects by image.
 
     Args:
         path: SQLite file to make.
-        objects: number of the picture and polygons of each object, in any order.
+        objects: number of the image and polygons of each object, in any order.
 
     Raises:
         OSError: no space left.
@@ -45,10 +45,10 @@ def write(path: Path, objects: Iterable[tuple[int, list[Polygon]]]) -> None:
             # The file is thrown away with the job: nothing has to be safe from a power cut.
             database.execute("PRAGMA journal_mode = OFF")
             database.execute("PRAGMA synchronous = OFF")
-            database.execute("CREATE TABLE outline (picture INTEGER, corners BLOB)")
-            rows = ((picture, _packed(polygons)) for picture, polygons in objects)
+            database.execute("CREATE TABLE outline (image INTEGER, corners BLOB)")
+            rows = ((image, _packed(polygons)) for image, polygons in objects)
             database.executemany("INSERT INTO outline VALUES (?, ?)", rows)
-            database.execute("CREATE INDEX by_picture ON outline (picture)")
+            database.execute("CREATE INDEX by_image ON outline (image)")
             database.commit()
         except sqlite3.OperationalError as error:
             if "full" in str(error):
@@ -56,12 +56,12 @@ def write(path: Path, objects: Iterable[tuple[int, list[Polygon]]]) -> None:
             raise
 
 
-def read(path: Path, picture: int) -> Iterator[list[Polygon]]:
-    """Yield the polygons of each object of a picture, in the order in which they were written."""
-    query = "SELECT corners FROM outline WHERE picture = ? ORDER BY rowid"
+def read(path: Path, image: int) -> Iterator[list[Polygon]]:
+    """Yield the polygons of each object of an image, in the order in which they were written."""
+    query = "SELECT corners FROM outline WHERE image = ? ORDER BY rowid"
     address = f"{Path(path).absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-        for (corners,) in database.execute(query, (picture,)):
+        for (corners,) in database.execute(query, (image,)):
             yield _unpacked(corners)
 
 
@@ -78,26 +78,26 @@ def _unpacked(corners: bytes) -> list[Polygon]:
 
 
 def draw(
-    size: tuple[int, int], path: Path, picture: int, stated: tuple[int, int], name: str
+    size: tuple[int, int], path: Path, image: int, stated: tuple[int, int], name: str
 ) -> LabelImage:
-    """Label map of a picture.
+    """Label map of an image.
 
     Args:
-        size: height and width of the picture in pixels.
+        size: height and width of the image in pixels.
         path: file of `write`.
-        picture: its number there.
+        image: its number there.
         stated: height and width that the annotations state.
-        name: the picture with its file, in messages.
+        name: the image with its file, in messages.
 
     Raises:
-        CoverslipError: the picture has another size than the annotations state.
+        CoverslipError: the image has another size than the annotations state.
     """
     if tuple(size) != tuple(stated):
         raise CoverslipError(
-            f"{name}: a picture of {size[0]}x{size[1]} pixels, but its annotations are of "
-            f"{stated[0]}x{stated[1]}: give the picture that was annotated"
+            f"{name}: an image of {size[0]}x{size[1]} pixels, but its annotations are of "
+            f"{stated[0]}x{stated[1]}: give the image that was annotated"
         )
-    return label_map(read(path, picture), size)
+    return label_map(read(path, image), size)
 
 
 def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelImage:
@@ -105,7 +105,7 @@ def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelI
 
     Objects are numbered in their order. Where they overlap, the smaller one has the pixel (of
     equally large ones the first), as `label_maps.from_masks` does it: no object disappears beneath
-    a larger one. An object of several polygons is their union; what lies beyond the picture is
+    a larger one. An object of several polygons is their union; what lies beyond the image is
     left out.
 
     Args:
@@ -132,13 +132,13 @@ def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelI
 def mask_of(
     polygons: list[Polygon], size: tuple[int, int]
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The pixels of an object: a window of the picture and its mask there, bool.
+    """The pixels of an object: a window of the image and its mask there, bool.
 
     As in the COCO format, pixel i reaches from i to i + 1, so that its middle is at i + 0.5.
 
     Args:
         polygons: of the object.
-        size: height and width of the picture in pixels.
+        size: height and width of the image in pixels.
     """
     corners = np.concatenate([np.empty((0, 2), np.float32), *polygons]).astype(np.float64)
     limits = np.array([size[1], size[0]])

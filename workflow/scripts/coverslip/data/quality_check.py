@@ -25,21 +25,21 @@ from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, write_json
 
 NAMED = 3
-"""So many pictures are named in a message."""
+"""So many images are named in a message."""
 
 LARGEST_OBJECT = 0.5
-"""An object that covers more of its picture is reported: often an inverted mask."""
+"""An object that covers more of its image is reported: often an inverted mask."""
 
 KINDS = {
     "exact": "Exact duplicates",
     "near": "Near duplicates",
     "abutting": "Abutting tiles",
-    "overlap": "Pictures with a common area",
+    "overlap": "Images with a common area",
 }
 """Kinds of pairs with their names in a warning."""
 
 NO_LABEL = np.zeros((1, 1), np.int32)
-"""Stands for the label map of a picture that has only a class."""
+"""Stands for the label map of an image that has only a class."""
 
 GROUP_COLUMNS = ["id", "group", "modality", "stratum"]
 
@@ -51,7 +51,7 @@ class Contents:
     """What one pass over the store tells; all lists in the order of the manifest.
 
     `mask_digests` are of the foreground; `diameters` are of all objects, in pixels; `largest` is
-    the share of a picture that its largest object covers.
+    the share of an image that its largest object covers.
     """
 
     traits: list[acquisition_groups.ImageFeatures]
@@ -61,7 +61,7 @@ class Contents:
 
 
 def check(
-    pictures: Path, manifest: Path, dataset: Dataset, report: Path, groups: Path, duplicates: Path
+    images: Path, manifest: Path, dataset: Dataset, report: Path, groups: Path, duplicates: Path
 ) -> None:
     """Write the data report, the groups and the duplicates of a dataset.
 
@@ -73,23 +73,23 @@ def check(
     - `duplicates` (csv): a, b, kind (exact, near, abutting or overlap), distance
       (`coverslip.data.duplicates`).
 
-    Groups follow `dataset.groups`; whatever they are, pictures joined by a pair share one.
+    Groups follow `dataset.groups`; whatever they are, images joined by a pair share one.
 
     Raises:
         CoverslipError: the dataset has a fault; the three files are written before.
     """
     table = manifests.read(manifest)
-    contents = _contents(pictures, table)
+    contents = _contents(images, table)
     pairs = acquisition_groups.find_pairs(
         contents.traits, table["sha256"].tolist(), dataset.near_duplicate_distance
     )
     if dataset.groups == "overlap":
-        pairs = with_overlaps(pairs, pictures, table)
+        pairs = with_overlaps(pairs, images, table)
     names, merged = _groups(table, contents.traits, pairs, dataset)
     facts = _facts(table, contents, pairs, names, dataset)
     facts["warnings"] = _warnings(table, contents, pairs, merged)
     facts["faults"] = _faults(table, names, dataset, manifest)
-    modality = [picture.modality for picture in contents.traits]
+    modality = [image.modality for image in contents.traits]
     stratum = table["class"].where(table["class"] != "", modality)
     columns = (table.index, names, modality, stratum)
     _write_csv(dict(zip(GROUP_COLUMNS, columns, strict=True)), groups)
@@ -108,18 +108,18 @@ def _write_csv(columns: dict[str, Any], path: Path) -> None:
         pd.DataFrame(columns).to_csv(part, index=False, lineterminator="\n")
 
 
-def with_overlaps(pairs: list[Pair], pictures: Path, table: pd.DataFrame) -> list[Pair]:
+def with_overlaps(pairs: list[Pair], images: Path, table: pd.DataFrame) -> list[Pair]:
     """The pairs, and those of `overlap.links` that are not yet among them; sorted."""
-    with ImageStore(pictures) as store:
+    with ImageStore(images) as store:
         sizes = table[["height", "width"]].to_numpy()
         links = overlap.links(lambda position: store.image(table.index[position]), sizes)
     found = {(pair.a, pair.b): pair for pair in [*links, *pairs]}
     return [found[key] for key in sorted(found)]
 
 
-def _contents(pictures: Path, table: pd.DataFrame) -> Contents:
-    """Read every picture and label map once, one at a time."""
-    with ImageStore(pictures) as store:
+def _contents(images: Path, table: pd.DataFrame) -> Contents:
+    """Read every image and label map once, one at a time."""
+    with ImageStore(images) as store:
         scales = _scales(store, table)
         traits, digests, diameters, largest = [], [], [], []
         for name, dtype in zip(table.index, table["dtype"], strict=True):
@@ -135,7 +135,7 @@ def _contents(pictures: Path, table: pd.DataFrame) -> Contents:
 
 
 def _scales(store: ImageStore, table: pd.DataFrame) -> dict[str, int]:
-    """The brightest value of each type; only pictures of more than 8 bits must be read for it."""
+    """The brightest value of each type; only images of more than 8 bits must be read for it."""
     scales = {}
     for dtype, names in table.groupby("dtype").groups.items():
         largest = 0 if dtype == "uint8" else max(int(store.image(name).max()) for name in names)
@@ -149,12 +149,12 @@ def _groups(
     pairs: list[Pair],
     dataset: Dataset,
 ) -> tuple[list[str], list[str]]:
-    """The group of each picture, and lines about groups that duplicates have united."""
+    """The group of each image, and lines about groups that duplicates have united."""
     if dataset.groups == "acquisition":
         return acquisition_groups.acquisition_groups(traits, pairs), []
     given = [group or name for name, group in zip(table.index, table["group"], strict=True)]
     united = acquisition_groups.merge(given, pairs)
-    if dataset.groups in ("picture", "overlap"):
+    if dataset.groups in ("image", "overlap"):
         return united, []
     moved = sorted({(old, new) for old, new in zip(given, united, strict=True) if old != new})
     lines = [f"Group {old} was united with {new}: duplicates join them." for old, new in moved]
@@ -176,15 +176,15 @@ def _facts(
     return {
         "format": 1,
         "dataset": dataset.title,
-        "pictures": len(table),
+        "images": len(table),
         "sizes": _counts(sizes),
         "dtypes": _counts(table["dtype"]),
         "channels": _counts(table["channels"].astype(str)),
-        "modalities": _counts(picture.modality for picture in contents.traits),
+        "modalities": _counts(image.modality for image in contents.traits),
         "classes": _counts(table["class"][table["class"] != ""]),
         "objects": {
             "total": int(table["objects"].sum()),
-            "pictures without": int((table["objects"] == 0).sum()),
+            "images without": int((table["objects"] == 0).sum()),
             **_spread(table["objects"]),
         },
         "foreground": _spread(table["foreground"]),
@@ -192,7 +192,7 @@ def _facts(
         "masks": {
             "empty": int(table["empty_masks"].sum()),
             "overlapping pixels": int(table["overlap_pixels"].sum()),
-            "pictures with overlap": int((table["overlap_pixels"] > 0).sum()),
+            "images with overlap": int((table["overlap_pixels"] > 0).sum()),
         },
         "duplicates": {
             kind: kinds[kind] for kind in KINDS if kind != "overlap" or dataset.groups == "overlap"
@@ -200,7 +200,7 @@ def _facts(
         "groups": {
             "method": dataset.groups,
             "count": len(members),
-            "single pictures": counts.count(1),
+            "single images": counts.count(1),
             "largest": dict(sorted(members.items(), key=lambda item: (-item[1], item[0]))[:20]),
             **(_spread(counts)),
         },
@@ -233,18 +233,18 @@ def _warnings(
 ) -> list[str]:
     """What a scientist should look at, one line each."""
     ids = table.index.to_numpy()
-    contrast = np.array([picture.contrast for picture in contents.traits])
+    contrast = np.array([image.contrast for image in contents.traits])
     masked = (table["objects"] > 0).any()
     cases = [
         ("without any object", (table["objects"] == 0).to_numpy() & masked),
         ("with empty masks", (table["empty_masks"] > 0).to_numpy()),
         ("with overlapping masks", (table["overlap_pixels"] > 0).to_numpy()),
         ("of one single brightness", contrast == 0),
-        (f"with an object over {LARGEST_OBJECT:.0%} of the picture",
+        (f"with an object over {LARGEST_OBJECT:.0%} of the image",
          contents.largest > LARGEST_OBJECT),
     ]  # fmt: skip
     lines = [
-        f"Pictures {what}: {wrong.sum()} ({_named(ids[wrong])})."
+        f"Images {what}: {wrong.sum()} ({_named(ids[wrong])})."
         for what, wrong in cases
         if any(wrong)
     ]
@@ -263,24 +263,24 @@ def _warnings(
     ]
     if other:
         lines.append(
-            f"Equal pictures with different masks or classes: {len(other)} ({_named(other)}): "
+            f"Equal images with different masks or classes: {len(other)} ({_named(other)}): "
             "correct the masks or remove one of each."
         )
     lines += [
-        f"Class {name} has a single picture: it is either learned or tested."
+        f"Class {name} has a single image: it is either learned or tested."
         for name, count in sorted(Counter(table["class"][table["class"] != ""]).items())
         if count == 1
     ]
     mixed = [name for name in ("dtype", "channels") if table[name].nunique() > 1]
-    lines += [f"Pictures differ in {name}: {_counts(table[name].astype(str))}." for name in mixed]
+    lines += [f"Images differ in {name}: {_counts(table[name].astype(str))}." for name in mixed]
     return lines + merged
 
 
 def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: Path) -> list[str]:
-    """What makes learning or its assessment impossible, with the file and the mend."""
+    """What makes learning or its assessment impossible, with the file and the fix."""
     if table.empty:
         return [
-            f"{manifest}: no pictures: check the source and the layout ({dataset.layout}) of "
+            f"{manifest}: no images: check the source and the layout ({dataset.layout}) of "
             f"dataset {dataset.title}."
         ]
     faults = []
@@ -292,8 +292,8 @@ def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: P
         )
     if len(set(names)) < 2:
         faults.append(
-            f"{manifest}: all {len(table)} pictures are in one group ({names[0]}), so none can be "
-            f"held out: give more pictures, or set groups of dataset {dataset.title} to pattern "
+            f"{manifest}: all {len(table)} images are in one group ({names[0]}), so none can be "
+            f"held out: give more images, or set groups of dataset {dataset.title} to pattern "
             "with a group_pattern."
         )
     return faults

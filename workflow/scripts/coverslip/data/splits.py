@@ -1,11 +1,11 @@
-"""Which pictures are for training, validation and test, and what leaks between them.
+"""Which images are for training, validation and test, and what leaks between them.
 
-Units are assigned to subsets: pictures (`random`), whole groups (`grouped`), places in the archive
-(`listed`), its own folder of test pictures (`folder`) or rows of a table (`file`). With k folds the
+Units are assigned to subsets: images (`random`), whole groups (`grouped`), places in the archive
+(`listed`), its own folder of test images (`folder`) or rows of a table (`file`). With k folds the
 units are cut into k parts, fold f tests on part f, and validation is drawn from the rest by the
 same method (`folder`: by whole groups).
 
-Pictures without a class cannot be learned nor scored by a classification; they are the subset
+Images without a class cannot be learned nor scored by a classification; they are the subset
 `unlabelled` of every fold.
 """
 
@@ -29,7 +29,7 @@ SUBSETS = ("train", "validation", "test")
 
 
 def read(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
-    """For each fold the subset of each picture, from the csv file of the config."""
+    """For each fold the subset of each image, from the csv file of the config."""
     if not config.file:
         raise CoverslipError("split: method is 'file' but no file is named: set split/file")
     path = Path(config.file)
@@ -60,7 +60,7 @@ def read(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
         _refuse(path, sorted(set(frame.index) - set(subset.index)), f"missing in fold {fold}")
         for name in ("train", "validation"):
             if not (subset == name).any():
-                raise CoverslipError(f"{path}: fold {fold} has no picture for {name}: add some")
+                raise CoverslipError(f"{path}: fold {fold} has no image for {name}: add some")
         folds.append(subset[frame.index].to_numpy(dtype=object))
     return folds
 
@@ -68,10 +68,10 @@ def read(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
 def _refuse(path: Path, ids: Sequence[str], what: str) -> None:
     if ids:
         named = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-        raise CoverslipError(f"{path}: pictures {what}: {named}: correct these rows")
+        raise CoverslipError(f"{path}: images {what}: {named}: correct these rows")
 
 
-# --- Which pictures are for training, validation and test, and what leaks between them
+# --- Which images are for training, validation and test, and what leaks between them
 
 LOG = logging.getLogger("coverslip")
 
@@ -106,14 +106,14 @@ def split(
     Args:
         groups, duplicates: csv files of `coverslip.data.quality_check`. manifest: of the dataset.
         config: method, folds, shares, stratification, seed. protocol: `honest` or `as-published`.
-        table: csv to write: id, group, stratum, fold, subset; one row a picture and fold; stratum
+        table: csv to write: id, group, stratum, fold, subset; one row an image and fold; stratum
             is the class with `stratify: class`, else the modality.
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
             duplicates that stand in two subsets.
         task: `segmentation` or `classification`.
 
     Raises:
-        CoverslipError: too few pictures or groups; a file that does not fit; a leak, unless the
+        CoverslipError: too few images or groups; a file that does not fit; a leak, unless the
             protocol is `as-published` or the method `random` (then it is only told). After a leak
             the two files are not written.
     """
@@ -136,20 +136,18 @@ def split(
 
 
 def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFrame:
-    """Pictures by id, in the order of the archive, with group, stratum, labelled and member."""
+    """Images by id, in the order of the archive, with group, stratum, labelled and member."""
     known = manifests.read(manifest)
     texts = pd.read_csv(groups, dtype=str, keep_default_na=False).set_index("id")
     if sorted(texts.index) != sorted(known.index):
-        raise CoverslipError(
-            f"{groups}: other pictures than in {manifest}: remove it and run again"
-        )
+        raise CoverslipError(f"{groups}: other images than in {manifest}: remove it and run again")
     labelled = (known["class"] != "") | (task != "classification")
     if not labelled.any():
-        raise CoverslipError(f"{manifest}: no picture has a class: correct the layout or labels")
+        raise CoverslipError(f"{manifest}: no image has a class: correct the layout or labels")
     if config.stratify == "class" and (known["class"][labelled] == "").any():
         name = known.index[known["class"] == ""][0]
         raise CoverslipError(
-            f"{manifest}: stratify is 'class' but picture {name} has none: set stratify to none or "
+            f"{manifest}: stratify is 'class' but image {name} has none: set stratify to none or "
             "modality"
         )
     order = known.sort_values("member", kind="stable").index
@@ -166,7 +164,7 @@ def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFra
 
 
 def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
-    """For each fold the subset of each picture (str), by the method of the config."""
+    """For each fold the subset of each image (str), by the method of the config."""
     strata = frame["stratum"] if config.stratify != "none" else frame["stratum"].map(lambda _: "")
     codes = np.unique(strata, return_inverse=True)[1]
     groups = frame["group"].to_numpy()
@@ -201,12 +199,12 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
 
 
 def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
-    """Whether each picture lies in a folder of this name, bool; some do and some do not."""
+    """Whether each image lies in a folder of this name, bool; some do and some do not."""
     inside = members.map(lambda member: folder in PurePosixPath(member).parent.parts).to_numpy(bool)
     if inside.all() or not inside.any():
-        what = "all pictures lie" if inside.all() else "no picture lies"
+        what = "all images lie" if inside.all() else "no image lies"
         raise CoverslipError(
-            f"split: {what} in a folder called '{folder}', such as {members.iloc[0]}: mend "
+            f"split: {what} in a folder called '{folder}', such as {members.iloc[0]}: fix "
             "split.test_folder"
         )
     return inside
@@ -214,7 +212,7 @@ def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
 
 def assign_in_order(count: int, shares: Sequence[float]) -> np.ndarray:
     """Contiguous parts in order: int64 part of each of `count` units; every part gets a unit."""
-    _enough(count, shares, "pictures")
+    _enough(count, shares, "images")
     wanted = [number for number, share in enumerate(shares) if share > 0]
     cuts = np.rint(np.cumsum([shares[number] for number in wanted])[:-1] * count).astype(int)
     for place in range(len(cuts)):
@@ -226,29 +224,29 @@ def assign_in_order(count: int, shares: Sequence[float]) -> np.ndarray:
 def assign_images(
     strata: np.ndarray, shares: Sequence[float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Pictures at random, each stratum with like shares.
+    """Images at random, each stratum with like shares.
 
-    The pictures are shuffled, sorted by stratum and dealt one by one to the part that lacks most,
+    The images are shuffled, sorted by stratum and dealt one by one to the part that lacks most,
     so that the counts of the whole and of each stratum differ from their shares by about one.
 
     Args:
-        strata: N int, stratum of each picture. shares: of the parts, sum 1.
+        strata: N int, stratum of each image. shares: of the parts, sum 1.
 
     Returns:
-        N int64, the part of each picture; every part with a share gets one.
+        N int64, the part of each image; every part with a share gets one.
     """
     count = len(strata)
-    _enough(count, shares, "pictures")
+    _enough(count, shares, "images")
     order = rng.permutation(count)
     order = order[np.argsort(strata[order], kind="stable")]
     wanted = np.asarray(shares, np.float64)
     given = np.zeros(len(wanted))
     part = np.empty(count, np.int64)
-    for place, picture in enumerate(order):
+    for place, image in enumerate(order):
         empty = np.flatnonzero((given == 0) & (wanted > 0))
         lack = wanted * (place + 1) - given
         chosen = empty[lack[empty].argmax()] if count - place <= len(empty) else lack.argmax()
-        part[picture] = chosen
+        part[image] = chosen
         given[chosen] += 1
     return part
 
@@ -260,7 +258,7 @@ def assign_groups(
     rng: np.random.Generator,
     least: Sequence[int],
 ) -> np.ndarray:
-    """Whole groups at random, so that the counts of pictures come near the shares.
+    """Whole groups at random, so that the counts of images come near the shares.
 
     A greedy assignment in random order: each group goes to the part where the sum of squares of
     what is lacking, over parts and strata, falls most. (scikit-learn's StratifiedGroupKFold goes by
@@ -268,11 +266,11 @@ def assign_groups(
     that ends nearest to the shares is kept.
 
     Args:
-        groups: N, group of each picture. strata: N int, stratum. shares: of the parts, sum 1.
+        groups: N, group of each image. strata: N int, stratum. shares: of the parts, sum 1.
         least: groups that each part with a share gets, if there are so many; else one.
 
     Returns:
-        N int64, the part of each picture.
+        N int64, the part of each image.
     """
     names, owner = np.unique(groups.astype(str), return_inverse=True)
     _enough(len(names), shares, "groups")
@@ -319,11 +317,11 @@ def _greedy(
 def _enough(units: int, shares: Sequence[float], what: str) -> None:
     needed = sum(share > 0 for share in shares)
     if units < needed:
-        mend = "give more pictures or ask for fewer folds"
+        fix = "give more images or ask for fewer folds"
         if what == "groups":
-            mend += ", or set groups of the dataset to a finer rule"
+            fix += ", or set groups of the dataset to a finer rule"
         raise CoverslipError(
-            f"split: {units} {what} cannot be cut into {needed} parts, each of at least one: {mend}"
+            f"split: {units} {what} cannot be cut into {needed} parts, each of at least one: {fix}"
         )
 
 
@@ -336,7 +334,7 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
 
     Returns:
         `groups` and `pairs` (numbers), numbers by kind of pair, the first names of both, and
-        `relatives`, the share of the test pictures that have one of their group in training.
+        `relatives`, the share of the test images that have one of their group in training.
     """
     where = dict(zip(groups.index, subset, strict=True))
     homes = defaultdict(set)
@@ -371,8 +369,8 @@ def _judge(leaks: list[dict[str, Any]], config: Split, protocol: str) -> None:
         f"duplicates stand in two subsets, such as {named}"
     )
     if protocol != "as-published" and config.method != "random":
-        mend = "correct the file" if config.method == "file" else "use method grouped"
-        raise CoverslipError(f"{text}: {mend}, or state protocol: as-published")
+        fix = "correct the file" if config.method == "file" else "use method grouped"
+        raise CoverslipError(f"{text}: {fix}, or state protocol: as-published")
     LOG.warning("%s: the scores of this study are too good", text)
 
 
@@ -394,7 +392,7 @@ def _summary(
                 {
                     "fold": fold,
                     "subset": name,
-                    "pictures": len(chosen),
+                    "images": len(chosen),
                     "share": round(len(chosen) / len(frame), 4),
                     "groups": int(chosen["group"].nunique()),
                     "strata": {stratum: int(count) for stratum, count in strata.items()},
@@ -407,7 +405,7 @@ def _summary(
         "folds": config.folds,
         "seed": config.seed,
         "stratify": config.stratify,
-        "pictures": len(frame),
+        "images": len(frame),
         "unlabelled": unlabelled,
         "groups": int(frame["group"].nunique()),
         "counts": counts,

@@ -1,4 +1,4 @@
-"""The manifest: one row a picture of a dataset, as csv sorted by id."""
+"""The manifest: one row an image of a dataset, as csv sorted by id."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DTYPES = {
 }
 """Columns with their types.
 
-- `id`: name of the picture in the store.
+- `id`: name of the image in the store.
 - `group`: what must not cross a split; empty where `check` derives it.
-- `class`: label of the whole picture; empty if there is none.
+- `class`: label of the whole image; empty if there is none.
 - `height`, `width`: in pixels; `channels`: 1 grey, 3 RGB; `dtype`: uint8 or uint16.
 - `sha256`: digest of the decoded pixels, their type and shape.
-- `member`: name of the picture in the archive or folder.
+- `member`: name of the image in the archive or folder.
 - `objects`: number of objects in the label map.
 - `foreground`: share of labelled pixels, 0..1.
 - `overlap_pixels`: pixels that two or more object masks claim.

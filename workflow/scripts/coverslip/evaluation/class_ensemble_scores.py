@@ -1,4 +1,4 @@
-"""The same of classes of whole pictures, see `coverslip.evaluation.ensemble_scores`."""
+"""The same of classes of whole images, see `coverslip.evaluation.ensemble_scores`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTLED = "probabilities of each member after its own temperature are averaged; 
 def compare(
     predictions: Sequence[Path],
     models: Sequence[Path],
-    pictures: Path,
+    images: Path,
     groups: Path,
     split: Path,
     preprocessing: Preprocessing,
@@ -34,7 +34,7 @@ def compare(
     """
     runs = sorted({run_of(path) for path in predictions}, key=fold_and_seed)
     labels, names, _, observed, _ = score_run(
-        predictions, models[0], runs, pictures, groups, split, preprocessing, class_names
+        predictions, models[0], runs, images, groups, split, preprocessing, class_names
     )
     statistics = sources(len(labels))["model"]
     records = [

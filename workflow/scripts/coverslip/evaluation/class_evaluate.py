@@ -1,4 +1,4 @@
-"""Scores of a classification: `metrics.json` and one row a picture in `pictures.csv`.
+"""Scores of a classification: `metrics.json` and one row an image in `images.csv`.
 
 Every number stands with its definition, its support, its interval by the bootstrap over groups
 (`coverslip.metrics.intervals`) and the same number of two baselines
@@ -48,11 +48,11 @@ TABLE = [
     "brightness_predicted",
     "brightness_right",
 ]
-"""Columns of `pictures.csv`: classes by name; probabilities of the predicted and of the true class,
+"""Columns of `images.csv`: classes by name; probabilities of the predicted and of the true class,
 with temperature; 1 where the prediction is right; the same of the baseline `brightness`."""
 
 PANELS = 9
-"""Pictures in a panel, three by three."""
+"""Images in a panel, three by three."""
 
 
 class Observed(NamedTuple):
@@ -72,27 +72,27 @@ def score_run(
     predictions: Sequence[Path],
     model: Path,
     runs: Sequence[str],
-    pictures: Path,
+    images: Path,
     groups: Path,
     split: Path,
     preprocessing: Preprocessing,
     class_names: Mapping[str, str] | None,
 ) -> Observed:
-    """What is known of every scored picture; arguments and errors as of `evaluate`.
+    """What is known of every scored image; arguments and errors as of `evaluate`.
 
     `model` is the folder of any of the models, and `runs` are the names of all runs.
     """
     labels = [str(label) for label in read_info(model)["classes"]]
     names = [(class_names or {}).get(label, label) for label in labels]
     rows = scored_rows(split, groups, labels)
-    features = brightness_of(pictures, sorted(set(rows["id"])), preprocessing)
+    features = brightness_of(images, sorted(set(rows["id"])), preprocessing)
     return Observed(labels, names, rows, *observe(predictions, runs, rows, features))
 
 
 def evaluate(
     predictions: Sequence[Path],
     models: Sequence[Path],
-    pictures: Path,
+    images: Path,
     groups: Path,
     split: Path,
     preprocessing: Preprocessing,
@@ -108,7 +108,7 @@ def evaluate(
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.
         models: model folders of all runs.
-        pictures: the store; the baseline `brightness` looks at the pictures.
+        images: the store; the baseline `brightness` looks at the images.
         groups: `groups.csv` of the dataset (id, group, modality, stratum: the class).
         split: the table of the split (id, group, fold, subset).
         preprocessing: the study's section.
@@ -116,7 +116,7 @@ def evaluate(
         study: name of the study.
         protocol: `honest` or `as-published`.
         output: `metrics.json` to write.
-        table: `pictures.csv` to write.
+        table: `images.csv` to write.
         class_names: names of classes for reading, by their labels.
 
     Raises:
@@ -124,7 +124,7 @@ def evaluate(
     """
     runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
     labels, names, rows, observed, temperatures = score_run(
-        predictions, models[0], runs, pictures, groups, split, preprocessing, class_names
+        predictions, models[0], runs, images, groups, split, preprocessing, class_names
     )
     wanted = metrics.classification(len(labels))
     records = [
@@ -155,7 +155,7 @@ def evaluate(
         "panels": panels(observed[observed["subset"] == subset], names),
     }
     with atomic_write(table) as part:
-        picture_table(observed, names).to_csv(part, index=False, lineterminator="\n")
+        image_table(observed, names).to_csv(part, index=False, lineterminator="\n")
     write_json(output, document, allow_nan=False)
 
 
@@ -203,9 +203,9 @@ def _tables(observed: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 
 
 def panels(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
-    """Ids of pictures to show, at most `PANELS` each.
+    """Ids of images to show, at most `PANELS` each.
 
-    `last`: the last picture of each class, by id; `mistakes`: the wrong ones that the model was
+    `last`: the last image of each class, by id; `mistakes`: the wrong ones that the model was
     surest of, in the mean over seeds.
     """
     last = rows.sort_values("id").groupby("truth", sort=True)["id"].last()
@@ -217,8 +217,8 @@ def panels(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     return {"last": last.tolist()[:PANELS], "mistakes": sure["id"].tolist()[:PANELS]}
 
 
-def picture_table(observed: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """`pictures.csv` of the observations, sorted by subset, fold, seed and id."""
+def image_table(observed: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """`images.csv` of the observations, sorted by subset, fold, seed and id."""
     table = observed.copy()
     known = np.array(names, dtype=object)
     truth = observed["truth"].to_numpy(int)
@@ -234,7 +234,7 @@ def picture_table(observed: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def train_records(models: Sequence[Path], rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Accuracy on the training pictures at the epoch whose weights are kept.
+    """Accuracy on the training images at the epoch whose weights are kept.
 
     Args:
         models: model folders of all runs.
@@ -259,10 +259,10 @@ def train_records(models: Sequence[Path], rows: pd.DataFrame) -> Iterator[dict[s
             "high": None,
             "interval_reason": FROM_HISTORY,
             "support": len(training),
-            "support_unit": "pictures",
+            "support_unit": "images",
             "groups": int(training["group"].nunique()),
             "unit": "share",
-            "definition": "Share of the training pictures whose class is right, in the epoch whose "
+            "definition": "Share of the training images whose class is right, in the epoch whose "
             "weights are kept, while they were still changing and with augmentation and dropout.",
             "baselines": {MAJORITY: number(most)},
             "baseline_intervals": {MAJORITY: [None, None]},

@@ -1,4 +1,4 @@
-"""What is known of each classified picture: truth, and probabilities of model and baselines."""
+"""What is known of each classified image: truth, and probabilities of model and baselines."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def _statistics(rows: pd.DataFrame, raw: str, calibrated: str, classes: int) -> 
 def observe(
     predictions: Sequence[Path], runs: Sequence[str], rows: pd.DataFrame, features: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Probabilities of every scored picture, by the model and by the baselines.
+    """Probabilities of every scored image, by the model and by the baselines.
 
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.
         runs: names of the runs.
-        rows: pictures by fold: id, group, modality, fold, subset, truth (number of the class).
+        rows: images by fold: id, group, modality, fold, subset, truth (number of the class).
         features: of `brightness_of`, by id.
 
     Returns:
@@ -89,7 +89,7 @@ def observe(
 
 
 def _of_ids(answer: ClassPredictions, ids: np.ndarray, run: str) -> np.ndarray:
-    """Logits of these pictures, (N, K) float64."""
+    """Logits of these images, (N, K) float64."""
     place = {id: number for number, id in enumerate(answer.ids)}
     missing = [id for id in ids if id not in place]
     if missing:
@@ -114,9 +114,9 @@ def _baselines(
     }
 
 
-def brightness_of(pictures: Path, ids: Sequence[str], preprocessing: Preprocessing) -> pd.DataFrame:
-    """`class_baselines.brightness` of pictures, by id; one picture is in memory at a time."""
-    with ImageStore(pictures) as store:
+def brightness_of(images: Path, ids: Sequence[str], preprocessing: Preprocessing) -> pd.DataFrame:
+    """`class_baselines.brightness` of images, by id; one image is in memory at a time."""
+    with ImageStore(images) as store:
         found = [
             brightness(preprocessing_module.to_input(store.image(id), preprocessing)) for id in ids
         ]

@@ -1,4 +1,4 @@
-"""Predicted classes of the pictures of a split, kept in an HDF5 file."""
+"""Predicted classes of the images of a split, kept in an HDF5 file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from coverslip.files import atomic_write
 from coverslip.models.model import load
 
 UNLABELLED = "unlabelled"
-"""Subset of the pictures without a class: they are predicted, and never scored."""
+"""Subset of the images without a class: they are predicted, and never scored."""
 
 
 class ClassPredictions(NamedTuple):
-    """What one model says of some pictures."""
+    """What one model says of some images."""
 
     ids: np.ndarray
     """(N,) str, sorted."""
@@ -38,7 +38,7 @@ class ClassPredictions(NamedTuple):
 
 def predict(
     model: Path,
-    pictures: Path,
+    images: Path,
     split: Path,
     fold: int,
     subsets: Iterable[str],
@@ -48,14 +48,14 @@ def predict(
     output: Path,
     policy: str | None = None,
 ) -> None:
-    """Predict one shard of the pictures of some subsets, and of those without a class.
+    """Predict one shard of the images of some subsets, and of those without a class.
 
     The file holds `id` and `subset` (UTF-8), `logits` (float32 NxK), and as attributes `fold`,
     `temperature` and `classes` (JSON). Equal predictions give equal bytes.
 
     Args:
         model: the model folder.
-        pictures: the store.
+        images: the store.
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
@@ -71,9 +71,9 @@ def predict(
     table = selected_images(split, fold, [*subsets, UNLABELLED]).iloc[shard::shards]
     network = load(model, policy)
     classes = [str(name) for name in network.info["classes"]]
-    with ImageStore(pictures) as store:
-        images = (store.image(id) for id in table.index)
-        found = list(network.logits(images, evaluation.flips))
+    with ImageStore(images) as store:
+        inputs = (store.image(id) for id in table.index)
+        found = list(network.logits(inputs, evaluation.flips))
     logits = np.stack(found) if found else np.empty((0, len(classes)), np.float32)
     with atomic_write(output) as part, h5py.File(part, "w") as file:
         file.attrs["fold"] = fold

@@ -2,7 +2,7 @@
 
 What is outside the field of view (black surroundings, `coverslip.imaging.field_of_view`) is no
 area, neither of the truth nor of a prediction. Like the other metrics
-(`coverslip.metrics.pixels`), those of the error are functions of sums over pictures: a picture
+(`coverslip.metrics.pixels`), those of the error are functions of sums over images: an image
 is reduced to the numbers `STATISTICS`. All functions take `sums` (..., S) and give (...) float64;
 what is undefined (nothing to divide by) is NaN.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BANDS = ((0, 25), (25, 50), (50, 75), (75, 100))
 """Bands of the true confluency in percent, each without its end but the last."""
 
-EACH = ("pictures", "error", "absolute_error", "squared_error")
+EACH = ("images", "error", "absolute_error", "squared_error")
 
 STATISTICS = (
     "true",
@@ -36,9 +36,9 @@ STATISTICS = (
     *EACH,
     *(f"{name}_{low}_{high}" for low, high in BANDS for name in EACH),
 )
-"""What is kept of a picture: its confluency in truth and prediction in percent; 1, its error
+"""What is kept of an image: its confluency in truth and prediction in percent; 1, its error
 (predicted less true) in percentage points, without its sign, and its square; the latter four again
-for each band of the true confluency. All are 0 for a picture without a field of view."""
+for each band of the true confluency. All are 0 for an image without a field of view."""
 
 FIELD, TRUE, PREDICTED = "field_px", "field_true_px", "field_predicted_px"
 
@@ -55,7 +55,7 @@ SOURCES = {
 """The model and what it is compared with: where the pixels that each covers stand."""
 
 TABLE = ["field_px", "confluency_true", "confluency_predicted", "confluency_error"]
-"""Columns for `pictures.csv`: pixels of the field of view, and percentages of it."""
+"""Columns for `images.csv`: pixels of the field of view, and percentages of it."""
 
 POINTS = "percentage points"
 
@@ -71,8 +71,8 @@ def truth_areas(
     Args:
         field: bool HxW, the field of view.
         truth: bool HxW, true foreground.
-        otsu: bool HxW, `baselines.otsu` of the picture.
-        deviation: bool HxW, `deviation_mask` of the picture.
+        otsu: bool HxW, `baselines.otsu` of the image.
+        deviation: bool HxW, `deviation_mask` of the image.
     """
     covered = {TRUE: truth, OTSU: otsu, DEVIATION: deviation}
     pixels = {name: int(np.count_nonzero(mask & field)) for name, mask in covered.items()}
@@ -120,7 +120,7 @@ def _statistics_of(rows: pd.DataFrame, column: str | None) -> np.ndarray:
 
 
 def statistics(field: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Sufficient statistics of pictures: (N, S) float64, in the order of `STATISTICS`.
+    """Sufficient statistics of images: (N, S) float64, in the order of `STATISTICS`.
 
     Args:
         field: (N,) pixels of the field of view.
@@ -150,29 +150,29 @@ def column(sums: np.ndarray, name: str) -> np.ndarray:
 
 
 def mean(sums: np.ndarray, name: str, band: str = "") -> np.ndarray:
-    """Mean of a statistic over pictures, of all or of a band such as `_0_25`."""
-    return ratio(column(sums, name + band), column(sums, f"pictures{band}"))
+    """Mean of a statistic over images, of all or of a band such as `_0_25`."""
+    return ratio(column(sums, name + band), column(sums, f"images{band}"))
 
 
 def root_mean_square(sums: np.ndarray, band: str = "") -> np.ndarray:
-    """Root of the mean squared error over pictures."""
+    """Root of the mean squared error over images."""
     return np.sqrt(mean(sums, "squared_error", band))
 
 
 def metrics(observed: pd.DataFrame) -> list[Metric]:
-    """Metrics of the confluency, overall and in those bands that have pictures.
+    """Metrics of the confluency, overall and in those bands that have images.
 
     Args:
         observed: rows with the columns of `truth_areas`.
     """
     sums = _statistics_of(observed, SOURCES["model"]).sum(axis=0)
-    found = [band for band in BANDS if column(sums, f"pictures_{band[0]}_{band[1]}") > 0]
+    found = [band for band in BANDS if column(sums, f"images_{band[0]}_{band[1]}") > 0]
     of_bands = (metric for band in found for metric in _errors_in(band))
-    return [*_whole(), *_errors("pictures", "pictures"), *of_bands]
+    return [*_whole(), *_errors("images", "images"), *of_bands]
 
 
 def of_groups(observed: pd.DataFrame) -> pd.DataFrame:
-    """Observations of whole groups: areas of all pictures of a well, slide or field together.
+    """Observations of whole groups: areas of all images of a well, slide or field together.
 
     Args:
         observed: rows of one subset, with the columns of `truth_areas` and `predicted_area`.
@@ -187,7 +187,7 @@ def of_groups(observed: pd.DataFrame) -> pd.DataFrame:
 
 def group_metrics() -> list[Metric]:
     """Metrics of the confluency of whole groups, of the rows of `of_groups`."""
-    over = "groups, all pictures of a group taken together"
+    over = "groups, all images of a group taken together"
     return _errors(over, "groups", kind="group_")
 
 
@@ -200,10 +200,10 @@ def _whole() -> list[Metric]:
         Metric(
             name,
             "%",
-            f"Percentage of the field of view that cells cover, {word}: mean over pictures.",
+            f"Percentage of the field of view that cells cover, {word}: mean over images.",
             partial(mean, name=statistic),
-            partial(column, name="pictures"),
-            "pictures",
+            partial(column, name="images"),
+            "images",
         )
         for name, (statistic, word) in words.items()
     ]
@@ -211,8 +211,8 @@ def _whole() -> list[Metric]:
 
 def _errors_in(band: tuple[int, int]) -> list[Metric]:
     low, high = band
-    over = f"pictures of {low} to {high} % true confluency"
-    return _errors(over, "pictures", f"_{low}_{high}")
+    over = f"images of {low} to {high} % true confluency"
+    return _errors(over, "images", f"_{low}_{high}")
 
 
 def _errors(over: str, support_unit: str, band: str = "", kind: str = "") -> list[Metric]:
@@ -232,7 +232,7 @@ def _errors(over: str, support_unit: str, band: str = "", kind: str = "") -> lis
             partial(root_mean_square, band=band),
         ),
     }
-    support = partial(column, name=f"pictures{band}")
+    support = partial(column, name=f"images{band}")
     return [
         Metric(f"confluency_{kind}{name}{band}", POINTS, text, compute, support, support_unit)
         for name, (text, compute) in told.items()
@@ -240,7 +240,7 @@ def _errors(over: str, support_unit: str, band: str = "", kind: str = "") -> lis
 
 
 def columns(observed: pd.DataFrame) -> pd.DataFrame:
-    """The columns `TABLE` of observations; empty where a picture has no field of view."""
+    """The columns `TABLE` of observations; empty where an image has no field of view."""
     field = observed[FIELD]
     true, predicted = (percent(observed[name], field) for name in (TRUE, PREDICTED))
     values = [field, true, predicted, predicted - true]

@@ -1,8 +1,8 @@
 """Scores of the mean of several networks beside those of the single ones: `scores.json`.
 
-Both are judged on the same pictures, which no member was trained on: those of the validation and
+Both are judged on the same images, which no member was trained on: those of the validation and
 test subset of a fold, by the networks of all seeds of that fold. (Networks of several folds share
-no such pictures: what one fold tests, another one was trained on.) What is gained stands with its
+no such images: what one fold tests, another one was trained on.) What is gained stands with its
 interval by the paired bootstrap: the same groups are drawn for both.
 """
 
@@ -32,7 +32,7 @@ FORMAT = 1
 def compare(
     predictions: Sequence[Path],
     models: Sequence[Path],
-    pictures: Path,
+    images: Path,
     groups: Path,
     split: Path,
     preprocessing: Preprocessing,
@@ -45,7 +45,7 @@ def compare(
     Args:
         predictions: prediction files of all runs, ensembles among them; their folder tells the run.
         models: model folders of the single networks.
-        pictures: the store.
+        images: the store.
         groups: `groups.csv` of the dataset (id, group, modality).
         split: the table of the split (id, group, fold, subset).
         preprocessing: the study's section; `resize` and `mask_resize` are used.
@@ -58,7 +58,7 @@ def compare(
     """
     rows = read_split(split, groups)
     runs = sorted({run_of(path) for path in predictions}, key=fold_and_seed)
-    observed, _ = observe(predictions, runs, pictures, rows, preprocessing, evaluation)
+    observed, _ = observe(predictions, runs, images, rows, preprocessing, evaluation)
     names = class_names(models[0])
     records: list[dict[str, Any]] = []
     for subset in SUBSETS:
@@ -89,7 +89,7 @@ def gains(
         resamples: resamples of the bootstrap.
 
     Raises:
-        CoverslipError: seeds and ensembles have predictions of different pictures.
+        CoverslipError: seeds and ensembles have predictions of different images.
     """
     if observed.empty:
         return

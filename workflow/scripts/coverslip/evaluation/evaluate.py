@@ -1,4 +1,4 @@
-"""Scores of a study: `metrics.json` and one row a picture in `pictures.csv`.
+"""Scores of a study: `metrics.json` and one row an image in `images.csv`.
 
 Every number stands with its definition, its support, its interval by the bootstrap over groups
 (`coverslip.metrics.intervals`) and the same number of two trivial baselines
@@ -61,7 +61,7 @@ TABLE = [
     "foreground_predicted",
     *confluency.TABLE,
 ]
-"""Columns of `pictures.csv`: shares are 0..1, `foreground_*` is the share of the picture,
+"""Columns of `images.csv`: shares are 0..1, `foreground_*` is the share of the image,
 `confluency_*` the percentage of its field of view."""
 
 TRUE_POSITIVES = [f"tp_{percent}" for percent in PERCENT]
@@ -87,7 +87,7 @@ threshold of the IoU in percent, and of objects that are wrong, as
 def evaluate(
     predictions: Sequence[Path],
     models: Sequence[Path],
-    pictures: Path,
+    images: Path,
     groups: Path,
     split: Path,
     preprocessing: Preprocessing,
@@ -102,7 +102,7 @@ def evaluate(
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.
         models: model folders of all runs.
-        pictures: the store.
+        images: the store.
         groups: `groups.csv` of the dataset (id, group, modality).
         split: the table of the split (id, group, fold, subset).
         preprocessing: the study's section; `resize` and `mask_resize` are used.
@@ -110,14 +110,14 @@ def evaluate(
         study: name of the study.
         protocol: `honest` or `as-published`.
         output: `metrics.json` to write.
-        table: `pictures.csv` to write.
+        table: `images.csv` to write.
 
     Raises:
         CoverslipError: a file cannot be read, or a prediction is missing or of another size.
     """
     rows = read_split(split, groups)
     runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
-    observed, facts = observe(predictions, runs, pictures, rows, preprocessing, evaluation)
+    observed, facts = observe(predictions, runs, images, rows, preprocessing, evaluation)
     classes = class_names(models[0])
     records = [*_scores(observed, classes, evaluation), *train_records(models, facts)]
     panels_of, panels = choose_examples(observed)
@@ -137,7 +137,7 @@ def evaluate(
     if has_instances(observed):
         document["instances"] = breakdown(observed, evaluation.bootstrap)
     with atomic_write(table) as part:
-        picture_table(observed).to_csv(part, index=False, lineterminator="\n")
+        image_table(observed).to_csv(part, index=False, lineterminator="\n")
     write_json(output, document, allow_nan=False)
 
 
@@ -168,7 +168,7 @@ def wanted_metrics(
 
 
 def read_split(split: Path, groups: Path) -> pd.DataFrame:
-    """Rows of the split with the modality of each picture: id, group, fold, subset, modality.
+    """Rows of the split with the modality of each image: id, group, fold, subset, modality.
 
     Raises:
         CoverslipError: a table is missing or lacks a column.
@@ -198,16 +198,16 @@ def class_names(model: Path) -> list[str]:
     return [str(name) for name in read_info(model)["classes"][:2]]
 
 
-def picture_table(observed: pd.DataFrame) -> pd.DataFrame:
-    """`pictures.csv` of the observations, sorted by subset, fold, seed and id."""
+def image_table(observed: pd.DataFrame) -> pd.DataFrame:
+    """`images.csv` of the observations, sorted by subset, fold, seed and id."""
     table = observed.copy()
     tn, fp, fn, tp = (table[name].to_numpy(dtype=float) for name in COUNTS)
     _, otsu_fp, otsu_fn, otsu_tp = (table[name].to_numpy(dtype=float) for name in OTSU_COUNTS)
     size = tn + fp + fn + tp
     table["accuracy"] = (tn + tp) / size
-    table["iou"] = pixels.picture_iou(tp, fp, fn)
-    table["dice"] = pixels.picture_dice(tp, fp, fn)
-    table["otsu_iou"] = pixels.picture_iou(otsu_tp, otsu_fp, otsu_fn)
+    table["iou"] = pixels.image_iou(tp, fp, fn)
+    table["dice"] = pixels.image_dice(tp, fp, fn)
+    table["otsu_iou"] = pixels.image_iou(otsu_tp, otsu_fp, otsu_fn)
     table["foreground_true"] = (tp + fn) / size
     table["foreground_predicted"] = (tp + fp) / size
     table = table.assign(**confluency.columns(observed))

@@ -1,4 +1,4 @@
-"""What is counted on each picture, for every run, every trivial baseline and the truth."""
+"""What is counted on each image, for every run, every trivial baseline and the truth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from coverslip.metrics import baselines, instances, pixels
 from coverslip.metrics.matching import Matching, match
 
 SUBSETS = ("validation", "test")
-"""Subsets that are predicted and scored picture by picture."""
+"""Subsets that are predicted and scored image by image."""
 
 COUNTS = ["tn", "fp", "fn", "tp"]
 
@@ -40,7 +40,7 @@ INSTANCES = {
     "otsu": baselines.otsu_components,
     "otsu watershed": baselines.otsu_watershed,
 }
-"""Baselines of instances: from a picture and the smallest area to a label map."""
+"""Baselines of instances: from an image and the smallest area to a label map."""
 
 
 def instance_columns(source: str) -> list[str]:
@@ -56,21 +56,21 @@ def has_instances(observed: pd.DataFrame) -> bool:
 def observe(
     predictions: Sequence[Path],
     runs: Sequence[str],
-    pictures: Path,
+    images: Path,
     rows: pd.DataFrame,
     preprocessing: Preprocessing,
     evaluation: Evaluation,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Count pixels and objects of every picture, once for the truth and once a run.
+    """Count pixels and objects of every image, once for the truth and once a run.
 
     Where the predictions hold instances, these are the predicted objects, and they are matched to
     the true ones; else connected regions of the foreground are counted. Instances are scored at
-    the picture's own size.
+    the image's own size.
 
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.
         runs: names of the runs.
-        pictures: the store.
+        images: the store.
         rows: `evaluate.read_split`.
         preprocessing: the study's section; `resize` and `mask_resize` are used.
         evaluation: the study's section.
@@ -79,7 +79,7 @@ def observe(
         One row a prediction (id, group, modality, subset, fold, seed, `COUNTS`,
         `objects_predicted`, with instances the `instance_columns` of the model and of the baselines
         `INSTANCES`, and the columns of the second table), sorted by seed, fold and id; and one row
-        a picture of the split with the counts of the truth and of Otsu's threshold.
+        an image of the split with the counts of the truth and of Otsu's threshold.
 
     Raises:
         CoverslipError: a prediction is missing or of another size, or some runs predict instances
@@ -90,21 +90,21 @@ def observe(
     found: list[dict] = []
     truths: list[dict] = []
     with ExitStack() as stack:
-        store = stack.enter_context(ImageStore(pictures))
+        store = stack.enter_context(ImageStore(images))
         answers = {
             run: stack.enter_context(Predictions([p for p in predictions if run_of(p) == run]))
             for run in runs
         }
         instances = _have_instances(answers)
         for id in sorted(set(where["id"])):
-            picture = _picture(store, id, preprocessing, evaluation)
-            field, facts = _truth(picture)
+            image = _image(store, id, preprocessing, evaluation)
+            field, facts = _truth(image)
             truths.append({"id": id, **facts})
-            trivial = _trivial_instances(picture) if instances and id in scored else {}
+            trivial = _trivial_instances(image) if instances and id in scored else {}
             for run in runs:
                 fold, seed = fold_and_seed(run)
                 if fold in scored.get(id, ()):
-                    counts = _prediction(picture, answers[run], instances, field)
+                    counts = _prediction(image, answers[run], instances, field)
                     found.append({"id": id, "fold": fold, "seed": seed, **counts, **trivial})
     columns = ["id", "fold", "seed", *COUNTS, confluency.PREDICTED, "objects_predicted"]
     for source in ("model", *INSTANCES) if instances else ():
@@ -115,29 +115,29 @@ def observe(
     return observed, where.merge(facts, on="id")
 
 
-class _Picture(NamedTuple):
-    """A picture and its truth."""
+class _Image(NamedTuple):
+    """An image and its truth."""
 
     id: str
     label: np.ndarray
-    """True instances at the picture's own size, int32."""
+    """True instances at the image's own size, int32."""
     image: np.ndarray
-    """The picture at its own size."""
+    """The image at its own size."""
     truth: np.ndarray
     """True foreground at the scored size, bool."""
     scored: np.ndarray
-    """The picture at the scored size."""
+    """The image at the scored size."""
     minimum_area: int
     """Smaller regions of a foreground are no objects."""
 
 
-def _picture(
+def _image(
     store: ImageStore, id: str, preprocessing: Preprocessing, evaluation: Evaluation
-) -> _Picture:
+) -> _Image:
     size = scored_size(preprocessing, evaluation)
     label, image = store.label(id), store.image(id)
     truth = truth_mask(label, size, preprocessing.mask_resize)
-    return _Picture(id, label, image, truth, scored_image(image, size), evaluation.minimum_area)
+    return _Image(id, label, image, truth, scored_image(image, size), evaluation.minimum_area)
 
 
 def _have_instances(answers: Mapping[str, Predictions]) -> bool:
@@ -151,39 +151,39 @@ def _have_instances(answers: Mapping[str, Predictions]) -> bool:
     return bool(having)
 
 
-def _truth(picture: _Picture) -> tuple[np.ndarray, dict[str, int]]:
+def _truth(image: _Image) -> tuple[np.ndarray, dict[str, int]]:
     """The field of view, bool HxW, and what is counted of truth and baselines."""
-    truth, field = picture.truth, field_of_view(picture.scored, "black")
-    otsu = baselines.otsu(picture.scored)
-    deviation = confluency.deviation_mask(picture.scored, field)
+    truth, field = image.truth, field_of_view(image.scored, "black")
+    otsu = baselines.otsu(image.scored)
+    deviation = confluency.deviation_mask(image.scored, field)
     return field, {
         **confluency.truth_areas(field, truth, otsu, deviation),
         **dict(zip(OTSU_COUNTS, pixels.pixel_counts(truth, otsu), strict=True)),
         **dict(zip(DEVIATION_COUNTS, pixels.pixel_counts(truth, deviation), strict=True)),
-        "otsu_objects": count_objects(otsu, picture.minimum_area),
-        "deviation_objects": count_objects(deviation, picture.minimum_area),
-        "objects_true": count_true_objects(picture.label),
+        "otsu_objects": count_objects(otsu, image.minimum_area),
+        "deviation_objects": count_objects(deviation, image.minimum_area),
+        "objects_true": count_true_objects(image.label),
     }
 
 
 def _prediction(
-    picture: _Picture, answer: Predictions, instances: bool, field: np.ndarray
+    image: _Image, answer: Predictions, instances: bool, field: np.ndarray
 ) -> dict[str, float]:
-    mask = answer.mask(picture.id, picture.truth.shape)
+    mask = answer.mask(image.id, image.truth.shape)
     counts: dict[str, float] = dict(
-        zip(COUNTS, pixels.pixel_counts(picture.truth, mask), strict=True)
+        zip(COUNTS, pixels.pixel_counts(image.truth, mask), strict=True)
     )
     counts |= confluency.predicted_area(field, mask)
     if not instances:
-        return counts | {"objects_predicted": count_objects(mask, picture.minimum_area)}
-    found = match(picture.label, answer.instances(picture.id, picture.label.shape))
+        return counts | {"objects_predicted": count_objects(mask, image.minimum_area)}
+    found = match(image.label, answer.instances(image.id, image.label.shape))
     return counts | {"objects_predicted": found.objects_predicted} | _told("model", found)
 
 
-def _trivial_instances(picture: _Picture) -> dict[str, float]:
+def _trivial_instances(image: _Image) -> dict[str, float]:
     told: dict[str, float] = {}
     for source, predict in INSTANCES.items():
-        told |= _told(source, match(picture.label, predict(picture.image, picture.minimum_area)))
+        told |= _told(source, match(image.label, predict(image.image, image.minimum_area)))
     return told
 
 

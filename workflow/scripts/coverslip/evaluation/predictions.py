@@ -1,4 +1,4 @@
-"""Predictions of one model on the pictures of a split, kept in an HDF5 file."""
+"""Predictions of one model on the images of a split, kept in an HDF5 file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from coverslip.models.model import Model, load
 
 def predict(
     model: Path,
-    pictures: Path,
+    images: Path,
     split: Path,
     fold: int,
     subsets: Iterable[str],
@@ -32,7 +32,7 @@ def predict(
     output: Path,
     policy: str | None = None,
 ) -> None:
-    """Predict one shard of the pictures of some subsets; a batch of pictures is in memory.
+    """Predict one shard of the images of some subsets; a batch of images is in memory.
 
     The file holds `probability/<id>`, float16 HxW, probability of foreground, 0..1, and
     `label/<id>`, uint8 HxW, class of each pixel (`Model.mask`), with the attribute `subset`.
@@ -42,7 +42,7 @@ def predict(
 
     Args:
         model: the model folder.
-        pictures: the store.
+        images: the store.
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
@@ -57,7 +57,7 @@ def predict(
     """
     table = selected_images(split, fold, subsets).iloc[shard::shards]
     network = load(model, policy)
-    with atomic_write(output) as part, ImageStore(pictures) as store, h5py.File(part, "w") as file:
+    with atomic_write(output) as part, ImageStore(images) as store, h5py.File(part, "w") as file:
         file.attrs["fold"] = fold
         file.attrs["threshold"] = network.threshold
         file.attrs["resolution"] = evaluation.resolution
@@ -106,11 +106,11 @@ def _predict_images(
     )
 
 
-# --- What is compared with what: truth, picture and prediction at the scored resolution
+# --- What is compared with what: truth, image and prediction at the scored resolution
 
 
 def scored_size(preprocessing: Preprocessing, evaluation: Evaluation) -> tuple[int, int] | None:
-    """Height and width at which predictions are scored; none: each picture's own size."""
+    """Height and width at which predictions are scored; none: each image's own size."""
     return preprocessing.resize if evaluation.resolution == "network" else None
 
 
@@ -121,7 +121,7 @@ def truth_mask(label: np.ndarray, size: tuple[int, int] | None, method: str) -> 
 
 
 def scored_image(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """The picture, HxWxC in its own dtype, at the scored size."""
+    """The image, HxWxC in its own dtype, at the scored size."""
     if size is None:
         return image
     resized = preprocessing.resize_image(image, size)
@@ -162,7 +162,7 @@ class Predictions:
                     raise CoverslipError(
                         f"{path}: not a readable prediction ({error}): remove it and run again"
                     ) from error
-                # A shard of a small study may hold no picture at all.
+                # A shard of a small study may hold no image at all.
                 self._where |= {id: file for id in file.get("label", ())}
                 self.has_instances |= len(file.get("instance", ())) > 0
             self._stack = stack.pop_all()
@@ -172,7 +172,7 @@ class Predictions:
         self._stack.close()
 
     def ids(self) -> list[str]:
-        """Return the ids of all predicted pictures, sorted."""
+        """Return the ids of all predicted images, sorted."""
         return sorted(self._where)
 
     def label(self, id: str) -> np.ndarray:

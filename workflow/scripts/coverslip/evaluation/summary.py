@@ -48,11 +48,11 @@ UNDEFINED = "undefined: there is nothing to divide by"
 TRAIN_ACCURACY = {
     "network": "Share of right pixels over the augmented training patches while the weights still "
     "changed, in the epoch whose weights were kept (mean over runs).",
-    "kmeans": "Share of right pixels over the training pictures, with the number of clusters that "
+    "kmeans": "Share of right pixels over the training images, with the number of clusters that "
     "was kept (mean over runs).",
 }
 
-FROM_HISTORY = "taken from the history of the training, which keeps no counts of single pictures"
+FROM_HISTORY = "taken from the history of the training, which keeps no counts of single images"
 
 
 class Estimate(NamedTuple):
@@ -168,10 +168,10 @@ def estimates(
 def stacked(rows: pd.DataFrame, sources: Sources, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """Statistics of model and baselines: (N, seeds, sources, S), and the unit of each row (N,).
 
-    A row is a picture in a fold; all seeds must have the same ones.
+    A row is an image in a fold; all seeds must have the same ones.
 
     Raises:
-        ValueError: the seeds have different pictures.
+        ValueError: the seeds have different images.
     """
     by_seed, first = [], None
     for _, part in rows.groupby("seed", sort=True):
@@ -180,7 +180,7 @@ def stacked(rows: pd.DataFrame, sources: Sources, unit: str) -> tuple[np.ndarray
         if first is None:
             first, units = keys, part[unit].to_numpy(dtype=str)
         elif keys != first:
-            raise ValueError("the seeds of a study have predictions of different pictures")
+            raise ValueError("the seeds of a study have predictions of different images")
         by_seed.append(np.stack([statistics_of(part) for statistics_of in sources.values()], 1))
     return np.stack(by_seed, axis=1), units
 
@@ -200,7 +200,7 @@ def train_records(models: Sequence[Path], facts: pd.DataFrame) -> list[dict[str,
 
     Args:
         models: model folders of all runs.
-        facts: one row a picture of the split and fold, with the counts of truth and baselines.
+        facts: one row an image of the split and fold, with the counts of truth and baselines.
     """
     parts = []
     for model in sorted(models, key=lambda path: fold_and_seed(run_of(path))):
@@ -240,7 +240,7 @@ def _train_record(
         "high": None,
         "interval_reason": FROM_HISTORY,
         "support": support[0],
-        "support_unit": "pictures",
+        "support_unit": "images",
         "groups": support[1],
         "unit": "share",
         "baselines": {name: number(share) for name, share in baselines.items()},
@@ -294,9 +294,9 @@ def _all_background(rows: pd.DataFrame) -> np.ndarray:
 
 # --- Scores of instances in `metrics.json`: with their baselines, by modality and by group
 
-UNITS = {"modality": ("group", "groups"), "group": ("id", "pictures")}
+UNITS = {"modality": ("group", "groups"), "group": ("id", "images")}
 """What the bootstrap draws, as a column and in words: groups within a modality; within one group
-only pictures are left."""
+only images are left."""
 
 
 def instance_sources() -> Sources:
@@ -311,8 +311,8 @@ def _columns(rows: pd.DataFrame, source: str) -> np.ndarray:
 def breakdown(observed: pd.DataFrame, resamples: int) -> dict[str, list[dict[str, Any]]]:
     """Scores of `HEADLINES` by modality and by group, of all runs together.
 
-    Intervals within a group are over its pictures, which are alike: they tell how steady the
-    model is on pictures like these, and nothing of other groups.
+    Intervals within a group are over its images, which are alike: they tell how steady the
+    model is on images like these, and nothing of other groups.
 
     Args:
         observed: rows of `observations.observe` with instances.
@@ -320,9 +320,9 @@ def breakdown(observed: pd.DataFrame, resamples: int) -> dict[str, list[dict[str
 
     Returns:
         For `modality` and `group` a record for each subset and each of them: its name, numbers of
-        groups, pictures and true objects, what the intervals are over and why there may be none,
+        groups, images and true objects, what the intervals are over and why there may be none,
         and `scores` by name of the metric, whose definition stands with the metrics of all
-        pictures.
+        images.
     """
     return {
         by: [
@@ -340,7 +340,7 @@ def _record(rows: pd.DataFrame, by: str, resamples: int) -> dict[str, Any]:
     return {
         "modalities": sorted(set(rows["modality"])),
         "groups": rows["group"].nunique(),
-        "pictures": rows["id"].nunique(),
+        "images": rows["id"].nunique(),
         "objects_true": int(rows.drop_duplicates("id")["objects_true"].sum()),
         "intervals_over": units,
         "interval_reason": None if found[0].units > 1 else f"fewer than two {units}",

@@ -1,6 +1,6 @@
 """What differs between tasks: one module a task and stage, loaded by name.
 
-All tasks walk the same road; at these stages a picture's answer is a mask in one and a class in the
+All tasks walk the same road; at these stages an image's answer is a mask in one and a class in the
 other. The function has the name of the stage and the same arguments for all tasks.
 """
 

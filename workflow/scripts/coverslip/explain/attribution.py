@@ -1,6 +1,6 @@
-"""What a classification of a picture rests on: maps by several methods, and their scores.
+"""What a classification of an image rests on: maps by several methods, and their scores.
 
-Each method gives a map HxW, large where the picture speaks for the class. All see the picture as
+Each method gives a map HxW, large where the image speaks for the class. All see the image as
 the network does, after the model's own preprocessing, and all are scored alike by deletion and
 insertion (`coverslip.explain.faithfulness`), beside a random map.
 `coverslip.runtime.device.prepare` has to be called before this module is imported.
@@ -23,7 +23,7 @@ RANDOM = "random"
 
 
 class Explainer:
-    """Maps and scores of pictures for one network.
+    """Maps and scores of images for one network.
 
     Args:
         network: from NxHxWxC to NxK logits.
@@ -45,17 +45,17 @@ class Explainer:
         return list(self._methods)
 
     def score(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of pictures, float32 NxK."""
+        """Probabilities of images, float32 NxK."""
         return self._probabilities.predict_on_batch(images)
 
     def baseline(self, image: np.ndarray) -> np.ndarray:
-        """What hides or deletes pixels of a picture: one value a channel, in its scale."""
+        """What hides or deletes pixels of an image: one value a channel, in its scale."""
         if self.section.baseline == "mean":
             return image.mean(axis=(0, 1))
         return np.zeros(image.shape[2], np.float32)
 
     def maps(self, image: np.ndarray, target: int) -> Maps:
-        """Maps by method, float64 HxW, of a picture (float32 HxWxC) for a class."""
+        """Maps by method, float64 HxW, of an image (float32 HxWxC) for a class."""
         return {name: method(image, target) for name, method in self._methods.items()}
 
     def scores(

@@ -1,6 +1,6 @@
-"""What the answers of a trained classification rest on: maps of held-out pictures, and scores.
+"""What the answers of a trained classification rest on: maps of held-out images, and scores.
 
-Some pictures of each class are explained, mistakes among them, as the model itself saw them. Each
+Some images of each class are explained, mistakes among them, as the model itself saw them. Each
 method is scored by deletion and insertion (`coverslip.explain.faithfulness`), beside a
 random map: these numbers say which map to trust. `coverslip.runtime.device.prepare` has to be
 called before this module is imported.
@@ -33,15 +33,15 @@ FORMAT = 1
 
 DEFINITIONS = {
     "deletion": "Area under the curve of the probability of the predicted class while pixels are "
-    "taken away in the order of the map, most important first; mean over pictures. Small is good: "
+    "taken away in the order of the map, most important first; mean over images. Small is good: "
     "the map points at what the answer rests on.",
     "insertion": "Area under the curve of the probability of the predicted class while pixels are "
-    "put back into a blurred picture in the order of the map; mean over pictures. Large is good.",
+    "put back into a blurred image in the order of the map; mean over images. Large is good.",
 }
 
 
 class Example(NamedTuple):
-    """A picture that is explained."""
+    """An image that is explained."""
 
     id: str
     group: str
@@ -53,7 +53,7 @@ class Example(NamedTuple):
 def attribute(
     model: Path,
     predictions: Sequence[Path],
-    pictures: Path,
+    images: Path,
     groups: Path,
     split: Path,
     fold: int,
@@ -62,21 +62,21 @@ def attribute(
     maps: Path,
     scores: Path,
 ) -> None:
-    """Explain some held-out pictures of one run.
+    """Explain some held-out images of one run.
 
     Args:
         model: the model folder.
         predictions: prediction files of the run.
-        pictures: the store.
+        images: the store.
         groups: `groups.csv` of the dataset.
         split: the table of the split.
         fold: fold of the run.
-        section: methods, their settings, and the number of pictures.
+        section: methods, their settings, and the number of images.
         resamples: resamples of the bootstrap.
         maps: HDF5 file to write: `<id>/image` (uint8 HxWxC, as the network saw it before scaling)
             and `<id>/<method>` (float32 HxW), with the attributes `true`, `predicted` (labels) and
-            `probability` of each picture, and `methods` of the whole.
-        scores: JSON to write: `pictures` with deletion and insertion of each map, and `scores`, one
+            `probability` of each image, and `methods` of the whole.
+        scores: JSON to write: `images` with deletion and insertion of each map, and `scores`, one
             record a method and score with its interval over groups.
 
     Raises:
@@ -88,7 +88,7 @@ def attribute(
     subset, found = examples(rows[rows["fold"] == fold], predictions, section)
     explainer = Explainer(read_network(loaded), loaded.temperature, section)
     told: list[dict[str, Any]] = []
-    with atomic_write(maps) as part, ImageStore(pictures) as store, h5py.File(part, "w") as file:
+    with atomic_write(maps) as part, ImageStore(images) as store, h5py.File(part, "w") as file:
         file.attrs["methods"] = json.dumps(explainer.names)
         for place, example in enumerate(found):
             tile = network_input(store, example.id, loaded.preprocessing)
@@ -114,7 +114,7 @@ def attribute(
         "format": FORMAT,
         "subset": subset,
         "methods": [*explainer.names, RANDOM],
-        "pictures": told,
+        "images": told,
         "scores": records(told, [*explainer.names, RANDOM], resamples),
     }
     write_json(scores, document, allow_nan=False)
@@ -123,18 +123,18 @@ def attribute(
 def examples(
     rows: pd.DataFrame, predictions: Sequence[Path], section: Attribution
 ) -> tuple[str, list[Example]]:
-    """Pictures to explain: of each class as many as the section says, sorted by class.
+    """Images to explain: of each class as many as the section says, sorted by class.
 
     Half of them are the mistakes that the model was surest of, if there are so many; the others are
-    drawn by lot from those it got right.
+    drawn at random from those it got right.
 
     Args:
         rows: `class_evaluate.scored_rows` of the fold.
         predictions: prediction files of the run.
-        section: `pictures` and `seed` are used.
+        section: `images` and `seed` are used.
 
     Returns:
-        The subset that they are of, `test` or else `validation`, and the pictures.
+        The subset that they are of, `test` or else `validation`, and the images.
     """
     subset = "test" if (rows["subset"] == "test").any() else "validation"
     known = rows[rows["subset"] == subset].set_index("id")
@@ -152,8 +152,8 @@ def examples(
     for true in sorted({example.true for example in every}):
         wrong = [e for e in every if e.true == true != e.predicted]
         right = [e for e in every if e.true == true == e.predicted]
-        wrong = sorted(wrong, key=lambda e: (-e.probability, e.id))[: section.pictures // 2]
-        count = min(len(right), section.pictures - len(wrong))
+        wrong = sorted(wrong, key=lambda e: (-e.probability, e.id))[: section.images // 2]
+        count = min(len(right), section.images - len(wrong))
         drawn = rng.choice(len(right), count, replace=False) if right else ()
         chosen += [*(right[at] for at in sorted(drawn)), *wrong]
     return subset, chosen
@@ -181,7 +181,7 @@ def records(
                     "high": number(high),
                     "interval_reason": ONE_GROUP if len(set(groups)) < 2 else None,
                     "support": len(values),
-                    "support_unit": "pictures",
+                    "support_unit": "images",
                     "groups": len(set(groups)),
                     "unit": "probability",
                     "definition": definition,

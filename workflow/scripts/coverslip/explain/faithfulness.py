@@ -1,9 +1,9 @@
 """Deletion and insertion: does a map point at what the network really looks at?
 
 Petsiuk, Das and Saenko, "RISE: randomized input sampling for explanation of black-box models", BMVC
-2018. Pixels are taken away from the picture in the order of the map, most important first: the
+2018. Pixels are taken away from the image in the order of the map, most important first: the
 sooner the score falls, the better the map (deletion, small is good). Or they are put back into a
-blurred picture: the sooner the score rises, the better (insertion, large is good). A random order
+blurred image: the sooner the score rises, the better (insertion, large is good). A random order
 is the baseline that a map has to beat. Needs no Keras.
 """
 
@@ -20,12 +20,12 @@ STEPS = 20
 """Parts that the pixels are taken away or put back in."""
 
 BLUR = 0.1
-"""Standard deviation of the Gaussian of the blurred picture, in heights or widths of the picture,
+"""Standard deviation of the Gaussian of the blurred image, in heights or widths of the image,
 whichever is smaller."""
 
 
 class Curves(NamedTuple):
-    """Scores of one map of one picture."""
+    """Scores of one map of one image."""
 
     deletion: np.ndarray
     """(steps + 1,) score of the class with 0, 1/steps, ... 1 of the pixels taken away."""
@@ -51,14 +51,14 @@ def curves(
     baseline: float | np.ndarray = 0.0,
     steps: int = STEPS,
 ) -> Curves:
-    """Score a map of a picture.
+    """Score a map of an image.
 
     Args:
-        score: gives the scores of pictures, preferably probabilities.
+        score: gives the scores of images, preferably probabilities.
         image: float32 HxWxC, in the scale that the network takes.
-        map: HxW, large where the picture speaks for the class; ties go row by row.
+        map: HxW, large where the image speaks for the class; ties go row by row.
         target: number of the class.
-        baseline: what deleted pixels become: one value, one a channel, or a picture HxWxC.
+        baseline: what deleted pixels become: one value, one a channel, or an image HxWxC.
         steps: parts that the pixels are taken away in.
     """
     gone = np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
@@ -74,7 +74,7 @@ def curves(
 
 
 def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) -> list[np.ndarray]:
-    """Pictures on the way from one to the other, pixel by pixel in the order of the map."""
+    """Images on the way from one to the other, pixel by pixel in the order of the map."""
     rank: np.ndarray = np.empty(map.size, np.int64)
     rank[np.argsort(-map.ravel(), kind="stable")] = np.arange(map.size)
     rank = rank.reshape(map.shape)
@@ -83,7 +83,7 @@ def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) 
 
 
 def blurred(image: np.ndarray) -> np.ndarray:
-    """A picture HxWxC in which nothing can be recognised, float32."""
+    """An image HxWxC in which nothing can be recognised, float32."""
     sigma = BLUR * min(image.shape[:2])
     soft = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     return soft.reshape(image.shape)

@@ -15,7 +15,7 @@ import numpy as np
 from coverslip.errors import CoverslipError
 
 STEPS = 50
-"""Points on the way from the baseline to the picture."""
+"""Points on the way from the baseline to the image."""
 
 
 def integrated_gradients(
@@ -26,17 +26,17 @@ def integrated_gradients(
     steps: int = STEPS,
     batch: int = 32,
 ) -> np.ndarray:
-    """Gradients along the straight line from a baseline to the picture, times the way.
+    """Gradients along the straight line from a baseline to the image, times the way.
 
     Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017; the integral
-    by Gauss-Legendre quadrature. The values add up to the score of the picture less that of the
+    by Gauss-Legendre quadrature. The values add up to the score of the image less that of the
     baseline (completeness).
 
     Args:
-        gradient: gives the gradient of pictures.
+        gradient: gives the gradient of images.
         image: float32 HxWxC, in the scale that the network takes.
         target: number of the class.
-        baseline: one value, one a channel, or a picture HxWxC.
+        baseline: one value, one a channel, or an image HxWxC.
         steps: points on the line.
         batch: points that are computed together.
 
@@ -62,15 +62,15 @@ def smoothgrad(
     deviation: float,
     seed: int,
 ) -> np.ndarray:
-    """Mean of a map over noisy copies of a picture.
+    """Mean of a map over noisy copies of an image.
 
     Smilkov et al., "SmoothGrad: removing noise by adding noise", arXiv:1706.03825, 2017.
 
     Args:
-        attribute: gives the map of a picture.
+        attribute: gives the map of an image.
         image: float32 HxWxC.
-        samples: noisy copies; 0: the picture as it is.
-        deviation: standard deviation of the Gaussian noise, as a share of the picture's range.
+        samples: noisy copies; 0: the image as it is.
+        deviation: standard deviation of the Gaussian noise, as a share of the image's range.
         seed: of the noise.
 
     Returns:
@@ -115,7 +115,7 @@ def grad_cam(
 # --- Gradients of class scores, by TensorFlow's own tape
 
 Gradient = Callable[[np.ndarray, int], np.ndarray]
-"""From pictures, float32 NxHxWxC, and a class to the gradient of its score, NxHxWxC."""
+"""From images, float32 NxHxWxC, and a class to the gradient of its score, NxHxWxC."""
 
 
 def of_input(network: keras.Model) -> Gradient:

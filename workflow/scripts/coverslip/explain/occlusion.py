@@ -1,7 +1,7 @@
-"""Occlusion maps: how much the score of a class falls where a part of the picture is hidden.
+"""Occlusion maps: how much the score of a class falls where a part of the image is hidden.
 
 Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. A window is
-moved over the picture, the pixels under it are replaced by a baseline, and the fall of the score is
+moved over the image, the pixels under it are replaced by a baseline, and the fall of the score is
 noted at these pixels; where windows overlap, the mean fall is taken. Numbers are those of Captum's
 `Occlusion` (Kokhlikyan et al., arXiv:2009.07896), at a fraction of the calls: windows are predicted
 in batches. Needs no Keras.
@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 
 Score = Callable[[np.ndarray], np.ndarray]
-"""From pictures, float32 NxHxWxC as the network takes them, to scores of the classes, NxK."""
+"""From images, float32 NxHxWxC as the network takes them, to scores of the classes, NxK."""
 
 
 def occlusion(
@@ -27,19 +27,19 @@ def occlusion(
     baseline: float | np.ndarray = 0.0,
     batch: int = 64,
 ) -> np.ndarray:
-    """Return the occlusion map of one picture for one class.
+    """Return the occlusion map of one image for one class.
 
     Args:
-        score: gives the scores of pictures; logits or probabilities.
+        score: gives the scores of images; logits or probabilities.
         image: float32 HxWxC, in the scale that the network takes.
         target: number of the class.
         window: height and width of the window in pixels.
         stride: rows and columns between windows; at the end they are cut off at the border.
-        baseline: what hides: one value, one a channel, or a picture HxWxC.
+        baseline: what hides: one value, one a channel, or an image HxWxC.
         batch: windows that are predicted together.
 
     Returns:
-        float64 HxW: the mean fall of the score; above 0 where the picture speaks for the class. 0
+        float64 HxW: the mean fall of the score; above 0 where the image speaks for the class. 0
         where strides are wider than the window and leave gaps.
     """
     hidden = np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
@@ -64,7 +64,7 @@ def places(
     """Rows and columns of each window, row by row.
 
     Args:
-        size: height and width of the picture. window, stride: in pixels.
+        size: height and width of the image. window, stride: in pixels.
 
     Raises:
         ValueError: a window or stride below 1.

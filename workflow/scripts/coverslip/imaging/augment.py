@@ -1,4 +1,4 @@
-"""Random changes of training patches: same kind of picture, same cells, another look.
+"""Random changes of training patches: same kind of image, same cells, another look.
 
 Each function takes and gives uint8 images; the label map follows every change of geometry by
 nearest neighbour and no change of brightness.
@@ -80,7 +80,7 @@ def gamma(image: np.ndarray, exponent: float) -> np.ndarray:
 def noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
     """Add Gaussian noise of a standard deviation on the scale 0..1, alike in all channels.
 
-    Alike in all channels, so that a grey picture kept as RGB stays grey.
+    Alike in all channels, so that a grey image kept as RGB stays grey.
     """
     change = rng.standard_normal(image.shape[:2], dtype=np.float32)[..., None] * (255.0 * deviation)
     return np.clip(np.rint(image + change), 0, 255).astype(np.uint8)

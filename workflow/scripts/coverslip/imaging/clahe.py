@@ -1,9 +1,9 @@
-"""Contrast limited adaptive histogram equalization (CLAHE) of a picture that is read row by row.
+"""Contrast limited adaptive histogram equalization (CLAHE) of an image that is read row by row.
 
-The algorithm (Zuiderveld, Graphics Gems IV, 1994) as OpenCV has it: a picture is cut into tiles,
+The algorithm (Zuiderveld, Graphics Gems IV, 1994) as OpenCV has it: an image is cut into tiles,
 the histogram of each is clipped, what was cut off is dealt out evenly, the cumulative histogram is
 the tile's table, and a pixel takes the bilinear mean of what the four nearest tables say. OpenCV
-wants the whole picture at once; here the histograms of all tiles come from one pass over the rows.
+wants the whole image at once; here the histograms of all tiles come from one pass over the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VALUES = 256
 
 
 class Equalized:
-    """`Rows` after CLAHE of the L channel of CIELAB, as `preprocess.picture` does it.
+    """`Rows` after CLAHE of the L channel of CIELAB, as `preprocess.image` does it.
 
     Args:
         source: uint8 HxWxC, C = 1 or 3.
@@ -64,7 +64,7 @@ class Equalized:
 
 
 def _lab(pixels: np.ndarray) -> np.ndarray:
-    """CIELAB of uint8 HxWxC; a grey picture goes there as its RGB repetition."""
+    """CIELAB of uint8 HxWxC; a grey image goes there as its RGB repetition."""
     colour = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
     return cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_RGB2LAB)
 
@@ -82,7 +82,7 @@ def _between(
 def _tile_histograms(source: Rows, tiles: tuple[int, int]) -> tuple[tuple[int, int], np.ndarray]:
     """Height and width of a tile, and the histogram of each, int64 down x across x 256.
 
-    Where tiles do not divide the picture, it goes on beyond its lower and right border, mirrored
+    Where tiles do not divide the image, it goes on beyond its lower and right border, mirrored
     about the last pixel, along both axes.
     """
     height, width = source.shape[:2]

@@ -1,4 +1,4 @@
-"""The field of view of a picture: what of its area counts."""
+"""The field of view of an image: what of its area counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
     that are not 0, if it is cut off sharply: the median brightness of its rim is above 0 and at
     least `RIM_LEVEL` of that inside. Else (cells on a background that was clipped to 0) all counts.
     Of an edge that is not upright the outermost pixel is left out: part of it is black. In a
-    picture that is black everywhere nothing counts.
+    image that is black everywhere nothing counts.
 
     Args:
         image: uint8 or uint16, HxWxC.
@@ -58,7 +58,7 @@ def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
 
 
 def fill_outside_fov(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """The picture continued beyond its field by reflection at its edge.
+    """The image continued beyond its field by reflection at its edge.
 
     A network takes the step from the field to black surroundings for the edge of a cell.
 
@@ -78,7 +78,7 @@ def fill_outside_fov(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     return image[y, x]
 
 
-# --- The field of view of a picture that is read row by row, and the picture continued beyond it
+# --- The field of view of an image that is read row by row, and the image continued beyond it
 
 REACH = 256
 """Pixels around a chunk of `Continued` that are looked at: no network sees so far into what lies
@@ -89,7 +89,7 @@ CHUNK = 1024
 
 
 class Field:
-    """What of a picture counts as area, by `measure_field.field_of_view`, one interval a row.
+    """What of an image counts as area, by `measure_field.field_of_view`, one interval a row.
 
     A convex hull has one interval in each row, so a field takes two numbers a row, whatever its
     width. Where the hull is slanted its outline may lie half a pixel beside the one drawn there.
@@ -101,7 +101,7 @@ class Field:
     """
 
     def __init__(self, source: Rows, padding: str) -> None:
-        """Look at a picture.
+        """Look at an image.
 
         Args:
             source: uint8 or uint16, HxWxC.
@@ -187,14 +187,14 @@ def _eroded(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals of the pixels whose square of `2 by + 1` pixels lies within the intervals.
 
-    What lies beyond the border of the picture counts as within.
+    What lies beyond the border of the image counts as within.
     """
     far = 2 * width
     empty = right < left
     # An interval that ends at the border goes on beyond it.
     left = np.where(empty, far, np.where(left == 0, -far, left))
     right = np.where(empty, -far, np.where(right == width - 1, far, right))
-    # Rows beyond the picture take no part: they are as their nearest one within.
+    # Rows beyond the image take no part: they are as their nearest one within.
     left = maximum_filter1d(left, 2 * by + 1, mode="nearest") + by
     right = -maximum_filter1d(-right, 2 * by + 1, mode="nearest") - by
     return np.maximum(left, 0), np.minimum(right, width - 1)
@@ -222,10 +222,10 @@ def _medians(
 
 
 class FilledRows:
-    """`Rows` of a picture continued beyond its field, see `measure_field.continued`.
+    """`Rows` of an image continued beyond its field, see `measure_field.continued`.
 
     It is done chunk by chunk: pixels more than half of `REACH` beyond the field, which change
-    nothing inside it, may differ from what the whole picture would give.
+    nothing inside it, may differ from what the whole image would give.
     """
 
     def __init__(self, source: Rows, field: Field) -> None:

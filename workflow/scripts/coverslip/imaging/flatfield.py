@@ -1,4 +1,4 @@
-"""Even light: the background of a picture is estimated from the picture alone and divided out.
+"""Even light: the background of an image is estimated from the image alone and divided out.
 
 What a camera counts is the light times what the specimen lets through, so an uneven light is
 divided out, not subtracted (Leong, Brady and McGee, "Correction of uneven illumination (vignetting)
@@ -18,7 +18,7 @@ DEGREE = 2
 """Largest total degree of the polynomial: more would follow colonies of cells."""
 
 GRID = 64
-"""The polynomial is fitted to the means of this many by this many parts of the picture."""
+"""The polynomial is fitted to the means of this many by this many parts of the image."""
 
 BIWEIGHT = 4.685
 """Tukey's constant: 95 % efficiency where the deviations are normal."""
@@ -33,21 +33,21 @@ RANK = 1e-10
 """Normal equations that depend on others up to this share are left out."""
 
 SMALLEST = 1e-4
-"""Least scale of the deviations: nothing is divided by zero in a picture without any."""
+"""Least scale of the deviations: nothing is divided by zero in an image without any."""
 
 DARKEST = 0.5
 """Least grey value: black has no logarithm."""
 
 
 def fit_background(grey: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:
-    """Fit the background of a picture.
+    """Fit the background of an image.
 
-    A picture times a smooth field of light gives nearly the background times that field, as long
+    An image times a smooth field of light gives nearly the background times that field, as long
     as the logarithm of the field is a polynomial of degree `DEGREE`.
 
     Args:
         grey: HxW, uint8, uint16 or float, 0 is no light.
-        field: bool HxW, what of the picture counts; none: all of it.
+        field: bool HxW, what of the image counts; none: all of it.
 
     Returns:
         float64 (`DEGREE` + 1) x (`DEGREE` + 1): coefficients of Legendre polynomials of the
@@ -57,7 +57,7 @@ def fit_background(grey: np.ndarray, field: np.ndarray | None = None) -> np.ndar
 
 
 def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Fit the background to the means of the parts of a picture; see `fit_background`.
+    """Fit the background to the means of the parts of an image; see `fit_background`.
 
     Args:
         means: float64, at most `GRID` x `GRID`, above 0.
@@ -73,7 +73,7 @@ def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
     weight = np.ones(len(target))
     for _ in range(ROUNDS):
         weighted = design * weight[:, np.newaxis]
-        # The few normal equations are well conditioned, but for pictures of very few pixels.
+        # The few normal equations are well conditioned, but for images of very few pixels.
         found = np.linalg.lstsq(weighted.T @ design, weighted.T @ target, rcond=RANK)[0]
         away = target - design @ found
         scale = DEVIATION * np.median(np.abs(away)) + SMALLEST
@@ -86,11 +86,11 @@ def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
 def background(
     coefficients: np.ndarray, shape: tuple[int, int], rows: slice | None = None
 ) -> np.ndarray:
-    """The background that `fit_background` found, float32, in the units of the picture.
+    """The background that `fit_background` found, float32, in the units of the image.
 
     Args:
         coefficients: what it returned.
-        shape: height and width of the picture in pixels.
+        shape: height and width of the image in pixels.
         rows: which rows of it; none: all.
     """
     y, x = (legendre.legvander(_positions(n), DEGREE) for n in shape)
@@ -125,7 +125,7 @@ def means_of(
     Args:
         sums: float64, sum of the grey values that count in each part.
         counts: how many these are; none: all.
-        shape: height and width of the picture.
+        shape: height and width of the image.
     """
     areas = np.outer(*(np.diff([*grid(n), n]) for n in shape))
     counts = areas.astype(np.float64) if counts is None else counts

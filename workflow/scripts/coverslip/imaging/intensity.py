@@ -7,7 +7,7 @@ import numpy as np
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
-    """Luminance (ITU-R BT.601) of a picture, HxW in its own dtype; alpha is left out.
+    """Luminance (ITU-R BT.601) of an image, HxW in its own dtype; alpha is left out.
 
     Args:
         image: HxW or HxWxC (1, 3 or 4 channels), uint8 or uint16.
@@ -20,15 +20,15 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     if image.shape[2] == 1:
         return image[:, :, 0]
     if image.shape[2] not in (3, 4):
-        raise ValueError(f"a picture has 1, 3 or 4 channels, not {image.shape[2]}")
+        raise ValueError(f"an image has 1, 3 or 4 channels, not {image.shape[2]}")
     return cv2.cvtColor(np.ascontiguousarray(image[:, :, :3]), cv2.COLOR_RGB2GRAY)
 
 
-# --- Picture, truth and prediction with coloured errors, for pictures chosen by IoU and by lot
+# --- Image, truth and prediction with coloured errors, for images chosen by IoU and at random
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
-    """The picture as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
+    """The image as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
 
     Args:
         image: HxWxC, 1, 3 or 4 channels, uint8 or uint16.

@@ -61,7 +61,7 @@ def from_masks(masks: Iterable[np.ndarray], shape: tuple[int, int]) -> LabelImag
 
 
 def from_image(values: np.ndarray, threshold: int, name: str, lossy: bool = False) -> LabelImage:
-    """Label map of one mask picture with all objects.
+    """Label map of one mask image with all objects.
 
     - `threshold` above 0: values above it are foreground, objects are its connected components.
     - `threshold` 0 and one value besides 0: the same.

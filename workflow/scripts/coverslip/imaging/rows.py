@@ -1,9 +1,9 @@
-"""Pictures that are read row by row, so that one of any height fits in memory.
+"""Images that are read row by row, so that one of any height fits in memory.
 
-`Rows` is all that a large picture is asked for: its shape, its type, and the pixels of some whole
-rows. Stages (continuing, preprocessing, levelling the light) are such pictures themselves, each
-made of the one before. Numbers of a whole picture that a stage needs (percentiles, histograms of
-CLAHE, the light) come from passes over its rows and are those of the whole picture, not of a
+`Rows` is all that a large image is asked for: its shape, its type, and the pixels of some whole
+rows. Stages (continuing, preprocessing, levelling the light) are such images themselves, each
+made of the one before. Numbers of a whole image that a stage needs (percentiles, histograms of
+CLAHE, the light) come from passes over its rows and are those of the whole image, not of a
 sample.
 """
 
@@ -21,11 +21,11 @@ PART = 2**22
 
 
 class Unfit(CoverslipError):
-    """A picture that cannot be read to its end, or is not fit for a model: others may well be."""
+    """An image that cannot be read to its end, or is not fit for a model: others may well be."""
 
 
 class Rows(Protocol):
-    """A picture that gives its rows."""
+    """An image that gives its rows."""
 
     shape: tuple[int, ...]
     """Height, width and channels."""
@@ -89,7 +89,7 @@ def spans(shape: Sequence[int], pixels: int | None = None) -> Iterator[tuple[int
 
 
 def parts(source: Rows) -> Iterator[np.ndarray]:
-    """The picture in parts of about `PART` pixels, from the top on."""
+    """The image in parts of about `PART` pixels, from the top on."""
     for start, stop in spans(source.shape):
         yield source.rows(start, stop)
 
@@ -97,12 +97,12 @@ def parts(source: Rows) -> Iterator[np.ndarray]:
 def regrouped(
     bands: Iterable[tuple[np.ndarray, ...]], step: int, margin: int
 ) -> Iterator[tuple[tuple[np.ndarray, ...], int, int]]:
-    """Cut bands of any heights anew into such of `step` rows, with the rows around them.
+    """Cut bands of any heights again into such of `step` rows, with the rows around them.
 
     Args:
-        bands: arrays of equal height, from the top of a picture on.
+        bands: arrays of equal height, from the top of an image on.
         step: rows of each new band; the last has what is left.
-        margin: rows that are wanted above and below, as far as the picture goes.
+        margin: rows that are wanted above and below, as far as the image goes.
 
     Yields:
         the arrays with their margins, the number of rows of the margin above, and those of the

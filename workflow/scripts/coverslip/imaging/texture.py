@@ -1,6 +1,6 @@
 """Local brightness and texture: what tells cells from the bare ground of a dish by eye.
 
-Of a picture whose background is 1 (`coverslip.imaging.flatfield`): its brightness, and, in Gaussian
+Of an image whose background is 1 (`coverslip.imaging.flatfield`): its brightness, and, in Gaussian
 windows, the local standard deviation and the mean gradient. Cells without stain hardly differ from
 the ground in brightness, but they are rough where it is smooth (Topman, Sharabani-Yosef and Gefen,
 "A method for quick, low-cost automated confluency measurements", Microsc. Microanal. 17, 2011,
@@ -39,7 +39,7 @@ def reach(scales: Sequence[float]) -> int:
 def features(flat: np.ndarray, scales: Sequence[float]) -> np.ndarray:
     """Features of each pixel, float32 HxWxF in the order of `names`.
 
-    Beyond its border a picture is continued by reflection.
+    Beyond its border an image is continued by reflection.
 
     Args:
         flat: float32 HxW, background 1.

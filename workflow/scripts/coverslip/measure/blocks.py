@@ -1,4 +1,4 @@
-"""Measuring a picture that does not fit in memory: from its rows to numbers, labels and overlay.
+"""Measuring an image that does not fit in memory: from its rows to numbers, labels and overlay.
 
 Everything is counted while predictions go by, band by band; provisional labels are kept aside,
 compressed, until it is known which objects there are, and are then written as a tiled TIFF.
@@ -50,19 +50,19 @@ def add_large(
         settings: the section `measure` of the config.
 
     Raises:
-        Unfit: the picture cannot be read to its end, or is too large for the model.
+        Unfit: the image cannot be read to its end, or is too large for the model.
     """
     height, width, _ = source.shape
     shape = (height, width)
     field = Field(source, settings.padding)
-    picture: Rows = source if field.everything else FilledRows(source, field)
+    filled: Rows = source if field.everything else FilledRows(source, field)
     objects = Objects(network)
     blocks, seeded, rest = Blocks(shape), Moments(), Moments()
     small = Reduced(shape)
     entry.part.mkdir(parents=True, exist_ok=True)
     with ScratchImage(entry.part / "provisional") as kept:
         start = 0
-        bands = answers(network, picture, settings.overlap, settings.flips)
+        bands = answers(network, filled, settings.overlap, settings.flips)
         for mask, label in objects.bands(bands):
             for first, last in spans(mask.shape):
                 rows = slice(start + first, start + last)
@@ -91,7 +91,7 @@ def _watershed_params(
 ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """From provisional to final numbers, with and without a seed, and properties of the objects.
 
-    The order is that of a picture measured whole: objects with a seed by its first pixel, then
+    The order is that of an image measured whole: objects with a seed by its first pixel, then
     those without by theirs.
     """
     tables: list[np.ndarray] = []
@@ -141,13 +141,13 @@ class ScratchImage:
 
 
 class Labels:
-    """The final labels of a picture, and what the overlay shows of them.
+    """The final labels of an image, and what the overlay shows of them.
 
     Args:
         kept: the provisional labels.
         tables: from provisional to final numbers, of objects with and without a seed.
         field: the field of view.
-        places: rows and columns of the picture that the overlay shows, see `Reduced`.
+        places: rows and columns of the image that the overlay shows, see `Reduced`.
     """
 
     def __init__(
@@ -189,14 +189,14 @@ def _tiles(bands: Iterator[tuple[np.ndarray]], shape: tuple[int, int]) -> Iterat
 
 
 class Reduced:
-    """A large picture at the size of its overlay: means of the grey values.
+    """A large image at the size of its overlay: means of the grey values.
 
     Args:
-        shape: height and width of the picture.
+        shape: height and width of the image.
 
     Attributes:
         size: height and width of the overlay.
-        places: for each of its rows, and of its columns, the first one of the picture.
+        places: for each of its rows, and of its columns, the first one of the image.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -213,6 +213,6 @@ class Reduced:
         np.add.at(self._sums, rows - 1, lines)
 
     def image(self, dtype: np.dtype) -> np.ndarray:
-        """The reduced picture, hxwx1."""
+        """The reduced image, hxwx1."""
         sides = [np.diff([*p, n]) for p, n in zip(self.places, self.shape, strict=True)]
         return np.rint(self._sums / np.outer(*sides)).astype(dtype)[:, :, np.newaxis]

@@ -25,9 +25,9 @@ BLACK = "black everywhere: no field of view"
 PADDED = "black surroundings do not count"
 
 
-def overlay_name(picture: str, page: int, plane: str) -> str:
+def overlay_name(image: str, page: int, plane: str) -> str:
     """Name of the overlay of a plane: with its page, where a file has several."""
-    return f"{picture}.page{page}.overlay.png" if plane else f"{picture}.overlay.png"
+    return f"{image}.page{page}.overlay.png" if plane else f"{image}.overlay.png"
 
 
 def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | None, str]:
@@ -101,7 +101,7 @@ class ImageResult:
 
         Args:
             plane: what was measured.
-            shape, dtype: of its picture.
+            shape, dtype: of its image.
             blocks: its foreground and field of view, counted.
             objects: its objects, see `object_table`.
             settings: the section `measure` of the config.

@@ -1,4 +1,4 @@
-"""Measuring own pictures, one shard of a folder at a time, each file once.
+"""Measuring own images, one shard of a folder at a time, each file once.
 
 What was found in a file is kept in an entry of its own under `results/state/measure`, whose name is
 a digest of all that it depends on: the file's content, the model, the settings, the code and the
@@ -41,14 +41,14 @@ from coverslip.runtime.run_record import versions
 class Outputs(NamedTuple):
     """What is written for a shard."""
 
-    pictures: Path
+    images: Path
     """Table, one row a plane: `SHARD_COLUMNS`."""
     objects: Path
     """Table, one row an object: `OBJECT_COLUMNS`."""
     labels: Path
-    """Folder of label maps, `<picture>.label.tif`."""
+    """Folder of label maps, `<image>.label.tif`."""
     overlays: Path
-    """Folder of overlays, `<picture>.overlay.png`."""
+    """Folder of overlays, `<image>.overlay.png`."""
 
 
 def measure(
@@ -64,14 +64,14 @@ def measure(
     threads: int,
     report: Callable[[str], None] = print,
 ) -> int:
-    """Measure the pictures of one shard; return how many files had to be computed.
+    """Measure the images of one shard; return how many files had to be computed.
 
     Files that cannot be read have a row with the reason in the column `error`.
 
     Args:
-        folder: the pictures, at any depth; other files are left aside.
+        folder: the images, at any depth; other files are left aside.
         notes: the inventory of the folder, see `inventory.contents`.
-        shard: number of the shard, from 0; a picture's name tells its shard.
+        shard: number of the shard, from 0; an image's name tells its shard.
         shards: number of shards.
         model: the model folder.
         settings: the section `measure` of the config.
@@ -194,14 +194,14 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
         pd.DataFrame(columns=OBJECT_COLUMNS).to_csv(part, index=False)
         for name, entry in entries.items():
             record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
-            rows += [{"picture": name, **row} for row in record["planes"]]
+            rows += [{"image": name, **row} for row in record["planes"]]
             objects = pd.read_csv(entry / "objects.csv", dtype={"page": "int64", **OBJECTS})
-            objects.insert(0, "picture", name)
+            objects.insert(0, "image", name)
             objects[OBJECT_COLUMNS].to_csv(part, index=False, header=False, mode="a")
             for file in sorted(entry.iterdir()):
                 if file.name.endswith(".tif"):
                     link_file(file, outputs.labels / f"{name}.{file.name}")
                 elif file.name.endswith(".png"):
                     link_file(file, outputs.overlays / f"{name}.{file.name}")
-    with atomic_write(outputs.pictures) as part:
+    with atomic_write(outputs.images) as part:
         pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)

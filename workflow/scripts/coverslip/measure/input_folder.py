@@ -1,4 +1,4 @@
-"""Which pictures of a folder there are to measure, told at parse time; needs no other package."""
+"""Which images of a folder there are to measure, told at parse time; needs no other package."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ from coverslip.errors import CoverslipError
 from coverslip.models.ensemble import member_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""Endings of the names of pictures, in small letters; `.ome.tif` is one of them."""
+"""Endings of the names of images, in small letters; `.ome.tif` is one of them."""
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
@@ -19,28 +19,28 @@ ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 KINDS = "PNG, JPEG, TIFF, BMP or Zarr"
 
 ZARR = ".zarr"
-"""Ending of the name of a folder that is one picture."""
+"""Ending of the name of a folder that is one image."""
 
 
 def list_images(contents: Mapping[str, str]) -> dict[str, str]:
-    """Names and digests of the pictures among the files of a folder, sorted by name.
+    """Names and digests of the images among the files of a folder, sorted by name.
 
-    A folder `*.zarr` is one picture, whose digest is of all its files.
+    A folder `*.zarr` is one image, whose digest is of all its files.
     """
     found: dict[str, str] = {}
     zarrs: dict[str, dict[str, str]] = {}
     for name in sorted(contents):
-        picture = image_of(name)
-        if picture == name:
+        image = image_of(name)
+        if image == name:
             found[name] = contents[name]
-        elif picture is not None:
-            zarrs.setdefault(picture, {})[name[len(picture) :]] = contents[name]
+        elif image is not None:
+            zarrs.setdefault(image, {})[name[len(image) :]] = contents[name]
     found |= {name: folder_inventory.summary(files) for name, files in zarrs.items()}
     return {name: found[name] for name in sorted(found)}
 
 
 def image_of(name: str) -> str | None:
-    """The picture that a file belongs to, by its name: itself, or a folder `*.zarr`; or none."""
+    """The image that a file belongs to, by its name: itself, or a folder `*.zarr`; or none."""
     parts = name.split("/")
     for count, part in enumerate(parts[:-1], start=1):
         if part.lower().endswith(ZARR):
@@ -49,28 +49,28 @@ def image_of(name: str) -> str | None:
 
 
 def shard_of(name: str, shards: int) -> int:
-    """Shard of a picture: a hash of its name, so that other pictures do not matter."""
+    """Shard of an image: a hash of its name, so that other images do not matter."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shards
 
 
 def check(folder: Path) -> None:
-    """Raise a CoverslipError where a folder is missing or holds no picture."""
+    """Raise a CoverslipError where a folder is missing or holds no image."""
     folder = Path(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such folder"
-        raise CoverslipError(f"pictures: {folder}: {what}; name a folder of pictures")
+        raise CoverslipError(f"images: {folder}: {what}; name a folder of images")
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     found = [name for name in files if not any(part.startswith(".") for part in name.parts)]
     if not found:
-        raise CoverslipError(f"pictures: {folder}: the folder is empty; put pictures ({KINDS}) in")
+        raise CoverslipError(f"images: {folder}: the folder is empty; put images ({KINDS}) in")
     if not any(image_of(name.as_posix()) for name in found):
         raise CoverslipError(
-            f"pictures: {folder}: none of the {len(found)} files is a picture ({KINDS})"
+            f"images: {folder}: none of the {len(found)} files is an image ({KINDS})"
         )
 
 
 def digests(contents: Mapping[str, str] | None, shards: int) -> list[str]:
-    """A digest of the names and contents of the pictures of each shard."""
+    """A digest of the names and contents of the images of each shard."""
     if contents is None:
         return [folder_inventory.UNREAD] * shards
     parts: list[dict[str, str]] = [{} for _ in range(shards)]
@@ -80,11 +80,11 @@ def digests(contents: Mapping[str, str] | None, shards: int) -> list[str]:
 
 
 def name_of(config: Mapping[str, Any]) -> str:
-    """Name of the folder of results: as configured, or that of the folder of pictures."""
+    """Name of the folder of results: as configured, or that of the folder of images."""
     if config["measure"]["name"]:
         return config["measure"]["name"]
-    name = Path(config["pictures"]).resolve().name
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "pictures"
+    name = Path(config["images"]).resolve().name
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "images"
 
 
 def model_of(config: Mapping[str, Any]) -> Path:
@@ -93,7 +93,7 @@ def model_of(config: Mapping[str, Any]) -> Path:
     if not model:
         raise CoverslipError(
             "model: name the folder of a trained model, as in "
-            "`--config pictures=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
+            "`--config images=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
         )
     if model in config["studies"] and not Path(model).exists():
         seed = config["studies"][model]["seeds"][0]

@@ -1,6 +1,6 @@
-"""How far confluency would differ in another field of the same dish: an interval for one picture.
+"""How far confluency would differ in another field of the same dish: an interval for one image.
 
-A picture shows a part of a dish, and another part would show another share of cells. The field is
+An image shows a part of a dish, and another part would show another share of cells. The field is
 cut into a grid of blocks; whole blocks are drawn with replacement, because pixels of one cell come
 together, and the interval is the 2.5th to 97.5th percentile of the share over the draws: the block
 bootstrap for coverage patterns (Hall, "Resampling a coverage pattern", Stochastic Processes and
@@ -26,10 +26,10 @@ SEED = 1
 
 
 class Blocks:
-    """Foreground and field of a picture, counted block by block.
+    """Foreground and field of an image, counted block by block.
 
     Args:
-        shape: height and width of the picture.
+        shape: height and width of the image.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -71,7 +71,7 @@ class Blocks:
 
 
 def blocks_of(mask: np.ndarray, field: np.ndarray) -> Blocks:
-    """Count a whole picture; arguments as of `Blocks.add`."""
+    """Count a whole image; arguments as of `Blocks.add`."""
     blocks = Blocks(mask.shape)
     blocks.add(0, mask, field)
     return blocks

@@ -1,6 +1,6 @@
-"""K-means on a picture that is read row by row: the clusters that the whole picture would give.
+"""K-means on an image that is read row by row: the clusters that the whole image would give.
 
-The colours of a picture are counted, and the means that the light is fitted to are summed up, in
+The colours of an image are counted, and the means that the light is fitted to are summed up, in
 passes over its rows; texture reaches a few rows beyond its own.
 """
 
@@ -27,7 +27,7 @@ FLAT = 2**19
 
 
 def foreground_rows(model: Model, source: Rows) -> Iterator[np.ndarray]:
-    """Foreground of a picture, float32 hxWx1, 0 or 1, from the top on.
+    """Foreground of an image, float32 hxWx1, 0 or 1, from the top on.
 
     Args:
         model: of the kind `kmeans`.
@@ -46,7 +46,7 @@ def label_rows(
 ) -> Iterator[np.ndarray]:
     """The number of the cluster of each pixel, uint8 hxW, from the top on.
 
-    See `kmeans_model.labels`, which gives the same for a whole picture.
+    See `kmeans_model.labels`, which gives the same for a whole image.
     """
     if recipe.recipe == "published":
         yield from _published(source, clusters["number"], seed)
@@ -112,7 +112,7 @@ def _chunks(width: int, rows: int, beyond: int) -> Iterator[tuple[slice, slice]]
 
 
 class Flattened:
-    """`Rows` of the grey picture over its background, float32 HxWx1."""
+    """`Rows` of the grey image over its background, float32 HxWx1."""
 
     dtype = np.dtype(np.float32)
 

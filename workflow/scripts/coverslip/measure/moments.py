@@ -15,7 +15,7 @@ SIDES = ("top", "left", "bottom", "right")
 
 
 class Moments:
-    """Sums of the objects of a picture, by provisional numbers."""
+    """Sums of the objects of an image, by provisional numbers."""
 
     def __init__(self) -> None:
         self._bands: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []

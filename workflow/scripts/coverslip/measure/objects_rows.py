@@ -1,10 +1,10 @@
-"""Objects of a picture whose predictions come band by band: nothing is cut at a seam.
+"""Objects of an image whose predictions come band by band: nothing is cut at a seam.
 
 Connected regions are numbered band by band, and numbers that touch across a seam are found to be
 one at the end (two passes: Rosenfeld and Pfaltz, J. ACM 13, 1966; the unions by scipy). So a region
 of any size is one, and seeds of a watershed have the same number on both sides of every seam. The
 watershed itself fills windows with a margin of `MARGIN` pixels and keeps what lies in their middle:
-the same as in the whole picture wherever a pixel and the seeds around it lie in one window.
+the same as in the whole image wherever a pixel and the seeds around it lie in one window.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHUNK = 1024
 
 
 class Band(NamedTuple):
-    """Some rows of a picture, all that there is to know of them."""
+    """Some rows of an image, all that there is to know of them."""
 
     mask: np.ndarray
     """bool hxW, foreground."""
@@ -92,7 +92,7 @@ def _touching(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 class Objects:
-    """Objects of a picture whose predictions come band by band.
+    """Objects of an image whose predictions come band by band.
 
     Args:
         model: of a segmentation.
@@ -108,7 +108,7 @@ class Objects:
         return self.model.rules.smallest(areas) if self.model.head == INSTANCES else 0
 
     def bands(self, answers: Iterable[np.ndarray]) -> Iterator[Band]:
-        """Masks and provisional objects of a picture, from the top on.
+        """Masks and provisional objects of an image, from the top on.
 
         Args:
             answers: float32 hxWxK from the top on, as `predict_rows.answers` gives them.

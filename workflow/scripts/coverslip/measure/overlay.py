@@ -1,4 +1,4 @@
-"""A picture with the outlines of what was found, in colours safe for colour-blind readers."""
+"""An image with the outlines of what was found, in colours safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from coverslip.imaging.intensity import stretched, to_grey
 from coverslip.reporting.figures.style import ORANGE, SKY
 
 LONGEST = 2048
-"""Larger pictures are shown at this height or width."""
+"""Larger images are shown at this height or width."""
 
 SMALLEST = 512
-"""Smaller pictures are enlarged by a whole number to about this size, so that a line stays thin."""
+"""Smaller images are enlarged by a whole number to about this size, so that a line stays thin."""
 
 DARK = 0.35
 """Brightness of what lies outside the field of view or is foreground but not counted."""
@@ -26,7 +26,7 @@ def overlay(
 ) -> np.ndarray:
     """Draw objects in orange between black lines, foreground too small to count in blue.
 
-    The picture is stretched from its 1st to its 99.8th percentile and shown in grey, so that no
+    The image is stretched from its 1st to its 99.8th percentile and shown in grey, so that no
     colour of it is mistaken for a line; what lies outside the field of view is blue-grey.
 
     Args:
@@ -64,7 +64,7 @@ def overlay(
 
 
 def shown_size(shape: tuple[int, int]) -> tuple[int, int]:
-    """Height and width at which a picture of this height and width is shown."""
+    """Height and width at which an image of this height and width is shown."""
     longest = max(shape)
     if longest > LONGEST:
         height, width = (max(1, round(length * LONGEST / longest)) for length in shape)
@@ -78,7 +78,7 @@ def paint(colour: str) -> np.ndarray:
     return np.rint(255 * np.asarray(to_rgb(colour))).astype(np.uint8)
 
 
-def encoded(picture: np.ndarray) -> bytes:
-    """A picture (uint8 HxWx3, RGB) as PNG."""
-    _, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
+def encoded(image: np.ndarray) -> bytes:
+    """An image (uint8 HxWx3, RGB) as PNG."""
+    _, data = cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))
     return data.tobytes()

@@ -18,18 +18,18 @@ from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH
 
 SHOWN = 60
-"""Pictures that the page shows with their outlines: more are drawn from all confluencies alike."""
+"""Images that the page shows with their outlines: more are drawn from all confluencies alike."""
 
 LISTED = 1000
-"""Rows of the table on the page; `pictures.csv` has all."""
+"""Rows of the table on the page; `images.csv` has all."""
 
-PICTURE_BYTES = 60_000
+IMAGE_BYTES = 60_000
 
 PLOT_BYTES = 2_000_000
 
 
 def build(
-    pictures: Path,
+    images: Path,
     overlays: Path,
     plot: Path,
     facts: Mapping[str, Any],
@@ -40,7 +40,7 @@ def build(
     """Write the page.
 
     Args:
-        pictures: the table `pictures.csv`.
+        images: the table `images.csv`.
         overlays: folder of the overlays.
         plot: the figure of confluency.
         facts: `name`, `folder`, `model`, `command` and `settings` (the section `measure`).
@@ -49,9 +49,9 @@ def build(
         templates: folder of `measure.html.j2` and `page.css`.
 
     Raises:
-        CoverslipError: an input is missing or is no picture.
+        CoverslipError: an input is missing or is no image.
     """
-    table = read_images(pictures)
+    table = read_images(images)
     measured = table[table["error"] == ""]
     unread = table[table["error"] != ""]
     files = overlay_names(measured)
@@ -82,17 +82,17 @@ def build(
 def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
     """Names of the overlays of the rows of a table, by index."""
     return {
-        row.Index: overlay_name(row.picture, row.page, row.plane) for row in measured.itertuples()
+        row.Index: overlay_name(row.image, row.page, row.plane) for row in measured.itertuples()
     }
 
 
 def spread(measured: pd.DataFrame) -> pd.DataFrame:
-    """The pictures to show: all, or `SHOWN` from the least to the most confluent, by name."""
+    """The images to show: all, or `SHOWN` from the least to the most confluent, by name."""
     if len(measured) <= SHOWN:
         return measured
-    order = measured.sort_values(["confluency_percent", "picture", "page"])
+    order = measured.sort_values(["confluency_percent", "image", "page"])
     chosen = order.iloc[np.unique(np.linspace(0, len(order) - 1, SHOWN).round().astype(int))]
-    return chosen.sort_values(["picture", "page"])
+    return chosen.sort_values(["image", "page"])
 
 
 def number(value: Any, digits: int = 0) -> str:
@@ -103,7 +103,7 @@ def number(value: Any, digits: int = 0) -> str:
 
 
 def _name(row: Any) -> str:
-    return f"{row.picture} {row.plane}".strip()
+    return f"{row.image} {row.plane}".strip()
 
 
 def _cards(
@@ -112,7 +112,7 @@ def _cards(
     confluency = measured["confluency_percent"].dropna()
     low, high = (number(confluency.min(), 1), number(confluency.max(), 1))
     cards = [
-        {"label": "pictures measured", "value": number(len(measured)), "more": _files(table)},
+        {"label": "images measured", "value": number(len(measured)), "more": _files(table)},
         {
             "label": "median confluency",
             "value": f"{number(confluency.median(), 1)}\u00a0%",
@@ -121,7 +121,7 @@ def _cards(
         {
             "label": "objects",
             "value": number(measured["objects"].sum()),
-            "more": f"median of a picture: {number(measured['objects'].median())}",
+            "more": f"median of an image: {number(measured['objects'].median())}",
         },
     ]
     if len(unread):
@@ -132,7 +132,7 @@ def _cards(
 
 
 def _files(table: pd.DataFrame) -> str:
-    files = table["picture"].nunique()
+    files = table["image"].nunique()
     return f"of {number(files)} {'file' if files == 1 else 'files'}"
 
 
@@ -158,7 +158,7 @@ def _interval(low: float, high: float) -> str:
 
 
 def _shown(row: Any, name: str, overlays: Path, output: Path) -> dict[str, str]:
-    found = embed_image(overlays / name, PICTURE_BYTES)
+    found = embed_image(overlays / name, IMAGE_BYTES)
     return {
         "name": _name(row),
         "link": _link(overlays / name, output),
@@ -178,11 +178,11 @@ def _facts(
     settings = facts["settings"]
     sources = sorted(set(measured["pixel_size_from"]) - {""})
     known = int((measured["pixel_size_from"] != "").sum())
-    size = f"known for {known} of {len(measured)} pictures" if sources else "not known"
+    size = f"known for {known} of {len(measured)} images" if sources else "not known"
     size += f" (from {' and '.join(sources)})" if sources else ": no micrometres"
     study = model.get("study")
     words = {
-        "Pictures": str(facts["folder"]),
+        "Images": str(facts["folder"]),
         "Model": str(facts["model"]) + (f", trained in the study {study}" if study else ""),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),

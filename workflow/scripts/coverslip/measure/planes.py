@@ -1,4 +1,4 @@
-"""One picture of a file: a page, a time, a depth, a position."""
+"""One image of a file: a page, a time, a depth, a position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = {"T": "t", "Z": "z"}
 
 @dataclass(frozen=True)
 class Plane:
-    """One picture of a file."""
+    """One image of a file."""
 
     page: int
     """Number in the file, from 1."""
@@ -22,13 +22,13 @@ class Plane:
     """uint8 or uint16, HxWxC with C 1 (grey) or 3 (RGB); none where it cannot be measured, or is
     large."""
     rows: Rows | None = None
-    """The same of a large picture, to be read row by row while the file is open."""
+    """The same of a large image, to be read row by row while the file is open."""
     error: str = ""
     """Why there is no image."""
     note: str = ""
     """What was left out or assumed."""
     plane: str = ""
-    """Where it lies in the file, as `t1 z2`; empty in files of one picture."""
+    """Where it lies in the file, as `t1 z2`; empty in files of one image."""
     pixel_um: tuple[float, float] | None = None
     """Height and width of a pixel in micrometres, if the file says."""
     time: float | None = None

@@ -1,4 +1,4 @@
-"""Confluency over time, where pictures have times; else picture by picture."""
+"""Confluency over time, where images have times; else image by image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARKERS = "os^Dv<>"
 UNITS = {"h": "time in hours", "frame": "frame"}
 
 NAMED = 40
-"""Up to so many pictures stand beside each other with their names."""
+"""Up to so many images stand beside each other with their names."""
 
 LETTERS = 42
 
@@ -40,8 +40,8 @@ LETTERS = 42
 def draw(table: pd.DataFrame, output: Path) -> None:
     """Draw confluency as svg or png, by the ending of `output`.
 
-    A panel for each unit of time; a line for each series, which up to seven are told apart by
-    colour and sign, while more are grey beneath their median. Without any time: a bar a picture,
+    A panel for each unit of time; a line for each series, which up to seven are separated by
+    colour and sign, while more are grey beneath their median. Without any time: a bar an image,
     or, of more than `NAMED`, their distribution.
 
     Args:
@@ -88,19 +88,19 @@ def _by_image(axes: Axes, table: pd.DataFrame) -> None:
     if len(table) > NAMED:
         bins = list(range(0, 101, 5))
         axes.hist(table["confluency_percent"], bins=bins, color=BLUE, edgecolor="white")
-        axes.set(xlabel="Confluency (%)", ylabel="Pictures", xlim=(0, 100))
-        axes.set_title("Pictures by confluency")
+        axes.set(xlabel="Confluency (%)", ylabel="Images", xlim=(0, 100))
+        axes.set_title("Images by confluency")
         return
-    names = [f"{row.picture} {row.plane}".strip() for row in table.itertuples()]
+    names = [f"{row.image} {row.plane}".strip() for row in table.itertuples()]
     places = np.arange(len(names))
     axes.barh(places, table["confluency_percent"], color=BLUE)
     axes.set_yticks(places, [shorten(name, LETTERS) for name in names])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set(xlabel="Confluency (%)", xlim=(0, 100))
-    axes.set_title("Confluency of each picture")
+    axes.set_title("Confluency of each image")
     if figure := axes.get_figure(root=True):
         figure.set_figheight(1.2 + 0.22 * max(4, len(names)))
     if not names:
         axes.set_yticks([])
-        axes.text(50, 0, "no picture could be measured", ha="center", va="center")
+        axes.text(50, 0, "no image could be measured", ha="center", va="center")

@@ -1,4 +1,4 @@
-"""Predicting a picture that is read row by row."""
+"""Predicting an image that is read row by row."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from coverslip.models.tiles import predict_rows
 
 
 def answers(model: Model, source: Rows, overlap: float, flips: bool) -> Iterator[np.ndarray]:
-    """What a model says of a large picture: the numbers that `Model.predict` gives, band by band.
+    """What a model says of a large image: the numbers that `Model.predict` gives, band by band.
 
     Args:
         model: of a segmentation, at native size.
-        source: the picture, uint8 or uint16, HxWxC.
+        source: the image, uint8 or uint16, HxWxC.
         overlap: share of a patch of the training that neighbouring tiles both cover.
         flips: average over flips and turns.
 
@@ -26,15 +26,15 @@ def answers(model: Model, source: Rows, overlap: float, flips: bool) -> Iterator
         float32 hxWxK, from the top on; see `Model.predict`.
 
     Raises:
-        Unfit: the model brings pictures to a size of its own.
+        Unfit: the model brings images to a size of its own.
         CoverslipError: it cannot be loaded.
     """
     if model.preprocessing.resize is not None:
         height, width = model.preprocessing.resize
         raise Unfit(
-            f"a picture of {source.shape[0]}x{source.shape[1]} pixels is too large for a model "
-            f"that brings pictures to {height}x{width}: give a model that works at native size, or "
-            "cut the picture into smaller ones"
+            f"an image of {source.shape[0]}x{source.shape[1]} pixels is too large for a model "
+            f"that brings images to {height}x{width}: give a model that works at native size, or "
+            "cut the image into smaller ones"
         )
     pixels = prepared(source, model.preprocessing)
     if model.info["kind"] in WHOLE:

@@ -1,6 +1,6 @@
-"""Preprocessing of a picture that is read row by row: the same pixels as `preprocess.picture`.
+"""Preprocessing of an image that is read row by row: the same pixels as `preprocess.image`.
 
-What depends on the whole picture is taken from it whole, one pass over its rows each: histograms
+What depends on the whole image is taken from it whole, one pass over its rows each: histograms
 give the percentiles, the polarity and the tables of CLAHE exactly.
 """
 
@@ -17,7 +17,7 @@ from coverslip.models import preprocessing
 
 
 def prepared(source: Rows, p: Preprocessing) -> Rows:
-    """The picture as a network sees it, uint8 HxWxC; see `preprocess.picture`.
+    """The image as a network sees it, uint8 HxWxC; see `preprocess.image`.
 
     Args:
         source: uint8 or uint16, HxWxC.
@@ -26,10 +26,10 @@ def prepared(source: Rows, p: Preprocessing) -> Rows:
     Raises:
         CoverslipError: another dtype or shape.
     """
-    picture: Rows = Prepared(source, p)
+    image: Rows = Prepared(source, p)
     if p.clahe_clip is None:
-        return picture
-    return Equalized(picture, p.clahe_clip, preprocessing.CLAHE_TILES)
+        return image
+    return Equalized(image, p.clahe_clip, preprocessing.CLAHE_TILES)
 
 
 class Prepared:

@@ -1,4 +1,4 @@
-"""Rows of pictures in files: TIFF pages (tiles or strips, compressed or not) and Zarr arrays.
+"""Rows of images in files: TIFF pages (tiles or strips, compressed or not) and Zarr arrays.
 
 Only what lies in the rows asked for is read and decoded: by tifffile and imagecodecs through Zarr,
 or straight from the file where the pixels lie in it as they are.
@@ -89,7 +89,7 @@ class Contiguous:
         place = self.offset + rows.start * line * self.dtype.itemsize
         found = np.fromfile(self.path, self.dtype, count, offset=place)
         if found.size < count:
-            raise ValueError("the file ends before its picture does")
+            raise ValueError("the file ends before its image does")
         array = found.reshape(-1, *self.shape[1:])[(slice(None), *others)]
         return array.astype(self.dtype.newbyteorder("="), copy=False)
 
@@ -121,7 +121,7 @@ def tiff_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, channel: int | N
 
 
 def page_samples(page: tifffile.TiffPage, channel: int | None) -> slice:
-    """Which samples of a page are its picture; see `tiff_rows`."""
+    """Which samples of a page are its image; see `tiff_rows`."""
     count = page.samplesperpixel
     if channel is not None and count > 1:
         if channel >= count:
@@ -138,7 +138,7 @@ def page_samples(page: tifffile.TiffPage, channel: int | None) -> slice:
     ):
         return slice(0, 3)
     name = kind(page.photometric).name
-    raise CoverslipError(f"a large picture with colours stored as {name}: save it as grey or RGB")
+    raise CoverslipError(f"a large image with colours stored as {name}: save it as grey or RGB")
 
 
 def zarr_rows(array: Any, axes: str, at: dict[str, int]) -> Rows:
@@ -170,7 +170,7 @@ def no_channel(channel: int, count: int) -> str:
 
 
 def which_channel(count: int) -> str:
-    """Words for a picture of several channels, none of which was chosen."""
+    """Words for an image of several channels, none of which was chosen."""
     return f"holds {count} channels: say which to measure with `channel` (from 0) under `measure`"
 
 
@@ -181,4 +181,4 @@ def error_text(error: BaseException) -> str:
 
 def plain(message: str) -> str:
     """A message without the address of an object in memory."""
-    return re.sub(r"cannot identify image file <[^>]*>", "no picture is in it", message)
+    return re.sub(r"cannot identify image file <[^>]*>", "no image is in it", message)

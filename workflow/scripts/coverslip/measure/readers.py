@@ -1,4 +1,4 @@
-"""Reading people's own pictures: PNG, JPEG, BMP, TIFF with any number of pages, and Zarr.
+"""Reading people's own images: PNG, JPEG, BMP, TIFF with any number of pages, and Zarr.
 
 A file becomes one or more planes (a page, a time, a depth, a position), each with its pixels or
 with the reason why it has none; nothing that a file holds raises an exception.
@@ -37,7 +37,7 @@ PLAIN = (1, 8, 32946, 32773)
 """Compressions that tifffile decodes by itself: none, deflate (two numbers), PackBits."""
 
 PIXELS = 500_000_000
-"""Largest number of pixels of a picture: it is held in memory whole."""
+"""Largest number of pixels of an image: it is held in memory whole."""
 
 
 def read_planes(path: Path, channel: int | None = None, whole: int = PIXELS) -> Iterator[Plane]:
@@ -78,7 +78,7 @@ def _single(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
     data = path.read_bytes()
     if not data:
         raise CoverslipError("the file is empty")
-    array, transparent = decode.picture(data, path.name, PIXELS)
+    array, transparent = decode.image(data, path.name, PIXELS)
     array = _one_channel(array, channel)
     del data
     if array.shape[0] * array.shape[1] > whole:
@@ -92,7 +92,7 @@ def _transparency(transparent: bool) -> str:
 
 
 def _one_channel(array: np.ndarray, channel: int | None) -> np.ndarray:
-    """The chosen channel of a picture with several, HxWx1; others as they are."""
+    """The chosen channel of an image with several, HxWx1; others as they are."""
     if channel is None or array.shape[2] == 1:
         return array
     if channel >= array.shape[2]:
@@ -104,7 +104,7 @@ def _tiff(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
     # Files of one OME set name one another; each is in the folder itself and read on its own.
     with tifffile.TiffFile(path, _multifile=False) as tiff:
         if not tiff.series:
-            raise CoverslipError("holds no picture")
+            raise CoverslipError("holds no image")
         first = tiff.series[0]
         if len(tiff.series) == 1 and len(first.pages) == 1 and not _outer(first):
             yield _lone_page(path, tiff, channel, whole)
@@ -130,7 +130,7 @@ def _lone_page(path: Path, tiff: tifffile.TiffFile, channel: int | None, whole: 
         return Plane(1, _samples(page, channel), **facts)
     if channel is not None and page.samplesperpixel > 3:
         return Plane(1, _samples(page, channel), **facts)
-    array, transparent = decode.picture(path.read_bytes(), path.name, PIXELS)
+    array, transparent = decode.image(path.read_bytes(), path.name, PIXELS)
     return Plane(1, _one_channel(array, channel), note=_transparency(transparent), **facts)
 
 

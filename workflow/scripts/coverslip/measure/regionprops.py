@@ -1,4 +1,4 @@
-"""Objects and their numbers, from a picture and what a model says of its pixels."""
+"""Objects and their numbers, from an image and what a model says of its pixels."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def table_of(
 
     Args:
         found: as `regionprops_table` names them.
-        shape: height and width of the picture.
+        shape: height and width of the image.
         pixel_um: height and width of a pixel in micrometres.
     """
     height, width = pixel_um or (np.nan, np.nan)
@@ -106,7 +106,7 @@ def summary(
     objects: pd.DataFrame,
     pixel_um: tuple[float, float] | None,
 ) -> dict[str, float | int | None]:
-    """The numbers of one picture; none where they are not defined.
+    """The numbers of one image; none where they are not defined.
 
     Confluency is the share of the field of view that is foreground, in percent, small objects
     included, with its interval (see `measure_interval`); means and the median are over the objects

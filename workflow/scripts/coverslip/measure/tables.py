@@ -1,4 +1,4 @@
-"""Files with a second name instead of a copy, so that ten thousand pictures lie on disk once."""
+"""Files with a second name instead of a copy, so that ten thousand images lie on disk once."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def write_parquet(objects: Path, output: Path) -> None:
         table.write_parquet(str(part), compression="zstd")
 
 
-# --- The tables of all shards as one: pictures with their times, and objects
+# --- The tables of all shards as one: images with their times, and objects
 
-OBJECT_TYPES = {"picture": "str", "page": "int64", **OBJECTS}
+OBJECT_TYPES = {"image": "str", "page": "int64", **OBJECTS}
 
 OBJECT_COLUMNS = list(OBJECT_TYPES)
 """Columns of `objects.csv`."""
 
 SHARD_COLUMNS = [
-    "picture",
+    "image",
     "page",
     "plane",
     "time",
@@ -90,23 +90,23 @@ SHARD_COLUMNS = [
     "note",
     "error",
 ]
-"""Columns of the table of pictures of a shard."""
+"""Columns of the table of images of a shard."""
 
-COLUMNS = ["picture", "page", "plane", "series", *SHARD_COLUMNS[3:]]
-"""Columns of `pictures.csv`."""
+COLUMNS = ["image", "page", "plane", "series", *SHARD_COLUMNS[3:]]
+"""Columns of `images.csv`."""
 
 COUNTS = ["page", "objects", "valid_area_px", "foreground_px"]
 
 COUNTS += ["height_px", "width_px", "channels", "bits"]
 
-TEXTS = ["picture", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
+TEXTS = ["image", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
 
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""
 
 
 def read_images(path: Path) -> pd.DataFrame:
-    """Read a table of pictures; counts are integers that may be missing, texts may be empty."""
+    """Read a table of images; counts are integers that may be missing, texts may be empty."""
     types = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(TEXTS, "str")
     head = pd.read_csv(path, nrows=0).columns
     missing_texts = [name for name in TEXTS if name in head]
@@ -116,7 +116,7 @@ def read_images(path: Path) -> pd.DataFrame:
 
 
 def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame:
-    """All pictures of all shards, sorted by name and page, with their times and series.
+    """All images of all shards, sorted by name and page, with their times and series.
 
     Args:
         shards: tables of the columns `SHARD_COLUMNS`.
@@ -126,16 +126,16 @@ def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame
     Returns:
         the columns `COLUMNS`.
     """
-    table = pd.concat([read_images(path) for path in shards]).sort_values(["picture", "page"])
+    table = pd.concat([read_images(path) for path in shards]).sort_values(["image", "page"])
     compiled = re.compile(pattern)
     series, times, units = [], [], []
     for row in table.itertuples():
         time, word = row.time, row.time_unit
         if word:  # the file itself tells the time; its other axes tell the series
             other = [part for part in row.plane.split() if not re.fullmatch(r"t\d+", part)]
-            place = " ".join([row.picture, *other])
+            place = " ".join([row.image, *other])
         else:
-            time, word, place = name_time(row.picture, compiled, unit)
+            time, word, place = name_time(row.image, compiled, unit)
             place = f"{place} {row.plane}".strip() if word else ""
         series.append(place)
         times.append(None if time is None else round(time, 6))
@@ -148,7 +148,7 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
     """Time that a name carries, its unit, and the series that it belongs to.
 
     Args:
-        name: path of the picture in its folder.
+        name: path of the image in its folder.
         pattern: with the named group `time`, or any of `days`, `hours`, `minutes`, `seconds`; the
             group `series` tells the series, otherwise it is the name without what was matched
             and without its ending.
@@ -177,7 +177,7 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
 
 
 def write_images(table: pd.DataFrame, output: Path) -> None:
-    """Write the table of pictures as CSV."""
+    """Write the table of images as CSV."""
     with atomic_write(output) as part:
         table.to_csv(part, index=False)
 
@@ -187,7 +187,7 @@ def _first(row: Any) -> str:
 
 
 def merge_objects(shards: Iterable[Path], output: Path) -> None:
-    """Merge the tables of objects, each sorted by picture, line by line into one."""
+    """Merge the tables of objects, each sorted by image, line by line into one."""
     with atomic_write(output) as part, ExitStack() as stack:
         files = [stack.enter_context(open(path, encoding="utf-8", newline="")) for path in shards]
         readers = [csv.reader(file) for file in files]

@@ -1,6 +1,6 @@
-"""Own pictures in Zarr: OME-Zarr (versions 0.1 to 0.5), or a plain array.
+"""Own images in Zarr: OME-Zarr (versions 0.1 to 0.5), or a plain array.
 
-OME-Zarr (Moore et al., Histochemistry and Cell Biology 160, 2023) keeps a picture at several sizes,
+OME-Zarr (Moore et al., Histochemistry and Cell Biology 160, 2023) keeps an image at several sizes,
 of which the first is the largest; it tells the names of its axes, and the size of a pixel.
 """
 
@@ -31,7 +31,7 @@ def zarr_planes(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
         whole: planes of more pixels are not read but given as `Plane.rows`.
 
     Raises:
-        CoverslipError: there is no picture in it.
+        CoverslipError: there is no image in it.
     """
     import zarr  # half a second, and few jobs need it
 
@@ -42,7 +42,7 @@ def zarr_planes(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
         return
     images = list(_images(found))
     if not images:
-        raise CoverslipError("no picture is in it: its groups have no attribute `multiscales`")
+        raise CoverslipError("no image is in it: its groups have no attribute `multiscales`")
     for number, (group, scales) in enumerate(images, start=1):
         first = scales["datasets"][0]
         array = group[first["path"]]
@@ -62,7 +62,7 @@ def _plain_axes(shape: tuple[int, ...]) -> str:
 
 
 def _images(group: Any) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Groups that are pictures, at any depth (plates, files converted by bioformats2raw)."""
+    """Groups that are images, at any depth (plates, files converted by bioformats2raw)."""
     facts = dict(group.attrs)
     scales = facts.get("ome", facts).get("multiscales")
     if scales:

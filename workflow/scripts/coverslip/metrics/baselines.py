@@ -37,10 +37,10 @@ def all_background(shape: tuple[int, int]) -> np.ndarray:
 
 
 def otsu(image: np.ndarray) -> np.ndarray:
-    """Foreground by Otsu's threshold (IEEE Trans. SMC 9(1), 1979) on the grey picture.
+    """Foreground by Otsu's threshold (IEEE Trans. SMC 9(1), 1979) on the grey image.
 
     The side of the threshold with fewer pixels is the foreground, because nuclei cover the
-    smaller part of nearly every picture, bright or dark; at a tie the brighter side is. A picture
+    smaller part of nearly every image, bright or dark; at a tie the brighter side is. An image
     of one grey value is all background.
 
     Args:
@@ -66,7 +66,7 @@ def otsu_watershed(image: np.ndarray, minimum_area: int) -> np.ndarray:
 
     Each prominent peak of the smoothed distance to the background floods its surroundings (Meyer,
     Signal Processing 38, 1994; peaks as in Soille, Morphological Image Analysis, 2003). The two
-    constants are the best of a few that were tried on pictures of the 2018 Data Science Bowl, so
+    constants are the best of a few that were tried on images of the 2018 Data Science Bowl, so
     that the model has a fair opponent: without smoothing, its mean AP was no better than uncut.
 
     Args:
@@ -95,23 +95,23 @@ ITERATIONS = 2000
 
 
 def majority(training: np.ndarray, classes: int) -> np.ndarray:
-    """Shares of the classes among the training pictures: (classes,) float64, sum 1.
+    """Shares of the classes among the training images: (classes,) float64, sum 1.
 
-    As a prediction these are the best probabilities that know nothing of the picture; the most
+    As a prediction these are the best probabilities that know nothing of the image; the most
     probable class is the most frequent one.
 
     Args:
-        training: (N,) int, classes of the training pictures, N > 0.
+        training: (N,) int, classes of the training images, N > 0.
         classes: number of classes.
     """
     return np.bincount(training, minlength=classes) / len(training)
 
 
 def brightness(image: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation and `PERCENTILES` of each channel of a picture.
+    """Mean, standard deviation and `PERCENTILES` of each channel of an image.
 
     Args:
-        image: uint8 HxWxC, as `preprocess.picture` gives it.
+        image: uint8 HxWxC, as `preprocess.image` gives it.
 
     Returns:
         float64, 9 a channel, on the scale 0..255.
@@ -125,7 +125,7 @@ class Brightness:
     """Logistic regression (L2 penalty of strength 1, standardised features) on `brightness`.
 
     Args:
-        features: (N, F) of the training pictures.
+        features: (N, F) of the training images.
         training: (N,) int, their classes.
         classes: number of classes; those that training lacks get probability 0.
     """

@@ -1,8 +1,8 @@
-"""Metrics of a classification of pictures, as functions of sums over pictures.
+"""Metrics of a classification of images, as functions of sums over images.
 
-Each picture is reduced to a few numbers (`statistics`), all of which add up: a 1 in the confusion
+Each image is reduced to a few numbers (`statistics`), all of which add up: a 1 in the confusion
 matrix, its log loss, and its place in the bins of the reliability diagram. So a metric of all
-pictures, of a run, of a baseline and of a thousand bootstrap resamples is one and the same
+images, of a run, of a baseline and of a thousand bootstrap resamples is one and the same
 vectorised function, as in `coverslip.metrics.pixels`. Functions take `sums` (..., S) and give
 (...) float64; what is undefined (nothing to divide by) is NaN.
 
@@ -27,11 +27,11 @@ SMALLEST = 1e-7
 """Smaller probabilities of the true class count as this in the log loss."""
 
 PER_BIN = 3
-"""Of a bin: pictures, right ones, sum of their confidence."""
+"""Of a bin: images, right ones, sum of their confidence."""
 
 
 def statistics(truth: np.ndarray, raw: np.ndarray, calibrated: np.ndarray) -> np.ndarray:
-    """Sufficient statistics of pictures.
+    """Sufficient statistics of images.
 
     Args:
         truth: (N,) int, true classes 0..K-1.
@@ -42,10 +42,10 @@ def statistics(truth: np.ndarray, raw: np.ndarray, calibrated: np.ndarray) -> np
         (N, S) float64, S = K² + 2 (1 + 3 `BINS`): the confusion matrix, then for raw and for
         calibrated probabilities the log loss and the bins.
     """
-    pictures, classes = raw.shape
-    rows = np.arange(pictures)
+    images, classes = raw.shape
+    rows = np.arange(images)
     predicted = raw.argmax(axis=1)
-    confusion = np.zeros((pictures, classes * classes))
+    confusion = np.zeros((images, classes * classes))
     confusion[rows, truth * classes + predicted] = 1
     parts = [confusion]
     for probabilities in (raw, calibrated):
@@ -55,7 +55,7 @@ def statistics(truth: np.ndarray, raw: np.ndarray, calibrated: np.ndarray) -> np
 
 
 def binned(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Place of each picture in the reliability diagram: (N, BINS * PER_BIN).
+    """Place of each image in the reliability diagram: (N, BINS * PER_BIN).
 
     Bin m of M holds the confidences in ((m - 1) / M, m / M].
     """
@@ -80,20 +80,20 @@ def confusion(sums: np.ndarray) -> np.ndarray:
 
 
 def bins(sums: np.ndarray, calibrated: bool) -> np.ndarray:
-    """The reliability diagram: (..., BINS, PER_BIN) pictures, right ones, sum of confidence."""
+    """The reliability diagram: (..., BINS, PER_BIN) images, right ones, sum of confidence."""
     size = 1 + BINS * PER_BIN
     first = number_of_classes(sums) ** 2 + (size if calibrated else 0) + 1
     return sums[..., first : first + size - 1].reshape(*sums.shape[:-1], BINS, PER_BIN)
 
 
-def pictures(sums: np.ndarray) -> np.ndarray:
-    """Number of pictures."""
+def images(sums: np.ndarray) -> np.ndarray:
+    """Number of images."""
     return confusion(sums).sum(axis=(-2, -1))
 
 
 def accuracy(sums: np.ndarray) -> np.ndarray:
-    """Share of pictures whose class is right."""
-    return ratio(np.trace(confusion(sums), axis1=-2, axis2=-1), pictures(sums))
+    """Share of images whose class is right."""
+    return ratio(np.trace(confusion(sums), axis1=-2, axis2=-1), images(sums))
 
 
 def of_class(sums: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,7 +104,7 @@ def of_class(sums: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def support(sums: np.ndarray, index: int) -> np.ndarray:
-    """Number of pictures of a class."""
+    """Number of images of a class."""
     return confusion(sums)[..., index, :].sum(axis=-1)
 
 
@@ -134,13 +134,13 @@ def log_loss(sums: np.ndarray, calibrated: bool) -> np.ndarray:
     """Mean of -ln of the probability of the true class."""
     size = 1 + BINS * PER_BIN
     at = number_of_classes(sums) ** 2 + (size if calibrated else 0)
-    return ratio(sums[..., at], pictures(sums))
+    return ratio(sums[..., at], images(sums))
 
 
 def expected_calibration_error(sums: np.ndarray, calibrated: bool) -> np.ndarray:
-    """Mean over pictures of |share of right ones - mean confidence| of their bins."""
+    """Mean over images of |share of right ones - mean confidence| of their bins."""
     found = bins(sums, calibrated)
-    return ratio(np.abs(found[..., 1] - found[..., 2]).sum(axis=-1), pictures(sums))
+    return ratio(np.abs(found[..., 1] - found[..., 2]).sum(axis=-1), images(sums))
 
 
 def top_confusions(
@@ -154,7 +154,7 @@ def top_confusions(
         most: number of mistakes, at most.
 
     Returns:
-        One dictionary a mistake: `true`, `predicted`, `pictures`, and `share` of the true class.
+        One dictionary a mistake: `true`, `predicted`, `images`, and `share` of the true class.
     """
     wrong = [
         (-int(counts[i, j]), i, j)
@@ -166,7 +166,7 @@ def top_confusions(
         {
             "true": classes[i],
             "predicted": classes[j],
-            "pictures": -negative,
+            "images": -negative,
             "share": round(-negative / float(counts[i].sum()), 6),
         }
         for negative, i, j in sorted(wrong)[:most]
@@ -180,7 +180,7 @@ def classification(classes: int) -> list[Metric]:
 
 def _whole() -> list[Metric]:
     told: dict[str, tuple[Compute, str]] = {
-        "accuracy": (accuracy, "Share of the pictures whose class is right."),
+        "accuracy": (accuracy, "Share of the images whose class is right."),
         "balanced_accuracy": (
             partial(macro, compute=recall),
             "Mean of the recalls of the classes, so that rare ones count as much as frequent ones; "
@@ -193,16 +193,16 @@ def _whole() -> list[Metric]:
         "macro_f1": (partial(macro, compute=f1), "Mean of the F1 of the classes."),
     }
     return [
-        Metric(name, "share", definition, compute, pictures, "pictures")
+        Metric(name, "share", definition, compute, images, "images")
         for name, (compute, definition) in told.items()
     ]
 
 
 def _probabilities() -> list[Metric]:
-    loss = "Mean over pictures of -ln of the probability that was given to the true class"
+    loss = "Mean over images of -ln of the probability that was given to the true class"
     error = (
-        "Expected calibration error: pictures are put into 15 bins of equal width by the "
-        "probability of the predicted class; the mean over pictures of |share of right ones - "
+        "Expected calibration error: images are put into 15 bins of equal width by the "
+        "probability of the predicted class; the mean over images of |share of right ones - "
         "mean probability| in their bin"
     )
     when = {
@@ -215,8 +215,8 @@ def _probabilities() -> list[Metric]:
             unit,
             f"{definition}, {words}; 0 is best.",
             partial(compute, calibrated=calibrated),
-            pictures,
-            "pictures",
+            images,
+            "images",
         )
         for name, unit, compute, definition in (
             ("log_loss", "nats", log_loss, loss),
@@ -230,12 +230,12 @@ def _classes(classes: int) -> list[Metric]:
     told = {
         "precision": (
             precision,
-            "Of the pictures predicted as this class, the share that is of it: TP / (TP + FP); 0 "
+            "Of the images predicted as this class, the share that is of it: TP / (TP + FP); 0 "
             "where it was never predicted.",
         ),
         "recall": (
             recall,
-            "Of the pictures of this class, the share that was recognised: TP / (TP + FN).",
+            "Of the images of this class, the share that was recognised: TP / (TP + FN).",
         ),
         "f1": (f1, "Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."),
     }
@@ -246,7 +246,7 @@ def _classes(classes: int) -> list[Metric]:
             definition,
             partial(compute, index=index),
             partial(support, index=index),
-            "pictures of the class",
+            "images of the class",
             index,
         )
         for index in range(classes)

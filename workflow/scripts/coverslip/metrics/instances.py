@@ -1,10 +1,10 @@
-"""Metrics of instances, as functions of sums over pictures, like those of `metrics`.
+"""Metrics of instances, as functions of sums over images, like those of `metrics`.
 
-Each picture is reduced to the numbers `STATISTICS`. Metrics come as the mean over pictures and
-pooled: pooled ones count the objects of all pictures together, so that a picture with many nuclei
+Each image is reduced to the numbers `STATISTICS`. Metrics come as the mean over images and
+pooled: pooled ones count the objects of all images together, so that an image with many nuclei
 has more to say. All functions take `sums` (..., S), S the number of `STATISTICS`, and give (...)
 float64; what is undefined (nothing to divide by) is NaN. How objects are matched, and what a
-picture without objects scores, stands in `coverslip.metrics.matching`.
+image without objects scores, stands in `coverslip.metrics.matching`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from coverslip.metrics.matching import PERCENT, Matching
 from coverslip.metrics.pixels import Metric, ratio
 
 STATISTICS = (
-    "pictures",
+    "images",
     "objects_true",
     "objects_predicted",
     "objects_absolute_error",
@@ -32,7 +32,7 @@ STATISTICS = (
     "missed",
     "invented",
 )
-"""What is kept of a picture: 1, its counts of objects, true positives and AP at each threshold in
+"""What is kept of an image: 1, its counts of objects, true positives and AP at each threshold in
 percent, F1 and PQ at IoU 0.5, the sum of the IoU matched there, and what went wrong with how many.
 False positives are `objects_predicted - tp`, false negatives `objects_true - tp`."""
 
@@ -58,7 +58,7 @@ AT = (
 )
 
 COUNTED_ON = {
-    "pictures": "pictures",
+    "images": "images",
     "objects_true": "true objects",
     "objects_predicted": "predicted objects",
     "tp_50": "matched pairs",
@@ -67,7 +67,7 @@ COUNTED_ON = {
 
 
 def statistics(found: Matching) -> np.ndarray:
-    """Sufficient statistics of one picture: (S,) float64, in the order of `STATISTICS`."""
+    """Sufficient statistics of one image: (S,) float64, in the order of `STATISTICS`."""
     error = abs(found.objects_predicted - found.objects_true)
     counts = (1, found.objects_true, found.objects_predicted, error)
     scores = (found.f1[0], found.panoptic_quality[0], found.iou_sum[0])
@@ -82,8 +82,8 @@ def column(sums: np.ndarray, name: str) -> np.ndarray:
 
 
 def mean(sums: np.ndarray, name: str) -> np.ndarray:
-    """Mean of a statistic over pictures."""
-    return ratio(column(sums, name), column(sums, "pictures"))
+    """Mean of a statistic over images."""
+    return ratio(column(sums, name), column(sums, "images"))
 
 
 def share(sums: np.ndarray, above: str, below: str) -> np.ndarray:
@@ -92,12 +92,12 @@ def share(sums: np.ndarray, above: str, below: str) -> np.ndarray:
 
 
 def mean_ap(sums: np.ndarray) -> np.ndarray:
-    """Mean over the ten thresholds of the mean AP over pictures."""
+    """Mean over the ten thresholds of the mean AP over images."""
     return np.mean([mean(sums, f"ap_{percent}") for percent in PERCENT], axis=0)
 
 
 def ap_pooled(sums: np.ndarray, percent: int) -> np.ndarray:
-    """TP / (TP + FP + FN) over the objects of all pictures."""
+    """TP / (TP + FP + FN) over the objects of all images."""
     tp = column(sums, f"tp_{percent}")
     return ratio(tp, column(sums, "objects_true") + column(sums, "objects_predicted") - tp)
 
@@ -108,19 +108,19 @@ def mean_ap_pooled(sums: np.ndarray) -> np.ndarray:
 
 
 def f1_pooled(sums: np.ndarray) -> np.ndarray:
-    """2 TP / (2 TP + FP + FN) at IoU 0.5 over the objects of all pictures."""
+    """2 TP / (2 TP + FP + FN) at IoU 0.5 over the objects of all images."""
     return ratio(2 * column(sums, "tp_50"), _both(sums))
 
 
 def pq_pooled(sums: np.ndarray) -> np.ndarray:
-    """Sum of matched IoU / (TP + FP/2 + FN/2) at IoU 0.5 over the objects of all pictures."""
+    """Sum of matched IoU / (TP + FP/2 + FN/2) at IoU 0.5 over the objects of all images."""
     return ratio(2 * column(sums, "iou_50"), _both(sums))
 
 
 def count_bias(sums: np.ndarray) -> np.ndarray:
-    """Predicted less true objects, mean over pictures."""
+    """Predicted less true objects, mean over images."""
     error = column(sums, "objects_predicted") - column(sums, "objects_true")
-    return ratio(error, column(sums, "pictures"))
+    return ratio(error, column(sums, "images"))
 
 
 def _both(sums: np.ndarray) -> np.ndarray:
@@ -145,21 +145,21 @@ def _metric(
 
 
 def _average_precision() -> list[Metric]:
-    empty = "A picture without any object, true or predicted, counts as 1."
+    empty = "An image without any object, true or predicted, counts as 1."
     formula = "AP as TP / (TP + FP + FN), objects counted,"
     over = "then the mean over the thresholds 0.50, 0.55, ..., 0.95"
     told = [
         _metric(
             "mean_ap",
             mean_ap,
-            f"{formula} of each picture, {over} and over pictures: the score of the 2018 Data "
+            f"{formula} of each image, {over} and over images: the score of the 2018 Data "
             f"Science Bowl (Caicedo et al., Nature Methods 2019). {empty}",
-            per="pictures",
+            per="images",
         ),
         _metric(
             "mean_ap_pooled",
             mean_ap_pooled,
-            f"{formula} over the objects of all pictures, {over}.",
+            f"{formula} over the objects of all images, {over}.",
         ),
     ]
     for percent in PERCENT:
@@ -168,13 +168,13 @@ def _average_precision() -> list[Metric]:
             _metric(
                 f"ap{percent}",
                 partial(mean, name=f"ap_{percent}"),
-                f"{formula} {at}, of each picture, then the mean over pictures. {empty}",
-                per="pictures",
+                f"{formula} {at}, of each image, then the mean over images. {empty}",
+                per="images",
             ),
             _metric(
                 f"ap{percent}_pooled",
                 partial(ap_pooled, percent=percent),
-                f"{formula} {at}, over the objects of all pictures: the accuracy of "
+                f"{formula} {at}, over the objects of all images: the accuracy of "
                 "stardist.matching (Schmidt et al., MICCAI 2018).",
             ),
         ]
@@ -188,13 +188,13 @@ def _at_half() -> list[Metric]:
         "Panoptic quality, sum of the IoU of matched pairs / (TP + FP / 2 + FN / 2), "
         f"{at} (Kirillov et al., CVPR 2019)"
     )
-    empty = "a picture without any object, true or predicted, counts as 1."
-    pooled = "over the objects of all pictures."
-    over = f"of each picture, then the mean over pictures; {empty}"
+    empty = "an image without any object, true or predicted, counts as 1."
+    pooled = "over the objects of all images."
+    over = f"of each image, then the mean over images; {empty}"
     return [
-        _metric("f1_50", partial(mean, name="f1_50"), f"{f1}, {over}", per="pictures"),
+        _metric("f1_50", partial(mean, name="f1_50"), f"{f1}, {over}", per="images"),
         _metric("f1_50_pooled", f1_pooled, f"{f1}, {pooled}"),
-        _metric("pq", partial(mean, name="pq"), f"{pq}, {over}", per="pictures"),
+        _metric("pq", partial(mean, name="pq"), f"{pq}, {over}", per="images"),
         _metric("pq_pooled", pq_pooled, f"{pq}, {pooled}"),
         _metric(
             "precision_50",
@@ -266,19 +266,19 @@ def _counts() -> list[Metric]:
         _metric(
             "object_count_mae",
             partial(mean, name="objects_absolute_error"),
-            f"Mean over pictures of |predicted - true| number of objects. {counted}",
-            unit="objects per picture",
+            f"Mean over images of |predicted - true| number of objects. {counted}",
+            unit="objects per image",
         ),
         _metric(
             "object_count_bias",
             count_bias,
-            f"Mean over pictures of predicted - true number of objects. {counted}",
-            unit="objects per picture",
+            f"Mean over images of predicted - true number of objects. {counted}",
+            unit="objects per image",
         ),
         _metric(
             "object_count_ratio",
             partial(share, above="objects_predicted", below="objects_true"),
-            "Number of predicted objects over number of true objects, over all pictures; 1 is "
+            "Number of predicted objects over number of true objects, over all images; 1 is "
             f"right. {counted}",
             unit="ratio",
         ),

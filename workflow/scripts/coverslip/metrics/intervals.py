@@ -1,6 +1,6 @@
 """Confidence intervals by the cluster bootstrap.
 
-Pictures of one acquisition group (plate, slide, well) are alike, so that a bootstrap over pictures
+Images of one acquisition group (plate, slide, well) are alike, so that a bootstrap over images
 gives intervals that are too narrow. Whole groups are drawn with replacement instead (Davison and
 Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.8), and the interval is the
 2.5th to 97.5th percentile of the statistic over the resamples (Efron, 1979). With few groups
@@ -19,18 +19,18 @@ LEVEL = 0.95
 
 
 def bootstrap(
-    values_by_picture: np.ndarray,
+    values_by_image: np.ndarray,
     groups: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % percentile interval of a statistic of sums over pictures, resampling whole groups.
+    """95 % percentile interval of a statistic of sums over images, resampling whole groups.
 
     Args:
-        values_by_picture: (N, ...) sufficient statistics, one row a picture.
-        groups: (N,) group of each picture.
-        statistic: maps sums over pictures, (R, ...), to values, (R,).
+        values_by_image: (N, ...) sufficient statistics, one row an image.
+        groups: (N,) group of each image.
+        statistic: maps sums over images, (R, ...), to values, (R,).
         resamples: number of resamples R.
         seed: seed of the draw.
 
@@ -39,7 +39,7 @@ def bootstrap(
     """
     if len(set(groups)) < 2:
         return float("nan"), float("nan")
-    samples = statistic(resampled_sums(values_by_picture, groups, resamples, seed))
+    samples = statistic(resampled_sums(values_by_image, groups, resamples, seed))
     low, high = limits(samples)
     return float(low), float(high)
 

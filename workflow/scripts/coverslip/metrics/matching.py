@@ -1,4 +1,4 @@
-"""Predicted objects matched to true ones, and what a picture scores by it.
+"""Predicted objects matched to true ones, and what an image scores by it.
 
 A predicted and a true object match at a threshold if their intersection over union (IoU) is at
 least the threshold; an object matches at most one other. The definitions are those of
@@ -117,9 +117,9 @@ def _numbered(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 @dataclass(frozen=True)
 class Matching:
-    """Matches of the objects of one picture; arrays of ten follow `PERCENT`.
+    """Matches of the objects of one image; arrays of ten follow `PERCENT`.
 
-    Scores that divide by nothing are 0, as with `stardist.matching`. Only a picture without any
+    Scores that divide by nothing are 0, as with `stardist.matching`. Only an image without any
     object, true or predicted, scores 1 here and 0 there: nothing was to be found, nothing was.
     """
 

@@ -1,7 +1,7 @@
-"""Metrics of a segmentation, as functions of sums over pictures.
+"""Metrics of a segmentation, as functions of sums over images.
 
-Each picture is reduced to a few numbers (`STATISTICS`); every metric is a function of their sums
-over pictures. So a metric of all pictures, of a run, of a baseline and of a thousand bootstrap
+Each image is reduced to a few numbers (`STATISTICS`); every metric is a function of their sums
+over images. So a metric of all images, of a run, of a baseline and of a thousand bootstrap
 resamples is one and the same vectorised function. All functions take `sums` (..., S), S the number
 of `STATISTICS`, and give (...) float64; what is undefined (nothing to divide by) is NaN.
 
@@ -22,14 +22,14 @@ STATISTICS = (
     "fp",
     "fn",
     "tp",
-    "pictures",
+    "images",
     "iou",
     "dice",
     "objects_true",
     "objects_predicted",
     "objects_absolute_error",
 )
-"""What is kept of a picture: pixel counts, 1, its IoU and Dice, and its counts of objects."""
+"""What is kept of an image: pixel counts, 1, its IoU and Dice, and its counts of objects."""
 
 BACKGROUND, FOREGROUND = 0, 1
 
@@ -66,19 +66,19 @@ def pixel_counts(truth: np.ndarray, prediction: np.ndarray) -> tuple[int, int, i
 
 
 def statistics(counts: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Sufficient statistics of pictures: (N, S) float64, in the order of `STATISTICS`.
+    """Sufficient statistics of images: (N, S) float64, in the order of `STATISTICS`.
 
     Args:
-        counts: (N, 4) pixels of each picture, as `pixel_counts` orders them.
+        counts: (N, 4) pixels of each image, as `pixel_counts` orders them.
         true: (N,) number of true objects.
         predicted: (N,) number of predicted objects.
     """
     counts = np.asarray(counts, dtype=np.float64).reshape(-1, 4)
     columns = {name: counts[:, at] for at, name in enumerate(STATISTICS[:4])}
     overlap = (columns["tp"], columns["fp"], columns["fn"])
-    columns["pictures"] = np.ones(len(counts))
-    columns["iou"] = picture_iou(*overlap)
-    columns["dice"] = picture_dice(*overlap)
+    columns["images"] = np.ones(len(counts))
+    columns["iou"] = image_iou(*overlap)
+    columns["dice"] = image_dice(*overlap)
     columns["objects_true"] = np.asarray(true, dtype=np.float64)
     columns["objects_predicted"] = np.asarray(predicted, dtype=np.float64)
     error = columns["objects_predicted"] - columns["objects_true"]
@@ -86,14 +86,14 @@ def statistics(counts: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> n
     return np.stack([columns[name] for name in STATISTICS], axis=-1)
 
 
-def picture_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """Intersection over union of single pictures; 1 where neither has foreground."""
+def image_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """Intersection over union of single images; 1 where neither has foreground."""
     union = tp + fp + fn
     return np.where(union == 0, 1.0, tp / np.maximum(union, 1))
 
 
-def picture_dice(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    """Dice coefficient of single pictures; 1 where neither has foreground."""
+def image_dice(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    """Dice coefficient of single images; 1 where neither has foreground."""
     total = 2 * tp + fp + fn
     return np.where(total == 0, 1.0, 2 * tp / np.maximum(total, 1))
 
@@ -174,18 +174,18 @@ def macro(sums: np.ndarray, compute: Callable[[np.ndarray, int], np.ndarray]) ->
 
 
 def mean(sums: np.ndarray, name: str) -> np.ndarray:
-    """Mean of a statistic over pictures."""
-    return ratio(column(sums, name), column(sums, "pictures"))
+    """Mean of a statistic over images."""
+    return ratio(column(sums, name), column(sums, "images"))
 
 
 def count_bias(sums: np.ndarray) -> np.ndarray:
-    """Predicted less true objects, mean over pictures."""
+    """Predicted less true objects, mean over images."""
     error = column(sums, "objects_predicted") - column(sums, "objects_true")
-    return ratio(error, column(sums, "pictures"))
+    return ratio(error, column(sums, "images"))
 
 
 def count_ratio(sums: np.ndarray) -> np.ndarray:
-    """Predicted objects over true objects, over all pictures."""
+    """Predicted objects over true objects, over all images."""
     return ratio(column(sums, "objects_predicted"), column(sums, "objects_true"))
 
 
@@ -218,8 +218,8 @@ def blank_labels() -> Metric:
 
 
 def _whole() -> list[Metric]:
-    counts: dict[str, Compute] = {"pixels": pixels, "pictures": partial(column, name="pictures")}
-    empty = "a picture with foreground in neither truth nor prediction counts as 1."
+    counts: dict[str, Compute] = {"pixels": pixels, "images": partial(column, name="images")}
+    empty = "an image with foreground in neither truth nor prediction counts as 1."
     told: list[tuple[str, str, Compute, str]] = [
         ("pixel_accuracy", "pixels", pixel_accuracy, "Share of all pixels whose class is right."),
         (
@@ -230,24 +230,24 @@ def _whole() -> list[Metric]:
         ),
         (
             "iou",
-            "pictures",
+            "images",
             partial(mean, name="iou"),
-            "Intersection over union of the foreground, TP / (TP + FP + FN), of each picture, then "
-            f"the mean over pictures; {empty}",
+            "Intersection over union of the foreground, TP / (TP + FP + FN), of each image, then "
+            f"the mean over images; {empty}",
         ),
         (
             "iou_pooled",
             "pixels",
             iou,
             "Intersection over union of the foreground, TP / (TP + FP + FN), over all pixels of "
-            "all pictures.",
+            "all images.",
         ),
         (
             "dice",
-            "pictures",
+            "images",
             partial(mean, name="dice"),
-            "Dice coefficient of the foreground, 2 TP / (2 TP + FP + FN), of each picture, then "
-            f"the mean over pictures; {empty}",
+            "Dice coefficient of the foreground, 2 TP / (2 TP + FP + FN), of each image, then "
+            f"the mean over images; {empty}",
         ),
         (
             "macro_precision",
@@ -307,21 +307,20 @@ def _objects(minimum_area: int) -> list[Metric]:
     told: list[tuple[str, str, str, Compute]] = [
         (
             "object_count_mae",
-            "objects per picture",
-            "Mean over pictures of |predicted - true| number of objects.",
+            "objects per image",
+            "Mean over images of |predicted - true| number of objects.",
             partial(mean, name="objects_absolute_error"),
         ),
         (
             "object_count_bias",
-            "objects per picture",
-            "Mean over pictures of predicted - true number of objects.",
+            "objects per image",
+            "Mean over images of predicted - true number of objects.",
             count_bias,
         ),
         (
             "object_count_ratio",
             "ratio",
-            "Number of predicted objects over number of true objects, over all pictures; 1 is "
-            "right.",
+            "Number of predicted objects over number of true objects, over all images; 1 is right.",
             count_ratio,
         ),
     ]

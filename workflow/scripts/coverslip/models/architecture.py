@@ -1,7 +1,7 @@
 """Levels of a network, read from `model.keras` without Keras.
 
 The file is a zip with the configuration of every layer as JSON and the weights as HDF5. The layers
-are followed from the input to the output, and those that work at one size of the picture, before
+are followed from the input to the output, and those that work at one size of the image, before
 the first upsampling or after it, are one stage.
 """
 
@@ -61,7 +61,7 @@ FLAT = float("inf")
 
 @dataclass
 class Stage:
-    """Layers that work at one size of the picture, on the way down or up."""
+    """Layers that work at one size of the image, on the way down or up."""
 
     side: str
     """`down` or `up`: before or after the first upsampling."""
@@ -240,7 +240,7 @@ def _sources(node: Any) -> Iterator[tuple[str, int]]:
 
 
 def _factor(kind: str, config: dict) -> float:
-    """By how much a layer divides the height of the picture."""
+    """By how much a layer divides the height of the image."""
     if kind in SHRINKING:
         return float(_first(config.get("strides") or config.get("pool_size")))
     if kind == "Conv2DTranspose":

@@ -7,9 +7,9 @@ relative to its own, with the SHA-256 of `model.keras` and `model.json` there.
 
 What is averaged are probabilities, of classes after each member's own temperature, and with the
 head `instances` the depth, too; objects are then made once, by one watershed. What training settles
-on validation pictures is settled by the mean of the members here: the threshold, and the rules of
-instances (of the smallest area in pixels the median). Tuning it anew would need
-validation pictures that no member was trained on; members from several folds have none.
+on validation images is settled by the mean of the members here: the threshold, and the rules of
+instances (of the smallest area in pixels the median). Tuning it again would need
+validation images that no member was trained on; members from several folds have none.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[
             raise ValueError("none")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CoverslipError(
-            f"{path}: tells no members ({error}): make the ensemble anew"
+            f"{path}: tells no members ({error}): make the ensemble again"
         ) from error
     return [Path(each) for each in found]
 
@@ -75,7 +75,7 @@ ALIKE = ("head", "outputs", "classes", "preprocessing")
 SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
 """What is told of the first member."""
 
-SETTLED = "threshold and rules: mean of the members (smallest area: median), not tuned anew"
+SETTLED = "threshold and rules: mean of the members (smallest area: median), not tuned again"
 
 
 def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None = None) -> None:
@@ -203,7 +203,7 @@ def _member_info(folder: Path) -> dict[str, Any]:
         kind = info["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoverslipError(
-            f"{path}: not that of a trained network ({error}): train anew"
+            f"{path}: not that of a trained network ({error}): train again"
         ) from error
     if kind != "network":
         raise CoverslipError(
@@ -219,11 +219,11 @@ def _check(folder: Path, told: Mapping[str, Any]) -> None:
         if not path.is_file():
             raise CoverslipError(
                 f"{path}: a member of the ensemble is missing: an ensemble has no weights of its "
-                "own; copy the folders of its members along, or make it anew"
+                "own; copy the folders of its members along, or make it again"
             )
         if _sha256(path) != expected:
             raise CoverslipError(
-                f"{path}: is not the member that the ensemble was made of: make the ensemble anew"
+                f"{path}: is not the member that the ensemble was made of: make the ensemble again"
             )
 
 
@@ -231,4 +231,4 @@ def _sha256(path: Path) -> str:
     try:
         return read_sha256(path)
     except OSError as error:
-        raise CoverslipError(f"{path}: cannot be read ({error.strerror}): train anew") from error
+        raise CoverslipError(f"{path}: cannot be read ({error.strerror}): train again") from error

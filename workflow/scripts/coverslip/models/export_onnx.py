@@ -1,8 +1,8 @@
 """Trained networks for other tools: ONNX.
 
-The graph takes what `preprocess.picture` gives, as float32 0..255 (N, height, width, channels), and
+The graph takes what `preprocess.image` gives, as float32 0..255 (N, height, width, channels), and
 gives probabilities (N, height, width, K) as `Model.predict` does; scaling is inside. Heights and
-widths may be any multiples of what the network needs. With the head `class` it takes pictures that
+widths may be any multiples of what the network needs. With the head `class` it takes images that
 are resized already, and gives (N, K). `model.json` travels as metadata, so that the
 file explains itself. ONNX: open neural network exchange, https://onnx.ai.
 """

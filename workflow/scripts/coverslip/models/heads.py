@@ -30,7 +30,7 @@ def encode(labels: np.ndarray, head: str) -> np.ndarray:
     Returns:
         For `mask` uint8 (N, height, width), 1 is foreground. For `instances` uint8
         (N, height, width, 2): the class (0 background, 1 interior, 2 border) and the depth, 0..255.
-        For `class` int32 (N,), the class of the picture.
+        For `class` int32 (N,), the class of the image.
     """
     if head == "class":
         return labels[:, 0, 0].astype(np.int32)
@@ -90,7 +90,7 @@ def depth(label: np.ndarray) -> np.ndarray:
 # --- Calibration of class probabilities by one number, the temperature
 
 BOUNDS = (0.05, 20.0)
-"""Smallest and largest temperature; where every validation picture is right the likelihood has no
+"""Smallest and largest temperature; where every validation image is right the likelihood has no
 maximum, and the smallest one is taken."""
 
 
@@ -98,11 +98,11 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     """Return the temperature with the smallest mean negative log likelihood.
 
     Args:
-        logits: (N, K) float, of validation pictures.
+        logits: (N, K) float, of validation images.
         truth: (N,) int, their true classes.
 
     Returns:
-        Within `BOUNDS`; 1 where there are no pictures.
+        Within `BOUNDS`; 1 where there are no images.
     """
     if not len(truth):
         return 1.0
@@ -125,7 +125,7 @@ def calibrated_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np
 # --- What the channels of a network's answer mean
 
 INSTANCES = "instances"
-"""Head of models that tell objects apart."""
+"""Head of models that separate objects."""
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:

@@ -1,6 +1,6 @@
-"""K-means on the colours of a picture, exactly and fast.
+"""K-means on the colours of an image, exactly and fast.
 
-A picture of millions of pixels has few distinct colours: 256 greys at most, some thousands of
+An image of millions of pixels has few distinct colours: 256 greys at most, some thousands of
 colours. K-means (Lloyd, IEEE Trans. Inf. Theory 28, 1982) sees nothing of a pixel but its colour,
 so it gives the very same partition on the distinct colours, each weighted by its number of pixels.
 """
@@ -34,21 +34,21 @@ ROUNDS = 300
 
 
 class Distinct(NamedTuple):
-    """The distinct colours of a picture."""
+    """The distinct colours of an image."""
 
     colours: np.ndarray
-    """N x C in the type of the picture, ascending by the first channel, then the next."""
+    """N x C in the type of the image, ascending by the first channel, then the next."""
     counts: np.ndarray
     """N int64, pixels of each colour."""
     paint: Callable[[np.ndarray], np.ndarray]
-    """From N values, one a colour, to the picture of these values, HxW."""
+    """From N values, one a colour, to the image of these values, HxW."""
 
 
 class Clusters(NamedTuple):
-    """A partition of the colours of a picture."""
+    """A partition of the colours of an image."""
 
     centres: np.ndarray
-    """K x C float64, on the scale of the picture, the darkest first."""
+    """K x C float64, on the scale of the image, the darkest first."""
     labels: np.ndarray
     """uint8 HxW: the number of the cluster of each pixel."""
     inertia: float
@@ -56,7 +56,7 @@ class Clusters(NamedTuple):
 
 
 def distinct(image: np.ndarray) -> Distinct:
-    """Find the distinct colours of a picture.
+    """Find the distinct colours of an image.
 
     Args:
         image: uint8 HxWxC, C = 1 or 3.
@@ -114,16 +114,16 @@ def lloyd(
 def partition(
     image: np.ndarray, clusters: int, seed: int, starts: np.ndarray | None = None
 ) -> Clusters:
-    """Cluster the colours of a picture: normalise, flatten, K-means, relabel, reshape.
+    """Cluster the colours of an image: normalise, flatten, K-means, relabel, reshape.
 
     Clusters are numbered from the darkest to the brightest (mean of the channels), so that a label
     means the same with every seed.
 
     Args:
         image: uint8 HxWxC, C = 1 or 3.
-        clusters: their number; a picture of fewer colours has as many clusters as colours.
+        clusters: their number; an image of fewer colours has as many clusters as colours.
         seed: seed of k-means++.
-        starts: centres to start from instead, K x C on the scale of the picture.
+        starts: centres to start from instead, K x C on the scale of the image.
     """
     known = distinct(image)
     centres, numbers, inertia = clustered(known.colours, known.counts, clusters, seed, starts)
@@ -158,7 +158,7 @@ def clustered(
     return 255 * centres[order], numbers, inertia
 
 
-# --- K-means as a model: from a picture and `model.json` to the clusters and to the foreground
+# --- K-means as a model: from an image and `model.json` to the clusters and to the foreground
 
 OUTSIDE = 255
 """Label of pixels outside of the field of view."""
@@ -167,14 +167,14 @@ MOST = 64
 """Largest number of clusters."""
 
 STRIP = 2**20
-"""Features are computed in strips of about so many pixels, so that a large picture fits."""
+"""Features are computed in strips of about so many pixels, so that a large image fits."""
 
 THRESHOLD = 0.5
 """Predictions are 0 or 1."""
 
 
 def kmeans_predictor(model: Model) -> Predict:
-    """The model of a folder as a function of whole pictures.
+    """The model of a folder as a function of whole images.
 
     Returns:
         A function from uint8 NxHxWxC to the foreground, float32 NxHxWx1, 0 or 1.
@@ -204,7 +204,7 @@ def read_kmeans(model: Model) -> tuple[KMeans, dict[str, Any], np.ndarray, int]:
         return recipe, check_clusters(recipe, model.info["clusters"]), cells, seed
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CoverslipError(f"{path}: tells no clusters ({reason}): train anew") from error
+        raise CoverslipError(f"{path}: tells no clusters ({reason}): train again") from error
 
 
 def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def cluster_labels(
     """The number of the cluster of each pixel, uint8 HxW; `OUTSIDE` the field of view.
 
     Args:
-        image: uint8 HxWxC, C = 1 or 3, a whole picture.
+        image: uint8 HxWxC, C = 1 or 3, a whole image.
         recipe: the section `kmeans` of the study.
         clusters: as `checked` gives them.
         seed: of the study; only `published` depends on it.
@@ -263,14 +263,14 @@ def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 class TextureFeatures:
-    """What the recipe `honest` sees of a picture: its texture under even light, strip by strip.
+    """What the recipe `honest` sees of an image: its texture under even light, strip by strip.
 
     Attributes:
         field: bool HxW, the field of view; black surroundings do not count.
     """
 
     def __init__(self, image: np.ndarray, scales: list[float]) -> None:
-        """Look at a picture.
+        """Look at an image.
 
         Args:
             image: uint8 HxWxC, C = 1 or 3.
@@ -282,12 +282,12 @@ class TextureFeatures:
         self._light = fit_background(self._grey, self.field)
         self._flat: np.ndarray | None = None
         if not self.field.all():
-            # The step to the surroundings would be texture: the picture goes on beyond its field.
+            # The step to the surroundings would be texture: the image goes on beyond its field.
             flat = self._flattened(slice(0, len(self._grey)))
             self._flat = fill_outside_fov(flat[:, :, np.newaxis], self.field)[:, :, 0]
 
     def strips(self) -> list[slice]:
-        """Rows of the picture in parts that are looked at together; none without a field."""
+        """Rows of the image in parts that are looked at together; none without a field."""
         height, width = self._grey.shape
         step = max(1, STRIP // width)
         starts = range(0, height, step) if self.field.any() else ()

@@ -44,17 +44,17 @@ from coverslip.runtime import oom
 def predict_classes(
     predict: Predict, images: Iterable[np.ndarray], batch: int, flips: bool
 ) -> Iterator[np.ndarray]:
-    """Answers of a network to pictures of one size, one after the other.
+    """Answers of a network to images of one size, one after the other.
 
     Args:
         predict: from N x height x width x C to N x K, with N = `batch`.
         images: HxWxC each, of one dtype and size.
-        batch: pictures a call of `predict`; the last call is filled up with zeros.
-        flips: average over the eight flips and turns of a picture (four where height and width
+        batch: images a call of `predict`; the last call is filled up with zeros.
+        flips: average over the eight flips and turns of an image (four where height and width
             differ).
 
     Yields:
-        float32 (K,), in the order of the pictures.
+        float32 (K,), in the order of the images.
     """
     waiting: list[np.ndarray] = []
     visits = 1
@@ -73,7 +73,7 @@ def predict_classes(
 def _averaged(
     predict: Predict, images: list[np.ndarray], batch: int, visits: int
 ) -> Iterator[np.ndarray]:
-    """Mean answer over each `visits` pictures in a row."""
+    """Mean answer over each `visits` images in a row."""
     found = []
     for start in range(0, len(images), batch):
         some = np.stack(images[start : start + batch])
@@ -152,7 +152,7 @@ def load(folder: Path, policy: str | None = None) -> Model:
             "give the folder `model` of a finished training"
         ) from error
     except ValueError as error:
-        raise CoverslipError(f"{path}: not JSON ({error}): train anew") from error
+        raise CoverslipError(f"{path}: not JSON ({error}): train again") from error
     return Model(Path(folder), info, policy)
 
 
@@ -169,7 +169,7 @@ def read_network(model: Model) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:200]
-        raise CoverslipError(f"{path}: cannot be loaded ({reason}): train anew") from error
+        raise CoverslipError(f"{path}: cannot be loaded ({reason}): train again") from error
 
 
 def _network(model: Model) -> Predict:
@@ -205,7 +205,7 @@ KINDS: dict[str, Callable[[Model], Predict]] = {
 """What a folder may hold: from the name in `model.json` to what predicts tiles."""
 
 WHOLE = frozenset({"kmeans"})
-"""Kinds that see a picture whole, one at a time, instead of tile by tile."""
+"""Kinds that see an image whole, one at a time, instead of tile by tile."""
 
 NETWORKS = frozenset({"network", ENSEMBLE})
 """Kinds that need Keras, and a device to compute on."""
@@ -242,13 +242,13 @@ class Model:
         if missing or info.get("kind") not in KINDS:
             raise CoverslipError(
                 f"{path}: {'no ' + missing[0] if missing else 'unknown kind of model'}: "
-                "update coverslip or train anew"
+                "update coverslip or train again"
             )
         try:
             self.preprocessing = Preprocessing(**info["preprocessing"])
         except (ValidationError, TypeError) as error:
             raise CoverslipError(
-                f"{path}: its preprocessing is not known to this coverslip: train anew"
+                f"{path}: its preprocessing is not known to this coverslip: train again"
             ) from error
         self.folder = folder
         self.info: dict[str, Any] = info
@@ -269,11 +269,11 @@ class Model:
     def mask(self, probabilities: np.ndarray) -> np.ndarray:
         """Class of each pixel, uint8 HxW, see `channels.class_map`.
 
-        Raises CoverslipError where the model knows only the class of a whole picture.
+        Raises CoverslipError where the model knows only the class of a whole image.
         """
         if self.head == "class":
             raise CoverslipError(
-                f"{self.folder}: tells the class of a picture and draws no masks: give a model of "
+                f"{self.folder}: tells the class of an image and draws no masks: give a model of "
                 "a segmentation"
             )
         return heads.class_map(probabilities, self.threshold, self.head)
@@ -315,20 +315,20 @@ class Model:
         batch: int | None = None,
         scales: Sequence[float] = (1.0,),
     ) -> Iterator[np.ndarray]:
-        """Predict pictures one after the other, in bounded memory.
+        """Predict images one after the other, in bounded memory.
 
-        A model that resizes predicts each picture in one piece and at one scale, as do those of
+        A model that resizes predicts each image in one piece and at one scale, as do those of
         the kinds `WHOLE`, which know neither overlaps nor flips; others go over it in tiles.
 
         Args:
-            images: HxW or HxWxC as `preprocess.picture` reads them, any sizes.
-            resolution: `native`: the size of each picture (linear interpolation, area average
+            images: HxW or HxWxC as `preprocess.image` reads them, any sizes.
+            resolution: `native`: the size of each image (linear interpolation, area average
                 where that is smaller); `network`: the size the model resizes to.
             overlap: share of a patch of the training that neighbouring tiles both cover; without
                 any, tiles are such patches, side by side.
             flips: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
-            scales: factors, above 0, that a picture is resized by; the answers are resized back
+            scales: factors, above 0, that an image is resized by; the answers are resized back
                 and averaged; for the head `instances` see `instances.of_scales`.
 
         Yields:
@@ -337,7 +337,7 @@ class Model:
             `class` float32 (K,), one probability a class.
 
         Raises:
-            CoverslipError: a picture that `preprocess.picture` does not read, or a network that
+            CoverslipError: an image that `preprocess.image` does not read, or a network that
                 cannot be loaded.
         """
         if self.head == "class":
@@ -379,7 +379,7 @@ class Model:
     def logits(
         self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield the logits of the classes of pictures, float32 (K,), with the head `class`.
+        """Yield the logits of the classes of images, float32 (K,), with the head `class`.
 
         Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
         """

@@ -1,6 +1,6 @@
-"""From a stored picture to what a network sees; the same code serves training and prediction.
+"""From a stored image to what a network sees; the same code serves training and prediction.
 
-`picture` works on one picture alone (channels, brightness, polarity, CLAHE), `resize_image` and
+`image` works on one image alone (channels, brightness, polarity, CLAHE), `resize_image` and
 `resize_mask` bring it to another size, `fit` takes numbers from the training patches, and `batch`
 turns uint8 patches into the float32 input of a network.
 """
@@ -36,10 +36,10 @@ SQUARE_ROOT = np.rint(np.sqrt(255.0 * np.arange(256))).astype(np.uint8)
 
 
 def to_input(image: np.ndarray, p: Preprocessing) -> np.ndarray:
-    """Bring a picture to 8 bits and to the channels of the network; its size stays.
+    """Bring an image to 8 bits and to the channels of the network; its size stays.
 
     In this order: channels, brightness, polarity, transform, CLAHE. Alpha is dropped. Grey is the
-    luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; a grey picture
+    luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; a grey image
     becomes RGB by repetition.
 
     Args:
@@ -70,14 +70,14 @@ def check_image(image: np.ndarray) -> np.ndarray:
         image = image[:, :, np.newaxis]
     if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4) or 0 in image.shape:
         raise CoverslipError(
-            f"a picture of shape {image.shape} is neither grey nor RGB: "
+            f"an image of shape {image.shape} is neither grey nor RGB: "
             "store it as HxW, HxWx3 or HxWx4"
         )
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * np.uint8(255)
     if image.dtype not in (np.uint8, np.uint16):
         raise CoverslipError(
-            f"a picture of type {image.dtype} has no known range: store it as uint8 or uint16"
+            f"an image of type {image.dtype} has no known range: store it as uint8 or uint16"
         )
     return image[:, :, : {1: 1, 2: 1, 3: 3, 4: 3}[image.shape[2]]]
 
@@ -111,14 +111,14 @@ def stretch(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def has_bright_background(image: np.ndarray) -> bool:
-    """Tell whether the background of a picture is brighter than its objects.
+    """Tell whether the background of an image is brighter than its objects.
 
-    The rule: background is what the rim of a picture mostly shows, so its brightness is the median
+    The rule: background is what the rim of an image mostly shows, so its brightness is the median
     of the luma on the outermost pixels; it is bright if that lies above the middle between the 1st
     and the 99.8th percentile of the whole luma. Fluorescence has a dark background; bright field
-    and H&E a bright one. A flat picture counts as dark. Of the 664 pictures of the 2018 Data
+    and H&E a bright one. A flat image counts as dark. Of the 664 images of the 2018 Data
     Science Bowl it was right in all; the median of all pixels, which fails where objects cover more
-    than half of a picture, in 662.
+    than half of an image, in 662.
 
     Args:
         image: uint8 HxWxC, C = 1 or 3.
@@ -132,7 +132,7 @@ def has_bright_background(image: np.ndarray) -> bool:
 def _clahe(image: np.ndarray, clip: float) -> np.ndarray:
     """Contrast limited adaptive histogram equalization of the L channel of CIELAB.
 
-    Zuiderveld, Graphics Gems IV (1994), as in OpenCV, with 8x8 tiles. A grey picture goes the
+    Zuiderveld, Graphics Gems IV (1994), as in OpenCV, with 8x8 tiles. A grey image goes the
     same way through CIELAB, so that it gets what its RGB repetition would.
     """
     colour = image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
@@ -208,7 +208,7 @@ def fit(images: np.ndarray | Iterable[np.ndarray], p: Preprocessing) -> dict:
 
     Args:
         images: uint8 NxHxWxC, also memory-mapped, or an iterable of such arrays. Only patches
-            of training pictures may be in it.
+            of training images may be in it.
         p: the preprocessing section.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Predicting pictures of any size with a network, in tiles.
+"""Predicting images of any size with a network, in tiles.
 
 Tiles overlap and are blended by a Gaussian window (Isensee et al., nnU-Net, Nature Methods 2021).
 The outermost quarter of an overlap is thrown away on the sides where a neighbour knows better, so
-that a network that sees no further than that gives what it would give on the whole picture. Tiles
-of the size of patches go in batches of one shape, filled across pictures; larger ones, for networks
+that a network that sees no further than that gives what it would give on the whole image. Tiles
+of the size of patches go in batches of one shape, filled across images; larger ones, for networks
 that take them (`coverslip.models.tiling`), go one at a time.
 """
 
@@ -26,7 +26,7 @@ a `grain` other heights and widths, too."""
 SMALLER = "memory ran out with a tile of %dx%d pixels: goes on with tiles of %dx%d"
 
 WAITING = 2**22
-"""Pixels of pictures that wait for a batch to be filled while larger ones pass by."""
+"""Pixels of images that wait for a batch to be filled while larger ones pass by."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ def predict_tiled(
     flips: bool = False,
     grain: int | None = None,
 ) -> np.ndarray:
-    """Predict one picture; see `predict_stream`.
+    """Predict one image; see `predict_stream`.
 
     Args:
         image: HxWxC, any size.
@@ -96,10 +96,10 @@ def predict_stream(
     flips: bool = False,
     grain: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Predict pictures one after the other, with batches filled across pictures.
+    """Predict images one after the other, with batches filled across images.
 
-    In memory are the pictures of one batch and the one after; the last batch is filled up with
-    zeros. Pictures smaller than a tile are continued by reflection.
+    In memory are the images of one batch and the one after; the last batch is filled up with
+    zeros. Images smaller than a tile are continued by reflection.
 
     Args:
         predict: the network on `batch` tiles, from N x height x width x C to the same with K
@@ -114,7 +114,7 @@ def predict_stream(
             memory, tiles are patches from then on.
 
     Yields:
-        float32 HxWxK, in the order of the pictures.
+        float32 HxWxK, in the order of the images.
     """
     patch, turns = _patch_and_turns(tile, flips)
     waiting: deque[_StitchedImage] = deque()
@@ -150,16 +150,16 @@ def predict_rows(
     flips: bool = False,
     grain: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Predict one large picture; in memory are the rows that a row of tiles covers.
+    """Predict one large image; in memory are the rows that a row of tiles covers.
 
     Tiles, weights and order of summation are those of `predict_stream`, and so are the numbers.
 
     Args:
-        source: the picture, H x W x C.
+        source: the image, H x W x C.
         predict, tile, overlap, batch, flips, grain: see `predict_stream`.
 
     Yields:
-        float32 hxWxK: the picture from the top on, h rows at a time.
+        float32 hxWxK: the image from the top on, h rows at a time.
     """
     patch, turns = _patch_and_turns(tile, flips)
     cut = tiling((source.shape[0], source.shape[1]), patch, overlap, grain)
@@ -235,7 +235,7 @@ def _run_all(predict: Predict, more: Iterable[_Tile], tiles: deque[_Tile], batch
 
 
 def _run(predict: Predict, tiles: deque[_Tile], batch: int) -> None:
-    """Predict the tiles that are waiting, as one full batch, and lay them into their pictures."""
+    """Predict the tiles that are waiting, as one full batch, and lay them into their images."""
     first = tiles[0][3]
     stack = np.zeros((batch, *first.shape), first.dtype)
     for place, (_, _, _, pixels) in zip(stack, tiles, strict=False):
@@ -247,7 +247,7 @@ def _run(predict: Predict, tiles: deque[_Tile], batch: int) -> None:
 
 
 class _StitchedImage:
-    """A picture that is being put together from its tiles."""
+    """An image that is being put together from its tiles."""
 
     def __init__(self, cut: Tiling, visits: int) -> None:
         self.tiling = cut
@@ -278,14 +278,14 @@ class _StitchedImage:
         self.missing -= 1
 
     def finish(self) -> np.ndarray:
-        """Return the blended picture without its padding."""
-        assert self.sum is not None, "a picture has at least one tile"
+        """Return the blended image without its padding."""
+        assert self.sum is not None, "an image has at least one tile"
         self.sum /= self.weight
         return self.sum[: self.tiling.size[0], : self.tiling.size[1]]
 
 
 class _StitchedRows:
-    """The rows of a large picture that are being put together from their tiles."""
+    """The rows of a large image that are being put together from their tiles."""
 
     def __init__(self, cut: Tiling) -> None:
         self.tiling = cut
@@ -326,4 +326,4 @@ class _StitchedRows:
 
 
 _Tile = tuple[_StitchedImage | _StitchedRows, tuple[int, int], int, np.ndarray]
-"""Picture, corner in it, orientation, and pixels of a tile."""
+"""Image, corner in it, orientation, and pixels of a tile."""

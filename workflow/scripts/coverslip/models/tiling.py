@@ -1,4 +1,4 @@
-"""How a picture is cut into tiles, and what each tile weighs.
+"""How an image is cut into tiles, and what each tile weighs.
 
 A tile has the size of the patches that a network was trained on, or is larger, for networks that
 take that (`grain_of`): less is predicted twice, and fewer pixels lie near the border of a tile,
@@ -25,7 +25,7 @@ LARGEST = 9 * 2**16
 """Pixels of the largest tile, as of 768x768: it takes about the memory of a batch of patches."""
 
 BAND = 2**23
-"""Pixels of the widest row of larger tiles, all of which lie in memory for a large picture."""
+"""Pixels of the widest row of larger tiles, all of which lie in memory for a large image."""
 
 GRAINS = (32, 64, 128, 256)
 """What sides of larger tiles may be multiples of. Below 32 little padding is saved."""
@@ -54,11 +54,11 @@ LOCAL = frozenset(
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where the tiles of one picture lie.
+    """Where the tiles of one image lie.
 
     Attributes:
-        size: height and width of the picture in pixels.
-        padded: those of the picture as it is continued at its lower and right border.
+        size: height and width of the image in pixels.
+        padded: those of the image as it is continued at its lower and right border.
         tile: those of a tile.
         patch: those of the patches of the training, which overlap and windows are measured by.
         shared: how much of a tile its neighbour covers too, in pixels.
@@ -101,10 +101,10 @@ class Tiling:
 def tiling(
     size: tuple[int, int], patch: tuple[int, int], overlap: float, grain: int | None = None
 ) -> Tiling:
-    """Cut a picture.
+    """Cut an image.
 
     Args:
-        size: height and width of the picture in pixels.
+        size: height and width of the image in pixels.
         patch: those of the patches of the training.
         overlap: share of a patch that neighbouring tiles both cover, 0..1, 1 excluded; without
             any, tiles are patches side by side.

@@ -1,6 +1,6 @@
 """From what a network says of pixels to objects: seeds, watershed, small objects and holes.
 
-The rules have four numbers, tuned on validation pictures and kept in the model folder.
+The rules have four numbers, tuned on validation images and kept in the model folder.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class WatershedParams:
     minimum_area: int
     """Smaller objects are left out, in pixels."""
     minimum_share: float = 0.0
-    """Objects smaller than this share of the picture's typical area are left out, 0..1: what is
+    """Objects smaller than this share of the image's typical area are left out, 0..1: what is
     dirt among large nuclei is a nucleus among small ones."""
 
     def smallest(self, areas: np.ndarray) -> int:
-        """How many pixels an object of a picture must have at least.
+        """How many pixels an object of an image must have at least.
 
         The typical area is that of the object in which the middle pixel of all objects lies, when
         they are sorted by area (the median weighted by area): it is that of the nuclei also where
         most objects are dirt.
 
         Args:
-            areas: of all objects of the picture in pixels, integers (N,).
+            areas: of all objects of the image in pixels, integers (N,).
         """
         if not len(areas):
             return self.minimum_area
@@ -68,7 +68,7 @@ class WatershedParams:
 
 
 def segment(probabilities: np.ndarray, rules: WatershedParams) -> np.ndarray:
-    """Objects of a picture, as an int32 label map HxW, 0 is background, numbered without gaps.
+    """Objects of an image, as an int32 label map HxW, 0 is background, numbered without gaps.
 
     Seeds are connected regions of deep pixels; from them a watershed on the depth (Vincent and
     Soille, IEEE PAMI 13, 1991, as in scikit-image) fills the foreground, whose holes are closed
@@ -84,13 +84,13 @@ def segment(probabilities: np.ndarray, rules: WatershedParams) -> np.ndarray:
 
 
 def average_scales(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Join what is said of a picture at several scales, float32 HxWx4.
+    """Join what is said of an image at several scales, float32 HxWx4.
 
     What is foreground is their mean. Telling objects apart needs all detail, so the first scale
     alone says how likely a pixel of the foreground is border, and how deep it lies.
 
     Args:
-        parts: probabilities of each scale at the picture's own size, as `segment` takes them.
+        parts: probabilities of each scale at the image's own size, as `segment` takes them.
     """
     first = parts[0]
     background = np.mean([part[..., BACKGROUND] for part in parts], axis=0)

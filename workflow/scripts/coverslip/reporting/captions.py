@@ -27,7 +27,7 @@ from coverslip.reporting.results import (
 )
 
 LONGEST_ID = 16
-"""Longer names of pictures, such as digests, are cut short in a caption."""
+"""Longer names of images, such as digests, are cut short in a caption."""
 
 
 class Numbers:
@@ -41,7 +41,7 @@ class Numbers:
         return find(self._metrics, metric, subset) is not None
 
     def say(self, metric: str, subset: str) -> str:
-        """`IoU on the test pictures is **0.9012** (95 % interval 0.88 to 0.92)`."""
+        """`IoU on the test images is **0.9012** (95 % interval 0.88 to 0.92)`."""
         record = find(self._metrics, metric, subset)
         if record is None:
             return DASH
@@ -51,7 +51,7 @@ class Numbers:
             interval_text(record),
         )
         told = "" if low_high == DASH else f" (95 % interval {low_high})"
-        return f"{name} on the {SUBSET_WORDS[subset]} pictures is **{value}**{told}"
+        return f"{name} on the {SUBSET_WORDS[subset]} images is **{value}**{told}"
 
     def pixels(self, subset: str) -> str:
         """Number of pixels in the confusion matrix of a subset, empty where there is none."""
@@ -68,7 +68,7 @@ class Numbers:
 
     @property
     def panels(self) -> list[tuple[str, list[str]]]:
-        """Kinds of panels (best, median, worst, draw) and the ids of their pictures, cut short."""
+        """Kinds of panels (best, median, worst, draw) and the ids of their images, cut short."""
         panels = self._metrics.get("panels") or {}
         listed = {kind: [ids] if isinstance(ids, str) else ids for kind, ids in panels.items()}
         return [(kind, [_short(str(id)) for id in ids]) for kind, ids in listed.items() if ids]

@@ -37,7 +37,7 @@ METRICS = {"segmentation": MASKS, "confluency": CONFLUENCY, "classification": CL
 """Metrics of the card by the task of the study, those that it has."""
 
 BY_MODALITY = ("mean_ap", "ap50_pooled", "f1_50_pooled", "pq_pooled", "object_count_ratio")
-"""Metrics told by kind of picture, for models that tell objects apart."""
+"""Metrics told by kind of image, for models that separate objects."""
 
 FEW_GROUPS = 10
 """With fewer groups the bootstrap's intervals are too narrow (docs/method.md)."""
@@ -99,7 +99,7 @@ def _count(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _leaks(split: Mapping[str, Any]) -> list[str]:
     if not split["leaking"]:
-        return ["No group of pictures stands in two subsets."]
+        return ["No group of images stands in two subsets."]
     leaks = split["leaks"]
     groups, pairs = (sum(leak[key] for leak in leaks) for key in ("groups", "pairs"))
     return [
@@ -123,7 +123,7 @@ def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> di
     told = [
         {
             "modality": row["modality"] or "unknown",
-            "pictures": row["pictures"],
+            "images": row["images"],
             "columns": [label(name) for name in BY_MODALITY],
             "cells": [value_text(row["scores"][name]) for name in BY_MODALITY],
         }
@@ -148,9 +148,7 @@ def _limits(
         limits.append(f"Never tested on {_listed(trained - tested)}.")
     if tested - trained:
         limits.append(f"Never trained on {_listed(tested - trained)}.")
-    limits.append(
-        f"Nothing is known of other pictures than {_listed(trained | tested)} like these."
-    )
+    limits.append(f"Nothing is known of other images than {_listed(trained | tested)} like these.")
     groups = max((record["groups"] for record in scores["metrics"]), default=0)
     if groups < FEW_GROUPS:
         limits.append(f"The intervals are over {groups} groups, which makes them too narrow.")

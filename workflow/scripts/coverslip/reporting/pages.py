@@ -27,8 +27,8 @@ SMALLEST = 200
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture inside a page."""
+class Image:
+    """An image inside a page."""
 
     source: str
     """Data URI."""
@@ -39,11 +39,11 @@ class Picture:
     height: float
 
 
-def embed_image(path: Path, limit: int) -> Picture:
+def embed_image(path: Path, limit: int) -> Image:
     """Read a figure (svg, png, jpg) as a data URI of at most `limit` bytes before base64.
 
     A larger png or jpg is compressed as JPEG, then made smaller until it fits. An SVG cannot be:
-    it raises CoverslipError, as do a missing file and one that is not a picture.
+    it raises CoverslipError, as do a missing file and one that is not an image.
     """
     path = Path(path)
     mime = MIME.get(path.suffix.lower())
@@ -70,7 +70,7 @@ def embed_image(path: Path, limit: int) -> Picture:
         if len(data) > limit:
             data, mime = _shrink(pixels, limit), "image/jpeg"
     encoded = base64.b64encode(data).decode("ascii")
-    return Picture(f"data:{mime};base64,{encoded}", len(data), width, height)
+    return Image(f"data:{mime};base64,{encoded}", len(data), width, height)
 
 
 def _shrink(pixels: np.ndarray, limit: int) -> bytes:

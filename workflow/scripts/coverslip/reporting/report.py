@@ -1,6 +1,6 @@
 """The report: one self-contained page that a scientist opens in a browser, offline.
 
-The page holds no script and asks the network for nothing: pictures are data URIs, and its own
+The page holds no script and asks the network for nothing: images are data URIs, and its own
 content security policy forbids the rest. Every number comes from the `metrics.json` of a study.
 """
 
@@ -29,7 +29,7 @@ from coverslip.reporting.tables import (
 )
 from coverslip.reporting.text import flat, reading, run_facts, run_title
 
-PICTURE_BYTES = 300_000
+IMAGE_BYTES = 300_000
 
 PAGE_BYTES = 25_000_000
 
@@ -54,7 +54,7 @@ ORDER = (
     "search_values",
     "network",
 )
-"""Figures from the picture to the machine; others follow by name."""
+"""Figures from the image to the machine; others follow by name."""
 
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -87,7 +87,7 @@ def build(
     table = rows(studies, metrics)
     page = {
         "dash": DASH,
-        "title": facts.get("title") or "What the pictures say",
+        "title": facts.get("title") or "What the images say",
         "command": facts.get("command"),
         "lead": _lead(studies),
         "any_flawed": any(s.study["protocol"] == "as-published" for s in studies),
@@ -108,10 +108,10 @@ def build(
 def _lead(studies: Sequence[StudyInputs]) -> str:
     asked = "One study" if len(studies) == 1 else f"{_word(len(studies)).capitalize()} studies"
     datasets = len({study.study["dataset"] for study in studies})
-    data = "one set of pictures" if datasets == 1 else f"{_word(datasets)} sets of pictures"
+    data = "one set of images" if datasets == 1 else f"{_word(datasets)} sets of images"
     return (
         f"{asked} of {data}. First the results in one table; then, for each study, its scores, "
-        "its data, how pictures were held back for the test, and what the network sees."
+        "its data, how images were held back for the test, and what the network sees."
     )
 
 
@@ -143,7 +143,7 @@ def _studies(
 ) -> list[dict[str, Any]]:
     count = sum(len(study.figures) for study in studies)
     # Base64 makes three bytes four; the rest of the page is left a fifth of the room.
-    limit = min(PICTURE_BYTES, int(PAGE_BYTES * 0.8 * 0.75 / max(count, 1)))
+    limit = min(IMAGE_BYTES, int(PAGE_BYTES * 0.8 * 0.75 / max(count, 1)))
     by_name = {study.name: study for study in studies}
     shown = []
     for study in studies:

@@ -34,8 +34,8 @@ LABELS = {
     "macro_f1": "macro F1",
     "iou_pooled": "IoU of all pixels",
     "accuracy_blank_labels": "accuracy against blank labels",
-    "object_count_mae": "objects per picture, mean error",
-    "object_count_bias": "objects per picture, predicted less true",
+    "object_count_mae": "objects per image, mean error",
+    "object_count_bias": "objects per image, predicted less true",
     "object_count_ratio": "objects, predicted over true",
     "confluency": "confluency",
     "confluency_true": "true confluency",
@@ -49,9 +49,9 @@ LABELS = {
     "mean_ap_pooled": "AP of all objects, mean over IoU 0.50 to 0.95",
     **{f"ap{percent}": f"AP at IoU 0.{percent}" for percent in range(50, 100, 5)},
     **{f"ap{at}_pooled": f"AP of all objects at IoU 0.{at}" for at in range(50, 100, 5)},
-    "f1_50": "F1 of objects at IoU 0.50, mean over pictures",
+    "f1_50": "F1 of objects at IoU 0.50, mean over images",
     "f1_50_pooled": "F1 of all objects at IoU 0.50",
-    "pq": "panoptic quality, mean over pictures",
+    "pq": "panoptic quality, mean over images",
     "pq_pooled": "panoptic quality of all objects",
     "precision_50": "precision of objects at IoU 0.50",
     "recall_50": "recall of objects at IoU 0.50",
@@ -67,7 +67,7 @@ LABELS = {
 }
 
 BAND = re.compile(r"(?P<metric>confluency_[a-z]+)_(?P<low>[0-9]+)_(?P<high>[0-9]+)")
-"""Metrics of the pictures whose true confluency lies in a band."""
+"""Metrics of the images whose true confluency lies in a band."""
 
 BASELINES = {
     "all background": "all background",
@@ -312,7 +312,7 @@ def label(metric: str, class_name: str | None = None) -> str:
     band = BAND.fullmatch(metric)
     words = LABELS.get(band["metric"] if band else metric, metric.replace("_", " "))
     if band:
-        words += f", pictures of {band['low']} to {band['high']} %"
+        words += f", images of {band['low']} to {band['high']} %"
     return f"{words} ({class_name})" if class_name else words
 
 
@@ -345,7 +345,7 @@ def value_text(record: Mapping[str, Any] | None) -> str:
 
 
 def support_text(record: Mapping[str, Any]) -> str:
-    """What a record was counted on: `134 pictures in 21 groups`, or a dash."""
+    """What a record was counted on: `134 images in 21 groups`, or a dash."""
     support, groups = record.get("support"), record.get("groups")
     parts = []
     if support is not None:

@@ -72,13 +72,13 @@ others tell where the loss lies: in outlines, pieces, joined, missed and invente
 
 PEER = "otsu watershed"
 
-GROUPS = """On test pictures. Intervals of a modality are over its groups, those of a group over its
-pictures.
+GROUPS = """On test images. Intervals of a modality are over its groups, those of a group over its
+images.
 """
 
 MEAN = """Networks that differ only in their seed, and the mean of their answers, scored on the same
-pictures; the gain by the paired bootstrap over groups. Each further network costs a training, and a
-prediction of each picture.
+images; the gain by the paired bootstrap over groups. Each further network costs a training, and a
+prediction of each image.
 """
 
 
@@ -96,11 +96,11 @@ def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, An
         width = max(len(line) for line in folds)
         head = ["Study", "Metric", *(f"Fold {fold}" for fold in range(width - 2))]
         filled = [line + [""] * (width - len(line)) for line in folds]
-        parts += ["\n## Fold by fold\n", "On the test pictures of each fold.\n"]
+        parts += ["\n## Fold by fold\n", "On the test images of each fold.\n"]
         parts += [table(head, filled)]
     if groups:
         titles = [first_capital(label(name)) for name in SCORES]
-        head = ["Study", "Modality or group", "Pictures", "Objects", titles[0], "95 % interval"]
+        head = ["Study", "Modality or group", "Images", "Objects", titles[0], "95 % interval"]
         head += [f"The same of {baseline_label(PEER)}", *titles[1:]]
         parts += ["\n## Objects by modality and by group\n", GROUPS, table(head, groups)]
     means = [line for study in studies for line in _mean_of_seeds(study)]
@@ -152,7 +152,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
                 [
                     f"`{study.name}`",
                     f"all {record[by]}" if by == "modality" else record[by],
-                    number(record["pictures"], "count"),
+                    number(record["images"], "count"),
                     number(record["objects_true"], "count"),
                     value_text(main),
                     interval_text(main),
@@ -176,10 +176,10 @@ Written by a command from the `metrics.json` and `run.json` of a run; do not edi
 ```
 
 Each line is one number: what was published, what the same protocol gives here, and what the honest
-protocol gives (whole groups held out where the study says so; on test pictures). The interval is a
+protocol gives (whole groups held out where the study says so; on test images). The interval is a
 95 % bootstrap interval over groups of the honest figure, or of ours as published where no honest
 one stands beside it (marked \\*), over as many groups as told; where they are few it is too narrow.
-The baselines, which need no learning, are of the same pictures; the difference from the best of
+The baselines, which need no learning, are of the same images; the difference from the best of
 them has its own interval, for which the same groups are drawn for both. A {dash} stands for what
 was not published, not asked or not run.
 """

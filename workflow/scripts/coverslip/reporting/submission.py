@@ -1,4 +1,4 @@
-"""Predicted labels of pictures without labels, in the form of a competition's `example.csv`."""
+"""Predicted labels of images without labels, in the form of a competition's `example.csv`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def submission(
 ) -> None:
     """Write a csv with a file name and a label a row, in the order of the numbers in the names.
 
-    All runs (folds and seeds) are asked, and their probabilities averaged. Where every picture has
-    a label, the pictures of the test subsets are told, each by the runs that did not learn it.
+    All runs (folds and seeds) are asked, and their probabilities averaged. Where every image has
+    a label, the images of the test subsets are told, each by the runs that did not learn it.
 
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.

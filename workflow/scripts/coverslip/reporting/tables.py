@@ -39,25 +39,25 @@ SHOWN = 4
 """So many kinds of a property are told one by one."""
 
 GROUPS = {
-    "picture": "each picture on its own, less duplicates",
-    "pattern": "taken from the names of the pictures",
+    "image": "each image on its own, less duplicates",
+    "pattern": "taken from the names of the images",
     "acquisition": "derived from size, modality and likeness",
     "layout": "wells, as the names of the files tell",
-    "overlap": "pictures with a common area, pixel by pixel",
+    "overlap": "images with a common area, pixel by pixel",
 }
 
 SPLITS = {
-    "random": "at random, picture by picture",
+    "random": "at random, image by image",
     "grouped": "by whole groups: what was taken together stays together",
     "listed": "in the order of the archive",
-    "folder": "the archive's own folder of test pictures, validation by whole groups",
+    "folder": "the archive's own folder of test images, validation by whole groups",
     "file": "from a table",
 }
 
 
 def dataset_sentence(report: Mapping[str, Any]) -> str:
-    """A dataset in one sentence: pictures, kinds, objects, groups, as far as they were counted."""
-    parts = [f"{_count(report.get('pictures'))} pictures"]
+    """A dataset in one sentence: images, kinds, objects, groups, as far as they were counted."""
+    parts = [f"{_count(report.get('images'))} images"]
     if report.get("modalities"):
         parts[0] += f" ({_kinds(report['modalities'])})"
     total = (report.get("objects") or {}).get("total")
@@ -65,13 +65,13 @@ def dataset_sentence(report: Mapping[str, Any]) -> str:
         parts.append(f"{_count(total)} objects with a known outline")
     groups = (report.get("groups") or {}).get("count")
     if groups:
-        parts.append(f"{_count(groups)} groups of pictures that belong together")
+        parts.append(f"{_count(groups)} groups of images that belong together")
     return "; ".join(parts) + "."
 
 
 def data_facts(report: Mapping[str, Any]) -> list[Fact]:
     """What the check of a dataset counted, in the order in which a biologist asks."""
-    facts = [Fact("Pictures", _count(report.get("pictures")))]
+    facts = [Fact("Images", _count(report.get("images")))]
     for key, name in (
         ("modalities", "Kind"),
         ("classes", "Classes"),
@@ -86,8 +86,8 @@ def data_facts(report: Mapping[str, Any]) -> list[Fact]:
         facts.append(
             Fact(
                 "Objects",
-                f"{_count(objects['total'])} in all; per picture {_spread(objects)}; "
-                f"{_count(objects.get('pictures without'))} pictures without any",
+                f"{_count(objects['total'])} in all; per image {_spread(objects)}; "
+                f"{_count(objects.get('images without'))} images without any",
             )
         )
     masked = has_masks(report)
@@ -104,7 +104,7 @@ def _data_doubts(report: Mapping[str, Any]) -> list[Fact]:
     if groups:
         how = GROUPS.get(str(groups.get("method")), str(groups.get("method", DASH)))
         text = f"{_count(groups.get('count'))}, {how}; the largest has {_count(groups.get('max'))}"
-        facts.append(Fact("Groups", f"{text} pictures"))
+        facts.append(Fact("Groups", f"{text} images"))
     if report.get("duplicates"):
         facts.append(Fact("Pairs of duplicates", _kinds(report["duplicates"])))
     if report.get("masks") and has_masks(report):
@@ -114,7 +114,7 @@ def _data_doubts(report: Mapping[str, Any]) -> list[Fact]:
 
 
 def has_masks(report: Mapping[str, Any]) -> bool:
-    """Whether a dataset is about masks, and not about the classes of pictures alone."""
+    """Whether a dataset is about masks, and not about the classes of images alone."""
     return bool((report.get("objects") or {}).get("total")) or not report.get("classes")
 
 
@@ -124,7 +124,7 @@ def data_warnings(report: Mapping[str, Any]) -> list[str]:
 
 
 def split_facts(split: Mapping[str, Any]) -> list[Fact]:
-    """How the pictures were divided, the sizes of the subsets, and what leaks between them."""
+    """How the images were divided, the sizes of the subsets, and what leaks between them."""
     method = split.get("method")
     drawn = SPLITS.get(str(method), str(method or DASH))
     if split.get("stratify") not in (None, "none"):
@@ -134,12 +134,12 @@ def split_facts(split: Mapping[str, Any]) -> list[Fact]:
     for count in split.get("counts") or []:
         name = SUBSET_WORDS.get(count["subset"], count["subset"]).capitalize()
         groups = "group" if count.get("groups") == 1 else "groups"
-        told = f"{_count(count['pictures'])} pictures in {_count(count.get('groups'))} {groups}"
+        told = f"{_count(count['images'])} images in {_count(count.get('groups'))} {groups}"
         if count.get("share") is not None:
             told += f" ({count['share']:.0%})"
         facts.append(Fact(f"Fold {count['fold']}, {name.lower()}" if several else name, told))
     if split.get("unlabelled"):
-        facts.append(Fact("Without a class", f"{_count(split['unlabelled'])} pictures"))
+        facts.append(Fact("Without a class", f"{_count(split['unlabelled'])} images"))
     leaks = split.get("leaks") or []
     for fold, leak in enumerate(leaks):
         label = f"Leaks, fold {fold}" if len(leaks) > 1 else "Leaks"
@@ -156,9 +156,7 @@ def _leak(label: str, leak: Mapping[str, Any]) -> Fact:
         "the scores of this study are too good"
     )
     if leak.get("relatives"):
-        text += (
-            f": {leak['relatives']:.1%} of the test pictures have one of their group in training"
-        )
+        text += f": {leak['relatives']:.1%} of the test images have one of their group in training"
     return Fact(label, text, bad=True)
 
 
@@ -220,11 +218,11 @@ def ensemble_scores(path: Path | None, main: Sequence[str]) -> dict[str, Any] | 
     subset = SUBSET_WORDS[chosen[0]["subset"]] if chosen else "test"
     return {
         "lead": f"The answers of the {seeds} networks that differ only in their seed are averaged"
-        f"{where}, and scored on the same {subset} pictures as each of them. That costs "
+        f"{where}, and scored on the same {subset} images as each of them. That costs "
         f"{told['cost']}.",
         "verdict": _verdict(chosen[0]) if chosen else "",
         "settled": told["settled"],
-        "caption": f"On {subset} pictures, which no network was trained on"
+        "caption": f"On {subset} images, which no network was trained on"
         + (
             "; below each value its 95 % interval."
             if any(record["gain"]["low"] is not None for record in chosen)
@@ -380,7 +378,7 @@ def _line(row: Row) -> dict[str, Any]:
 
 
 def _trivial(row: Row) -> list[dict[str, str]]:
-    """Value and name of the best trivial answer; of all where there is no best."""
+    """Value and name of the best baseline; of all where there is no best."""
     known = known_baselines(row.ours)
     best = best_baseline(row.metric, known)
     return [
@@ -425,18 +423,18 @@ def score_tables(metrics: Mapping[str, Any], main: Sequence[str] = ()) -> list[d
     for subset in SUBSETS:
         of_subset = [r for r in whole if r["subset"] == subset]
         if of_subset:
-            name = f"Scores on {SUBSET_WORDS[subset]} pictures"
+            name = f"Scores on {SUBSET_WORDS[subset]} images"
             several = len(metrics.get("classes") or ()) > FEW_CLASSES
             together = [r for r in of_subset if not several or r.get("class") is None]
             chosen = [r for m in main for r in together if r["name"] == m] if not tables else []
             if chosen and len(chosen) < len(together):
                 tables.append(_table(chosen, name, _scope(subset)))
                 together = [r for r in together if r["name"] not in main]
-                name = f"All other scores on {SUBSET_WORDS[subset]} pictures"
+                name = f"All other scores on {SUBSET_WORDS[subset]} images"
             tables.append(_table(together, name, _scope(subset)))
             single_classes = [r for r in of_subset if several and r.get("class") is not None]
             if single_classes:
-                title = f"Scores of each class on {SUBSET_WORDS[subset]} pictures"
+                title = f"Scores of each class on {SUBSET_WORDS[subset]} images"
                 tables.append(_table(single_classes, title, _scope(subset)))
     if len({r["run"] for r in single}) > 1:
         tables.append(_table(single, "Each training by itself", "One line a training."))
@@ -445,9 +443,9 @@ def score_tables(metrics: Mapping[str, Any], main: Sequence[str] = ()) -> list[d
 
 def _scope(subset: str) -> str:
     return {
-        "test": "On test pictures, held out of training and of every choice in it.",
-        "validation": "On validation pictures, by which the weights and the threshold were chosen.",
-        "train": "On training pictures: what was learned by heart shows here.",
+        "test": "On test images, held out of training and of every choice in it.",
+        "validation": "On validation images, by which the weights and the threshold were chosen.",
+        "train": "On training images: what was overfits shows here.",
     }[subset]
 
 

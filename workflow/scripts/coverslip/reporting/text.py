@@ -60,9 +60,9 @@ LEARNED = frozenset(("brightness",))
 """Baselines that learn, though not from cells."""
 
 UNSEEN = {
-    "random": "on test pictures drawn at random",
-    "grouped": "on test pictures from groups that training never saw",
-    "folder": "on the archive's own test pictures",
+    "random": "on test images drawn at random",
+    "grouped": "on test images from groups that training never saw",
+    "folder": "on the archive's own test images",
 }
 
 
@@ -85,13 +85,13 @@ def reading(row: Row, study: str, split_method: str) -> str:
     said = []
     if row.published is not None:
         subset = SUBSET_WORDS[row.subset]
-        said.append(f"The published {name} on {subset} pictures is {number(row.published)}.")
+        said.append(f"The published {name} on {subset} images is {number(row.published)}.")
     if row.repeated:
         start = "Doing the same, we get" if said else f"Done as published, the {name} is"
         said.append(f"{start} {value_text(row.repeated)}{_range(row.repeated)}.")
     if row.honest is None or study != row.name:
         return " ".join(said + _verdict(row.metric, row.repeated))
-    where = f"on {SUBSET_WORDS[row.honest['subset']]} pictures"
+    where = f"on {SUBSET_WORDS[row.honest['subset']]} images"
     if row.honest["subset"] == "test":
         where = UNSEEN.get(split_method, where)
     start = "Asked honestly" if said else "Measured"
@@ -154,10 +154,10 @@ def compared(
     text = f"{number(abs(gain['value']), unit)} {counted}{'better' if better else 'worse'}"
     text += f" than that of {other}" if other else ""
     if gain["low"] is None or gain["high"] is None:
-        return f"{text}; with pictures of one group alone, there is no interval to tell by."
+        return f"{text}; with images of one group alone, there is no interval to tell by."
     within = f"the 95 % interval of the difference, {signed_texts(gain, unit)[1]}"
     if gain["low"] <= 0 <= gain["high"]:
-        return f"{text}, but with other pictures it might be otherwise: {within}, holds 0."
+        return f"{text}, but with other images it might be otherwise: {within}, holds 0."
     return f"{text}, and {within}, lies on that side as a whole."
 
 

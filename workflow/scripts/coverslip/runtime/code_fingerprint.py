@@ -96,7 +96,7 @@ def cached_fingerprint(
 
     So a job can tell later which definition is another one. `known.json` there tells the digests of
     the code as it is, by the contents of all its files, so that the next start of Snakemake does
-    not follow them anew. A folder that cannot be written to is no obstacle.
+    not follow them again. A folder that cannot be written to is no obstacle.
     """
     files = [Path(file) for file in files]
     asked = [_contents(script), sorted(roots), [[file.name, _contents(file)] for file in files]]
@@ -120,7 +120,7 @@ def _known(folder: Path) -> dict[str, str]:
         known = told["digests"].items() if told["package"] == _package() else ()
         return {key: value for key, value in known if (folder / f"{value}.json").is_file()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # none yet, or not ours: they are found anew
+        return {}  # none yet, or not ours: they are found again
 
 
 @cache
@@ -329,6 +329,6 @@ def _unit(name: str, path: Path) -> Unit:
 
 
 def clear_caches() -> None:
-    """Read all modules anew, where files change while a process goes on."""
+    """Read all modules again, where files change while a process goes on."""
     for kept in (_read, _unit, _module, _definition, _known, _package):
         kept.cache_clear()

@@ -52,18 +52,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def explain_out_of_memory(mend: str) -> Iterator[None]:
-    """Turn exhausted memory into an `Exhausted` that names the mend."""
+def explain_out_of_memory(fix: str) -> Iterator[None]:
+    """Turn exhausted memory into an `Exhausted` that names the fix."""
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemory(f"memory is exhausted: {mend}; {MORE}") from error
+        raise OutOfMemory(f"memory is exhausted: {fix}; {MORE}") from error
 
 
 def fit_in_memory(
-    attempt: Callable[[int], T], size: int, what: str, mend: str, report: Callable[[str], None]
+    attempt: Callable[[int], T], size: int, what: str, fix: str, report: Callable[[str], None]
 ) -> tuple[T, int]:
     """Try with `size` things at once, and with half as many as often as memory runs out.
 
@@ -71,7 +71,7 @@ def fit_in_memory(
         attempt: is called with the number of things at once; may be called again.
         size: number to begin with, at least 1.
         what: what the things are, as in `patches`.
-        mend: what to do where even one at a time is too much.
+        fix: what to do where even one at a time is too much.
         report: is given a line for each halving.
 
     Returns:
@@ -81,7 +81,7 @@ def fit_in_memory(
         Exhausted: one at a time is too much.
     """
     while True:
-        with explain_out_of_memory(mend):
+        with explain_out_of_memory(fix):
             try:
                 return attempt(size), size
             except Exception as error:
@@ -94,7 +94,7 @@ def fit_in_memory(
 
 
 class AdaptiveBatchPredictor:
-    """A function of a stack of tiles or pictures that takes as many at once as memory allows.
+    """A function of a stack of tiles or images that takes as many at once as memory allows.
 
     Once halved, the number stays: memory that ran out once would run out again. Answers are the
     same but for the last bits, in which batches of other sizes may round otherwise.
@@ -117,9 +117,9 @@ class AdaptiveBatchPredictor:
     def __call__(self, stack: np.ndarray) -> np.ndarray:
         """Answers to a stack, N x ...; `Exhausted` where one at a time is too much."""
         begin = min(len(stack), self.most or len(stack))
-        mend = f"{stack.shape[1]}x{stack.shape[2]} pixels at a time are too many for this network"
+        fix = f"{stack.shape[1]}x{stack.shape[2]} pixels at a time are too many for this network"
         answer, size = fit_in_memory(
-            lambda count: self._parts(stack, count), begin, self._what, mend, self._report
+            lambda count: self._parts(stack, count), begin, self._what, fix, self._report
         )
         if size < len(stack):
             self.most = size

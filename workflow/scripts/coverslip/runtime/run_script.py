@@ -164,13 +164,13 @@ def _add(handlers: list[logging.Handler], handler: logging.Handler) -> None:
 
 def _disk_message(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    mend = {
+    fix = {
         28: "; free some space, then run again: finished work is kept",
         122: "; the disk quota is used up: free some space, then run again",
         13: "; give yourself permission to it, then run again",
         30: "; the disk is read-only: choose another folder with --directory",
     }.get(error.errno or 0, "")
-    return f"{where}{error.strerror or error}{mend}"
+    return f"{where}{error.strerror or error}{fix}"
 
 
 def _to_file(handlers: list[logging.Handler], error: BaseException) -> None:

@@ -20,7 +20,7 @@ def fuse_batchnorm(network: keras.Model) -> keras.Model:
 
     Args:
         network: functional, of any policy. Layers that normalize anything but the last axis of
-            pictures, or whose channels are no multiple of `LANES`, stay as they are.
+            images, or whose channels are no multiple of `LANES`, stay as they are.
 
     Returns:
         A network with the same layers, names and values of variables, in the same order.

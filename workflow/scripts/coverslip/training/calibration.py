@@ -17,21 +17,21 @@ from coverslip.training.dataset import Batches
 
 
 def tune_watershed(
-    pictures: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float
+    images: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float
 ) -> WatershedParams:
-    """The rules with the best mean AP (0.50 to 0.95) over pictures.
+    """The rules with the best mean AP (0.50 to 0.95) over images.
 
     All of (threshold + `STEPS`) x `SEEDS` x `AREAS` x `SHARES` are tried. Of equally good rules the
     first in that order is taken.
 
     Args:
-        pictures: true label map (integers HxW) and probabilities (float32 HxWx4) of each.
+        images: true label map (integers HxW) and probabilities (float32 HxWx4) of each.
         threshold: that of the mask, 0..1.
     """
     thresholds = [min(0.95, max(0.05, round(threshold + step, 2))) for step in STEPS]
     tried = [WatershedParams(*each) for each in product(thresholds, SEEDS, AREAS, SHARES)]
     scores = np.zeros(len(tried))
-    for truth, probabilities in pictures:
+    for truth, probabilities in images:
         grown: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = {}
         scored: dict[tuple[float, float, int], float] = {}
         for place, rules in enumerate(tried):
@@ -48,7 +48,7 @@ def tune_watershed(
     return tried[int(np.argmax(scores))]
 
 
-# --- The threshold on the foreground's probability, tuned on the validation pictures
+# --- The threshold on the foreground's probability, tuned on the validation images
 
 Goal = Literal["iou", "iou_pooled", "confluency"]
 """What a threshold is tuned for."""
@@ -64,23 +64,23 @@ NEARLY = 0.9
 def tune_threshold(
     batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]], goal: Goal = "iou"
 ) -> float:
-    """The threshold with the best IoU of the foreground: the mean over pictures, that of all pixels
+    """The threshold with the best IoU of the foreground: the mean over images, that of all pixels
     together, or, of those whose mean is nearly as good, the one with the smallest root mean square
     error of confluency.
 
     The best IoU is no fair answer to how much is covered: where outlines are doubtful it takes in
     too much, since a pixel too few costs more than one too many. The smallest error of confluency
-    alone is none either: with few pictures it may balance one that is found too much with one
+    alone is none either: with few images it may balance one that is found too much with one
     that is hardly found at all.
 
     Args:
-        batches: ids of pictures, masks uint8 (N, height, width) and probabilities of foreground
-            float32 (N, height, width); a picture's patches may come in any order and number. A
+        batches: ids of images, masks uint8 (N, height, width) and probabilities of foreground
+            float32 (N, height, width); an image's patches may come in any order and number. A
             pixel is foreground where its probability is at least the threshold.
-        goal: what is to be best. Pictures without foreground have no IoU; their confluency counts.
+        goal: what is to be best. Images without foreground have no IoU; their confluency counts.
 
     Returns:
-        One of `GRID`, of equally good ones the nearest to 0.5; 0.5 if no picture counts.
+        One of `GRID`, of equally good ones the nearest to 0.5; 0.5 if no image counts.
     """
     totals: dict[str, np.ndarray] = {}
     for ids, masks, probabilities in batches:
@@ -117,7 +117,7 @@ def _iou(counts: np.ndarray) -> np.ndarray:
 
 
 def _error(counts: np.ndarray) -> np.ndarray:
-    """Share of the picture that is found too much or, below 0, too little."""
+    """Share of the image that is found too much or, below 0, too little."""
     return (_above(counts).sum(axis=0) - counts[0].sum()) / counts.sum()
 
 
@@ -128,14 +128,14 @@ STATISTICS_BATCHES = 128
 
 
 def recalibrate_batchnorm(network: keras.Model, batches: Batches) -> None:
-    """Take the statistics of batch normalization anew: their plain mean over many batches.
+    """Take the statistics of batch normalization again: their plain mean over many batches.
 
-    The running ones follow the last few batches of the training, which is a lottery where pictures
+    The running ones follow the last few batches of the training, which is a lottery where images
     are as unlike as stains and stages. Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021,
     section 3.
 
     Args:
-        network: float32, for pictures of any size; its moving averages are replaced.
+        network: float32, for images of any size; its moving averages are replaced.
         batches: training batches, with their augmentation.
     """
     layers = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]

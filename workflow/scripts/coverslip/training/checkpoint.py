@@ -70,7 +70,7 @@ def load(folder: Path, identity: str) -> Checkpoint | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        # A damaged state costs time, not correctness: training starts anew.
+        # A damaged state costs time, not correctness: training starts again.
         return None
     return Checkpoint(history=head["history"], halvings=head["halvings"], **groups)
 

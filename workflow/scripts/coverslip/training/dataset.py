@@ -2,7 +2,7 @@
 
 Gradients of the parts are averaged, and the weights change once a batch, so that number and rate of
 the steps stay what they are. With parts the gradient is that of the whole batch, but for rounding,
-where the loss is a mean over pixels, patches or pictures (cross-entropy, also weighted by class;
+where the loss is a mean over pixels, patches or images (cross-entropy, also weighted by class;
 Dice by patch). It is not the same where a number is taken of all that is seen at once: Dice over a
 batch is that of a part, batch normalization takes the mean and deviation of a part, and dropout
 draws other values. The average that batch normalization keeps moves once a part instead of once a
@@ -105,7 +105,7 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
     for name, found in ids.items():
         if found.empty:
             raise CoverslipError(
-                f"fold {fold} of {split} has no {name} pictures: change the shares in split"
+                f"fold {fold} of {split} has no {name} images: change the shares in split"
             )
     training = patches.rows(ids["train"], minimum_foreground)
     validation = patches.rows(ids["validation"])
@@ -116,7 +116,7 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
         )
     if not len(validation):
         raise CoverslipError(
-            f"there are no patches of the validation pictures of fold {fold} of {split}: remove "
+            f"there are no patches of the validation images of fold {fold} of {split}: remove "
             "the patches of the study and run again"
         )
     return Data(patches, training, validation)
@@ -188,7 +188,7 @@ class Batches(keras.utils.PyDataset):
     ) -> Batches:
         """The batches of one epoch of training: all patches once, or `count` drawn ones.
 
-        Drawn patches come from all pictures alike, however many patches a picture has.
+        Drawn patches come from all images alike, however many patches an image has.
         """
         epoch_batches = self._like(self.batch_size)
         rng = np.random.default_rng((ORDER, seed, epoch))
@@ -224,7 +224,7 @@ class Batches(keras.utils.PyDataset):
         places = self.order[first:stop]
         images = self.patches.images(self.rows[places])
         labels = self.patches.labels(self.rows[places])
-        # The class of a picture stays what it is, however the picture is turned.
+        # The class of an image stays what it is, however the image is turned.
         maps = labels if self.head != "class" else np.zeros(images.shape[:3], np.uint8)
         if self.augmentation is not None:
             for i in range(len(places)):
@@ -235,10 +235,10 @@ class Batches(keras.utils.PyDataset):
 
 
 def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` places of `ids`, int64: pictures in turn, a random patch of each.
+    """Draw `count` places of `ids`, int64: images in turn, a random patch of each.
 
-    Every picture comes up equally often, give or take one; which patches it gives is left to
-    chance, so that a large picture does not outweigh many small ones.
+    Every image comes up equally often, give or take one; which patches it gives is left to
+    chance, so that a large image does not outweigh many small ones.
     """
     order = np.argsort(ids, kind="stable")
     _, starts, sizes = np.unique(ids[order], return_index=True, return_counts=True)
@@ -248,7 +248,7 @@ def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def class_weights(patches: Patches, rows: np.ndarray, classes: int, head: str) -> list[float]:
-    """Weights inverse to the share of each class among the pixels (or pictures) of these rows.
+    """Weights inverse to the share of each class among the pixels (or images) of these rows.
 
     n / (k n_c), with k the number of classes that occur, so that the mean weight of a pixel is 1;
     0 for a class that does not occur.
@@ -289,7 +289,7 @@ class TrainingData:
     classes: list[str]
     """Names of the classes."""
     absent: list[str]
-    """Classes of whole pictures of which there is no training picture."""
+    """Classes of whole images of which there is no training image."""
     fitted: dict[str, Any]
     """What `preprocessing.scaling` needs, from the training patches."""
 
@@ -313,7 +313,7 @@ def load_training_data(
     subsets = select(data, split, fold, preprocessing.minimum_foreground)
     absent = _absent(network, data, subsets.training, classes)
     if absent:
-        report(f"no training picture of {', '.join(absent)}: none will be predicted as such")
+        report(f"no training image of {', '.join(absent)}: none will be predicted as such")
     fitted = fit(data.blocks(subsets.training), preprocessing)
     workers = max(2, min(8, (device.threads or os.cpu_count() or 1) - 1))
     batches = {
@@ -336,7 +336,7 @@ def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
 def _absent(
     network: Network, patches: Patches, training: np.ndarray, classes: list[str]
 ) -> list[str]:
-    """Classes of whole pictures of which there is no training picture."""
+    """Classes of whole images of which there is no training image."""
     if network.head != "class":
         return []
     return sorted(set(classes) - set(patches.index["class"].to_numpy()[training]))

@@ -1,8 +1,8 @@
-"""K-means is fitted: from the pictures of a split to a model folder, as a network is trained.
+"""K-means is fitted: from the images of a split to a model folder, as a network is trained.
 
 There are no epochs. What is tried one after the other are the numbers of clusters, and the history
 has a row for each: the loss is the mean squared distance to the centres, accuracy and IoU are those
-of the best choice of clusters. The number with the best IoU on the training pictures is kept.
+of the best choice of clusters. The number with the best IoU on the training images is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from coverslip.errors import CoverslipError
 from coverslip.evaluation.predictions import selected_images
 from coverslip.files import atomic_write, write_json
 from coverslip.imaging.texture import names
-from coverslip.metrics.pixels import picture_iou
+from coverslip.metrics.pixels import image_iou
 from coverslip.models import preprocessing
 from coverslip.models.kmeans import THRESHOLD, TextureFeatures, nearest, partition
 from coverslip.models.model import FORMAT
@@ -29,7 +29,7 @@ from coverslip.models.model import FORMAT
 SUBSETS = ("train", "validation")
 
 PIXELS = 100_000
-"""Clusters are found on about so many pixels, evenly spread over the training pictures."""
+"""Clusters are found on about so many pixels, evenly spread over the training images."""
 
 HISTORY = [
     "epoch",
@@ -44,16 +44,16 @@ HISTORY = [
 
 
 class Tally(NamedTuple):
-    """What some pictures say of the clusters."""
+    """What some images say of the clusters."""
 
     pixels: np.ndarray
-    """N x 2 x K int64: pixels of each cluster in each picture, background first, then cells."""
+    """N x 2 x K int64: pixels of each cluster in each image, background first, then cells."""
     distances: np.ndarray
     """N float64: mean squared distance of the pixels to their centres."""
 
 
 def train(
-    pictures: Path,
+    images: Path,
     split: Path,
     fold: int,
     seed: int,
@@ -63,14 +63,14 @@ def train(
     facts: dict[str, Any],
     report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Fit K-means on the training pictures and write its model folder.
+    """Fit K-means on the training images and write its model folder.
 
     Args:
-        pictures: the store.
+        images: the store.
         split: table of the split.
         fold: fold of it.
         seed: of the study; `honest` does not depend on it.
-        preprocessing: the section; pictures are not resized.
+        preprocessing: the section; images are not resized.
         kmeans: the section.
         output: the model folder: `model.json`, `history.csv`.
         facts: merged into `model.json` (digests, licence, study).
@@ -80,16 +80,16 @@ def train(
         Facts for the record of the run.
 
     Raises:
-        CoverslipError: a subset has no pictures, or no training picture has cells.
+        CoverslipError: a subset has no images, or no training image has cells.
     """
     ids = {name: list(selected_images(split, fold, [name]).index) for name in SUBSETS}
     for name, found in ids.items():
         if not found:
             raise CoverslipError(
-                f"fold {fold} of {split} has no {name} pictures: change the shares in split"
+                f"fold {fold} of {split} has no {name} images: change the shares in split"
             )
     # Sums of several threads differ in their last digits from run to run.
-    with threadpool_limits(limits=1), ImageStore(pictures) as store:
+    with threadpool_limits(limits=1), ImageStore(images) as store:
         source = Source(store, preprocessing)
         fits = {}
         if kmeans.recipe == "honest":
@@ -99,13 +99,13 @@ def train(
     clusters = {"number": number, "cells": cells, **fits.get(number, {})}
     info = _info(kmeans, preprocessing, clusters, seed, fold) | facts
     _write(Path(output), history, info)
-    return {"clusters": number, "cells": cells, "training_pictures": len(ids["train"])}
+    return {"clusters": number, "cells": cells, "training_images": len(ids["train"])}
 
 
 def select(
     tallies: dict[str, dict[int, Tally]], numbers: list[int], report: Callable[[str], None]
 ) -> tuple[pd.DataFrame, int, list[int]]:
-    """Choose the number of clusters and which of them are cells, on the training pictures.
+    """Choose the number of clusters and which of them are cells, on the training images.
 
     Args:
         tallies: by subset and number of clusters.
@@ -125,25 +125,25 @@ def select(
         choices.append(cells)
         report(
             f"{number} clusters, {len(cells)} of them cells: IoU {row['iou']:.4f} on training, "
-            f"{row['validation_iou']:.4f} on validation pictures"
+            f"{row['validation_iou']:.4f} on validation images"
         )
     best = int(np.argmax([row["iou"] for row in rows]))
     return pd.DataFrame(rows, columns=HISTORY), numbers[best], choices[best]
 
 
 class Source:
-    """Pictures of a store as the model sees them, with their truth."""
+    """Images of a store as the model sees them, with their truth."""
 
     def __init__(self, store: ImageStore, preprocessing: Preprocessing) -> None:
         self.store = store
         self.preprocessing = preprocessing
 
     def image(self, id: str) -> np.ndarray:
-        """Return a picture, uint8 HxWxC."""
+        """Return an image, uint8 HxWxC."""
         try:
             return preprocessing.to_input(self.store.image(id), self.preprocessing)
         except CoverslipError as error:
-            raise CoverslipError(f"{self.store.path}: picture '{id}': {error}") from error
+            raise CoverslipError(f"{self.store.path}: image '{id}': {error}") from error
 
     def truth(self, id: str) -> np.ndarray:
         """Return the true foreground, bool HxW."""
@@ -151,19 +151,19 @@ class Source:
 
 
 def find_clusters(source: Source, ids: list[str], kmeans: KMeans) -> dict[int, dict[str, Any]]:
-    """Find the clusters of the training pictures, for each number of them.
+    """Find the clusters of the training images, for each number of them.
 
     Returns:
         By number: `features`, `mean`, `standard_deviation` and `centres` for `model.json`.
 
     Raises:
-        CoverslipError: all pictures are black, or hold fewer different pixels than clusters.
+        CoverslipError: all images are black, or hold fewer different pixels than clusters.
     """
     none = np.empty((0, len(names(kmeans.scales))), np.float32)
     points = np.concatenate([none, *_samples(source, ids, kmeans.scales)]).astype(np.float64)
     if len(points) < max(kmeans.clusters):
         raise CoverslipError(
-            f"{source.store.path}: the training pictures have {len(points)} pixels in their fields "
+            f"{source.store.path}: the training images have {len(points)} pixels in their fields "
             f"of view, too few for {max(kmeans.clusters)} clusters: lower kmeans.clusters"
         )
     mean, deviation = points.mean(axis=0), points.std(axis=0)
@@ -201,7 +201,7 @@ def centres(points: np.ndarray, number: int) -> np.ndarray:
 
 
 def _samples(source: Source, ids: list[str], scales: list[float]) -> Iterator[np.ndarray]:
-    """Features of some pixels of each picture, float32 NxF, evenly spread over its field."""
+    """Features of some pixels of each image, float32 NxF, evenly spread over its field."""
     each = max(1, PIXELS // len(ids))
     for id in ids:
         looks = TextureFeatures(source.image(id), scales)
@@ -216,7 +216,7 @@ def _samples(source: Source, ids: list[str], scales: list[float]) -> Iterator[np
 def tally(
     source: Source, ids: list[str], kmeans: KMeans, fits: dict[int, dict], seed: int
 ) -> dict[int, Tally]:
-    """Count the pixels of each cluster in each picture, for each number of clusters."""
+    """Count the pixels of each cluster in each image, for each number of clusters."""
     pixels: dict[int, list[np.ndarray]] = {number: [] for number in kmeans.clusters}
     distances: dict[int, list[float]] = {number: [] for number in kmeans.clusters}
     for id in ids:
@@ -280,18 +280,18 @@ def counted(labels: np.ndarray, truth: np.ndarray, number: int) -> np.ndarray:
 def choose_cells(pixels: np.ndarray) -> list[int]:
     """The clusters that are cells: those with the largest shares of them, as many as are best.
 
-    Best is the mean IoU over the pictures that have cells; of equals, fewer clusters.
+    Best is the mean IoU over the images that have cells; of equals, fewer clusters.
 
     Args:
         pixels: N x 2 x K, as in `Tally`.
 
     Raises:
-        CoverslipError: no picture has cells.
+        CoverslipError: no image has cells.
     """
     total = pixels.sum(axis=0)
     if total[1].sum() == 0:
         raise CoverslipError(
-            "no training picture has any foreground: nothing tells which clusters are cells"
+            "no training image has any foreground: nothing tells which clusters are cells"
         )
     shares = total[1] / np.maximum(total.sum(axis=0), 1)
     order = np.argsort(-shares, kind="stable")
@@ -300,17 +300,17 @@ def choose_cells(pixels: np.ndarray) -> list[int]:
 
 
 def mean_iou(pixels: np.ndarray, cells: np.ndarray | list[int]) -> float:
-    """Mean IoU of the foreground over the pictures that have any, or NaN."""
+    """Mean IoU of the foreground over the images that have any, or NaN."""
     found = pixels[:, :, cells].sum(axis=2)
     true = pixels[:, 1].sum(axis=1)
     with_cells = true > 0
     if not with_cells.any():
         return float("nan")
-    return float(picture_iou(found[:, 1], found[:, 0], true - found[:, 1])[with_cells].mean())
+    return float(image_iou(found[:, 1], found[:, 0], true - found[:, 1])[with_cells].mean())
 
 
 def scored(found: Tally, cells: list[int], prefix: str) -> dict[str, float]:
-    """Loss, pixel accuracy and mean IoU of some pictures, named with a prefix."""
+    """Loss, pixel accuracy and mean IoU of some images, named with a prefix."""
     right = found.pixels[:, 1, cells].sum() + found.pixels[:, 0].sum()
     right -= found.pixels[:, 0, cells].sum()
     scores = {

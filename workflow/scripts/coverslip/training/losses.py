@@ -5,7 +5,7 @@ y_pred float32 logits (N, height, width, outputs): one output is the logit of fo
 the logits of the classes. The head `instances` takes what `coverslip.models.heads` makes and
 four
 logits: three classes, and the depth. The head `class` takes y_true int32 (N,), the class of each
-picture, and y_pred float32 logits (N, classes).
+image, and y_pred float32 logits (N, classes).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make(
 
 
 def metrics(head: str = "mask") -> list[keras.metrics.Metric]:
-    """Accuracy of pixels (or pictures) and IoU of the foreground, as they are watched."""
+    """Accuracy of pixels (or images) and IoU of the foreground, as they are watched."""
     accuracy = PixelAccuracy(head)
     return [accuracy] if head == "class" else [accuracy, ForegroundIoU(head)]
 
@@ -92,7 +92,7 @@ def depth_crossentropy(y_true, y_pred):
 
 
 def crossentropy(y_true, y_pred, class_weights: Sequence[float] | None = None):
-    """Mean over pixels, or pictures, of the (binary, with one output) cross-entropy, times the
+    """Mean over pixels, or images, of the (binary, with one output) cross-entropy, times the
     class weights."""
     if y_pred.shape[-1] == 1:
         truth = ops.cast(ops.not_equal(y_true, 0), "float32")
@@ -149,7 +149,7 @@ def foreground(y_pred):
 
 
 class PixelAccuracy(keras.metrics.Metric):
-    """Share of the pixels, or of the pictures, of an epoch whose class is right."""
+    """Share of the pixels, or of the images, of an epoch whose class is right."""
 
     def __init__(self, head: str = "mask", name: str = "accuracy"):
         super().__init__(name=name, dtype="float32")

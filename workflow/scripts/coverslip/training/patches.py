@@ -38,20 +38,20 @@ INDEX_TYPES = {
 """Columns of an index with their types.
 
 - `patch`: number of the row.
-- `id`: the picture; `y`, `x`: upper left corner of the patch in it, in pixels.
-- `height`, `width`: size of the whole picture, in pixels.
+- `id`: the image; `y`, `x`: upper left corner of the patch in it, in pixels.
+- `height`, `width`: size of the whole image, in pixels.
 - `foreground`: share of foreground in the patch, 0..1.
 """
 
 CLASS = "class"
-"""A further column of an index of pictures with classes: the picture's label, or empty."""
+"""A further column of an index of images with classes: the image's label, or empty."""
 
 
 def corners(height: int, width: int, p: Preprocessing) -> list[tuple[int, int]]:
-    """Upper left corners (y, x) of the patches of a picture, row by row.
+    """Upper left corners (y, x) of the patches of an image, row by row.
 
     They are `patch * (1 - overlap)` pixels apart, rounded; the last of a row or column is shifted
-    inward, so that all pixels are covered. A picture that is resized is one patch.
+    inward, so that all pixels are covered. An image that is resized is one patch.
     """
     if p.resize is not None:
         return [(0, 0)]
@@ -69,16 +69,16 @@ def patch_shape(p: Preprocessing) -> tuple[int, int, int]:
 
 
 def prepare(
-    pictures: Path, manifest: Path, p: Preprocessing, shard: int, shards: int, output: Path
+    images: Path, manifest: Path, p: Preprocessing, shard: int, shards: int, output: Path
 ) -> None:
-    """Cut the patches of one shard; one picture at a time is in memory.
+    """Cut the patches of one shard; one image at a time is in memory.
 
-    Shard i holds the pictures i, i + shards, i + 2 shards, ... of the sorted manifest. Pictures
+    Shard i holds the images i, i + shards, i + 2 shards, ... of the sorted manifest. Images
     smaller than a patch are continued by reflection at their lower and right border. All patches
     are kept: `minimum_foreground` is a matter of training (`Patches.rows`).
 
     Args:
-        pictures: the store.
+        images: the store.
         manifest: the manifest that belongs to it.
         p: the preprocessing section.
         shard: number of the shard, from 0.
@@ -86,21 +86,21 @@ def prepare(
         output: folder to fill; it may exist.
 
     Raises:
-        CoverslipError: a picture is missing, of another size than the manifest says, or of a
-            type that `preprocess.picture` does not read.
+        CoverslipError: an image is missing, of another size than the manifest says, or of a
+            type that `preprocess.image` does not read.
     """
     table = manifests.read(manifest).sort_index().iloc[shard::shards]
     counts = [len(corners(h, w, p)) for h, w in zip(table["height"], table["width"], strict=True)]
     shape = (sum(counts), *patch_shape(p))
     with contextlib.ExitStack() as stack:
-        images, labels, add_row = shard_files(stack, output, shape, shape[:3], INDEX_TYPES)
-        store = stack.enter_context(ImageStore(pictures))
+        patch_file, labels, add_row = shard_files(stack, output, shape, shape[:3], INDEX_TYPES)
+        store = stack.enter_context(ImageStore(images))
         numbers = itertools.count()
         for id, height, width in zip(table.index, table["height"], table["width"], strict=True):
             image, label = _read(store, id, (height, width), p)
             for y, x in corners(height, width, p):
                 window = np.s_[y : y + shape[1], x : x + shape[2]]
-                images.write(image[window].tobytes())
+                patch_file.write(image[window].tobytes())
                 labels.write(_numbered(label[window]).tobytes())
                 share = round(float((label[window] > 0).mean()), 6)
                 add_row((next(numbers), id, y, x, height, width, share))
@@ -166,17 +166,17 @@ def array_file(
 def _read(
     store: ImageStore, id: str, size: tuple[int, int], p: Preprocessing
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the picture as the network sees it (uint8 HxWxC) and its label map (int HxW)."""
+    """Return the image as the network sees it (uint8 HxWxC) and its label map (int HxW)."""
     image, label = store.image(id), store.label(id)
     if image.shape[:2] != tuple(size) or label.shape != tuple(size):
         raise CoverslipError(
-            f"{store.path}: picture '{id}' is not of the size that the manifest says "
+            f"{store.path}: image '{id}' is not of the size that the manifest says "
             f"({size[0]}x{size[1]}): remove the folder of the dataset and run again"
         )
     try:
         image = preprocessing.to_input(image, p)
     except CoverslipError as error:
-        raise CoverslipError(f"{store.path}: picture '{id}': {error}") from error
+        raise CoverslipError(f"{store.path}: image '{id}': {error}") from error
     if p.resize is not None:
         return (
             preprocessing.resize_image(image, p.resize),
@@ -209,7 +209,7 @@ class Patches:
         for folder, images, labels, table in zip(
             self._folders, self._images, self._labels, tables, strict=True
         ):
-            # A picture with a class has one label instead of one a pixel.
+            # An image with a class has one label instead of one a pixel.
             fits = labels.shape[1:] in (images.shape[1:3], (1, 1))
             same = fits and len(images) == len(labels) == len(table)
             if not same or images.shape[1:] != self._images[0].shape[1:]:
@@ -229,14 +229,14 @@ class Patches:
 
     @property
     def classes(self) -> list[str]:
-        """Labels of the classes of whole pictures, sorted; their numbers are in `labels`."""
+        """Labels of the classes of whole images, sorted; their numbers are in `labels`."""
         return sorted(set(self.index[CLASS]) - {""})
 
     def rows(self, ids: Iterable[str], minimum_foreground: float = 0.0) -> np.ndarray:
-        """Return the numbers of the rows of these pictures, int64, ascending.
+        """Return the numbers of the rows of these images, int64, ascending.
 
         Args:
-            ids: the pictures.
+            ids: the images.
             minimum_foreground: patches with a smaller share of foreground are left out.
         """
         keep = self.index["id"].isin(list(ids)) & (self.index["foreground"] >= minimum_foreground)
@@ -249,7 +249,7 @@ class Patches:
     def labels(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return a copy of these label maps, uint16 NxHxW, 0 background, in the order asked for.
 
-        Of pictures with classes it is the number of the class, Nx1x1.
+        Of images with classes it is the number of the class, Nx1x1.
         """
         return self._gather(self._labels, rows)
 

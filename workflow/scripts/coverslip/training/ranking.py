@@ -26,7 +26,7 @@ def rank(folders: Sequence[Path], metric: str, output: Path) -> None:
 
     Args:
         folders: of the trials, with `trial.json` and `history.csv`.
-        metric: `loss`, `accuracy` or `iou`, of the validation pictures.
+        metric: `loss`, `accuracy` or `iou`, of the validation images.
         output: the csv, with `COLUMNS`; `values` is JSON.
     """
     rows = [ranking_row(folder, metric) for folder in folders]

@@ -46,7 +46,7 @@ HISTORY = (
 )
 
 SMALLER = "use a smaller preprocessing.patch or resize, or smaller network.filters"
-"""The mend where one patch at a time is too much."""
+"""The fix where one patch at a time is too much."""
 
 
 class Diverged(CoverslipError):
@@ -113,7 +113,7 @@ def train(
             history, best = loop.run()
         final = _final(sections, shape, best)
         if training.statistics == "precise":
-            report("statistics of batch normalization are taken anew from training patches")
+            report("statistics of batch normalization are taken again from training patches")
             drawn = _draw_batches(batches["train"], sections, len(history))
             loop.fitting(lambda size: calibration.recalibrate_batchnorm(final, drawn.cut(size)))
         validation = batches["validation"]
@@ -240,7 +240,7 @@ class Trainer:
             dataset.put(self.model.optimizer, self.current.optimizer, self.parts)
 
     def _epoch_of(self, size: int) -> dict[str, float]:
-        """The next epoch with so many patches at once; it begins anew where they are fewer."""
+        """The next epoch with so many patches at once; it begins again where they are fewer."""
         if size != self.size:
             self._build(size)
         return self._epoch(len(self.current.history))
@@ -303,7 +303,7 @@ def _compile(
 def _final(
     sections: TrainingConfig, shape: tuple[int, int, int], variables: list[np.ndarray]
 ) -> keras.Model:
-    """The network in float32, not compiled, with the given values; for pictures of any size,
+    """The network in float32, not compiled, with the given values; for images of any size,
     or of the one that they are resized to if it is about their classes."""
     any_size = sections.network.head != "class"
     final = networks.build(sections.network, (None, None, shape[2]) if any_size else shape)

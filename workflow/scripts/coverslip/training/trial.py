@@ -4,7 +4,7 @@ The training of a trial is the beginning of the study's own training with other 
 schedule over `training.epochs`, cut off after the epochs of a rung. Its state lies in a folder that
 is named by all that the trial depends on and is kept. Whoever asks for the trial again, on the
 next rung or because there are more trials now, goes on from there, or finds it all done. Without
-the folder the training starts anew, and comes to the same numbers.
+the folder the training starts again, and comes to the same numbers.
 """
 
 from __future__ import annotations

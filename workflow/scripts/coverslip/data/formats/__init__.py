@@ -18,18 +18,18 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with what is known of it."""
+    """One image with what is known of it."""
 
     id: str
     """Name in the store, unique in the dataset."""
     image: str
-    """Member with the picture."""
+    """Member with the image."""
     masks: tuple[str, ...]
     """Members with its masks, sorted; without any, and without `draw`, it has no label map."""
     whole: bool = False
     """Whether the one mask holds all objects; else each mask is one object."""
     label: str | None = None
-    """Class of the whole picture."""
+    """Class of the whole image."""
     group: str | None = None
     """What must not cross a split, where the layout knows it."""
     draw: Callable[[tuple[int, int]], LabelImage] | None = None
@@ -41,7 +41,7 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
     """Return the records of an archive, sorted by id.
 
     Raises:
-        CoverslipError: the layout is unknown, no picture is found, an id stands twice, or pictures
+        CoverslipError: the layout is unknown, no image is found, an id stands twice, or images
             and masks do not belong together.
     """
     known = sorted(module.name for module in pkgutil.iter_modules(__path__))
@@ -52,19 +52,19 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
     for first, second in zip(found, found[1:], strict=False):
         if first.id == second.id:
             raise CoverslipError(
-                f"{archive.path}: two pictures have the id '{first.id}': {first.image} and "
+                f"{archive.path}: two images have the id '{first.id}': {first.image} and "
                 f"{second.image}: rename one of them"
             )
     return found
 
 
 def is_image(member: str) -> bool:
-    """Whether a member's name ends like that of a picture."""
+    """Whether a member's name ends like that of an image."""
     return PurePosixPath(member).suffix.lower() in EXTENSIONS
 
 
 def expand_nested(archive: Archive, preferred: str | None = None) -> None:
-    """Open nested zip files: the preferred one, or all where there are no pictures outside.
+    """Open nested zip files: the preferred one, or all where there are no images outside.
 
     Args:
         archive: is changed in place.
@@ -78,20 +78,20 @@ def expand_nested(archive: Archive, preferred: str | None = None) -> None:
         archive.expand(member)
 
 
-def raise_unusable(archive: Archive, what: str, members: Iterable[str], mend: str) -> None:
+def raise_unusable(archive: Archive, what: str, members: Iterable[str], fix: str) -> None:
     """Raise a CoverslipError that names the first of `members` and counts the others, if any."""
     members = sorted(members)
     if members:
         more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
-        raise CoverslipError(f"{archive.path}: {what}: {members[0]}{more}: {mend}")
+        raise CoverslipError(f"{archive.path}: {what}: {members[0]}{more}: {fix}")
 
 
 def check_not_empty(archive: Archive, found: Iterable[object], expected: str) -> None:
     """Raise a CoverslipError where nothing was found."""
     if not any(True for _ in found):
         raise CoverslipError(
-            f"{archive.path}: no pictures found: expected {expected} "
-            f"({', '.join(sorted(EXTENSIONS))}); mend `source` or `layout` in the config"
+            f"{archive.path}: no images found: expected {expected} "
+            f"({', '.join(sorted(EXTENSIONS))}); fix `source` or `layout` in the config"
         )
 
 
@@ -100,6 +100,6 @@ def check_several_classes(archive: Archive, labels: Iterable[str]) -> None:
     known = set(labels)
     if len(known) == 1:
         raise CoverslipError(
-            f"{archive.path}: all pictures are of one class, '{known.pop()}': nothing can be "
-            "learned from that; add pictures of other classes, or mend `layout` in the config"
+            f"{archive.path}: all images are of one class, '{known.pop()}': nothing can be "
+            "learned from that; add images of other classes, or fix `layout` in the config"
         )

@@ -1,10 +1,10 @@
 """A folder a class.
 
-    <anything>/<class>/<picture>
+    <anything>/<class>/<image>
 
-The class of a picture is the name of the folder that it lies in, so that `train/<class>` and
+The class of an image is the name of the folder that it lies in, so that `train/<class>` and
 `test/<class>` are alike. The id is made of all folders and the name without extension, joined by
-`_`; what all pictures have in common at the start of their paths is left out.
+`_`; what all images have in common at the start of their paths is left out.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from coverslip.data.formats import (
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
-    """Yield one record a picture, without masks.
+    """Yield one record an image, without masks.
 
     Raises:
-        CoverslipError: no picture, a picture beside the folders of classes, or a single class.
+        CoverslipError: no image, an image beside the folders of classes, or a single class.
     """
     expand_nested(archive)
     paths = [PurePosixPath(member) for member in archive.members() if is_image(member)]
-    check_not_empty(archive, paths, "<class>/<picture>")
+    check_not_empty(archive, paths, "<class>/<image>")
     folders = sorted({path.parent.parts for path in paths})
     check_several_classes(archive, (parts[-1] if parts else "" for parts in folders))
     common = os.path.commonprefix(folders)
     raise_unusable(
         archive,
-        "picture in no folder of a class",
+        "image in no folder of a class",
         (str(path) for path in paths if path.parent.parts == common),
         "put it into the folder of its class, or remove it",
     )

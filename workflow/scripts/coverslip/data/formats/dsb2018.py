@@ -1,7 +1,7 @@
-"""The layout of the 2018 Data Science Bowl: a folder a picture, one mask picture a nucleus.
+"""The layout of the 2018 Data Science Bowl: a folder an image, one mask image a nucleus.
 
-    <anything>/<id>/images/<picture>
-    <anything>/<id>/masks/<one picture a nucleus>
+    <anything>/<id>/images/<image>
+    <anything>/<id>/masks/<one image a nucleus>
 
 The id is the name of the folder. In the competition's own archive, packed or unpacked, only
 `stage1_train` (a zip file or a folder) is read: its other parts have no masks. Caicedo et al.,
@@ -23,40 +23,40 @@ TRAINING = "stage1_train"
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
-    """Yield one record a picture.
+    """Yield one record an image.
 
     Raises:
-        CoverslipError: no picture, a picture without mask, a mask without picture, or several
-            pictures in one folder.
+        CoverslipError: no image, an image without mask, a mask without image, or several
+            images in one folder.
     """
     expand_nested(archive, f"{TRAINING}.zip")
     folders = sorted_out(archive.members())
-    expected = "<id>/images/<picture> and <id>/masks/<one picture a nucleus>"
+    expected = "<id>/images/<image> and <id>/masks/<one image a nucleus>"
     check_not_empty(archive, folders, expected)
     for images, _ in folders.values():
         if len(images) > 1:
             raise CoverslipError(
-                f"{archive.path}: two pictures in one folder: {images[0]} and {images[1]}: "
-                "keep one picture in each images folder"
+                f"{archive.path}: two images in one folder: {images[0]} and {images[1]}: "
+                "keep one image in each images folder"
             )
     raise_unusable(
         archive,
-        "picture without mask",
+        "image without mask",
         (images[0] for images, masks in folders.values() if not masks),
-        "add its masks (an all-black one where there are no nuclei) or remove the picture",
+        "add its masks (an all-black one where there are no nuclei) or remove the image",
     )
     raise_unusable(
         archive,
-        "mask without picture",
+        "mask without image",
         (masks[0] for images, masks in folders.values() if not images),
-        "add the picture or remove the mask",
+        "add the image or remove the mask",
     )
     for root, (images, masks) in folders.items():
         yield Sample(root.rpartition("/")[2], images[0], tuple(masks))
 
 
 def sorted_out(members: list[str]) -> dict[str, tuple[list[str], list[str]]]:
-    """Map the folder of each picture to the members in its `images` and in its `masks`."""
+    """Map the folder of each image to the members in its `images` and in its `masks`."""
     split = [member.rsplit("/", 2) for member in members if is_image(member)]
     split = [parts for parts in split if len(parts) == 3 and parts[1] in ("images", "masks")]
     training = [parts for parts in split if in_training(parts[0])]
@@ -67,5 +67,5 @@ def sorted_out(members: list[str]) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def in_training(root: str) -> bool:
-    """Whether a picture's folder lies in the competition's training part."""
+    """Whether an image's folder lies in the competition's training part."""
     return any(part in (TRAINING, f"{TRAINING}.zip") for part in root.split("/")[:-1])

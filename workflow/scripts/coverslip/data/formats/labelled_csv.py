@@ -1,12 +1,12 @@
-"""Pictures with a csv of their labels, and perhaps others without labels.
+"""Images with a csv of their labels, and perhaps others without labels.
 
     <root>/train.csv               Filename,Label
     <root>/train/<Filename>        or <root>/<Filename>
-    <root>/<any other folder>/<picture without label>
+    <root>/<any other folder>/<image without label>
 
-Names of the csv and of its two columns are set in the config; its pictures lie in the folder of
-its name, or beside it. Every picture in the folders that the csv names has to have a label;
-pictures in other folders below the root have none: they are predicted, but not scored. The id is
+Names of the csv and of its two columns are set in the config; its images lie in the folder of
+its name, or beside it. Every image in the folders that the csv names has to have a label;
+images in other folders below the root have none: they are predicted, but not scored. The id is
 made of the folders below the root and the name without extension, joined by `_` (`train_17`).
 """
 
@@ -36,30 +36,30 @@ from coverslip.errors import CoverslipError, one_line
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
-    """Yield one record a picture, without masks.
+    """Yield one record an image, without masks.
 
     Raises:
         CoverslipError: no csv or several, one that is no table with these columns, a row without
-            label, with a name that stands twice or of a picture that does not exist, a picture
+            label, with a name that stands twice or of an image that does not exist, an image
             without row among those that have one, or a single label.
     """
     expand_nested(archive)
-    pictures = [member for member in archive.members() if is_image(member)]
-    check_not_empty(archive, pictures, f"{dataset.labels} and the pictures that it names")
+    images = [member for member in archive.members() if is_image(member)]
+    check_not_empty(archive, images, f"{dataset.labels} and the images that it names")
     csv = only_csv(archive, dataset.labels)
     labels = read_labels(archive, csv, dataset.label_columns)
     check_several_classes(archive, labels.values())
     root = PurePosixPath(csv).parent
-    members = found(archive, csv, list(labels), set(pictures))
+    members = found(archive, csv, list(labels), set(images))
     of_member = {members[name]: label for name, label in labels.items()}
     folders = {PurePosixPath(member).parent for member in of_member}
     raise_unusable(
         archive,
-        f"picture without label in {csv}",
-        (m for m in pictures if m not in of_member and PurePosixPath(m).parent in folders),
+        f"image without label in {csv}",
+        (m for m in images if m not in of_member and PurePosixPath(m).parent in folders),
         "add a row with its label, or put it into another folder",
     )
-    for member in pictures:
+    for member in images:
         path = PurePosixPath(member)
         if path.is_relative_to(root):
             parts = path.relative_to(root).parent.parts
@@ -73,7 +73,7 @@ def only_csv(archive: Archive, name: str) -> str:
     if len(members) != 1:
         what = f"two files {name}: {members[0]} and {members[1]}" if members else f"no file {name}"
         raise CoverslipError(
-            f"{archive.path}: {what}: keep one, or mend `labels` of the dataset in the config"
+            f"{archive.path}: {what}: keep one, or fix `labels` of the dataset in the config"
         )
     return members[0]
 
@@ -98,10 +98,10 @@ def read_labels(archive: Archive, csv: str, columns: tuple[str, str]) -> dict[st
     if missing:
         raise CoverslipError(
             f"{where}: column {missing[0]} is missing (there are: {', '.join(table.columns)}): "
-            "mend `label_columns` of the dataset in the config"
+            "fix `label_columns` of the dataset in the config"
         )
     names, labels = (table[name].str.strip() for name in columns)
-    for wrong, what, mend in (
+    for wrong, what, fix in (
         (names == "", "no file name", "add it or remove the row"),
         (labels == "", "no label", "add it or remove the row"),
         (names.duplicated(), "a file name that stands twice", "remove one of the rows"),
@@ -110,7 +110,7 @@ def read_labels(archive: Archive, csv: str, columns: tuple[str, str]) -> dict[st
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             more = f" (and {int(wrong.sum()) - 1} more)" if wrong.sum() > 1 else ""
-            raise CoverslipError(f"{where}: line {row + 2}: {what}: {names[row]}{more}: {mend}")
+            raise CoverslipError(f"{where}: line {row + 2}: {what}: {names[row]}{more}: {fix}")
     return dict(zip(names, labels, strict=True))
 
 
@@ -119,25 +119,25 @@ def odd(text: str) -> bool:
     return re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text) is not None
 
 
-def found(archive: Archive, csv: str, names: list[str], pictures: set[str]) -> dict[str, str]:
+def found(archive: Archive, csv: str, names: list[str], images: set[str]) -> dict[str, str]:
     """Map the file names of a csv to members, in the folder of its name or beside it."""
     root = PurePosixPath(csv).parent
     places = (root / PurePosixPath(csv).stem, root)
     choices = {name: [str(place / name) for place in places] for name in names}
     members = {
-        name: next((member for member in wanted if member in pictures), None)
+        name: next((member for member in wanted if member in images), None)
         for name, wanted in choices.items()
     }
     raise_unusable(
         archive,
-        f"picture in {csv} that does not exist",
+        f"image in {csv} that does not exist",
         (name for name, member in members.items() if member is None),
         f"put it into {places[0]}, or remove its row",
     )
     times = Counter(members.values())
     raise_unusable(
         archive,
-        f"picture with two rows in {csv}",
+        f"image with two rows in {csv}",
         (str(member) for member, number in times.items() if number > 1),
         "remove one of them",
     )

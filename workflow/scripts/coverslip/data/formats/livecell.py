@@ -30,19 +30,19 @@ from coverslip.data.formats.livecell_names import EXAMPLE, parse
 LOG = logging.getLogger("coverslip")
 
 PARTS = ("livecell_train_val_images", "livecell_test_images")
-"""Folders of pictures: for training and validation, and for test."""
+"""Folders of images: for training and validation, and for test."""
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
-    """Yield one record a picture, without masks; the id is the file's name without extension.
+    """Yield one record an image, without masks; the id is the file's name without extension.
 
     Raises:
-        CoverslipError: no picture, a name that does not tell the well, or a single line.
+        CoverslipError: no image, a name that does not tell the well, or a single line.
     """
     expand_nested(archive, "images.zip")
     found = {member: folders(member) for member in filter(is_image, archive.members())}
     found = {member: below for member, below in found.items() if below is not None}
-    check_not_empty(archive, found, f"<line>/<picture> in {' and '.join(PARTS)}")
+    check_not_empty(archive, found, f"<line>/<image> in {' and '.join(PARTS)}")
     names = {member: name for member in found if (name := parse(member)) is not None}
     raise_unusable(
         archive,
@@ -66,7 +66,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
 
 def folders(member: str) -> tuple[str, ...] | None:
-    """Folders of a picture below the one of `PARTS` on its path; none outside of these."""
+    """Folders of an image below the one of `PARTS` on its path; none outside of these."""
     parts = PurePosixPath(member).parent.parts
     places = [place for place, part in enumerate(parts) if part in PARTS]
     return parts[places[-1] + 1 :] if places else None

@@ -1,12 +1,12 @@
-"""Pictures with polygons in COCO json files, as LIVECell comes.
+"""Images with polygons in COCO json files, as LIVECell comes.
 
-    <anything>/<picture of the annotations>
+    <anything>/<image of the annotations>
     <anything>/livecell_coco_train.json, livecell_coco_val.json, livecell_coco_test.json
 
-The json files are those whose names fit `annotations` of the dataset. They tell which pictures
+The json files are those whose names fit `annotations` of the dataset. They tell which images
 there are, by their names, which stand once in the archive, in any folder: in the Kaggle archive
 `sartorius-cell-instance-segmentation` they lie in `LIVECell_dataset_2021`, and nothing else of it
-is read. Pictures without polygons are empty; pictures that no json file knows are left out. Objects
+is read. Images without polygons are empty; images that no json file knows are left out. Objects
 of all categories are foreground.
 
 The id is the name without extension. Of a name of LIVECell (`A172_Phase_C7_1_00d00h00m_1.tif`) the
@@ -43,7 +43,7 @@ MEND = "get the annotations again, or leave this one out"
 
 
 class Annotated(NamedTuple):
-    """A picture of the annotations."""
+    """An image of the annotations."""
 
     number: int
     """Its number in the file of outlines."""
@@ -55,37 +55,35 @@ class Annotated(NamedTuple):
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
-    """Yield one record a picture.
+    """Yield one record an image.
 
     Raises:
-        CoverslipError: no annotations, damaged ones, or a picture that is missing or ambiguous.
+        CoverslipError: no annotations, damaged ones, or an image that is missing or ambiguous.
     """
     files = [m for m in archive.members() if fits(m, dataset.annotations)]
     if not files:
         raise CoverslipError(
             f"{archive.path}: no file is called `{dataset.annotations}`: put the annotations there "
-            "or mend `annotations` of the dataset"
+            "or fix `annotations` of the dataset"
         )
-    pictures: dict[tuple[str, int], Annotated] = {}
+    images: dict[tuple[str, int], Annotated] = {}
     for file in files:
         archive.digests[file] = digest(archive, file)
         for id, name, size in read_image_entries(archive, file):
             key = (file, id)
-            if key in pictures:
+            if key in images:
                 raise CoverslipError(f"{archive.path}: {file}: two images have the id {id}: {MEND}")
-            pictures[key] = Annotated(len(pictures), name, size, file)
-    members = match_members(archive, list(pictures.values()))
+            images[key] = Annotated(len(images), name, size, file)
+    members = match_members(archive, list(images.values()))
     path = archive.scratch() / "outlines.sqlite"
-    numbers = {key: picture.number for key, picture in pictures.items()}
+    numbers = {key: image.number for key, image in images.items()}
     objects = (entry for file in files for entry in read_outlines(archive, file, numbers))
     polygons.write(path, objects)
-    for picture in pictures.values():
-        member = members[picture.name]
+    for image in images.values():
+        member = members[image.name]
         name = f"{archive.path}: {member}"
-        drawn = partial(
-            polygons.draw, path=path, picture=picture.number, stated=picture.size, name=name
-        )
-        told = parse(picture.name)
+        drawn = partial(polygons.draw, path=path, image=image.number, stated=image.size, name=name)
+        told = parse(image.name)
         label, group = (told.line, told.group) if told else (None, None)
         yield Sample(PurePosixPath(member).stem, member, (), label=label, group=group, draw=drawn)
 
@@ -104,42 +102,42 @@ def digest(archive: Archive, member: str) -> str:
     return total.hexdigest()
 
 
-def match_members(archive: Archive, pictures: list[Annotated]) -> dict[str, str]:
-    """Map the names of the annotated pictures to their members.
+def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
+    """Map the names of the annotated images to their members.
 
     Raises:
-        CoverslipError: a picture is missing, stands twice, or two json files know it.
+        CoverslipError: an image is missing, stands twice, or two json files know it.
     """
     members: dict[str, list[str]] = {}
     for member in filter(is_image, archive.members()):
         members.setdefault(PurePosixPath(member).name, []).append(member)
-    times = Counter(picture.name for picture in pictures)
+    times = Counter(image.name for image in images)
     raise_unusable(
         archive,
-        "picture that stands twice in the annotations",
-        (f"{p.name} in {p.json}" for p in pictures if times[p.name] > 1),
-        "keep one of the files, or mend `annotations` of the dataset",
+        "image that stands twice in the annotations",
+        (f"{p.name} in {p.json}" for p in images if times[p.name] > 1),
+        "keep one of the files, or fix `annotations` of the dataset",
     )
     raise_unusable(
         archive,
-        "no such picture, but annotations of it",
-        (f"{p.name} in {p.json}" for p in pictures if p.name not in members),
-        "put the picture there, or leave it out of the annotations",
+        "no such image, but annotations of it",
+        (f"{p.name} in {p.json}" for p in images if p.name not in members),
+        "put the image there, or leave it out of the annotations",
     )
     raise_unusable(
         archive,
-        "two pictures of one name",
-        (", ".join(members[p.name]) for p in pictures if len(members[p.name]) > 1),
+        "two images of one name",
+        (", ".join(members[p.name]) for p in images if len(members[p.name]) > 1),
         "keep one of them",
     )
     left = len(members) - len(times)
     if left:
-        LOG.info("%s: %d pictures without annotations are left out", archive.path, left)
+        LOG.info("%s: %d images without annotations are left out", archive.path, left)
     return {name: members[name][0] for name in times}
 
 
 def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str, tuple[int, int]]]:
-    """Yield id, name and size (height, width) of the pictures that a json file knows."""
+    """Yield id, name and size (height, width) of the images that a json file knows."""
     where = f"{archive.path}: {member}"
     none = True
     for entry in entries(archive, member, "images"):
@@ -155,7 +153,7 @@ def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str
             raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {MEND}")
         name = PurePosixPath(name).name if isinstance(name, str) else ""
         if not is_image(name):
-            raise CoverslipError(f"{where}: image {id}: file_name names no picture: {MEND}")
+            raise CoverslipError(f"{where}: image {id}: file_name names no image: {MEND}")
         yield id, name, size
     if none:
         raise CoverslipError(
@@ -166,7 +164,7 @@ def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str
 def read_outlines(
     archive: Archive, member: str, numbers: dict[tuple[str, int], int]
 ) -> Iterator[tuple[int, list[polygons.Polygon]]]:
-    """Yield the picture (its number in `numbers`) and the polygons of each object of a file."""
+    """Yield the image (its number in `numbers`) and the polygons of each object of a file."""
     where = f"{archive.path}: {member}"
     for entry in entries(archive, member, "annotations"):
         try:
@@ -201,7 +199,7 @@ def read_polygons(segmentation: Any, name: str) -> list[polygons_module.Polygon]
                 f"{name}: a polygon is no list of x and y of three corners or more: {MEND}"
             )
         if not all(abs(value) <= polygons_module.FARTHEST for value in part):  # nor is NaN
-            raise CoverslipError(f"{name}: a corner lies nowhere near the picture: {MEND}")
+            raise CoverslipError(f"{name}: a corner lies nowhere near the image: {MEND}")
         found.append(np.array(part, np.float32).reshape(-1, 2))
     return found
 

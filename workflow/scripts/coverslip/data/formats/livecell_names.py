@@ -1,4 +1,4 @@
-"""Names of LIVECell's pictures: `<Line>_Phase_<Well>_<Location>_<Time>_<Crop>.tif`.
+"""Names of LIVECell's images: `<Line>_Phase_<Well>_<Location>_<Time>_<Crop>.tif`.
 
 Such as `A172_Phase_C7_1_00d00h00m_1.tif`: line A172, well C7, first place in the well, at the
 start, first of the four crops of the field. Edlund et al., "LIVECell, a large-scale dataset for
@@ -20,7 +20,7 @@ PATTERN = re.compile(
 
 
 class Name(NamedTuple):
-    """What a picture's name tells."""
+    """What an image's name tells."""
 
     line: str
     """Cell line."""
@@ -40,7 +40,7 @@ class Name(NamedTuple):
 
 
 def parse(member: str) -> Name | None:
-    """What the name of a picture, with or without folders, tells; none for other names."""
+    """What the name of an image, with or without folders, tells; none for other names."""
     match = PATTERN.fullmatch(PurePosixPath(member).stem)
     if match is None:
         return None

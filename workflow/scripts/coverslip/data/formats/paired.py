@@ -1,7 +1,7 @@
-"""Pictures and masks in two folders, matched by name.
+"""Images and masks in two folders, matched by name.
 
-    <root>/<images>/<name>.<any picture extension>
-    <root>/<masks>/<name>.<any picture extension>
+    <root>/<images>/<name>.<any image extension>
+    <root>/<masks>/<name>.<any image extension>
 
 `<images>` and `<masks>` are the names in the config, at any depth; each may have several parts
 (`train/images`). Further folders below them have to be alike on both sides. There may be several
@@ -24,7 +24,7 @@ from coverslip.errors import CoverslipError
 
 
 class Key(NamedTuple):
-    """What a picture and its mask have in common."""
+    """What an image and its mask have in common."""
 
     root: tuple[str, ...]
     below: tuple[str, ...]
@@ -32,32 +32,32 @@ class Key(NamedTuple):
 
 
 def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
-    """Yield one record a picture.
+    """Yield one record an image.
 
     Raises:
-        CoverslipError: no picture, a picture without mask, a mask without picture, or two members
+        CoverslipError: no image, an image without mask, a mask without image, or two members
             with one name.
     """
     if folder_parts(dataset.images) == folder_parts(dataset.masks):
         raise CoverslipError(
-            f"pictures and masks are both in '{dataset.images}': give two folders in the config"
+            f"images and masks are both in '{dataset.images}': give two folders in the config"
         )
     expand_nested(archive)
     images = keyed(archive, dataset.images)
     masks = keyed(archive, dataset.masks)
-    expected = f"pictures in a folder '{dataset.images}' and masks in '{dataset.masks}'"
+    expected = f"images in a folder '{dataset.images}' and masks in '{dataset.masks}'"
     check_not_empty(archive, images, expected)
     raise_unusable(
         archive,
-        "picture without mask",
+        "image without mask",
         (images[key] for key in images.keys() - masks.keys()),
-        f"add a mask of the same name in '{dataset.masks}' or remove the picture",
+        f"add a mask of the same name in '{dataset.masks}' or remove the image",
     )
     raise_unusable(
         archive,
-        "mask without picture",
+        "mask without image",
         (masks[key] for key in masks.keys() - images.keys()),
-        f"add a picture of the same name in '{dataset.images}' or remove the mask",
+        f"add an image of the same name in '{dataset.images}' or remove the mask",
     )
     common = common_start([key.root for key in images])
     for key, member in images.items():
@@ -71,7 +71,7 @@ def folder_parts(folder: str) -> tuple[str, ...]:
 
 
 def keyed(archive: Archive, folder: str) -> dict[Key, str]:
-    """Map the keys of the pictures in all folders of this name to their members.
+    """Map the keys of the images in all folders of this name to their members.
 
     Raises:
         CoverslipError: two members differ only in their extension.

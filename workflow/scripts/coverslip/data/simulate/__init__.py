@@ -1,4 +1,4 @@
-"""Recipes of synthetic pictures: one module a recipe, loaded by name; each has code of its own."""
+"""Recipes of synthetic images: one module a recipe, loaded by name; each has code of its own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MODULES = {
 """Where the function of each recipe stands, which has its name."""
 
 
-def make(recipe: str, output: Path, pictures: int, size: int, seed: int) -> None:
-    """Write a zip of synthetic pictures.
+def make(recipe: str, output: Path, images: int, size: int, seed: int) -> None:
+    """Write a zip of synthetic images.
 
     Args:
         recipe: one of `MODULES`.
         output: the zip.
-        pictures: their number.
-        size: height and width of a picture in pixels.
+        images: their number.
+        size: height and width of an image in pixels.
         seed: of the generator.
     """
-    getattr(import_module(f"coverslip.{MODULES[recipe]}"), recipe)(output, pictures, size, seed)
+    getattr(import_module(f"coverslip.{MODULES[recipe]}"), recipe)(output, images, size, seed)

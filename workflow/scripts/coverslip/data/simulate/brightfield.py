@@ -1,12 +1,12 @@
-"""Synthetic bright-field pictures of adherent cells with known truth, for measuring confluency.
+"""Synthetic bright-field images of adherent cells with known truth, for measuring confluency.
 
-The pictures imitate unstained cells on the bottom of a dish in transmitted light. Cells hardly
+The images imitate unstained cells on the bottom of a dish in transmitted light. Cells hardly
 differ from the ground in brightness, but they are rough where it is smooth, and edged by a halo.
-Pictures come in dishes, the acquisition groups: all pictures of a dish share the light field, the
+Images come in dishes, the acquisition groups: all images of a dish share the light field, the
 exposure, the focus, and the size, shape and contrast of the cells; dishes differ in all of these.
-The confluency of the pictures is spread evenly from nearly empty to nearly full.
+The confluency of the images is spread evenly from nearly empty to nearly full.
 
-A picture is, in this order:
+An image is, in this order:
 
 1. cells: spread, elongated shapes with a perturbed outline, side by side and over one another, with
    granular cytoplasm, a smoother and darker nucleus, a dark rim, and a bright halo around them;
@@ -29,10 +29,10 @@ import numpy as np
 from coverslip.data.simulate.nuclei import outline, png, smooth_noise, store
 from coverslip.files import atomic_write
 
-PICTURES_PER_DISH = 4
+IMAGES_PER_DISH = 4
 
 CONFLUENCY = (0.03, 0.95)
-"""Smallest and largest share of a picture that is aimed at."""
+"""Smallest and largest share of an image that is aimed at."""
 
 MOST_CELLS = 3000
 
@@ -42,7 +42,7 @@ DARKEST = 0.4
 
 @dataclass(frozen=True)
 class Dish:
-    """What all pictures of a dish have in common; lengths in pixels, contrasts as shares of 1."""
+    """What all images of a dish have in common; lengths in pixels, contrasts as shares of 1."""
 
     radius: float
     elongation: float
@@ -89,7 +89,7 @@ def draw_dish(size: int, rng: np.random.Generator) -> Dish:
 def draw_cells(
     size: int, dish: Dish, goal: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells until they cover a share of the picture.
+    """Cells until they cover a share of the image.
 
     Args:
         size: height and width in pixels.
@@ -145,10 +145,10 @@ def draw_debris(scene: np.ndarray, dish: Dish, rng: np.random.Generator) -> None
         scene += speck * np.float32(rng.choice([-0.3, 0.2]))
 
 
-def draw_picture(
+def draw_image(
     size: int, dish: Dish, goal: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture of a dish: image uint8 and what the cells cover, bool; size x size.
+    """One image of a dish: image uint8 and what the cells cover, bool; size x size.
 
     Args:
         size: height and width in pixels.
@@ -165,27 +165,27 @@ def draw_picture(
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8), covered
 
 
-def brightfield(output: Path, pictures: int, size: int, seed: int) -> None:
-    """Write a zip of synthetic pictures in the layout `paired`.
+def brightfield(output: Path, images: int, size: int, seed: int) -> None:
+    """Write a zip of synthetic images in the layout `paired`.
 
     Members are `inputs/<id>.png` (uint8, grey, size x size) and `masks/<id>.png` (0 or 255); an id
-    is `dish<DD>_<NNN>`. There are about four pictures a dish and at least four dishes. The same
+    is `dish<DD>_<NNN>`. There are about four images a dish and at least four dishes. The same
     arguments give the same bytes.
 
-    Parameters: `output`, the zip; `pictures`, their number; `size`, height and width in pixels;
+    Parameters: `output`, the zip; `images`, their number; `size`, height and width in pixels;
     `seed`, of the generator.
     """
-    dishes = min(pictures, max(4, pictures // PICTURES_PER_DISH))
+    dishes = min(images, max(4, images // IMAGES_PER_DISH))
     low, high = CONFLUENCY
     with atomic_write(output) as part, zipfile.ZipFile(part, "w") as archive:
         for number in range(dishes):
             dish = draw_dish(size, np.random.default_rng([seed, number]))
-            count = (number + 1) * pictures // dishes - number * pictures // dishes
+            count = (number + 1) * images // dishes - number * images // dishes
             for index in range(count):
                 name = f"dish{number + 1:02d}_{index + 1:03d}"
                 rng = np.random.default_rng([seed, number, index])
-                # Evenly spread over the dish, so that few pictures have all bands.
+                # Evenly spread over the dish, so that few images have all bands.
                 goal = low + (high - low) * (index + rng.random()) / count
-                image, covered = draw_picture(size, dish, goal, rng)
+                image, covered = draw_image(size, dish, goal, rng)
                 store(archive, f"inputs/{name}.png", png(image))
                 store(archive, f"masks/{name}.png", png(covered.astype(np.uint8) * 255))

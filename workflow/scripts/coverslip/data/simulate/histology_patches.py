@@ -178,7 +178,7 @@ def cut(slide: Slide, count: int, size: int, rng: np.random.Generator) -> list[t
     return found
 
 
-def histology_patches(output: Path, pictures: int, size: int, seed: int) -> None:
+def histology_patches(output: Path, images: int, size: int, seed: int) -> None:
     """Write a zip of synthetic patches with a csv of labels.
 
     Members are `train/<n>.png` (uint8, RGB, size x size), in the order of their labels as in study
@@ -188,16 +188,16 @@ def histology_patches(output: Path, pictures: int, size: int, seed: int) -> None
 
     Args:
         output: the zip.
-        pictures: number of patches, those without label included.
+        images: number of patches, those without label included.
         size: height and width of a patch in pixels.
         seed: of the generator.
     """
-    slides = max(4, pictures // PATCHES_PER_SLIDE)
+    slides = max(4, images // PATCHES_PER_SLIDE)
     patches: list[tuple[str, bytes]] = []
     for number in range(slides):
         rng = np.random.default_rng([seed, number])
         slide = draw_slide(size, rng)
-        count = (number + 1) * pictures // slides - number * pictures // slides
+        count = (number + 1) * images // slides - number * images // slides
         patches += cut(slide, count, size, rng)
     test = patches[UNLABELLED - 1 :: UNLABELLED]
     train = [patch for at, patch in enumerate(patches) if at % UNLABELLED != UNLABELLED - 1]

@@ -1,11 +1,11 @@
-"""Synthetic fluorescence pictures of nuclei with known truth.
+"""Synthetic fluorescence images of nuclei with known truth.
 
-The pictures imitate wide-field fluorescence microscopy of stained nuclei. Pictures come in plates,
-the acquisition groups: all pictures of a plate share the illumination field, the camera (gain,
+The images imitate wide-field fluorescence microscopy of stained nuclei. Images come in plates,
+the acquisition groups: all images of a plate share the illumination field, the camera (gain,
 offset, noise), the focus and the distribution of nuclear sizes, and plates differ in all of these,
-so that a split by plate asks for more than a split by picture.
+so that a split by plate asks for more than a split by image.
 
-A picture is, in this order (compare Lehmussola et al., "Computational framework for simulating
+An image is, in this order (compare Lehmussola et al., "Computational framework for simulating
 fluorescence microscope images with cell populations", IEEE Trans. Med. Imaging 26, 2007):
 
 1. nuclei: ellipses with a smoothly perturbed outline, in clusters whose members touch, each with
@@ -28,14 +28,14 @@ import numpy as np
 
 from coverslip.files import atomic_write
 
-PICTURES_PER_PLATE = 8
+IMAGES_PER_PLATE = 8
 
 SMALLEST_AREA = 24
 
 
 @dataclass(frozen=True)
 class Plate:
-    """What all pictures of a plate have in common; lengths in pixels, light in photons."""
+    """What all images of a plate have in common; lengths in pixels, light in photons."""
 
     radius: float
     spread: float
@@ -202,10 +202,8 @@ def unwanted(size: int, plate: Plate, light: np.ndarray, rng: np.random.Generato
     return other
 
 
-def draw_picture(
-    size: int, plate: Plate, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """One picture of a plate: image uint8 size x size and its label map int32 size x size."""
+def draw_image(size: int, plate: Plate, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One image of a plate: image uint8 size x size and its label map int32 size x size."""
     label, light = draw_nuclei(size, plate, rng)
     scene = light + unwanted(size, plate, light, rng)
     scene = cv2.GaussianBlur(scene, (0, 0), plate.blur, borderType=cv2.BORDER_REFLECT)
@@ -227,26 +225,26 @@ def store(archive: zipfile.ZipFile, member: str, content: bytes) -> None:
     archive.writestr(info, content, compress_type=zipfile.ZIP_STORED)
 
 
-def nuclei(output: Path, pictures: int, size: int, seed: int) -> None:
-    """Write a zip of synthetic pictures in the layout of the 2018 Data Science Bowl.
+def nuclei(output: Path, images: int, size: int, seed: int) -> None:
+    """Write a zip of synthetic images in the layout of the 2018 Data Science Bowl.
 
     Members are `<id>/images/<id>.png` (uint8, grey, size x size) and `<id>/masks/<k>.png` (0 or
-    255, one a nucleus); an id is `plate<PP>_<NNN>`. There are about eight pictures a plate and at
-    least four plates. The same arguments give the same bytes, and a picture depends only on the
+    255, one a nucleus); an id is `plate<PP>_<NNN>`. There are about eight images a plate and at
+    least four plates. The same arguments give the same bytes, and an image depends only on the
     seed, its plate, its number and the size.
 
-    Parameters: `output`, the zip; `pictures`, their number; `size`, height and width in pixels;
+    Parameters: `output`, the zip; `images`, their number; `size`, height and width in pixels;
     `seed`, of the generator.
     """
-    plates = min(pictures, max(4, pictures // PICTURES_PER_PLATE))
+    plates = min(images, max(4, images // IMAGES_PER_PLATE))
     with atomic_write(output) as part, zipfile.ZipFile(part, "w") as archive:
         for number in range(plates):
             plate = draw_plate(size, np.random.default_rng([seed, number]))
-            count = (number + 1) * pictures // plates - number * pictures // plates
+            count = (number + 1) * images // plates - number * images // plates
             for index in range(count):
                 name = f"plate{number + 1:02d}_{index + 1:03d}"
                 rng = np.random.default_rng([seed, number, index])
-                image, label = draw_picture(size, plate, rng)
+                image, label = draw_image(size, plate, rng)
                 store(archive, f"{name}/images/{name}.png", png(image))
                 for nucleus in range(1, label.max() + 1):
                     mask = np.where(label == nucleus, 255, 0).astype(np.uint8)

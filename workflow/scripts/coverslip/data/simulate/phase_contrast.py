@@ -1,10 +1,10 @@
-"""Synthetic phase-contrast pictures of nine lines of cells, in the layout of LIVECell.
+"""Synthetic phase-contrast images of nine cell lines, in the layout of LIVECell.
 
 The lines differ in what cells look like: size, shape, grain, halo, and how they lie together. The
 wells of each line differ in light, contrast, focus and density, as wells do, so that brightness
-alone tells little and a split by well asks for more than a split by picture.
+alone tells little and a split by well asks for more than a split by image.
 
-A picture is, in this order:
+An image is, in this order:
 
 1. cells: ellipses with a perturbed outline, alone or in colonies, some with long processes;
 2. phase contrast: a cell is darker than the medium and has a bright halo, here the difference of
@@ -28,10 +28,10 @@ import tifffile
 from coverslip.data.simulate.nuclei import outline, smooth_noise, store
 from coverslip.files import atomic_write
 
-PICTURES_PER_WELL = 4
+IMAGES_PER_WELL = 4
 
 WELLS = 4
-"""Smallest number of wells of a line that has as many pictures."""
+"""Smallest number of wells of a line that has as many images."""
 
 TRAIN = "images/livecell_train_val_images"
 
@@ -53,7 +53,7 @@ class Line:
     fineness: float
     """Its correlation length."""
     density: float
-    """Share of the picture that is covered."""
+    """Share of the image that is covered."""
     clustering: float
     """Probability that a cell touches another one."""
     processes: int = 0
@@ -76,7 +76,7 @@ LINES = {
 
 @dataclass(frozen=True)
 class Well:
-    """What all pictures of a well have in common."""
+    """What all images of a well have in common."""
 
     level: float
     """Grey value of the medium."""
@@ -149,8 +149,8 @@ def draw_processes(
             y, x = far
 
 
-def draw_picture(size: int, line: Line, well: Well, rng: np.random.Generator) -> np.ndarray:
-    """One picture of a line in a well: uint8 size x size."""
+def draw_image(size: int, line: Line, well: Well, rng: np.random.Generator) -> np.ndarray:
+    """One image of a line in a well: uint8 size x size."""
     cells = draw_cells(size, line, well.crowding, rng)
     near = cv2.GaussianBlur(cells, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
     far = cv2.GaussianBlur(cells, (0, 0), 3.5, borderType=cv2.BORDER_REFLECT)
@@ -169,24 +169,24 @@ def tif(image: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def phase_contrast(output: Path, pictures: int, size: int, seed: int) -> None:
-    """Write a zip of synthetic pictures in the layout of LIVECell.
+def phase_contrast(output: Path, images: int, size: int, seed: int) -> None:
+    """Write a zip of synthetic images in the layout of LIVECell.
 
     Members are `images/livecell_train_val_images/<line>/<line>_Phase_<well>_<...>.tif` (uint8,
     grey, size x size), and the last well of each line below `images/livecell_test_images`. Each
-    line has about as many pictures, some four a well, in at least `WELLS` wells. The same arguments
+    line has about as many images, some four a well, in at least `WELLS` wells. The same arguments
     give the same bytes.
 
     Args:
         output: the zip.
-        pictures: their number.
+        images: their number.
         size: height and width in pixels.
         seed: of the generator.
     """
     with atomic_write(output) as part, zipfile.ZipFile(part, "w") as archive:
         for number, (name, line) in enumerate(LINES.items()):
-            count = (number + 1) * pictures // len(LINES) - number * pictures // len(LINES)
-            wells = min(count, max(WELLS, count // PICTURES_PER_WELL))
+            count = (number + 1) * images // len(LINES) - number * images // len(LINES)
+            wells = min(count, max(WELLS, count // IMAGES_PER_WELL))
             for place in range(wells):
                 well = draw_well(size, np.random.default_rng([seed, number, place]))
                 folder = f"{TEST if wells > 1 and place == wells - 1 else TRAIN}/{name}"
@@ -195,5 +195,5 @@ def phase_contrast(output: Path, pictures: int, size: int, seed: int) -> None:
                     rng = np.random.default_rng([seed, number, place, index])
                     time = f"{index // 6:02d}d{4 * (index % 6):02d}h00m"
                     file = f"{name}_Phase_{chr(65 + number)}{place + 1}_1_{time}_1.tif"
-                    image = draw_picture(size, line, well, rng)
+                    image = draw_image(size, line, well, rng)
                     store(archive, f"{folder}/{file}", tif(image))

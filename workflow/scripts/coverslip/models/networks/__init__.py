@@ -22,7 +22,7 @@ Shape = tuple[int | None, int | None, int]
 
 
 def build(network: Network, shape: Shape) -> keras.Model:
-    """Build the network for pictures of `shape` (height, width, channels; None: any size).
+    """Build the network for images of `shape` (height, width, channels; None: any size).
 
     Its weights are random. Raises CoverslipError for a size that it cannot halve often enough.
     """
@@ -31,20 +31,20 @@ def build(network: Network, shape: Shape) -> keras.Model:
     for side in shape[:2]:
         if side is not None and side % multiple:
             raise CoverslipError(
-                f"network {network.architecture} cannot take pictures of {shape[0]}x{shape[1]} "
+                f"network {network.architecture} cannot take images of {shape[0]}x{shape[1]} "
                 f"pixels: set preprocessing.patch or resize to multiples of {multiple}"
             )
     return module.build(network, shape)
 
 
 def fixed_size(architecture: str, shape: Shape, smallest: int) -> Shape:
-    """Return the shape, for networks whose weights are bound to the size of the picture.
+    """Return the shape, for networks whose weights are bound to the size of the image.
 
     Raises CoverslipError if the size is open, or below `smallest`, which poolings leave nothing of.
     """
     if any(side is None or side < smallest for side in shape[:2]):
         raise CoverslipError(
-            f"network {architecture} needs pictures of one size, at least {smallest}x{smallest} "
+            f"network {architecture} needs images of one size, at least {smallest}x{smallest} "
             "pixels: set preprocessing.resize"
         )
     return shape
@@ -71,5 +71,5 @@ def load_pretrained(model: keras.Model, network: Network, path: Path | None) -> 
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CoverslipError(
             f"the weights in {path} do not fit {network.architecture} ({reason}): remove the file "
-            "and download it anew, and use preprocessing.channels: rgb"
+            "and download it again, and use preprocessing.channels: rgb"
         ) from error

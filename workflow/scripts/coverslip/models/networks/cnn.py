@@ -1,7 +1,7 @@
-"""A plain network for classes that looks at pictures of any size.
+"""A plain network for classes that looks at images of any size.
 
 Two 3x3 convolutions with normalization a level, max-pooling between levels, then the mean of each
-feature over the whole picture (global average pooling: Lin, Chen and Yan, Network in network, ICLR
+feature over the whole image (global average pooling: Lin, Chen and Yan, Network in network, ICLR
 2014) instead of millions of weights that are bound to places: where a cell lies tells nothing.
 """
 

@@ -32,7 +32,7 @@ STAGES = (
 """Of each stage: blocks, size of the depthwise kernels, stride of the first, expansion, filters."""
 
 SKIPS = (0, 1, 2, 4)
-"""Stages after which the resolution is halved: 1/2, 1/4, 1/8 and 1/16 of the picture's."""
+"""Stages after which the resolution is halved: 1/2, 1/4, 1/8 and 1/16 of the image's."""
 
 STEM = 32
 
@@ -68,7 +68,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
 def load_pretrained(model: keras.Model, path: Path) -> None:
     """Copy the encoder's weights from a `.safetensors` or `.npz` file with timm's names.
 
-    For grey pictures the kernels of red, green and blue of the first layer are added up, so that
+    For grey images the kernels of red, green and blue of the first layer are added up, so that
     grey gives what it gives as three equal channels.
 
     Raises OSError, KeyError or ValueError if the file cannot be read or does not fit.

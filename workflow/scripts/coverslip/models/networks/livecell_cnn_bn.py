@@ -2,7 +2,7 @@
 
 Two 3x3 convolutions, each with batch normalization, and a max-pooling at 32, 64, 128 and 256
 filters, a dense layer of 512 with batch normalization and dropout of 0.5: 9,571,305 parameters with
-grey pictures of 128x128 pixels and nine classes, as published. The size is fixed: of the section,
+grey images of 128x128 pixels and nine classes, as published. The size is fixed: of the section,
 only `outputs` applies.
 """
 

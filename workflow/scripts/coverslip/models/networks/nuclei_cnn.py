@@ -2,7 +2,7 @@
 
 3x3 convolutions of 16 and 32 filters, max-pooling, of 64 and 128, max-pooling, dense layers of 256
 and 32, each with batch normalization and relu, and dropout of 0.5 before the classes: 20,587,108
-trainable parameters with RGB pictures of 100x100 pixels and four classes, as published. The size is
+trainable parameters with RGB images of 100x100 pixels and four classes, as published. The size is
 fixed: of the section, only `outputs` applies.
 """
 

@@ -1,6 +1,6 @@
 """ResNet18, as in torchvision: He et al., Deep residual learning for image recognition, CVPR 2016.
 
-11,178,564 parameters with RGB pictures and four classes. On the same weights it gives what
+11,178,564 parameters with RGB images and four classes. On the same weights it gives what
 torchvision's gives: paddings are symmetric, batch normalization has its epsilon. Layers have the
 names of its modules with `_` for `.`, so that its weights go in by name.
 """
@@ -34,7 +34,7 @@ def multiple(network: Network) -> int:
 def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.Model:
     """From float32 (N, height, width, channels) to float32 logits (N, outputs).
 
-    Pretrained weights were made for RGB pictures of zero mean and unit deviation a channel, which
+    Pretrained weights were made for RGB images of zero mean and unit deviation a channel, which
     `scaling: standard` gives.
     """
     inputs = keras.Input(shape)
@@ -53,7 +53,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
 def load_pretrained(model: keras.Model, path: Path) -> None:
     """Copy weights with torchvision's names from a `.safetensors` or `.npz` file.
 
-    For grey pictures the first layer's kernels of red, green and blue are added up, so that grey
+    For grey images the first layer's kernels of red, green and blue are added up, so that grey
     gives what it gives as three equal channels. The last layer's are taken where they have as many
     classes; else it stays as it is.
 

@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 def fill(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) -> None:
     """Set a layer's weights from torch's `module`.
 
-    Kernels for red, green and blue are added up for a layer that takes grey pictures: grey gives
+    Kernels for red, green and blue are added up for a layer that takes grey images: grey gives
     what it gives as three equal channels. Raises KeyError for what the file does not hold,
     ValueError for other shapes.
     """

@@ -35,10 +35,10 @@ class FigureInputs:
     metrics: dict[str, Any]
     """`metrics.json`."""
     table: pd.DataFrame
-    """`pictures.csv`: one row a picture, fold and seed."""
+    """`images.csv`: one row an image, fold and seed."""
     histories: dict[str, pd.DataFrame]
     """History of each run by its name, in the order of the models."""
-    pictures: Path
+    images: Path
     """The store."""
     predictions: list[Path]
     """Prediction files of all runs and shards; their folder tells the run."""
@@ -66,7 +66,7 @@ class FigureInputs:
 
     @property
     def subset(self) -> str:
-        """`test`, or `validation` for a study without test pictures."""
+        """`test`, or `validation` for a study without test images."""
         return self.metrics["panels_subset"]
 
 
@@ -76,7 +76,7 @@ def load(
     protocol: str,
     metrics: Path,
     table: Path,
-    pictures: Path,
+    images: Path,
     predictions: Sequence[Path],
     models: Sequence[Path],
     preprocessing: Preprocessing,
@@ -104,7 +104,7 @@ def load(
         metrics=document,
         table=rows,
         histories={run_of(model): read_history(model) for model in models},
-        pictures=Path(pictures),
+        images=Path(images),
         predictions=[Path(path) for path in predictions],
         models=[Path(path) for path in models],
         preprocessing=preprocessing,

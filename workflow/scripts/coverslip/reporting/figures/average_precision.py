@@ -33,16 +33,16 @@ LINES = (
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw AP against the threshold: mean over pictures left, all objects together right.
+    """Draw AP against the threshold: mean over images left, all objects together right.
 
     The band is the 95 % interval over groups of the model's values, from `metrics.json`.
     """
     figure = new(9.6, 4.2)
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     left, right = figure.subplots(1, 2, sharey=True)
     _curves(left, inputs, "")
     _curves(right, inputs, "_pooled")
-    left.set_title("Of each picture, then the mean")
+    left.set_title("Of each image, then the mean")
     right.set_title("Of all objects together")
     left.set_ylabel("AP = TP / (TP + FP + FN), 0 to 1")
     save(figure, output)

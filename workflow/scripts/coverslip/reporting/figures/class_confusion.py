@@ -1,4 +1,4 @@
-"""Confusion matrix of pictures: shares of each true class, and counts."""
+"""Confusion matrix of images: shares of each true class, and counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from coverslip.reporting.figures.style import (
 
 NAME = "class_confusion"
 
-TITLE = "Confusion matrix of pictures"
+TITLE = "Confusion matrix of images"
 
 LETTERS = 18
 """Longer names of classes are shortened."""
@@ -45,12 +45,12 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     cells, words = max(2.8, 0.52 * len(names)), 0.085 * max(len(name) for name in names)
     one = (0.6 + words + cells, 1.4 + 0.65 * words + cells)
     figure = new(2 * one[0], 0.7 + one[1]) if beside else new(0.4 + one[0], 0.7 + 2 * one[1])
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
     matrix(left, shares, [[f"{100 * v:.0f}" for v in row] for row in shares], names)
     left.set_title(f"{told(inputs, found)}\nShare of the true class (%)")
     matrix(right, shares, [[thousands(v) for v in row] for row in counts], names)
-    right.set_title("Pictures")
+    right.set_title("Images")
     save(figure, output)
 
 

@@ -1,4 +1,4 @@
-"""The last picture of each class, three by three, with what the model calls it."""
+"""The last image of each class, three by three, with what the model calls it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from coverslip.reporting.figures.style import SUBSETS, heading, new, save, style
 
 NAME = "class_panels"
 
-TITLE = "The last picture of each class"
+TITLE = "The last image of each class"
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw up to nine pictures, named by their true class; red is what is taken for another."""
+    """Draw up to nine images, named by their true class; red is what is taken for another."""
     ids = inputs.metrics["panels"]["last"]
     figure = new(7.2, height(ids))
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     tiles(figure, inputs, ids)
     save(figure, output)

@@ -1,4 +1,4 @@
-"""Precision, recall, F1 and support of each class of pictures, as a table with colours."""
+"""Precision, recall, F1 and support of each class of images, as a table with colours."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from coverslip.reporting.figures.style import styled
 
 NAME = "class_report"
 
-TITLE = "Classification report of pictures"
+TITLE = "Classification report of images"
 
 TABLE = Table(
-    TITLE, "pictures", "accuracy", "brightness", "a logistic regression on brightness alone"
+    TITLE, "images", "accuracy", "brightness", "a logistic regression on brightness alone"
 )
 
 

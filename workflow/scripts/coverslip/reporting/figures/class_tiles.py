@@ -1,4 +1,4 @@
-"""Pictures side by side with their true and predicted class: what several figures share."""
+"""Images side by side with their true and predicted class: what several figures share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from coverslip.reporting.figures.style import BLACK, RED, framed, shorten
 ACROSS = 3
 
 LONGEST = 384
-"""Larger pictures are thinned out to this height or width before they are drawn."""
+"""Larger images are thinned out to this height or width before they are drawn."""
 
 
 def height(ids: Sequence[str]) -> float:
-    """Height in inches of a figure of these pictures."""
+    """Height in inches of a figure of these images."""
     return 1.1 + 2.8 * max(1, ceil(len(ids) / ACROSS))
 
 
 def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
-    """Draw the pictures in rows of three.
+    """Draw the images in rows of three.
 
     Above each stands its true class and, in red where it is another one, the predicted class with
-    its probability: of the first run (lowest fold, then seed) that predicted it. Pictures are
+    its probability: of the first run (lowest fold, then seed) that predicted it. Images are
     stretched from their 1st to their 99.8th percentile for display only.
     """
     grid = figure.subplots(max(1, ceil(len(ids) / ACROSS)), ACROSS, squeeze=False).ravel()
@@ -35,7 +35,7 @@ def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
         axes.axis("off")
     rows = inputs.table[inputs.table["subset"] == inputs.subset].sort_values(["fold", "seed"])
     rows = rows.drop_duplicates("id").set_index("id")
-    with ImageStore(inputs.pictures) as store:
+    with ImageStore(inputs.images) as store:
         for axes, id in zip(grid, ids, strict=False):
             image = stretched(store.image(id))
             step = -(-max(image.shape[:2]) // LONGEST)

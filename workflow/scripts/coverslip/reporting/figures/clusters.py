@@ -1,4 +1,4 @@
-"""What K-means makes of pictures: swatches, the original, and the clusters in false colours."""
+"""What K-means makes of images: swatches, the original, and the clusters in false colours."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
 """Of up to so many clusters; more take even steps of a map that is even to the eye."""
 
 KINDS = ("median", "worst", "draw")
-"""Which of the panels are shown, one picture each."""
+"""Which of the panels are shown, one image each."""
 
 LONGEST = 512
-"""Larger pictures are thinned out to this height or width before they are drawn."""
+"""Larger images are thinned out to this height or width before they are drawn."""
 
 
 class Segmented(NamedTuple):
-    """A picture with its clusters."""
+    """An image with its clusters."""
 
     id: str
     image: np.ndarray
@@ -61,17 +61,17 @@ class Segmented(NamedTuple):
     labels: np.ndarray
     """uint8 HxW, `OUTSIDE` the field of view."""
     swatches: np.ndarray
-    """K x 3, 0..1: mean colour of each cluster in this picture; NaN where it has none."""
+    """K x 3, 0..1: mean colour of each cluster in this image; NaN where it has none."""
     shares: np.ndarray
     """K: shares of the field of view."""
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw a row a picture: its swatches, the picture, and its clusters in false colours.
+    """Draw a row an image: its swatches, the image, and its clusters in false colours.
 
     A swatch has the mean colour of the pixels of its cluster, beside its false colour and its share
-    of the picture; clusters that count as cells are marked. Of several runs the first is shown.
+    of the image; clusters that count as cells are marked. Of several runs the first is shown.
 
     Raises:
         CoverslipError: the study's model is not K-means.
@@ -84,11 +84,11 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     chosen = [ids[0] for ids in (inputs.metrics["panels"][kind] for kind in KINDS) if ids]
     ids = list(dict.fromkeys(chosen))
     number, cells = model.info["clusters"]["number"], model.info["clusters"]["cells"]
-    with ImageStore(inputs.pictures) as store:
+    with ImageStore(inputs.images) as store:
         found = [segmented(model, store, id) for id in ids]
     heights = [each.labels.shape[0] / each.labels.shape[1] for each in found]
     figure = new(9.4, 1.0 + sum(3.3 * height for height in heights))
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     grid = figure.subplots(
         len(found), 3, squeeze=False, width_ratios=[0.8, 1, 1], height_ratios=heights
     )
@@ -97,14 +97,14 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         _swatches(line[0], each, colours, cells)
         step = -(-max(each.labels.shape) // LONGEST)
         image = each.image[::step, ::step]
-        _picture(line[1], np.repeat(image, 3 // image.shape[2], axis=2), shorten(each.id, 28))
+        _image(line[1], np.repeat(image, 3 // image.shape[2], axis=2), shorten(each.id, 28))
         map = painted(each.labels[::step, ::step], colours)
-        _picture(line[2], map, f"map of its {number} clusters")
+        _image(line[2], map, f"map of its {number} clusters")
     save(figure, output)
 
 
 def segmented(model: Model, store: ImageStore, id: str) -> Segmented:
-    """A picture of a store with the clusters that a K-means model finds in it."""
+    """An image of a store with the clusters that a K-means model finds in it."""
     image = preprocessing.to_input(store.image(id), model.preprocessing)
     info, recipe = model.info, KMeans(**model.info["kmeans"])
     found = cluster_labels(
@@ -134,7 +134,7 @@ def painted(found: np.ndarray, colours: np.ndarray) -> np.ndarray:
     return table[found]
 
 
-def _picture(axes: Axes, shown: np.ndarray, title: str) -> None:
+def _image(axes: Axes, shown: np.ndarray, title: str) -> None:
     axes.imshow(shown, interpolation="antialiased")
     framed(axes)
     axes.set_title(title, fontsize=9, loc="center")
@@ -146,7 +146,7 @@ def _swatches(axes: Axes, each: Segmented, colours: np.ndarray, cells: list[int]
     count = len(colours)
     axes.set(xlim=(0, 4), ylim=(count, -0.6))
     size = 8 if count <= 8 else 6
-    for x, word in ((0.4, "map"), (1.3, "picture"), (2.3, "share")):
+    for x, word in ((0.4, "map"), (1.3, "image"), (2.3, "share")):
         axes.text(x, -0.25, word, ha="center", va="center", fontsize=size, weight="bold")
     for at in range(count):
         for x, colour in ((0.0, colours[at]), (0.9, each.swatches[at])):

@@ -1,4 +1,4 @@
-"""Confluency of each picture: predicted against true, and the error by true confluency."""
+"""Confluency of each image: predicted against true, and the error by true confluency."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from coverslip.reporting.figures.style import (
 
 NAME = "confluency"
 
-TITLE = "Confluency of each picture"
+TITLE = "Confluency of each image"
 
 VECTOR_POINTS = 400
 """Above it points become pixels inside the svg, which would grow too large otherwise."""
@@ -41,22 +41,22 @@ SMALLEST = 10
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw predicted against true confluency, and the error over the true one with its bands.
 
-    A dot is a picture (the mean over seeds). Each band of 25 points has its bias (line) and the
+    A dot is an image (the mean over seeds). Each band of 25 points has its bias (line) and the
     root mean square of its errors around zero (shade); the interval of the whole is over groups.
 
     Raises:
-        CoverslipError: no picture has a field of view.
+        CoverslipError: no image has a field of view.
     """
     rows = inputs.table[inputs.table["subset"] == inputs.subset]
     columns = ["confluency_true", "confluency_predicted", "confluency_error"]
     rows = rows.groupby(["fold", "id"], as_index=False)[columns].mean().dropna()
     if rows.empty:
         raise CoverslipError(
-            f"pictures.csv of {inputs.study}: no {SUBSETS[inputs.subset]} picture has a field of "
-            "view: look at the pictures"
+            f"images.csv of {inputs.study}: no {SUBSETS[inputs.subset]} image has a field of "
+            "view: look at the images"
         )
     figure = new(9.6, 4.9)
-    word = f"{len(rows)} {SUBSETS[inputs.subset]} picture" + ("s" if len(rows) != 1 else "")
+    word = f"{len(rows)} {SUBSETS[inputs.subset]} image" + ("s" if len(rows) != 1 else "")
     heading(figure, f"{TITLE}, {word}", inputs)
     left, right = figure.subplots(1, 2)
     _pairs(left, rows, inputs)
@@ -102,7 +102,7 @@ def _errors(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
         line = [bias["value"]] * 2
         axes.plot([low + 0.5, high - 0.5], line, color=ORANGE, linewidth=2.5, zorder=4)
         bias_text = f"{bias['value']:+.1f}".replace("-", "−")
-        count = f"{bias['support']} picture" + ("s" if bias["support"] != 1 else "")
+        count = f"{bias['support']} image" + ("s" if bias["support"] != 1 else "")
         text = f"bias {bias_text}\nRMSE {spread['value']:.1f}\n{count}"
         told[(low + high) / 2] = text
         reach = max(reach, 1.02 * spread["value"])

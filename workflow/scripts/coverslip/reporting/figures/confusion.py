@@ -34,7 +34,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     names = [name.capitalize() for name in found["classes"]]
     number = len(names)
     figure = new(max(5.6, 2.8 + 1.3 * number), max(4.9, 2.4 + 1.1 * number))
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(number):
@@ -67,7 +67,7 @@ def counted(inputs: FigureInputs) -> tuple[dict, np.ndarray, np.ndarray]:
     found = inputs.metrics["confusion"].get(inputs.subset)
     if found is None:
         raise CoverslipError(
-            f"metrics.json of {inputs.study}: no confusion matrix of {inputs.subset} pictures: "
+            f"metrics.json of {inputs.study}: no confusion matrix of {inputs.subset} images: "
             "remove it and run again"
         )
     counts = np.asarray(found["counts"], dtype=float)

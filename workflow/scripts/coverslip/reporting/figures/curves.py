@@ -22,8 +22,8 @@ CLUSTERS = "Loss and accuracy by number of clusters"
 
 PIXELS = ("pixel_accuracy", "pixels", "all background")
 
-WHOLE = ("accuracy", "pictures", "majority class")
-"""Metric, what it counts, and its baseline, of masks and of whole pictures."""
+WHOLE = ("accuracy", "images", "majority class")
+"""Metric, what it counts, and its baseline, of masks and of whole images."""
 
 LEGEND_RUNS = 1
 """With more runs than this, a line is thin and stands for one run."""
@@ -45,8 +45,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
         _panel(axes, quantity, inputs, kept, "number of clusters" if clusters else "epoch")
     loss.set(title="Loss (lower is better)", ylabel="Loss")
-    pictures = inputs.metrics["task"] == "classification"
-    metric, unit, baseline = WHOLE if pictures else PIXELS
+    images = inputs.metrics["task"] == "classification"
+    metric, unit, baseline = WHOLE if images else PIXELS
     name = metric.replace("_", " ").capitalize()
     accuracy.set(title=f"{name} (higher is better)", ylabel=f"Share of right {unit}")
     record = inputs.record(metric, "validation")

@@ -15,14 +15,14 @@ TITLE = "Most confident mistakes"
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw up to nine wrongly named pictures; where there are none, that is said instead."""
+    """Draw up to nine wrongly named images; where there are none, that is said instead."""
     ids = inputs.metrics["panels"]["mistakes"]
     figure = new(7.2, height(ids) if ids else 1.6)
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     if ids:
         tiles(figure, inputs, ids)
     else:
         axes = figure.subplots()
         axes.axis("off")
-        axes.text(0.0, 0.5, "None: every picture was named rightly.", va="center")
+        axes.text(0.0, 0.5, "None: every image was named rightly.", va="center")
     save(figure, output)

@@ -39,7 +39,7 @@ COLOURS = {"down": BLUE, "up": GREEN}
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw the levels of the first run's network; all runs have the same one.
 
-    Boxes get lower where the picture gets smaller. Solid arrows go from level to level, dashed
+    Boxes get lower where the image gets smaller. Solid arrows go from level to level, dashed
     ones are skip connections.
 
     Raises:

@@ -40,13 +40,13 @@ VECTOR_POINTS = 150
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw predicted against true number of objects of each picture, and both size distributions.
+    """Draw predicted against true number of objects of each image, and both size distributions.
 
     Sizes are diameters of circles of the same area, in pixels; every run counts its own objects.
     """
     rows = inputs.table[inputs.table["subset"] == inputs.subset]
     figure = new(9.6, 4.4)
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     left, right = figure.subplots(1, 2)
     true, predicted = rows["objects_true"].to_numpy(), rows["objects_predicted"].to_numpy()
     _counts(left, true, predicted)
@@ -68,9 +68,9 @@ def _counts(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     )
     total, found = int(true.sum()), int(predicted.sum())
     axes.set(xscale="log", yscale="log", xlim=(0.7, top), ylim=(0.7, top), aspect="equal")
-    axes.set(xlabel="True objects in a picture", ylabel="Predicted objects in a picture")
+    axes.set(xlabel="True objects in an image", ylabel="Predicted objects in an image")
     ticks = [t for t in ROUND if t <= top]
-    # A picture without objects stands below 1, where a logarithm has no 0.
+    # An image without objects stands below 1, where a logarithm has no 0.
     axes.set_xticks([0.8, *ticks[1:]], ["0", *map(str, ticks[1:])])
     axes.set_yticks([0.8, *ticks[1:]], ["0", *map(str, ticks[1:])])
     axes.minorticks_off()
@@ -81,7 +81,7 @@ def _diameters(inputs: FigureInputs, rows: pd.DataFrame) -> tuple[np.ndarray, np
     """Equivalent diameters of true and predicted objects, in pixels."""
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     with ExitStack() as stack:
-        store = stack.enter_context(ImageStore(inputs.pictures))
+        store = stack.enter_context(ImageStore(inputs.images))
         for (fold, seed), part in rows.groupby(["fold", "seed"], sort=True):
             run = run_name(int(fold), int(seed))
             paths = [path for path in inputs.predictions if run_of(path) == run]

@@ -1,4 +1,4 @@
-"""Outlines of true and predicted objects on pictures chosen by IoU and by lot."""
+"""Outlines of true and predicted objects on images chosen by IoU and at random."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from coverslip.reporting.figures.style import (
 
 NAME = "outlines"
 
-TITLE = "Objects told apart"
+TITLE = "Instance segmentation"
 
 COLOURS = {
     "matches a true object at IoU 0.5": SKY,
@@ -42,17 +42,17 @@ COLOURS = {
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw a row a kind of choice and two columns a picture: as it is, and with outlines."""
+    """Draw a row a kind of choice and two columns an image: as it is, and with outlines."""
     panels = {kind: inputs.metrics["panels"][kind] for kind in KINDS}
     across = max(1, max(len(ids) for ids in panels.values()))
     figure = new(0.4 + 3.9 * across, 1.2 + 2.1 * len(KINDS))
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     ratios = ([1, 1, 0.06] * across)[:-1]
     grid = figure.subplots(len(KINDS), len(ratios), squeeze=False, width_ratios=ratios)
     for axes in grid.ravel():
         axes.axis("off")
     with ExitStack() as stack:
-        store = stack.enter_context(ImageStore(inputs.pictures))
+        store = stack.enter_context(ImageStore(inputs.images))
         for line, (kind, ids) in zip(grid, panels.items(), strict=True):
             for at, id in enumerate(ids):
                 _example(line[3 * at : 3 * at + 2], inputs, store, id)
@@ -83,7 +83,7 @@ def _example(line: list[Axes], inputs: FigureInputs, store: ImageStore, id: str)
 
 
 def _window(truth: np.ndarray) -> tuple[slice, slice]:
-    """The part of a large picture that is shown, at full resolution: about its middle object."""
+    """The part of a large image that is shown, at full resolution: about its middle object."""
     if max(truth.shape) <= LONGEST:
         return np.s_[:, :]
     places = np.argwhere(truth > 0)
@@ -99,13 +99,13 @@ def _window(truth: np.ndarray) -> tuple[slice, slice]:
 def outlined(
     image: np.ndarray, truth: np.ndarray, found: np.ndarray, matching: Matching
 ) -> np.ndarray:
-    """The picture in grey with outlines, uint8 HxWx3.
+    """The image in grey with outlines, uint8 HxWx3.
 
     Args:
         image: uint8 HxW or HxWx3.
         truth: int HxW, true objects.
         found: int HxW, predicted objects.
-        matching: `matching.match` of the two, or of the whole pictures that they are parts of.
+        matching: `matching.match` of the two, or of the whole images that they are parts of.
     """
     shown = np.repeat(to_grey(image)[:, :, np.newaxis], 3, axis=2).astype(np.uint8)
     right = np.isin(found, matching.predicted_labels) & (found > 0)

@@ -1,4 +1,4 @@
-"""Picture, truth and prediction with coloured errors, for pictures chosen by IoU and by lot."""
+"""Image, truth and prediction with coloured errors, for images chosen by IoU and at random."""
 
 from __future__ import annotations
 
@@ -32,9 +32,14 @@ from coverslip.reporting.figures.style import (
 
 NAME = "panels"
 
-TITLE = "Picture, truth and prediction"
+TITLE = "Image, truth and prediction"
 
-KINDS = {"best": "Best IoU", "median": "Median IoU", "worst": "Worst IoU", "draw": "Drawn by lot"}
+KINDS = {
+    "best": "Best IoU",
+    "median": "Median IoU",
+    "worst": "Worst IoU",
+    "draw": "Drawn at random",
+}
 
 ERRORS = {
     "found (true positive)": SKY,
@@ -43,30 +48,30 @@ ERRORS = {
 }
 
 OPACITY = (0.45, 0.9, 0.9)
-"""What is right lets the picture through, errors stand out."""
+"""What is right lets the image through, errors stand out."""
 
 LONGEST = 512
-"""Larger pictures are thinned out to this height or width before they are drawn."""
+"""Larger images are thinned out to this height or width before they are drawn."""
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw a row a kind of choice and three columns a picture; errors are coloured.
+    """Draw a row a kind of choice and three columns an image; errors are coloured.
 
-    Pictures are stretched from their 1st to their 99.8th percentile for display only. A picture
+    Images are stretched from their 1st to their 99.8th percentile for display only. An image
     that several runs predicted is shown with the first of them (lowest fold, then seed).
     """
     panels = {kind: inputs.metrics["panels"][kind] for kind in KINDS}
     across = max(1, max(len(ids) for ids in panels.values()))
     figure = new(0.4 + 4.7 * across, 1.2 + 1.8 * len(KINDS))
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
-    # A narrow empty column keeps the pictures apart.
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
+    # A narrow empty column keeps the images apart.
     ratios = ([1, 1, 1, 0.06] * across)[:-1]
     grid = figure.subplots(len(KINDS), len(ratios), squeeze=False, width_ratios=ratios)
     for axes in grid.ravel():
         axes.axis("off")
     with ExitStack() as stack:
-        store = stack.enter_context(ImageStore(inputs.pictures))
+        store = stack.enter_context(ImageStore(inputs.images))
         for line, (kind, ids) in zip(grid, panels.items(), strict=True):
             for at, id in enumerate(ids):
                 row = first_row(inputs, id)
@@ -80,7 +85,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
 
 
 def first_row(inputs: FigureInputs, id: str) -> dict[str, Any]:
-    """What the table tells of a picture as the first run predicted it (lowest fold, then seed)."""
+    """What the table tells of an image as the first run predicted it (lowest fold, then seed)."""
     table = inputs.table
     rows = table[(table["id"] == id) & (table["subset"] == inputs.subset)]
     return rows.sort_values(["fold", "seed"]).iloc[0].to_dict()
@@ -95,7 +100,7 @@ def predictions_of(inputs: FigureInputs, row: Mapping[str, Any]) -> Predictions:
 def _parts(
     inputs: FigureInputs, store: ImageStore, predictions: Predictions, id: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
-    """Picture (uint8 HxW or HxWx3), truth and prediction (bool HxW), and their full size.
+    """Image (uint8 HxW or HxWx3), truth and prediction (bool HxW), and their full size.
 
     Large ones are thinned out.
     """
@@ -108,7 +113,7 @@ def _parts(
 
 
 def coloured_errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture in grey with true and false positives and false negatives in colours.
+    """The image in grey with true and false positives and false negatives in colours.
 
     Args:
         image: uint8 HxW or HxWx3.
@@ -145,7 +150,7 @@ def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> 
 
 
 def row_label(axes: Axes, text: str) -> None:
-    """Say left of the first picture of a row what the row shows."""
+    """Say left of the first image of a row what the row shows."""
     axes.axis("on")
     axes.set(xticks=[], yticks=[])
     axes.set_ylabel(text, weight="bold")

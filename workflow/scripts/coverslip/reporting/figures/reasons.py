@@ -1,4 +1,4 @@
-"""What the answers rest on: pictures with maps of several methods, and which map to trust."""
+"""What the answers rest on: images with maps of several methods, and which map to trust."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ NAME = "reasons"
 TITLE = "What the answers rest on"
 
 MOST = 6
-"""So many pictures are shown; the files hold all."""
+"""So many images are shown; the files hold all."""
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw a row a picture: as the network saw it, and a map a method, red speaks for the class.
+    """Draw a row an image: as the network saw it, and a map a method, red speaks for the class.
 
     Above the maps stand mean deletion (small is good) and insertion (large is good) of the method
-    over all explained pictures, and below all maps those of a random one.
+    over all explained images, and below all maps those of a random one.
 
     Raises:
         CoverslipError: there are no maps.
     """
     if inputs.attribution is None:
-        raise CoverslipError(f"{inputs.study}: no maps were made: set attribution.pictures")
+        raise CoverslipError(f"{inputs.study}: no maps were made: set attribution.images")
     scores = json.loads((inputs.attribution / "scores.json").read_text(encoding="utf-8"))
-    shown = chosen(scores["pictures"])
+    shown = chosen(scores["images"])
     methods = scores["methods"][:-1]
     figure = new(1.75 * (1 + len(methods)), 1.3 + 1.75 * max(1, len(shown)))
     subset = SUBSETS[scores["subset"]]
-    heading(figure, f"{TITLE}, {subset} pictures", inputs)
-    note = f"Above the maps: means over all explained pictures; {chance(scores)}."
+    heading(figure, f"{TITLE}, {subset} images", inputs)
+    note = f"Above the maps: means over all explained images; {chance(scores)}."
     wide = textwrap.fill(note, int(12 * figure.get_figwidth()))
     figure.supxlabel(wide, x=0.01, ha="left", fontsize=8, color=GREY)
     grid = figure.subplots(max(1, len(shown)), 1 + len(methods), squeeze=False)
@@ -67,12 +67,12 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     save(figure, output)
 
 
-def chosen(pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most `MOST` pictures, evenly from all."""
-    if len(pictures) <= MOST:
-        return pictures
-    places = np.linspace(0, len(pictures) - 1, MOST).round().astype(int)
-    return [pictures[place] for place in places]
+def chosen(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `MOST` images, evenly from all."""
+    if len(images) <= MOST:
+        return images
+    places = np.linspace(0, len(images) - 1, MOST).round().astype(int)
+    return [images[place] for place in places]
 
 
 def example(
@@ -102,7 +102,7 @@ def example(
 
 
 def heat(axes: Axes, grey: np.ndarray, map: np.ndarray) -> None:
-    """A map over the faint picture: red speaks for the class, blue against it."""
+    """A map over the faint image: red speaks for the class, blue against it."""
     axes.imshow(grey, cmap="gray", vmin=-255, vmax=255)
     limit = float(np.percentile(np.abs(map), 99.5)) or 1.0
     strength = np.clip(np.abs(map) / limit, 0, 1)

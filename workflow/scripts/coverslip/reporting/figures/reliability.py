@@ -32,13 +32,13 @@ SIDES = (
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw two panels, without and with temperature: share of right pictures a bin of confidence.
+    """Draw two panels, without and with temperature: share of right images a bin of confidence.
 
     Bars on the dashed line are honest; hatched is what lacks to it, or is beyond. The dots' area is
-    the number of pictures. Niculescu-Mizil and Caruana, ICML 2005.
+    the number of images. Niculescu-Mizil and Caruana, ICML 2005.
     """
     figure = new(8.6, 5.3)
-    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     found = inputs.metrics["reliability"].get(inputs.subset, {})
     for axes, (name, metric, title) in zip(figure.subplots(1, 2), SIDES, strict=True):
         panel(axes, np.asarray(found.get(name, np.zeros((1, 3))), dtype=float))
@@ -51,7 +51,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
 
 
 def panel(axes: Axes, bins: np.ndarray) -> None:
-    """Draw one diagram from (bins, 3): pictures, right ones, sum of confidence."""
+    """Draw one diagram from (bins, 3): images, right ones, sum of confidence."""
     edges = np.linspace(0, 1, len(bins) + 1)
     filled = bins[:, 0] > 0
     right = np.divide(bins[:, 1], bins[:, 0], out=np.zeros(len(bins)), where=filled)
@@ -67,7 +67,7 @@ def panel(axes: Axes, bins: np.ndarray) -> None:
     axes.scatter(sure[filled], right[filled], s=4 + area, **dots)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set(xlabel="Probability of the predicted class", ylabel="Share of right pictures")
+    axes.set(xlabel="Probability of the predicted class", ylabel="Share of right images")
 
 
 def temperatures(inputs: FigureInputs) -> str:

@@ -1,4 +1,4 @@
-"""The classification report as a table with colours, whatever is counted: pixels or pictures."""
+"""The classification report as a table with colours, whatever is counted: pixels or images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Table:
 
     title: str
     unit: str
-    """What is counted: `pixels` or `pictures`."""
+    """What is counted: `pixels` or `images`."""
     accuracy: str
     """Name of the metric that is their accuracy."""
     baseline: str
@@ -41,7 +41,7 @@ def draw_table(table: Table, inputs: FigureInputs, output: Path) -> None:
     """Draw a row a class; value, 95 % interval and the baseline's value in each cell."""
     lines = rows(table, inputs)
     figure = new(8.2, 1.7 + 0.62 * len(lines))
-    heading(figure, f"{table.title}, {SUBSETS[inputs.subset]} pictures", inputs)
+    heading(figure, f"{table.title}, {SUBSETS[inputs.subset]} images", inputs)
     axes = figure.subplots()
     axes.set(xlim=(-1.4, 4.1), ylim=(len(lines) - 0.3, -1.0))
     axes.axis("off")

@@ -1,4 +1,4 @@
-"""IoU of each picture: the model beside Otsu's threshold and an empty prediction."""
+"""IoU of each image: the model beside Otsu's threshold and an empty prediction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from coverslip.reporting.figures.style import (
 
 NAME = "scores"
 
-TITLE = "IoU of each picture"
+TITLE = "IoU of each image"
 
 ROWS = (
     ("iou", "model", "Model", MODEL),
@@ -53,17 +53,17 @@ VECTOR_POINTS = 150
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw the distribution of IoU by method, and model against Otsu, a dot a picture.
+    """Draw the distribution of IoU by method, and model against Otsu, a dot an image.
 
     Diamonds are the means with their 95 % interval over groups, from `metrics.json`.
     """
     rows = inputs.table[inputs.table["subset"] == inputs.subset]
-    # A picture counts once, however many seeds there are.
+    # An image counts once, however many seeds there are.
     columns = ["iou", "otsu_iou", "foreground_true"]
     rows = rows.groupby(["fold", "id", "modality"], as_index=False)[columns].mean()
     rows["blank_iou"] = (rows["foreground_true"] == 0).astype(float)
     figure = new(9.6, 4.6)
-    word = f"{len(rows)} {SUBSETS[inputs.subset]} picture" + ("s" if len(rows) != 1 else "")
+    word = f"{len(rows)} {SUBSETS[inputs.subset]} image" + ("s" if len(rows) != 1 else "")
     heading(figure, f"{TITLE}, {word}", inputs)
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
     _distributions(left, rows, inputs)
@@ -130,4 +130,4 @@ def _pairs(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_title(f"Model above Otsu on {better} of {len(rows)}")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set(xlabel="IoU of Otsu's threshold", ylabel="IoU of the model")
-    axes.figure.legend(loc="outside right center", title="Modality (pictures)", title_fontsize=9)
+    axes.figure.legend(loc="outside right center", title="Modality (images)", title_fontsize=9)

@@ -115,7 +115,7 @@ def new(width: float, height: float) -> Figure:
 
 
 def framed(axes: Axes) -> None:
-    """Put a pale frame around a picture, without ticks."""
+    """Put a pale frame around an image, without ticks."""
     axes.axis("on")
     axes.grid(False)
     axes.set(xticks=[], yticks=[])
@@ -160,7 +160,7 @@ def save(figure: Figure, output: Path) -> None:
 
 def _small_png(figure: Figure) -> bytes:
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # arranged once, not anew for each resolution
+    figure.set_layout_engine("none")  # arranged once, not again for each resolution
     data = _png(figure, PNG_DPI[0])
     # Bytes become fewer no faster than pixels, so that what is left out here would be too large.
     share = PNG_BYTES / len(data)
@@ -180,7 +180,7 @@ def _png(figure: Figure, dpi: int) -> bytes:
 
 
 def _indexed(pixels: np.ndarray) -> Image.Image:
-    """A uint8 HxWx3 picture in 256 colours, which are chosen on a quarter of its pixels.
+    """A uint8 HxWx3 image in 256 colours, which are chosen on a quarter of its pixels.
 
     Each pixel has the nearest of them: Pillow looks that up in coarse steps, which turns white into
     a grey.

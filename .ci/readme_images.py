@@ -1,9 +1,9 @@
-"""Pictures of the README from a finished run of config/kaggle.yaml; needs Chromium.
+"""Images of the README from a finished run of config/kaggle.yaml; needs Chromium.
 
-    .venv/bin/python .ci/readme_pictures.py [RESULTS]
+    .venv/bin/python .ci/readme_images.py [RESULTS]
 
-writes docs/report.png (the table of studies in the report) and docs/outlines.png (test pictures of
-the study `nuclei-random`: best, middle, worst and drawn by lot).
+writes docs/report.png (the table of studies in the report) and docs/outlines.png (test images of
+the study `nuclei-random`: best, middle, worst and drawn at random).
 """
 
 import shutil
@@ -48,7 +48,7 @@ def report(page: Path, output: Path) -> None:
 if __name__ == "__main__":
     results = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "results")
     report(results / "report.html", ROOT / "docs/report.png")
-    # As it is: drawn anew with fewer colours, its outlines would have others than its legend.
+    # As it is: drawn again with fewer colours, its outlines would have others than its legend.
     shutil.copyfile(
         results / "studies/nuclei-random/figures/outlines.png", ROOT / "docs/outlines.png"
     )
