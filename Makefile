@@ -52,6 +52,7 @@ lint: $(VENV)/.dev ## check style, types and rules, change nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/mypy
+	PYTHONPATH=workflow/scripts $(BIN)/lint-imports
 	$(WITH) snakemake --lint
 
 format: $(VENV)/.dev ## bring all code into its form

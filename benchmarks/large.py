@@ -2,10 +2,10 @@
 
 Writes an image of side x side pixels, or of `--height` x side (uint8, tiled and compressed TIFF,
 drawn by windows), and measures it as the workflow does, each way in a process of its own: K-means
-as published, K-means honest, and a small network with Instance segmentation by a watershed. `--model
-FOLDER` takes a trained model instead. Prints peak resident memory and million pixels a second. The
-folder `--keep` keeps images and results. A height of 5,200 took the network as much memory as one
-of 20,000 (1.86 and 1.84 GB; 2 cores, no GPU).
+on raw colours, K-means on texture, and a small network with instance segmentation by a watershed.
+`--model FOLDER` takes a trained model instead. Prints peak resident memory and megapixels a second.
+The folder `--keep` keeps images and results. A height of 5,200 took the network as much memory as
+one of 20,000 (1.86 and 1.84 GB; 2 cores, no GPU).
 """
 
 import argparse

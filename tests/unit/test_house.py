@@ -28,7 +28,6 @@ LOCKS = {
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64"}
 MADE = {"results", ".snakemake", ".venv", ".git", "__pycache__", "raw", "weights", ".cache"}
 MADE |= {".pytest_cache", ".ruff_cache", ".hypothesis", ".mypy_cache", "htmlcov"}
-LONGEST = 400
 
 
 def pins(lock: str) -> dict[str, list[tuple[str, Requirement, int]]]:
@@ -191,18 +190,6 @@ def test_no_registry_address():
         if (match := pattern.search(allowed.sub("", text)))
     ]
     assert found == []
-
-
-def test_no_long_file():
-    kinds = {".py", ".smk", ".yaml", ".yml", ".j2", ".rst", ".css", ".md"}
-    long = {}
-    for path, text in text_files():
-        inside = path.relative_to(ROOT).parts[0] in ("workflow", "tests")
-        if inside and (path.suffix in kinds or path.name == "Snakefile"):
-            lines = len(text.splitlines())
-            if lines > LONGEST:
-                long[str(path.relative_to(ROOT))] = lines
-    assert long == {}, f"more than {LONGEST} lines; would their parts know their room?"
 
 
 CASES = """

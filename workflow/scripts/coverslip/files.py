@@ -1,4 +1,8 @@
-"""Outputs are written aside and renamed, so that nothing half-written is ever taken for whole."""
+"""Files: atomic writing, content digests, and one line for a full disk.
+
+Outputs are written to a temporary file and renamed, so that readers never see a partially written
+file. SHA-256 digests are cached by size and time stamp (`read_sha256`).
+"""
 
 from __future__ import annotations
 

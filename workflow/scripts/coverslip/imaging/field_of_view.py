@@ -1,4 +1,7 @@
-"""The field of view of an image: what of its area counts."""
+"""The field of view of an image: the part of its area that counts.
+
+`field_of_view` works on an image in memory, `Field` and `FilledRows` on rows of a large one.
+"""
 
 from __future__ import annotations
 

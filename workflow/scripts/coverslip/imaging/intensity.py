@@ -1,4 +1,4 @@
-"""imaging.intensity."""
+"""Intensity of images: one grey conversion, one stretch for display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with a second name instead of a copy, so that ten thousand images lie on disk once."""
+"""Tables of measured images and objects, as CSV and Parquet."""
 
 from __future__ import annotations
 

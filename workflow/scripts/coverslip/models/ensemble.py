@@ -19,20 +19,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median_low
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from coverslip.errors import CoverslipError
 from coverslip.files import read_sha256, write_json
 from coverslip.models import heads as temperatures
-from coverslip.models.tiles import HasSizeDivisor
+from coverslip.models.folder import ModelFolder
+from coverslip.models.tiles import HasSizeDivisor, Predict
 from coverslip.models.watershed import WatershedParams
 
-if TYPE_CHECKING:
-    from coverslip.models.model import Model
-    from coverslip.models.tiles import Predict
-
+M = TypeVar("M", bound=ModelFolder)
 KIND = "ensemble"
 """The `kind` in `model.json` of an ensemble."""
 
@@ -125,7 +123,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
 
 
 def ensemble_predictor(
-    model: Model, load: Callable[[Path], Model], network: Callable[[Model], Predict]
+    model: M, load: Callable[[Path], M], network: Callable[[M], Predict]
 ) -> Predict:
     """The ensemble of a folder as a function of uint8 tiles.
 

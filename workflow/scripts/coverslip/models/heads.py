@@ -1,4 +1,11 @@
-"""What a network learns, made from label maps after augmentation."""
+"""Heads: what the output channels of a network mean.
+
+- `mask`: class of each pixel; `instances`: background, interior and border, and the depth in the
+  object; `class`: class of the whole image.
+
+Targets for training are made from label images (`encode`), probabilities from logits
+(`probabilities`, `calibrated_probabilities`), masks from probabilities (`class_map`).
+"""
 
 from __future__ import annotations
 

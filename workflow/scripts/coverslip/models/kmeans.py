@@ -22,7 +22,7 @@ from coverslip.imaging.intensity import to_grey
 from coverslip.imaging.texture import features, names, reach
 
 if TYPE_CHECKING:
-    from coverslip.models.model import Model
+    from coverslip.models.folder import ModelFolder
     from coverslip.models.tiles import Predict
 
 TOLERANCE = 1e-4
@@ -173,7 +173,7 @@ THRESHOLD = 0.5
 """Predictions are 0 or 1."""
 
 
-def kmeans_predictor(model: Model) -> Predict:
+def kmeans_predictor(model: ModelFolder) -> Predict:
     """The model of a folder as a function of whole images.
 
     Returns:
@@ -191,7 +191,7 @@ def kmeans_predictor(model: Model) -> Predict:
     return predict
 
 
-def read_kmeans(model: Model) -> tuple[KMeans, dict[str, Any], np.ndarray, int]:
+def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray, int]:
     """Recipe, clusters (see `checked`), which of them are cells (uint8), and the seed of a model.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pages: HTML files that need nothing else, from the templates in `workflow/report`."""
+"""HTML pages that need no other file, rendered from the templates in `workflow/report`."""
 
 from __future__ import annotations
 

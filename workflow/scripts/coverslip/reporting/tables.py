@@ -1,4 +1,4 @@
-"""What the report says of a dataset (`check/report.json`) and of a split (`split.json`)."""
+"""Tables of the report: datasets, splits, metrics, ensembles and searches."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     yielded is merged into it, and what was warned of stands in it as `warnings`. A job fails whose
     inputs changed while it ran.
 
-    With `reuse` the outputs are taken from the shared cache (`coverslip.runtime.result_cache`) where
-    they lie in it, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
+    With `reuse` the outputs come from the shared cache (`coverslip.runtime.result_cache`) if it
+    has them, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
     they are kept there.
     """
     path = _record_path(snakemake)
