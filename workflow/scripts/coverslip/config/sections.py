@@ -399,6 +399,11 @@ class Network(Section):
     stem: Literal[1, 2] = 1
     """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
     the cost; a thin branch at full resolution draws the outlines."""
+    stem_kernel: Literal[3, 7] = 7
+    """For `resnet18`: size of the first convolution. 7: with stride 2, as on ImageNet; 3: with
+    stride 1, from random weights even where the others are pretrained, as study 3 had it."""
+    dense_units: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (256, 32)
+    """For `nuclei_cnn`: units of its two dense layers."""
     maximum_filters: int | None = Field(default=None, ge=1)
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
