@@ -177,11 +177,14 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
             return assign_images(codes[rows], shares, rng)
         return assign_groups(groups[rows], codes[rows], shares, rng, least)
 
-    everything = np.arange(len(frame))
+    everything = shuffled = np.arange(len(frame))
     folds = []
     learned = 1 + (config.validation > 0)  # what is not tested is cut into so many parts again
     if config.method == "folder":
         held = [_in_folder(frame["member"], config.test_folder)]
+    elif config.method == "train_test_split":
+        shuffled, test = sklearn_split(everything, config.test, config.seed)
+        held = [np.isin(everything, test)]
     elif config.folds == 1:
         part = parts(everything, [1 - config.test, config.test], 0, (learned, 1))
         held = [part == 1]
@@ -192,10 +195,28 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     for fold, test in enumerate(held):
         subset = np.full(len(frame), "test", dtype=object)
         rest = np.flatnonzero(~test)
-        drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
+        if config.method == "train_test_split":
+            rest = shuffled
+        if config.validation_method == "last":
+            drawn = np.arange(len(rest)) >= int(len(rest) * (1 - config.validation))
+        elif "train_test_split" in (config.method, config.validation_method):
+            drawn = np.isin(rest, sklearn_split(rest, config.validation, config.seed)[1])
+        else:
+            drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
         subset[rest] = np.where(drawn == 1, "validation", "train")
         folds.append(subset)
     return folds
+
+
+def sklearn_split(rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows by scikit-learn's `train_test_split`; both parts keep its shuffled order."""
+    from sklearn.model_selection import train_test_split
+
+    if share == 0:
+        return rows, rows[:0]
+    _enough(len(rows), [1 - share, share], "images")
+    first, second = train_test_split(rows, test_size=share, random_state=seed)
+    return first, second
 
 
 def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:

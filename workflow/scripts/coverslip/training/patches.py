@@ -179,7 +179,7 @@ def _read(
         raise CoverslipError(f"{store.path}: image '{id}': {error}") from error
     if p.resize is not None:
         return (
-            preprocessing.resize_image(image, p.resize),
+            preprocessing.resize_image(image, p.resize, p.resize_filter),
             preprocessing.resize_mask(label, p.resize, p.mask_resize),
         )
     return pad(image, (p.patch, p.patch)), pad(label, (p.patch, p.patch))
