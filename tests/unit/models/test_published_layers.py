@@ -276,7 +276,7 @@ def test_new_stem_keeps_its_random_weights_and_the_norm_after_it_gets_pretrained
 
 
 def test_widths_of_the_dense_layers_are_options():
-    network = Network(architecture="nuclei_cnn", outputs=4, dense_units=[512, 64])
+    network = Network(architecture="nuclei_cnn", outputs=4, dense_1=512, dense_2=64)
     model = networks.build(network, (20, 20, 3))
     units = [layer.units for layer in model.layers if isinstance(layer, layers.Dense)]
     assert units == [512, 64, 4]

@@ -47,12 +47,24 @@ class Attribution(Section):
     the image."""
     integrated_gradients: bool = True
     """Integrated gradients with SmoothGrad."""
+    gradient_shap: bool = False
+    """GradientSHAP: expected gradients between noisy copies of the image and random baselines,
+    which are `baseline` and the image itself."""
+    shap_samples: int = Field(default=50, ge=1)
+    """For GradientSHAP: random points whose gradients are averaged."""
+    shap_deviation: float = Field(default=1.0e-4, ge=0)
+    """For GradientSHAP: standard deviation of the noise, in the scale that the network takes."""
     steps: int = Field(default=50, ge=1)
     """For integrated gradients: points between the baseline and the image."""
     smooth_samples: int = Field(default=8, ge=0)
     """For integrated gradients: noisy copies of the image; 0: no SmoothGrad."""
+    smoothgrad: Literal["mean", "squared"] = "mean"
+    """For SmoothGrad: average the maps of the noisy copies, or their squares."""
     smooth_deviation: float = Field(default=0.1, gt=0)
-    """For SmoothGrad: standard deviation of the noise, as a share of the image's range."""
+    """For SmoothGrad: standard deviation of the noise, in `smooth_deviation_unit`."""
+    smooth_deviation_unit: Literal["range", "input"] = "range"
+    """For SmoothGrad: `range`: fractions of the image's range; `input`: the scale that the network
+    takes."""
     grad_cam: bool = True
     """Grad-CAM on the last features that still have places."""
     batch: int = Field(default=64, ge=1)
@@ -356,6 +368,10 @@ class Split(Section):
     train, validation, test; `folder`: the archive's own folder of test images, validation in
     whole groups; `file`: from a table; `train_test_split`: scikit-learn's function on the images in
     the order of the archive, with `seed` as its `random_state`."""
+    unit: Literal["image", "patch"] = "image"
+    """What is drawn. `patch`: patches of `preprocessing.patch` pixels side by side, remainders left
+    out, so that patches of one image are in training and test; for `protocol: as-published` with
+    `validation: 0` only. Test patches alone are scored."""
     test_folder: str | None = None
     """For `folder`: name of the folder of test images, at any depth."""
     folds: int = Field(default=1, ge=1)
@@ -449,8 +465,10 @@ class Network(Section):
     stem_kernel: Literal[3, 7] = 7
     """For `resnet18`: size of the first convolution. 7: with stride 2, as on ImageNet; 3: with
     stride 1, from random weights even where the others are pretrained, as study 3 had it."""
-    dense_units: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (256, 32)
-    """For `nuclei_cnn`: units of its two dense layers."""
+    dense_1: int = Field(default=256, ge=1)
+    """For `nuclei_cnn`: units of its first dense layer."""
+    dense_2: int = Field(default=32, ge=1)
+    """For `nuclei_cnn`: units of its second dense layer."""
     maximum_filters: int | None = Field(default=None, ge=1)
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)

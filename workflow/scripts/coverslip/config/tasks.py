@@ -153,6 +153,20 @@ def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
             yield f"{where}.split.folds: `{method}` has one fold"
 
 
+def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in what a split of patches needs."""
+    split = study["split"]
+    if split["unit"] != "patch":
+        return
+    if split["method"] not in ("random", "train_test_split") or split["folds"] > 1:
+        yield f"{where}.split.unit: `patch` goes with `random` and `train_test_split`, one fold"
+    if split["validation"] > 0:
+        yield f"{where}.split.unit: `patch` needs `validation: 0`"
+    whole = study["preprocessing"]["resize"] is not None or study["kmeans"] is not None
+    if whole or study["network"]["head"] != "mask":
+        yield f"{where}.split.unit: `patch` needs a network with `head: mask` at native size"
+
+
 def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in how the groups of a dataset are known."""
     if dataset["groups"] == "layout" and dataset["layout"] not in ("livecell", "livecell_coco"):

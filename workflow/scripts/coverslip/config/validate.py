@@ -218,6 +218,8 @@ def _check_study(
             yield f"{where}.preprocessing.fit_scaling_on: that needs `protocol: as-published`"
         if split["validation"] == 0:
             yield f"{where}.split.validation: 0 needs `protocol: as-published`"
+        if split["unit"] == "patch":
+            yield f"{where}.split.unit: `patch` needs `protocol: as-published`"
         if study["training"]["overwrite_masks"]:
             yield f"{where}.training.overwrite_masks: needs `protocol: as-published`"
         if study["evaluation"]["blank_test_labels"]:
@@ -225,6 +227,7 @@ def _check_study(
     if split["method"] == "file" and not split["file"]:
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
     yield from tasks.check_split(where, split)
+    yield from tasks.check_split_of_patches(where, study)
     yield from tasks.check(where, study, datasets.get(study["dataset"]))
     yield from tasks.check_preprocessing(where, study)
     yield from tasks.check_scales(where, study)

@@ -131,6 +131,7 @@ def evaluate(
     records = [
         record
         for subset in SUBSETS
+        if (observed["subset"] == subset).any()
         for record in metric_records(
             wanted,
             observed[observed["subset"] == subset],

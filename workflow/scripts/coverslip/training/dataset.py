@@ -105,16 +105,16 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
     """
     table = pd.read_csv(split, dtype={"id": str}, keep_default_na=False)
     table = table[table["fold"] == fold]
-    ids = {name: table.loc[table["subset"] == name, "id"] for name in splits.SUBSETS}
-    if ids["validation"].empty:
-        ids["validation"] = ids["test"]
-    for name, found in ids.items():
+    parts = {name: table[table["subset"] == name] for name in splits.SUBSETS}
+    if parts["validation"].empty:
+        parts["validation"] = parts["test"]
+    for name, found in parts.items():
         if found.empty and name != "test":
             raise CoverslipError(
                 f"fold {fold} of {split} has no {name} images: change the shares in split"
             )
-    training = patches.rows(ids["train"], minimum_foreground)
-    validation = patches.rows(ids["validation"])
+    training = patches.rows_of(parts["train"], minimum_foreground)
+    validation = patches.rows_of(parts["validation"])
     if not len(training):
         raise CoverslipError(
             f"no training patch of fold {fold} of {split} has the foreground that "
@@ -125,7 +125,7 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
             f"there are no patches of the validation images of fold {fold} of {split}: remove "
             "the patches of the study and run again"
         )
-    return Data(patches, training, validation, patches.rows(ids["test"]))
+    return Data(patches, training, validation, patches.rows_of(parts["test"]))
 
 
 class Batches(keras.utils.PyDataset):

@@ -1,10 +1,10 @@
 """The network of the nuclei types study: four convolutions and 20 million weights after them.
 
 3x3 convolutions of 16 and 32 filters, max-pooling, of 64 and 128, max-pooling, then dense layers of
-256 and 32 (`dense_units`), each with batch normalization and ReLU, and dropout of 0.5 after each
-dense layer: 20,587,108 trainable parameters with RGB images of 100x100 pixels and four classes,
-as published. Weights and biases start as PyTorch's default. Of the section, only `dense_units` and
-`outputs` apply.
+256 and 32 (`dense_1`, `dense_2`), each with batch normalization and ReLU, and dropout of 0.5 after
+each dense layer: 20,587,108 trainable parameters with RGB images of 100x100 pixels and four
+classes, as published. Weights and biases start as PyTorch's default. Of the section, only these two
+and `outputs` apply.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
             x = _normalized(layers.Conv2D(filters, 3, padding="same", **start)(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(x)
-    for units in network.dense_units:
+    for units in (network.dense_1, network.dense_2):
         x = _normalized(layers.Dense(units, **default_initializers(x.shape[-1]))(x))
         x = layers.Dropout(DROPOUT)(x)
     start = default_initializers(x.shape[-1])
