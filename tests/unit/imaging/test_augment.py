@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from coverslip.config.sections import Augmentation
-from coverslip.imaging.augment import augment, contrast, gamma, noise, zoom
+from coverslip.imaging.augment import affine, augment, contrast, gamma, noise, random_affine, zoom
 
 ALL = Augmentation(
     flips=True,
@@ -130,3 +131,34 @@ def test_invert():
     changed, mask = augment(image, target, Augmentation(invert=1.0), np.random.default_rng(0))
     assert np.array_equal(changed, 255 - image)
     assert np.array_equal(mask, target)
+
+
+def test_affine_samples_as_scipy_does():
+    image, target = patch(24, 40, 1)
+    section = Augmentation(rotation=20, shift=0.2, shear=10, zoom=(0.8, 1.2))
+    for seed in range(5):
+        matrix = random_affine(target.shape, section, np.random.default_rng(seed))
+        found, mask = affine(image, target, matrix)
+        given = image[..., 0].astype(float)
+        expected = ndimage.affine_transform(given, matrix, order=1, mode="nearest")
+        assert np.abs(found[..., 0] - expected).max() < 3
+        nearest = ndimage.affine_transform(target, matrix, order=0, mode="nearest")
+        assert (mask != nearest).mean() < 0.02
+
+
+def test_affine_maps_stay_within_their_limits_about_the_centre():
+    shape = (100, 50)
+    centre = np.array([49.5, 24.5, 1])
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        turned = random_affine(shape, Augmentation(rotation=20), rng)
+        np.testing.assert_allclose(turned @ centre, centre)
+        assert abs(np.rad2deg(np.arctan2(turned[1, 0], turned[0, 0]))) <= 20
+        np.testing.assert_allclose(turned[:2, :2] @ turned[:2, :2].T, np.eye(2), atol=1e-12)
+        moved = random_affine(shape, Augmentation(shift=0.2), rng) @ centre - centre
+        assert abs(moved[0]) <= 20 and abs(moved[1]) <= 10
+        zoomed = random_affine(shape, Augmentation(zoom=(0.8, 1.2)), rng)
+        assert 0.8 <= zoomed[0, 0] <= 1.2 and 0.8 <= zoomed[1, 1] <= 1.2
+        assert zoomed[0, 0] != zoomed[1, 1]
+        slanted = random_affine(shape, Augmentation(shear=0.2), rng)
+        assert abs(slanted[0, 1]) <= np.sin(np.deg2rad(0.2))

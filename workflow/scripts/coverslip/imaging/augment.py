@@ -24,6 +24,8 @@ def augment(
     same shapes and dtypes, as new contiguous arrays.
     """
     image, target = _orient(image, target, a, rng)
+    if a.rotation or a.shift or a.shear or tuple(a.zoom) != (1.0, 1.0):
+        image, target = affine(image, target, random_affine(target.shape, a, rng))
     if tuple(a.scale) != (1.0, 1.0):
         image, target = zoom(image, target, _log_uniform(a.scale, rng), rng.random(2))
     if tuple(a.contrast) != (1.0, 1.0):
@@ -35,6 +37,50 @@ def augment(
     if a.invert and rng.random() < a.invert:
         image = 255 - image
     return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+
+def random_affine(shape: tuple[int, ...], a: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Draw an affine map as Keras' ImageDataGenerator does.
+
+    Rotation, shift, shear and zoom in this order, about the centre of the patch.
+
+    Returns:
+        float64 3x3, from (row, column, 1) of the changed patch to that of the given one.
+    """
+    angle, shear = np.deg2rad(rng.uniform(-1, 1, 2) * (a.rotation, a.shear))
+    down, right = rng.uniform(-a.shift, a.shift, 2) * shape[:2]
+    rows, columns = rng.uniform(*a.zoom, 2)
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+    shifts = np.array([[1, 0, down], [0, 1, right], [0, 0, 1.0]])
+    slant = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1.0]])
+    zooms = np.diag([rows, columns, 1.0])
+    centre = np.eye(3)
+    centre[:2, 2] = (np.array(shape[:2]) - 1) / 2
+    return centre @ rotation @ shifts @ slant @ zooms @ np.linalg.inv(centre)
+
+
+def affine(
+    image: np.ndarray, target: np.ndarray, matrix: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample a patch at the places that an affine map (`random_affine`) gives.
+
+    Bilinear for the image, nearest neighbour for the mask; outside, the nearest pixel is repeated.
+    """
+    height, width = target.shape
+    by_columns = matrix[[1, 0]][:, [1, 0, 2]]  # OpenCV takes columns first
+
+    def warp(array: np.ndarray, interpolation: int) -> np.ndarray:
+        return cv2.warpAffine(
+            array,
+            by_columns,
+            (width, height),
+            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+    warped = warp(np.ascontiguousarray(image), cv2.INTER_LINEAR).reshape(image.shape)
+    return warped, warp(np.ascontiguousarray(target), cv2.INTER_NEAREST)
 
 
 def zoom(

@@ -252,6 +252,7 @@ class Model:
             ) from error
         self.folder = folder
         self.info: dict[str, Any] = info
+        self._fitted: dict[str, Any] = info["fitted"]
         self.policy = policy
         self._predict: Predict | None = None
         self.grain: int | None = None
@@ -299,6 +300,14 @@ class Model:
     def temperature(self) -> float:
         """What the logits of classes are divided by."""
         return float(self.info.get("temperature", 1.0))
+
+    def scale_as(self, subset: str) -> None:
+        """Scale images by the numbers of a subset, where training fitted it on its own.
+
+        See `preprocessing.fit_scaling_on: each_subset`; other subsets have those of training.
+        """
+        own = self._fitted.get(subset) if subset == "test" else None
+        self.info["fitted"] = own or self._fitted
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -360,7 +369,10 @@ class Model:
                 sizes.append(image.shape[:2])
                 pixels = preprocessing.to_input(image, self.preprocessing)
                 for scale in factors:
-                    yield preprocessing.resize_image(pixels, size or _scaled(image, scale))
+                    shape = size or _scaled(image, scale)
+                    yield preprocessing.resize_image(
+                        pixels, shape, self.preprocessing.resize_filter
+                    )
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
         found = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
@@ -383,11 +395,9 @@ class Model:
 
         Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
         """
-        size = self.preprocessing.resize
+        size, method = self.preprocessing.resize, self.preprocessing.resize_filter
         pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)
-        seen = (
-            image if size is None else preprocessing.resize_image(image, size) for image in pixels
-        )
+        seen = (preprocessing.resize_image(x, size, method) if size else x for x in pixels)
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
         for found in predict_classes(self.predictor(), seen, batch, flips):
             several = self.info["kind"] == ENSEMBLE

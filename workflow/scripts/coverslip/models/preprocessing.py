@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
@@ -21,6 +22,9 @@ CLAHE_TILES = (8, 8)
 
 CV2_CHANNELS = 4
 """Channels that OpenCV averages over areas at once."""
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the channels of ImageNet on the scale 0..1, as torchvision has them."""
 
 FIT_PATCHES = 256
 """Patches looked at together by `fit` when it is given one array."""
@@ -144,24 +148,37 @@ def _clahe(image: np.ndarray, clip: float) -> np.ndarray:
     return colour if image.shape[2] == 3 else convert_channels(colour, "grey")
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize: area average along an axis that shrinks, linear interpolation along one that grows.
+def resize_image(image: np.ndarray, size: tuple[int, int], method: str = "area") -> np.ndarray:
+    """Resize an image.
+
+    `area`: area average along an axis that shrinks, linear interpolation along one that grows.
+    `bilinear`: as `cv2.resize` does by default, without antialiasing. `bicubic`: as
+    `PIL.Image.resize` does by default, with antialiasing.
 
     Args:
-        image: HxWxC, uint8 or float32, any number of channels.
+        image: HxWxC; uint8 or float32 with any number of channels for `area`, else uint8 with one
+            or three.
         size: height and width in pixels.
+        method: one of the three names.
 
     Returns:
         The same dtype, size[0] x size[1] x C.
     """
     height, width = size
+    if method == "bilinear":
+        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return resized.reshape(height, width, image.shape[2])
+    if method == "bicubic":
+        whole = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
+        resized = np.array(whole.resize((width, height), Image.Resampling.BICUBIC))
+        return resized.reshape(height, width, image.shape[2])
     smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
-    for step, method in ((smaller, cv2.INTER_AREA), (size, cv2.INTER_LINEAR)):
+    for step, interpolation in ((smaller, cv2.INTER_AREA), (size, cv2.INTER_LINEAR)):
         if image.shape[:2] != tuple(step):
             resized = np.empty((*step, image.shape[2]), image.dtype)
             for first in range(0, image.shape[2], CV2_CHANNELS):
                 some = np.s_[:, :, first : first + CV2_CHANNELS]
-                part = cv2.resize(image[some], (step[1], step[0]), interpolation=method)
+                part = cv2.resize(image[some], (step[1], step[0]), interpolation=interpolation)
                 resized[some] = part.reshape(resized[some].shape)  # cv2 drops a single channel
             image = resized
     return image
@@ -173,14 +190,15 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int], method: str) -> np.ndar
     `area`: foreground where it covers more than half of the new pixel; where it covers just half
     (common at a factor of two) the nearest pixel decides. Were such a tie always foreground,
     nuclei would grow by about 4 % in area, and shrink by as much were it never. `nearest`: the
-    pixel nearest to the centre of the new one. `bilinear-ceil`: bilinear interpolation without
-    smoothing, rounded up: it grows objects (nuclei at 128x128 by 12 % in area) and exists only
-    to repeat published studies that did it.
+    pixel nearest to the centre of the new one. `bilinear-ceil`: bilinear interpolation of 0 and 255
+    without smoothing, where it is 1 or more; `bicubic-nonzero`: Pillow's bicubic interpolation of
+    0 and 255, where it is 1 or more. Both grow objects (nuclei at 128x128 by 10 and by 31 % in
+    area) and exist only to repeat published studies that did it.
 
     Args:
         mask: HxW, above 0 is foreground.
         size: height and width in pixels.
-        method: one of the three names.
+        method: one of the four names.
 
     Returns:
         uint8 size[0] x size[1], 0 or 1.
@@ -194,9 +212,9 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int], method: str) -> np.ndar
         share = cv2.resize(mask.astype(np.float32), shape, interpolation=cv2.INTER_AREA)
         tie = np.abs(share - 0.5) < 1e-4
         return np.where(tie, nearest, share > 0.5).astype(np.uint8)
-    if method == "bilinear-ceil":
-        share = cv2.resize(mask.astype(np.float32), shape, interpolation=cv2.INTER_LINEAR)
-        return (share > 1e-4).astype(np.uint8)  # weights that should be zero are a little off
+    if method in ("bilinear-ceil", "bicubic-nonzero"):
+        resized = resize_image(255 * mask[:, :, np.newaxis], size, method.split("-")[0])
+        return (resized[:, :, 0] > 0).astype(np.uint8)
     raise ValueError(f"unknown way to resize a mask: {method}")
 
 
@@ -212,7 +230,7 @@ def fit(images: np.ndarray | Iterable[np.ndarray], p: Preprocessing) -> dict:
         p: the preprocessing section.
 
     Returns:
-        Numbers for JSON: empty for `none` and `unit`; for `standard` the lists `mean` and
+        Numbers for JSON: empty but for `standard`, which has the lists `mean` and
         `standard_deviation`, one value a channel on the scale 0..255.
 
     Raises:
@@ -252,7 +270,8 @@ def batch(images: np.ndarray, p: Preprocessing, fitted: dict) -> np.ndarray:
 
     Returns:
         float32 NxHxWxC: 0..255 for `none`, 0..1 for `unit`, zero mean and unit standard
-        deviation over the training patches for `standard` (a channel that never varied is 0).
+        deviation over the training patches for `standard` (a channel that never varied is 0);
+        for `column_l2` each column of pixels has norm 1 (a black one stays 0).
     """
     scaled = images.astype(np.float32)
     if p.scaling == "unit":
@@ -261,4 +280,11 @@ def batch(images: np.ndarray, p: Preprocessing, fitted: dict) -> np.ndarray:
         deviation = np.asarray(fitted["standard_deviation"], np.float32)
         scaled -= np.asarray(fitted["mean"], np.float32)
         scaled /= np.where(deviation > 0, deviation, np.float32(1))
+    elif p.scaling == "imagenet":
+        scaled /= np.float32(255)
+        scaled -= np.asarray(IMAGENET_MEAN, np.float32)
+        scaled /= np.asarray(IMAGENET_DEVIATION, np.float32)
+    elif p.scaling == "column_l2":
+        norm = np.linalg.norm(scaled, axis=1, keepdims=True)
+        scaled /= np.where(norm > 0, norm, np.float32(1))
     return scaled
