@@ -91,6 +91,8 @@ class Data:
     """Rows of the training patches, int64."""
     validation: np.ndarray
     """Rows of the validation patches, int64."""
+    groups: np.ndarray
+    """Group of each training patch in the split, str."""
 
 
 def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) -> Data:
@@ -119,7 +121,9 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
             f"there are no patches of the validation images of fold {fold} of {split}: remove "
             "the patches of the study and run again"
         )
-    return Data(patches, training, validation)
+    group = table.set_index("id").get("group", pd.Series(table["id"].to_numpy(), table["id"]))
+    groups = group.loc[patches.index["id"].to_numpy()[training]].to_numpy(str)
+    return Data(patches, training, validation, groups)
 
 
 class Batches(keras.utils.PyDataset):
@@ -139,6 +143,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         workers: int = 1,
         head: str = "mask",
+        units: np.ndarray | None = None,
     ):
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         self.patches = patches
@@ -147,6 +152,7 @@ class Batches(keras.utils.PyDataset):
         self.fitted = fitted
         self.batch_size = batch_size
         self.head = head
+        self.units = patches.index["id"].to_numpy()[rows] if units is None else units
         self.order = np.arange(len(rows))
         self.augmentation: Augmentation | None = None
         self.seed: tuple[int, int] = (0, 0)
@@ -161,6 +167,7 @@ class Batches(keras.utils.PyDataset):
             batch_size,
             self.workers,
             self.head,
+            self.units,
         )
         made.order, made.augmentation, made.seed = self.order, self.augmentation, self.seed
         return made
@@ -188,15 +195,15 @@ class Batches(keras.utils.PyDataset):
     ) -> Batches:
         """The batches of one epoch of training: all patches once, or `count` drawn ones.
 
-        Drawn patches come from all images alike, however many patches an image has.
+        Drawn patches come from all `units` (images or groups) alike, however many patches one
+        has.
         """
         epoch_batches = self._like(self.batch_size)
         rng = np.random.default_rng((ORDER, seed, epoch))
         if count is None:
             epoch_batches.order = rng.permutation(len(self.rows))
         else:
-            ids = self.patches.index["id"].to_numpy()[self.rows]
-            epoch_batches.order = draw(ids, count, rng)
+            epoch_batches.order = draw(self.units, count, rng)
         epoch_batches.augmentation = augmentation
         epoch_batches.seed = (seed, epoch)
         return epoch_batches
@@ -234,14 +241,14 @@ class Batches(keras.utils.PyDataset):
         return found if self.parts == 1 else (*found, np.full(len(places), weight, np.float32))
 
 
-def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` places of `ids`, int64: images in turn, a random patch of each.
+def draw(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` places of `units`, int64: images (or groups) in turn, a random patch of each.
 
-    Every image comes up equally often, give or take one; which patches it gives is left to
-    chance, so that a large image does not outweigh many small ones.
+    Every one comes up equally often, give or take one; which patches it gives is left to chance,
+    so that a large image does not outweigh many small ones.
     """
-    order = np.argsort(ids, kind="stable")
-    _, starts, sizes = np.unique(ids[order], return_index=True, return_counts=True)
+    order = np.argsort(units, kind="stable")
+    _, starts, sizes = np.unique(units[order], return_index=True, return_counts=True)
     rounds = -(-count // len(starts))
     turns = np.concatenate([rng.permutation(len(starts)) for _ in range(rounds)])[:count]
     return order[starts[turns] + rng.integers(0, sizes[turns])]
@@ -316,9 +323,15 @@ def load_training_data(
         report(f"no training image of {', '.join(absent)}: none will be predicted as such")
     fitted = fit(data.blocks(subsets.training), preprocessing)
     workers = max(2, min(8, (device.threads or os.cpu_count() or 1) - 1))
+    groups = subsets.groups if training.sampling == "group" else None
     batches = {
-        name: Batches(data, rows, preprocessing, fitted, training.batch_size, workers, network.head)
-        for name, rows in (("train", subsets.training), ("validation", subsets.validation))
+        name: Batches(
+            data, rows, preprocessing, fitted, training.batch_size, workers, network.head, units
+        )
+        for name, rows, units in (
+            ("train", subsets.training, groups),
+            ("validation", subsets.validation, None),
+        )
     }
     sections = replace(sections, network=network)
     return TrainingData(sections, batches, data.shape, classes, absent, fitted)
