@@ -5,7 +5,19 @@ import pytest
 from scipy import ndimage
 
 from coverslip.config.sections import Augmentation
-from coverslip.imaging.augment import affine, augment, contrast, gamma, noise, random_affine, zoom
+from coverslip.imaging.augment import (
+    affine,
+    augment,
+    blur,
+    contrast,
+    empty,
+    gamma,
+    illumination,
+    jpeg,
+    noise,
+    random_affine,
+    zoom,
+)
 
 ALL = Augmentation(
     flips=True,
@@ -13,8 +25,12 @@ ALL = Augmentation(
     scale=(0.5, 2.0),
     contrast=(0.5, 2.0),
     gamma=(0.5, 2.0),
+    illumination=0.5,
+    blur=1.5,
     noise=0.05,
+    jpeg=50,
     invert=0.5,
+    empty=0.2,
 )
 
 
@@ -162,3 +178,44 @@ def test_affine_maps_stay_within_their_limits_about_the_centre():
         assert zoomed[0, 0] != zoomed[1, 1]
         slanted = random_affine(shape, Augmentation(shear=0.2), rng)
         assert abs(slanted[0, 1]) <= np.sin(np.deg2rad(0.2))
+
+
+def test_light_falls_to_one_side():
+    image = np.full((40, 60, 3), 200, np.uint8)
+    changed = illumination(image, 0.5, 0.0)
+    assert (changed[:, 0] == 200).all() and (changed[:, -1] == 100).all()
+    assert (np.diff(changed[0, :, 0].astype(int)) <= 0).all()
+    assert np.array_equal(illumination(image, 0.0, 1.0), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_smooths_and_keeps_the_mean(channels):
+    image = patch(64, 64, channels)[0]
+    changed = blur(image, 2.0)
+    assert changed.std() < 0.8 * image.std()
+    assert changed.mean() == pytest.approx(image.mean(), abs=3)
+    assert blur(image, 0.1) is image
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_changes_little_at_high_quality(channels):
+    image = blur(patch(64, 64, channels)[0], 1.0)
+    fine, coarse = (np.abs(jpeg(image, q).astype(int) - image).mean() for q in (98, 20))
+    assert fine < 3 < coarse < 40
+
+
+def test_colours_keep_their_place_in_a_jpeg():
+    image = np.full((32, 32, 3), (200, 20, 60), np.uint8)
+    assert np.abs(jpeg(image, 90).astype(int) - image).max() < 8
+
+
+def test_an_empty_patch_has_no_object():
+    image, target = patch()
+    wanted = Augmentation(empty=1.0)
+    for seed in range(5):
+        changed, mask = augment(image, target, wanted, np.random.default_rng(seed))
+        assert not mask.any() and changed.shape == image.shape and changed.std() < 40
+    fields = [empty((64, 64, 1), np.random.default_rng(seed)) for seed in range(40)]
+    # Sharp noise has no likeness between neighbours, smooth noise has.
+    alike = [np.corrcoef(f[1:].ravel(), f[:-1].ravel())[0, 1] for f in fields if f.std() > 3]
+    assert min(alike) < 0.2 and max(alike) > 0.9

@@ -101,6 +101,20 @@ def test_drawn_patches_come_from_all_images_alike():
     assert (places == again).all()
 
 
+def test_groups_are_drawn_alike(patches, tmp_path):
+    """Nine images of one acquisition and one of another: each gives half the patches."""
+    table = pd.DataFrame({"id": IDS, "group": ["a"] * 9 + ["b", "c"], "fold": 0})
+    table["subset"] = ["train"] * 10 + ["validation"]
+    table.to_csv(tmp_path / "split.csv", index=False)
+    data = select(patches, tmp_path / "split.csv", 0, 0.0)
+    assert data.groups.tolist() == ["a"] * 9 + ["b"]
+    given = Batches(patches, data.training, PREPROCESSING, {}, 4, units=data.groups)
+    epoch = given.shuffled(1, 0, Augmentation(), 40)
+    drawn = np.concatenate([epoch.places(i) for i in range(len(epoch))])
+    assert (data.groups[drawn] == "b").sum() == 20
+    assert len(set(drawn.tolist())) > 7
+
+
 def test_an_epoch_of_drawn_patches_has_that_many(patches):
     given = batches(patches).shuffled(1, 0, AUGMENTATION, count=9)
     assert [len(given[i][0]) for i in range(len(given))] == [4, 4, 1]

@@ -188,10 +188,18 @@ class Augmentation(Section):
     """Smallest and largest factor of the contrast about the patch's mean (log-uniform)."""
     gamma: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest exponent of the brightness (log-uniform)."""
+    illumination: float = Field(default=0.0, ge=0, lt=1)
+    """Largest loss of light towards one side of the patch, as a fraction."""
+    blur: float = Field(default=0.0, ge=0)
+    """Largest standard deviation of a Gaussian blur, in pixels."""
     noise: float = Field(default=0.0, ge=0)
     """Largest standard deviation of Gaussian noise, on the scale 0..1."""
+    jpeg: int = Field(default=100, ge=1, le=100)
+    """Lowest quality of a JPEG compression; 100: none."""
     invert: float = Field(default=0.0, ge=0, le=1)
     """Probability of inverting the brightness."""
+    empty: float = Field(default=0.0, ge=0, le=1)
+    """Probability of replacing a patch by noise, sharp or smooth, without any object."""
 
 
 class Training(Section):
@@ -202,7 +210,10 @@ class Training(Section):
     batch_size: int = Field(default=16, ge=1)
     """Patches a step."""
     patches_per_epoch: int | None = Field(default=None, ge=1)
-    """Patches drawn for an epoch, from all images alike; none: every patch once."""
+    """Patches drawn for an epoch; none: every patch once."""
+    sampling: Literal["image", "group"] = "image"
+    """With `patches_per_epoch`: `image`: all images give as many patches; `group`: all groups of
+    the split do, so that an acquisition with many images does not outweigh the others."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
     """Batches of an epoch, from an endless stream of shuffled passes that goes on from epoch to
     epoch; none: one pass."""
@@ -396,11 +407,14 @@ class Split(Section):
 class Preprocessing(Section):
     """From an image to what the network sees; stored in the model folder."""
 
-    channels: Literal["grey", "rgb"] = "rgb"
-    """Channels of the network's input."""
+    channels: Literal["grey", "max_contrast", "rgb"] = "rgb"
+    """Channels of the network's input. `grey`: luma; `max_contrast`: one of the image's channels,
+    that with the largest range between the 1st and 99.8th percentile: of a tinted fluorescence
+    image, the channel that was stained."""
     intensity: Literal["range", "percentile"] = "range"
     """`range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
-    percentile of each image and channel do."""
+    percentile of each image do, the same for all channels; a range that is hardly more than noise
+    is widened, so that an empty field stays nearly flat."""
     polarity: Literal["as-is", "dark-background"] = "as-is"
     """`dark-background`: images with a bright background are inverted."""
     transform: Literal["linear", "sqrt"] = "linear"

@@ -7,7 +7,8 @@ turns uint8 patches into the float32 input of a network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,6 +18,25 @@ from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 
 PERCENTILES = (1.0, 99.8)
+
+NOISE_STRIP = 64
+"""Rows whose noise is estimated together, so that an image read row by row gives the same."""
+
+NOISE_FACTORS = (1, 2, 4)
+"""Noise is looked for in the image and in its means over squares of so many pixels."""
+
+NOISE_RANGE = 25.0
+"""Least range of percentile stretching in standard deviations of the noise. White noise has 5.2;
+of the 664 images of the 2018 Data Science Bowl the least had 30."""
+
+COUNTS_RANGE = 8.0
+"""Least range of percentile stretching in counts of the detector."""
+
+SECOND_DIFFERENCE = np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32)
+"""Of white noise of standard deviation 1 it makes noise of standard deviation 6."""
+
+NORMAL_DEVIATION = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 CLAHE_TILES = (8, 8)
 
@@ -32,7 +52,7 @@ FIT_PATCHES = 256
 
 def channels(p: Preprocessing) -> int:
     """Number of channels of the network's input: 1 or 3."""
-    return 1 if p.channels == "grey" else 3
+    return 3 if p.channels == "rgb" else 1
 
 
 SQUARE_ROOT = np.rint(np.sqrt(255.0 * np.arange(256))).astype(np.uint8)
@@ -43,8 +63,8 @@ def to_input(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     """Bring an image to 8 bits and to the channels of the network; its size stays.
 
     In this order: channels, brightness, polarity, transform, CLAHE. Alpha is dropped. Grey is the
-    luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; a grey image
-    becomes RGB by repetition.
+    luma of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B), taken at full bit depth; `max_contrast` is
+    one of the channels; a grey image becomes RGB by repetition.
 
     Args:
         image: HxW or HxWxC, C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); uint8, uint16 or
@@ -58,7 +78,13 @@ def to_input(image: np.ndarray, p: Preprocessing) -> np.ndarray:
         CoverslipError: another dtype or shape.
     """
     pixels = convert_channels(check_image(image), p.channels)
-    pixels = _percentile(pixels) if p.intensity == "percentile" else to_uint8(pixels)
+    if p.channels == "max_contrast" or p.intensity == "percentile":
+        low, high = np.percentile(pixels, PERCENTILES, axis=(0, 1))
+        strips = [pixels[start : start + NOISE_STRIP] for start in noise_strips(len(pixels))]
+        best = stretch_limits(low, high, [noise(strip) for strip in strips])
+        pixels = limited(pixels, best, p)
+    else:
+        pixels = to_uint8(pixels)
     if p.polarity == "dark-background" and has_bright_background(pixels):
         pixels = 255 - pixels
     if p.transform == "sqrt":
@@ -87,9 +113,10 @@ def check_image(image: np.ndarray) -> np.ndarray:
 
 
 def convert_channels(image: np.ndarray, wanted: str) -> np.ndarray:
+    """Return HxWxC with one or three channels; for `max_contrast` as many as there are."""
     if wanted == "rgb":
         return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
-    if image.shape[2] == 1:
+    if wanted == "max_contrast" or image.shape[2] == 1:
         return image
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
 
@@ -101,16 +128,87 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _percentile(image: np.ndarray) -> np.ndarray:
-    """The 1st and the 99.8th percentile of each channel become 0 and 255; the rest is clipped."""
-    return stretch(image, *np.percentile(image, PERCENTILES, axis=(0, 1)))
+@dataclass(frozen=True)
+class StretchLimits:
+    """What brightness becomes 0 and 255, and which channel has the largest range."""
+
+    channel: int
+    all_channels: tuple[float, float]
+    """One pair for all channels."""
+    one_channel: tuple[float, float]
+    """For the channel with the largest range alone."""
 
 
-def stretch(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Map `low` to 0 and `high` to 255, one value a channel each; the rest is clipped."""
-    # A flat channel is not blown up: at least one count of the detector is one range.
-    scale = 255.0 / np.maximum(high - low, 1.0)
-    stretched = (image.astype(np.float32) - low.astype(np.float32)) * scale.astype(np.float32)
+def stretch_limits(
+    low: np.ndarray, high: np.ndarray, strips: Sequence[np.ndarray]
+) -> StretchLimits:
+    """Choose the limits of a stretch: from percentiles, with a floor under their range.
+
+    All channels have one scale, so that an empty channel of a tinted image stays empty. The
+    range is at least `NOISE_RANGE` standard deviations of the noise in the channel of most
+    contrast, so that an empty field stays nearly flat, and at least `COUNTS_RANGE`.
+
+    Args:
+        low: 1st percentile of each channel.
+        high: 99.8th percentile of each channel.
+        strips: what `noise` returned for each of the `noise_strips`.
+    """
+    channel = int(np.argmax(high - low))
+    floor = max(COUNTS_RANGE, NOISE_RANGE * float(np.median(strips, axis=0)[channel]))
+
+    def limits(bottom: float, top: float) -> tuple[float, float]:
+        # An empty field becomes dark, as the background of fluorescence.
+        return bottom, max(top, bottom + floor)
+
+    return StretchLimits(
+        channel,
+        limits(float(low.min()), float(high.max())),
+        limits(float(low[channel]), float(high[channel])),
+    )
+
+
+def noise_strips(height: int) -> range:
+    """First rows of the strips whose noise is estimated; rows that fill none are left out."""
+    return range(0, max(1, height - NOISE_STRIP + 1), NOISE_STRIP)
+
+
+def noise(strip: np.ndarray) -> np.ndarray:
+    """Estimate the standard deviation of the noise of each channel.
+
+    From the median of the absolute second difference along both axes, which is blind to smooth
+    structure (Immerkaer, Computer Vision and Image Understanding 64, 1996; the median in place of
+    the mean ignores edges). Noise that an optic, a camera or a compression made smooth shows in
+    means over squares of pixels; the largest of the estimates counts.
+
+    Args:
+        strip: uint8 or uint16 HxWxC.
+    """
+    found = np.zeros(strip.shape[2])
+    for factor in NOISE_FACTORS:
+        height, width = (n // factor * factor for n in strip.shape[:2])
+        if min(height, width) < 4 * factor:
+            break
+        for channel in range(strip.shape[2]):
+            pixels = strip[:height, :width, channel].astype(np.float32)
+            if factor > 1:
+                pixels = cv2.resize(
+                    pixels, (width // factor, height // factor), interpolation=cv2.INTER_AREA
+                )
+            second = cv2.filter2D(pixels, -1, SECOND_DIFFERENCE)[1:-1, 1:-1]
+            deviation = float(np.median(np.abs(second))) * NORMAL_DEVIATION / 6
+            found[channel] = max(found[channel], deviation)
+    return found
+
+
+def limited(image: np.ndarray, limits: StretchLimits, p: Preprocessing) -> np.ndarray:
+    """Bring an image, or rows of it, to the channels and the 8 bits that `p` asks for."""
+    low, high = limits.all_channels
+    if p.channels == "max_contrast":
+        image = image[:, :, limits.channel : limits.channel + 1]
+        low, high = limits.one_channel
+    if p.intensity != "percentile":
+        return to_uint8(image)
+    stretched = (image.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
 
 

@@ -94,6 +94,8 @@ class Data:
     """Rows of the validation patches, int64."""
     test: np.ndarray
     """Rows of the test patches, int64."""
+    groups: np.ndarray
+    """Group of each training patch in the split, str."""
 
 
 def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) -> Data:
@@ -125,7 +127,9 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
             f"there are no patches of the validation images of fold {fold} of {split}: remove "
             "the patches of the study and run again"
         )
-    return Data(patches, training, validation, patches.rows_of(parts["test"]))
+    group = table.set_index("id").get("group", pd.Series(table["id"].to_numpy(), table["id"]))
+    groups = group.loc[patches.index["id"].to_numpy()[training]].to_numpy(str)
+    return Data(patches, training, validation, patches.rows_of(parts["test"]), groups)
 
 
 class Batches(keras.utils.PyDataset):
@@ -149,6 +153,7 @@ class Batches(keras.utils.PyDataset):
         workers: int = 1,
         head: str = "mask",
         label_rows: np.ndarray | None = None,
+        units: np.ndarray | None = None,
     ):
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         self.patches = patches
@@ -158,6 +163,7 @@ class Batches(keras.utils.PyDataset):
         self.fitted = fitted
         self.batch_size = batch_size
         self.head = head
+        self.units = patches.index["id"].to_numpy()[rows] if units is None else units
         self.order = np.arange(len(rows))
         self.bounds = self._bounds()
         self.augmentation: Augmentation | None = None
@@ -174,6 +180,7 @@ class Batches(keras.utils.PyDataset):
             self.workers,
             self.head,
             self.label_rows,
+            self.units,
         )
         made.order, made.augmentation, made.seed = self.order, self.augmentation, self.seed
         made.bounds = self.bounds if batch_size == self.batch_size else made._bounds()
@@ -212,9 +219,9 @@ class Batches(keras.utils.PyDataset):
     ) -> Batches:
         """The batches of one epoch of training: all patches once, or `count` drawn ones.
 
-        Drawn patches come from all images alike, however many patches an image has. With
-        `steps` the epoch has so many batches of the passes that follow those of the epochs before
-        it; without `shuffle` a pass is in the order of the rows.
+        Drawn patches come from all `units` (images or groups) alike, however many patches one
+        has. With `steps` the epoch has so many batches of the passes that follow those of the
+        epochs before it; without `shuffle` a pass is in the order of the rows.
         """
         epoch_batches = self._like(self.batch_size)
 
@@ -228,9 +235,8 @@ class Batches(keras.utils.PyDataset):
             if count is None:
                 epoch_batches.order = order(epoch)
             else:
-                ids = self.patches.index["id"].to_numpy()[self.rows]
                 rng = np.random.default_rng((ORDER, seed, epoch))
-                epoch_batches.order = draw(ids, count, rng)
+                epoch_batches.order = draw(self.units, count, rng)
             epoch_batches.bounds = epoch_batches._bounds()
         epoch_batches.augmentation = augmentation
         epoch_batches.seed = (seed, epoch)
@@ -292,14 +298,14 @@ class Batches(keras.utils.PyDataset):
         return found if self.parts == 1 else (*found, np.full(len(places), weight, np.float32))
 
 
-def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` places of `ids`, int64: images in turn, a random patch of each.
+def draw(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` places of `units`, int64: images (or groups) in turn, a random patch of each.
 
-    Every image comes up equally often, give or take one; which patches it gives is left to
-    chance, so that a large image does not outweigh many small ones.
+    Every one comes up equally often, give or take one; which patches it gives is left to chance,
+    so that a large image does not outweigh many small ones.
     """
-    order = np.argsort(ids, kind="stable")
-    _, starts, sizes = np.unique(ids[order], return_index=True, return_counts=True)
+    order = np.argsort(units, kind="stable")
+    _, starts, sizes = np.unique(units[order], return_index=True, return_counts=True)
     rounds = -(-count // len(starts))
     turns = np.concatenate([rng.permutation(len(starts)) for _ in range(rounds)])[:count]
     return order[starts[turns] + rng.integers(0, sizes[turns])]
@@ -379,14 +385,15 @@ def load_training_data(
         count = min(len(labels), len(subsets.test))
         labels[:count] = subsets.test[:count]
     copies = 1 + training.augmentation.frozen_copies
+    groups = np.tile(subsets.groups, copies) if training.sampling == "group" else None
     given = {
-        "train": (np.tile(subsets.training, copies), np.tile(labels, copies)),
-        "validation": (subsets.validation, None),
+        "train": (np.tile(subsets.training, copies), np.tile(labels, copies), groups),
+        "validation": (subsets.validation, None, None),
     }
     size, head = training.batch_size, network.head
     batches = {
-        name: Batches(data, rows, preprocessing, fitted, size, workers, head, label_rows)
-        for name, (rows, label_rows) in given.items()
+        name: Batches(data, rows, preprocessing, fitted, size, workers, head, label_rows, units)
+        for name, (rows, label_rows, units) in given.items()
     }
     sections = replace(sections, network=network)
     return TrainingData(sections, batches, data.shape, classes, absent, fitted)
