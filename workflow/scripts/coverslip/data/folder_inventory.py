@@ -10,7 +10,7 @@ what they are, and are not followed: ingest refuses them by name. Needs only the
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 
@@ -68,9 +68,16 @@ def summary(found: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | None:
+def names(folder: Path, skip: Collection[str] = ()) -> Iterator[str]:
+    """Paths of the files below `folder` from there, see `contents`."""
+    return (name for name, _ in _files(Path(folder), "", skip))
+
+
+def contents(
+    folder: Path, notes: Path, read: bool = True, skip: Collection[str] = ()
+) -> dict[str, str] | None:
     """SHA-256 of every file below `folder`, by its path from there; hidden ones are left out
-    (but for those of Zarr).
+    (but for those of Zarr), and so are the folders `skip` (real paths).
 
     None with `read=False` where the folder was never read. A file that cannot be read has its
     reason in place of a digest. Raises CoverslipError where the folder is missing.
@@ -82,7 +89,7 @@ def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | N
     if not known and not read:
         return None
     seen: dict[str, list] = {}
-    for name, path in _files(folder, ""):
+    for name, path in _files(folder, "", skip):
         seen[name] = _stat_and_digest(path, known.get(name))
     if seen != known:
         _keep(notes, seen)
@@ -121,7 +128,7 @@ def _stat_and_digest(path: str, former: list | None) -> list:
         return [-1, -1, f"unreadable: {error.strerror}"]
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+def _files(folder: Path, prefix: str, skip: Collection[str]) -> Iterator[tuple[str, str]]:
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -134,6 +141,7 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
         if not entry.name.startswith(".") or entry.name in ZARR:
             # A link to a folder could lead round in circles.
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path), f"{name}/")
+                if not skip or os.path.realpath(entry.path) not in skip:
+                    yield from _files(Path(entry.path), f"{name}/", skip)
             else:
                 yield name, entry.path
