@@ -80,7 +80,8 @@ class Measure(Section):
     """How own images are measured (target `measure`)."""
 
     name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Name of the folder `results/measure/<name>`; none: that of the folder of images."""
+    """Name of the folder `results/measure/<name>`; none: that of the folder of images, and six
+    characters that tell apart folders of one name, and models."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
     resolution), if anything. A value given here goes before that of the files."""
@@ -618,10 +619,10 @@ class Study(Section):
 class Config(Section):
     """The whole configuration."""
 
-    datasets: dict[str, Dataset] = Field(min_length=1)
+    datasets: dict[str, Dataset] = {}
     """Datasets by name (letters, digits, `_` and `-`)."""
-    studies: dict[str, Study] = Field(min_length=1)
-    """Studies by name (letters, digits, `_` and `-`)."""
+    studies: dict[str, Study] = {}
+    """Studies by name (letters, digits, `_` and `-`). The target `measure` needs none."""
     run: list[str] | None = None
     """Names of the studies to run; none: all."""
     images: str | None = None

@@ -149,6 +149,10 @@ def _text_hint(text: str) -> str:
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
     """What a schema cannot say: references, and keys that only go together."""
     datasets, studies = config["datasets"], config["studies"]
+    if config["images"] is None:
+        for key in ("datasets", "studies"):
+            if not config[key]:
+                yield f"the config: the key `{key}` is missing"
     for kind, names in (("datasets", datasets), ("studies", studies)):
         for name in names:
             if not NAME.fullmatch(name):

@@ -34,6 +34,7 @@ from coverslip.imaging.labels import components
 from coverslip.models import ensemble, heads, preprocessing
 from coverslip.models import heads as temperatures
 from coverslip.models.ensemble import KIND as ENSEMBLE
+from coverslip.models.ensemble import read_info
 from coverslip.models.kmeans import kmeans_predictor
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
 from coverslip.models.tiling import size_divisor_of
@@ -143,17 +144,7 @@ def load(folder: Path, policy: str | None = None) -> Model:
         CoverslipError: the folder is missing, is not a model folder, or was written by a newer
             version.
     """
-    path = Path(folder) / "model.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CoverslipError(
-            f"{folder}: not a model folder ({error.strerror}: model.json): "
-            "give the folder `model` of a finished training"
-        ) from error
-    except ValueError as error:
-        raise CoverslipError(f"{path}: not JSON ({error}): train again") from error
-    return Model(Path(folder), info, policy)
+    return Model(Path(folder), read_info(folder), policy)
 
 
 def read_network(model: Model) -> Any:
