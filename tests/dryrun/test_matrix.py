@@ -1,5 +1,6 @@
 """Every shipped config parses, lints and dry-runs, on a bare clone too."""
 
+import re
 import subprocess
 import sys
 
@@ -78,6 +79,30 @@ def test_all_five_studies_are_there_as_published_and_honestly():
     for name, study in studies.items():
         if study.get("protocol") == "as-published":
             assert study["flaws"] and study["beside"] in studies, name
+
+
+def test_all_asks_for_what_the_readme_lists(clone):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(results/(?!logs|measure)[^`]+)`", readme, re.MULTILINE))
+    assert len(rows) >= 7
+    asked = asked_by_all(clone)
+    for row in rows:
+        pattern = re.sub("<[a-z]+>", "[^/]+", row)
+        assert any(re.match(pattern, file) for file in asked), row
+    more = {
+        "search": ["labels.csv", "search/trials.csv", "search/curves.csv"],
+        "ensemble": ["ensemble/scores.json"],
+    }
+    for config, names in more.items():
+        asked = asked_by_all(clone, *CONFIGS["kaggle"], f"config/{config}.yaml")
+        for name in names:
+            assert any(re.fullmatch(f"results/studies/[^/]+/{name}", file) for file in asked), name
+
+
+def asked_by_all(clone, *arguments):
+    """Inputs of the rule `all`."""
+    text = snakemake(clone, "--dry-run", *arguments)
+    return re.search(r"^(?:local)?rule all:\n    input: (.*)$", text, re.MULTILINE)[1].split(", ")
 
 
 def test_one_study_of_several(clone):

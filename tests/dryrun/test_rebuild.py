@@ -157,10 +157,52 @@ def test_a_kept_archive_that_changed_concerns_its_dataset(project):
     assert counts["ingest"] == 1 and "synthesize" not in counts
 
 
-def test_a_deleted_result_is_made_again_when_asked_for(project):
+RUN = "studies/one/fold0_seed1"
+DELETED = {
+    "report.html": {"report"},
+    "studies/one/notebook.html": {"notebook", "report"},
+    "studies/one/figures/curves.svg": {"figure", "notebook", "report"},
+    f"{RUN}/model/README.md": {"model_card", "report"},
+    "studies/one/metrics.json": AFTER_TRAINING - {"predict"},
+    "studies/one/images.csv": AFTER_TRAINING - {"predict"},
+    f"{RUN}/model/model.keras": AFTER_TRAINING | {"train"},
+    f"{RUN}/model": AFTER_TRAINING | {"train"},
+    "studies/one": AFTER_TRAINING | {"split", "prepare", "train"},
+    "datasets/own/check/report.json": AFTER_TRAINING | {"check", "split", "train"},
+    "datasets/own": AFTER_TRAINING | {"ingest", "check", "split", "prepare", "train"},
+}
+
+
+def delete(project: Path, *results: str) -> None:
+    for result in results:
+        path = project / "results" / result
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize("result", DELETED)
+def test_a_deleted_result_is_made_again(project, result):
+    delete(project, result)
+    counts = jobs(project)
+    assert set(counts) == DELETED[result]
+    assert max(count for rule, count in counts.items() if rule != "figure") == 1
+
+
+def test_what_only_later_steps_read_is_made_again_when_one_needs_it(project):
+    delete(project, f"{RUN}/predictions", "studies/one/patches", "datasets/made/images.h5")
+    assert jobs(project) == {}
     metrics = "results/studies/one/metrics.json"
-    (project / metrics).unlink()
-    assert jobs(project, metrics) == {"evaluate": 1}
+    delete(project, "studies/one/metrics.json")
+    assert set(jobs(project, metrics)) >= {"ingest", "predict", "evaluate"}
+
+
+def test_a_new_study_is_made_where_snakemakes_own_notes_are_missing(project):
+    shutil.rmtree(project / ".snakemake")
+    assert jobs(project) == {}
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    configure(project, "studies.three", config["studies"]["one"])
+    counts = jobs(project)
+    assert counts["train"] == counts["report"] == 1 and counts["figure"] == FIGURES
+    assert set(counts) == AFTER_TRAINING | {"split", "prepare", "train"}
 
 
 def test_the_finished_run_says_where_the_report_lies(finished, project):

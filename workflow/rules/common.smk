@@ -364,6 +364,23 @@ def report_records(wildcards):
     return [f"{run}/model/run.json" for study in STUDIES for run in runs(study)]
 
 
+def result_files(wildcards):
+    """Results of all datasets and studies that run, less what only later steps read."""
+    names = ["metrics.json", "images.csv", "notebook.html"]
+    cards = ["model.json", "README.md"]
+    searched = [study for study in STUDIES if study in SEARCHED]
+    return [
+        *expand("results/datasets/{dataset}/check/report.json", dataset=DATASETS),
+        *expand(f"{STUDY}/{{file}}", study=STUDIES, file=names),
+        *(f"{run}/model/{file}" for study in STUDIES for run in runs(study) for file in cards),
+        *(f"{run}/model/model.keras" for s in STUDIES if s not in KMEANS for run in runs(s)),
+        *report_figures(wildcards),
+        *submissions(wildcards),
+        *expand(f"{SEARCH}/{{file}}", study=searched, file=SEARCH_TABLES),
+        *ensemble_scores(wildcards),
+    ]
+
+
 def command():
     """How to make this again."""
     own = [str(file) for file in workflow.overwrite_configfiles]
