@@ -48,7 +48,19 @@ def write_parquet(objects: Path, output: Path) -> None:
     types = {name: KINDS[kind] for name, kind in OBJECT_TYPES.items()}
     settings: dict[str, Any] = {"threads": 1, "preserve_insertion_order": True}
     with atomic_write(output) as part, duckdb.connect(config=settings) as database:
-        table = database.read_csv(str(objects), header=True, dtype=types, na_values=[""])
+        # Nothing is guessed: a guess looks at the first rows alone.
+        table = database.read_csv(
+            str(objects),
+            auto_detect=False,
+            header=True,
+            columns=types,
+            delimiter=",",
+            quotechar='"',
+            escapechar='"',
+            na_values=[""],
+            strict_mode=True,
+            parallel=False,
+        )
         table.write_parquet(str(part), compression="zstd")
 
 
