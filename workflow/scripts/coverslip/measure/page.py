@@ -13,6 +13,7 @@ import pandas as pd
 
 from coverslip.files import atomic_write
 from coverslip.measure.image_result import overlay_name
+from coverslip.measure.input_folder import beside
 from coverslip.measure.tables import read_images
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH
@@ -82,7 +83,8 @@ def build(
 def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
     """Names of the overlays of the rows of a table, by index."""
     return {
-        row.Index: overlay_name(row.image, row.page, row.plane) for row in measured.itertuples()
+        row.Index: beside(row.image, overlay_name(row.page, row.plane))
+        for row in measured.itertuples()
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import heapq
+import math
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ def link_file(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
+        target.unlink(missing_ok=True)
         shutil.copyfile(source, target)
 
 
@@ -180,12 +182,14 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
         series = "…".join(part for part in parts if part) or "all"
     try:
         if groups.get("time") is not None:
-            return float(groups["time"]), unit, series
+            time = float(groups["time"])
+            return (time, unit, series) if math.isfinite(time) else (None, "", "")
         told = {part: groups[part] for part in PARTS if groups.get(part) is not None}
         hours = sum(PARTS[part] * float(value) for part, value in told.items())
     except ValueError:
         return None, "", ""
-    return (round(hours, 6), "h", series) if told else (None, "", "")
+    known = told and math.isfinite(hours)
+    return (round(hours, 6), "h", series) if known else (None, "", "")
 
 
 def write_images(table: pd.DataFrame, output: Path) -> None:
