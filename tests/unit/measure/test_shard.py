@@ -17,7 +17,7 @@ from coverslip.config.sections import Measure
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.measure import images as measure_module
-from coverslip.measure import readers
+from coverslip.measure import input_folder, readers
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
@@ -202,6 +202,14 @@ def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, w
     assert again == (1 if isinstance(error, MemoryError) else 0), "memory may do another time"
 
 
+def test_an_answer_that_is_no_number_is_no_empty_image(place, monkeypatch):
+    monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles * np.float32("nan"))
+    _, outputs = run(place)
+    table = pd.read_csv(outputs.images).set_index("image")
+    assert table["error"].notna().all() and table["confluency_percent"].isna().all()
+    assert table.loc["a.png", "error"] == "the model answers with what is no number"
+
+
 def test_a_full_disk_is_no_fault_of_a_image(place, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -323,9 +331,16 @@ def test_the_page_holds_all_it_shows(place):
     plot.draw(table, place / "plot.svg")
     facts = {"name": "<in>", "folder": "in", "model": "model"}
     facts["settings"] = Measure().model_dump()
+    for name in ("old.czi", "new.CZI", "a.gif"):
+        (place / "in" / name).write_text("x")
+    (place / "in/plate2").symlink_to(place / "model")
+    found = folder_inventory.contents(place / "in", place / "notes.json")
+    facts["left_out"] = input_folder.left_out(found)
     page = place / "measure.html"
     build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
     text = page.read_text(encoding="utf-8")
     assert "&lt;in&gt;" in text and "broken.png" in text and "sub/c.tif.overlay.png" in text
     assert text.count("<figure><a ") == 4
     assert "<script" not in text and 'src="http' not in text
+    assert "files that are not read: 2 .czi, 1 .gif: convert them to OME-TIFF" in text
+    assert "are not followed: plate2" in text and "2 .czi, 1 .gif, 1 .txt" in text

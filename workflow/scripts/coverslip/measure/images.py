@@ -260,8 +260,7 @@ def _stream(
 
     for answer in network.predict(images(), "native", settings.overlap, settings.flips):
         entry, plane, image, field = waiting.popleft()
-        mask, label = network.mask(answer) > 0, network.objects(answer)
-        entry.add(plane, image, field, mask, label, settings)
+        entry.add(plane, image, field, *_segmented(network, answer), settings)
         settle()
 
 
@@ -276,12 +275,18 @@ def _alone(network: Model, file: File, settings: Measure) -> None:
             field = field_of_view(plane.image, settings.padding)
             image = fill_outside_fov(plane.image, field)
             (answer,) = network.predict([image], "native", settings.overlap, settings.flips)
-            mask, label = network.mask(answer) > 0, network.objects(answer)
-            file.entry.add(plane, plane.image, field, mask, label, settings)
+            file.entry.add(plane, plane.image, field, *_segmented(network, answer), settings)
         except OSError:
             raise
         except Exception as error:
             file.entry.refuse(failed(error, plane.page, plane.plane, "measured"))
+
+
+def _segmented(network: Model, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground (bool HxW) and objects (int32 HxW) of what a model says of an image."""
+    if not np.isfinite(answer).all():
+        raise CoverslipError("the model answers with what is no number")
+    return network.mask(answer) > 0, network.objects(answer)
 
 
 def _imageless(network: Model, entry: ImageResult, plane: Plane, settings: Measure) -> None:

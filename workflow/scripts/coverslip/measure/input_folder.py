@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,11 @@ KINDS = "PNG, JPEG, TIFF, BMP or Zarr"
 
 LONG = 220
 """Bytes of the longest name that is kept: endings have to follow, and 255 are possible."""
+
+UNREAD_IMAGES = re.compile(
+    r"\.(czi|nd2|lif|vsi|oir|oib|ims|zvi|dv|svs|ndpi|mrxs|scn|lsm|gif|webp|jp2|jxl|heic)"
+)
+"""Endings of images that are not read."""
 
 ZARR = ".zarr"
 """Ending of the name of a folder that is one image."""
@@ -107,6 +113,38 @@ def own_results(folder: Path) -> list[str]:
     """Folders of results of this working directory; below the images they are left out."""
     own = (os.path.realpath(path) for path in ("results", "results/measure", "results/state"))
     return [path for path in own if path != os.path.realpath(folder)]
+
+
+def left_out(contents: Mapping[str, str]) -> dict[str, Any]:
+    """What of a folder is no image: how many files by their ending, and names of links.
+
+    Args:
+        contents: see `inventory.contents`.
+    """
+    others = [name for name in contents if image_of(name) is None]
+    links = [name for name in others if contents[name] == folder_inventory.NO_FILE]
+    endings = Counter(Path(name).suffix.lower() for name in others if name not in links)
+    names = [shown_name(name) for name in links]
+    return {"endings": dict(sorted(endings.items())), "links": sorted(names)}
+
+
+def left_out_lines(found: Mapping[str, Any]) -> list[str]:
+    """Sentences on images and folders that were left out, see `left_out`."""
+    endings = {
+        each: count for each, count in found["endings"].items() if UNREAD_IMAGES.fullmatch(each)
+    }
+    lines = []
+    if endings:
+        counts = ", ".join(f"{count} {each}" for each, count in endings.items())
+        lines.append(
+            f"files that are not read: {counts}: convert them to OME-TIFF, by Fiji or Bio-Formats"
+        )
+    if found["links"]:
+        names = ", ".join(found["links"][:5]) + (", ..." if len(found["links"]) > 5 else "")
+        lines.append(
+            f"links to folders, pipes or devices are not followed: {names}: copy the folder"
+        )
+    return lines
 
 
 def plain(path: str | Path) -> str:
