@@ -4,10 +4,12 @@ import re
 import tomllib
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+PYTHON = {"python_version": "3.11", "python_full_version": "3.11.0"}
 LINUX = {"sys_platform": "linux", "extra": ""}
 HEAD = """\
 # Manual installation with conda or mamba, and the environment of the rules under `--sdm conda`.
@@ -26,9 +28,11 @@ def environment() -> str:
     """The text of environment.yml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([\w.-]+)==([^\s;\\]+)(?: ; ([^\\\n]+))?", lock, flags=re.MULTILINE)
     versions = {
         canonicalize_name(name): version
-        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE)
+        for name, version, marker in pinned
+        if not marker or Marker(marker).evaluate(PYTHON)
     }
     wanted = project["dependencies"] + project["optional-dependencies"]["cpu"]
     names = sorted(

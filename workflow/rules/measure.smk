@@ -74,6 +74,7 @@ rule measure_page:
         runtime=growing(20),
     params:
         folder=image_folder,
+        left_out=left_out,
         model=model_folder,
         settings=config["measure"],
         code=code("measure_page.py", files=["report/measure.html.j2", "report/page.css"]),

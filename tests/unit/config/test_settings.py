@@ -83,6 +83,8 @@ def test_order_of_keys_is_the_schemas(config):
         ("datasets.synthetic-nuclei.group_pattern", "plate", "no named group"),
         ("datasets.synthetic-nuclei.source", {"kind": "path"}, "name an archive or a folder"),
         ("datasets.synthetic-nuclei.source", {"kind": "kaggle"}, "`competition` or a `dataset`"),
+        ("run", "nuclei", "write a list: [nuclei]; on the command line: '[nuclei]'"),
+        ("measure.channel", "DAPI", "a number is wanted; channels count from 0"),
         ("run", ["nucle"], "did you mean `nuclei`"),
     ],
 )
@@ -93,6 +95,14 @@ def test_a_mistake_is_named_with_its_mend(config, path, value, words):
         node = node.setdefault(key, {})
     node[last] = value
     assert words in refuse(config)
+
+
+def test_only_a_folder_to_measure_needs_neither_datasets_nor_studies():
+    told = refuse({})
+    assert "the key `datasets` is missing" in told and "the key `studies` is missing" in told
+    resolved = validate.resolve({"images": "mine", "model": "model"}, SCHEMA)
+    assert resolved["datasets"] == resolved["studies"] == {}
+    assert resolved["measure"]["minimum_area"] == 16
 
 
 def test_a_missing_key_and_a_bad_name_are_named(config):

@@ -108,6 +108,7 @@ def field_of_cells(height, width):
 def run(place, info, out, **settings):
     (place / "model").mkdir(exist_ok=True)
     (place / "model/model.json").write_text(json.dumps(info))
+    (place / "model/model.keras").write_text("")
     folder = place / out
     names = ("images.csv", "objects.csv", "labels", "overlays")
     outputs = Outputs(*(folder / name for name in names))

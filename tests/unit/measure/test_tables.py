@@ -109,6 +109,24 @@ def test_objects_are_merged_in_order_and_read_back_from_parquet(tmp_path):
     assert (tmp_path / "all.parquet").read_bytes() == first
 
 
+@pytest.mark.parametrize(
+    "last", ['z Dish 3, well "B2".png', 'z 5" dish.png', "z'a\nb;\t.png", "z,"]
+)
+@pytest.mark.parametrize("before", [0, 30_000])
+def test_no_name_is_mistaken_in_parquet(tmp_path, last, before):
+    """What a look at the first 20,480 rows cannot know."""
+    names = ["a.png"] * before + [last] * 3
+    table = pd.DataFrame(0, index=range(len(names)), columns=OBJECT_COLUMNS).astype(object)
+    table["image"], table["label"], table["at_border"] = names, range(len(names)), False
+    table["area_um2"] = [None] * before + [1.5] * 3
+    table.to_csv(tmp_path / "objects.csv", index=False)
+    write_parquet(tmp_path / "objects.csv", tmp_path / "objects.parquet")
+    found = duckdb.read_parquet(str(tmp_path / "objects.parquet"))
+    read = found.project("image, label, area_um2").fetchall()
+    assert read[-3:] == [(last, before + at, 1.5) for at in range(3)] and len(read) == before + 3
+    assert [str(kind) for kind in found.types[1:5]] == ["BIGINT"] * 3 + ["DOUBLE"]
+
+
 @pytest.mark.parametrize("names", [[], ["a.png"], ["a_t1.png", "a_t2.png", "b_t1.png"]])
 def test_a_plot_of_any_table(tmp_path, names):
     table = image_table([shard(tmp_path / "0.csv", rows(*names))], DEFAULT, "frame")

@@ -152,8 +152,18 @@ def test_members_that_are_missing_or_others_are_named(tmp_path):
     told = json.loads((folder / "model.json").read_text())
     for wrong in ([], None, [{"fold": 0}]):
         (folder / "model.json").write_text(json.dumps(told | {"members": wrong}))
-        with pytest.raises(CoverslipError, match=r"model\.json: tells no members"):
+        with pytest.raises(CoverslipError, match=r"model\.json: (tells no members|`members)"):
             next(models.load(folder).predict([grey(16, 16)]))
+
+
+def test_an_ensemble_is_no_member_of_another_or_of_itself(tmp_path):
+    folder = combined([member(tmp_path, number) for number in range(2)]).folder
+    told = json.loads((folder / "model.json").read_text())
+    for members in ([{"folder": "."}], [{"folder": "."}, {"folder": "../../fold0_seed0/model"}]):
+        (folder / "model.json").write_text(json.dumps(told | {"members": members}))
+        with pytest.raises(CoverslipError, match="is no network like the ensemble") as error:
+            next(models.load(folder).predict([grey(16, 16)]))
+        assert "\n" not in str(error.value)
 
 
 def test_an_ensemble_has_no_network_to_export(tmp_path):

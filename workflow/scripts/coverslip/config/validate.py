@@ -130,11 +130,13 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> li
         return [line for part in parts for line in _explain(part, schema)]
     hint = ""
     if error.validator == "type" and isinstance(error.instance, str):
-        hint = _text_hint(error.instance)
+        hint = _text_hint(error.instance, error.validator_value)
     return [f"{where}: {error.message}{hint}"]
 
 
-def _text_hint(text: str) -> str:
+def _text_hint(text: str, wanted: str) -> str:
+    if wanted == "array":
+        return f" (write a list: [{text}]; on the command line: '[{text}]')"
     if re.fullmatch(r"true|false|[+-]?\d+(\.\d*)?", text, flags=re.IGNORECASE):
         return (
             f" (here {text} is text: write it without quotes; what lies inside a value of --config "
@@ -143,7 +145,7 @@ def _text_hint(text: str) -> str:
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
         mantissa, exponent = re.split("e", text, flags=re.IGNORECASE)
         return f" (YAML reads {text} as text: write {mantissa}.0e{exponent})"
-    return ""
+    return " (a number is wanted; channels count from 0)" if wanted == "integer" else ""
 
 
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:

@@ -77,13 +77,13 @@ def add_large(
             start += len(mask)
         tables, found = _watershed_params(objects, (seeded, rest), settings)
         table = table_of(found, shape, pixel_size(plane, settings)[0])
-        entry.note(plane, source.shape, source.dtype, blocks, table, settings)
         labels = Labels(kept, tables, field, small.places)
         tiles = _tiles(labels.bands(), shape)
         entry.write_label(plane, shape, tiles, len(table), settings, (TILE, TILE))
     inside = field.at(*small.places)
     image = small.image(source.dtype)
     entry.draw(plane, overlay(image, labels.small, labels.small_mask & inside, inside))
+    entry.note(plane, source.shape, source.dtype, blocks, table, settings)
 
 
 def _watershed_params(

@@ -13,12 +13,15 @@ import pandas as pd
 
 from coverslip.files import atomic_write
 from coverslip.measure.image_result import overlay_name
+from coverslip.measure.input_folder import beside, left_out_lines
 from coverslip.measure.tables import read_images
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH
 
 SHOWN = 60
 """Images that the page shows with their outlines: more are drawn from all confluencies alike."""
+
+NOTHING: dict[str, Any] = {"endings": {}, "links": []}
 
 LISTED = 1000
 """Rows of the table on the page; `images.csv` has all."""
@@ -43,7 +46,8 @@ def build(
         images: the table `images.csv`.
         overlays: folder of the overlays.
         plot: the figure of confluency.
-        facts: `name`, `folder`, `model`, `command` and `settings` (the section `measure`).
+        facts: `name`, `folder`, `model`, `command`, `settings` (the section `measure`), and
+            `left_out`, see `measure_folder.left_out`.
         model: `model.json`.
         output: the page; it links to the files beside it.
         templates: folder of `measure.html.j2` and `page.css`.
@@ -68,6 +72,7 @@ def build(
         "measured": len(measured),
         "rows": rows,
         "total": len(table),
+        "left_out": left_out_lines(facts.get("left_out") or NOTHING),
         "unread": [{"name": _name(row), "error": row.error} for row in unread.itertuples()],
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
         "instances": model.get("head") == "instances",
@@ -82,7 +87,8 @@ def build(
 def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
     """Names of the overlays of the rows of a table, by index."""
     return {
-        row.Index: overlay_name(row.image, row.page, row.plane) for row in measured.itertuples()
+        row.Index: beside(row.image, overlay_name(row.page, row.plane))
+        for row in measured.itertuples()
     }
 
 
@@ -181,8 +187,11 @@ def _facts(
     size = f"known for {known} of {len(measured)} images" if sources else "not known"
     size += f" (from {' and '.join(sources)})" if sources else ": no micrometres"
     study = model.get("study")
+    endings = (facts.get("left_out") or NOTHING)["endings"]
+    others = ", ".join(f"{count} {each or 'without ending'}" for each, count in endings.items())
     words = {
         "Images": str(facts["folder"]),
+        "Other files there": others or "none",
         "Model": str(facts["model"]) + (f", trained in the study {study}" if study else ""),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),

@@ -43,7 +43,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "model.json"
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise CoverslipError(
             f"{folder}: not a model folder ({error.strerror}: model.json): "
@@ -56,6 +56,10 @@ def read_info(folder: Path) -> dict[str, Any]:
             f"{path}: not written by coverslip: give the folder `model` of a finished training"
         )
     return info
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:
@@ -167,6 +171,13 @@ def ensemble_predictor(
     for folder, told in zip(folders, model.info["members"], strict=True):
         _check(folder, told)
     loaded = [load(folder) for folder in folders]
+    for member in loaded:
+        same = all(member.info.get(key) == model.info.get(key) for key in ("outputs", "classes"))
+        if member.info["kind"] != "network" or member.head != model.head or not same:
+            raise CoverslipError(
+                f"{member.folder}: is no network like the ensemble {model.folder}: make the "
+                "ensemble again"
+            )
     members = [network(member) for member in loaded]
     scales = [np.float32(1 / member.temperature) for member in loaded]
 

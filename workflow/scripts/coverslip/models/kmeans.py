@@ -199,10 +199,13 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
     """
     path = model.folder / "model.json"
     try:
-        cells = np.asarray(model.info["clusters"]["cells"], np.uint8)
         recipe, seed = KMeans(**model.info["kmeans"]), int(model.info["seed"])
-        return recipe, check_clusters(recipe, model.info["clusters"]), cells, seed
-    except (KeyError, TypeError, ValueError) as error:
+        clusters = check_clusters(recipe, model.info["clusters"])
+        cells = model.info["clusters"]["cells"]
+        if not cells or not set(cells) <= set(range(clusters["number"])):
+            raise ValueError(f"cells are the clusters {cells} of {clusters['number']}")
+        return recipe, clusters, np.asarray(cells, np.uint8), seed
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CoverslipError(f"{path}: tells no clusters ({reason}): train again") from error
 

@@ -25,17 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
-from coverslip.models import ensemble, heads, preprocessing
+from coverslip.models import ensemble, heads, kmeans, preprocessing
 from coverslip.models import heads as temperatures
 from coverslip.models.ensemble import KIND as ENSEMBLE
 from coverslip.models.ensemble import read_info
-from coverslip.models.kmeans import kmeans_predictor
+from coverslip.models.model_info import checked
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
 from coverslip.models.tiling import size_divisor_of
 from coverslip.models.watershed import WatershedParams, average_scales, segment
@@ -157,10 +156,38 @@ def read_network(model: Model) -> Any:
 
     path = model.folder / "model.keras"
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises almost anything on damaged and foreign files
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CoverslipError(f"{path}: cannot be loaded ({reason}): train again") from error
+    if wrong := _misfit(network, model):
+        raise CoverslipError(f"{path}: {wrong}: it belongs to another model.json, or is damaged")
+    return network
+
+
+def _misfit(network: Any, model: Model) -> str:
+    """How a network and `model.json` do not go together; empty where they do."""
+    import keras
+
+    if not isinstance(network, keras.Model) or isinstance(network, keras.Sequential):
+        return f"is a {type(network).__name__}, and no functional network"
+    height, width = model.tile
+    channels_in, outputs = preprocessing.channels(model.preprocessing), model.info["outputs"]
+    expected = (outputs,) if model.head == "class" else (height, width, outputs)
+    try:
+        found = network.compute_output_shape((1, height, width, channels_in))
+        shape = tuple(network.input_shape)
+    except Exception as error:  # of foreign networks, anything
+        return f"takes no images of {height}x{width}x{channels_in} ({type(error).__name__})"
+    if len(shape) != 4 or shape[3] != channels_in:
+        return f"takes {shape}, and not {channels_in} channels of images"
+    if any(have not in (None, side) for have, side in zip(shape[1:3], model.tile, strict=True)):
+        return f"takes {shape}, and not images of {height}x{width}"
+    if tuple(found)[1:] != expected:
+        return f"gives {tuple(found)[1:]}, and not {expected}"
+    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+        return "has weights that are no numbers"
+    return ""
 
 
 def _network(model: Model) -> Predict:
@@ -190,7 +217,7 @@ def _ensemble(model: Model) -> Predict:
 
 KINDS: dict[str, Callable[[Model], Predict]] = {
     "network": _network,
-    "kmeans": kmeans_predictor,
+    "kmeans": kmeans.kmeans_predictor,
     ENSEMBLE: _ensemble,
 }
 """What a folder may hold: from the name in `model.json` to what predicts tiles."""
@@ -226,37 +253,31 @@ class Model:
                 f"{path}: format {info['format']} is newer than this coverslip "
                 f"(format {FORMAT}): update coverslip"
             )
-        required = [*REQUIRED, "outputs"]
-        if info.get("head") == heads.INSTANCES:
-            required.append("instances")
-        missing = [name for name in required if name not in info]
-        if missing or info.get("kind") not in KINDS:
-            raise CoverslipError(
-                f"{path}: {'no ' + missing[0] if missing else 'unknown kind of model'}: "
-                "update coverslip or train again"
-            )
-        try:
-            self.preprocessing = Preprocessing(**info["preprocessing"])
-        except (ValidationError, TypeError) as error:
-            raise CoverslipError(
-                f"{path}: its preprocessing is not known to this coverslip: train again"
-            ) from error
+        facts = checked(info, path)
+        if facts.kind not in KINDS:
+            raise CoverslipError(f"{path}: unknown kind of model: update coverslip or train again")
+        self.preprocessing = facts.preprocessing
+        self._facts = facts
         self.folder = folder
         self.info: dict[str, Any] = info
         self._fitted: dict[str, Any] = info["fitted"]
         self.policy = policy
         self._predict: Predict | None = None
         self.grain: int | None = None
+        if info["kind"] == "kmeans":
+            kmeans.read_kmeans(self)
 
     @property
     def threshold(self) -> float:
         """Probability of foreground, 0..1, from which on a pixel is foreground."""
-        return float(self.info["threshold"])
+        if self._facts.threshold is None:
+            raise CoverslipError(f"{self.folder}: classifies images, and has no threshold")
+        return self._facts.threshold
 
     @property
     def head(self) -> str:
         """What the network says of a pixel: `mask`, `instances` or `class`, see `channels`."""
-        return self.info.get("head", "mask")
+        return self._facts.head
 
     def mask(self, probabilities: np.ndarray) -> np.ndarray:
         """Class of each pixel, uint8 HxW, see `channels.class_map`.
@@ -285,12 +306,14 @@ class Model:
     @property
     def rules(self) -> WatershedParams:
         """How objects are made, of a model with the head `instances`."""
-        return WatershedParams(**self.info["instances"])
+        if self._facts.instances is None:
+            raise CoverslipError(f"{self.folder}: does not separate objects")
+        return WatershedParams(**self._facts.instances.model_dump())
 
     @property
     def temperature(self) -> float:
         """What the logits of classes are divided by."""
-        return float(self.info.get("temperature", 1.0))
+        return self._facts.temperature
 
     def scale_as(self, subset: str) -> None:
         """Scale images by the numbers of a subset, where training fitted it on its own.
