@@ -79,9 +79,14 @@ def test_a_mistake_is_refused_before_anything_runs(clone, tmp_path):
 
 def test_the_published_spaces_of_study_3(clone):
     counts = jobs(clone, "--configfile", "config/kaggle.yaml", "config/search.yaml")
-    assert counts["trial"] == 2 * (16 + 4) and counts["train"] == 2
+    assert counts["trial"] == 2 * (3 + 2) and counts["train"] == 2
     assert counts["encoder_weights"] == 1
     text = (clone / "config/search.yaml").read_text()
     studies = yaml.safe_load(text)["studies"]
-    for study in studies.values():
-        assert study["search"]["space"] == SPACE
+    cnn, resnet = (studies[f"types-{name}-search"]["search"] for name in ("cnn", "resnet"))
+    assert cnn["space"] == SPACE | {
+        "network.dense_1": {"choices": [2**power for power in range(5, 11)]},
+        "network.dense_2": {"choices": [16, 32]},
+    }
+    assert resnet["space"] == SPACE | {"training.batch_size": {"choices": [2, 4, 8]}}
+    assert cnn["metric"] == resnet["metric"] == "loss"

@@ -120,8 +120,15 @@ def variant_section(wildcards):
 
 def weights_for(sections):
     """Files of pretrained weights that networks begin with."""
-    networks = [each["network"] for each in sections if each["network"]["weights"] != "none"]
-    names = {pretrained.file_name(each["architecture"], each["weights"]) for each in networks}
+    names = {
+        pretrained.file_name(
+            each["network"]["architecture"],
+            each["network"]["weights"],
+            each["preprocessing"]["resize"],
+        )
+        for each in sections
+        if each["network"]["weights"] != "none"
+    }
     return [f"resources/weights/{name}" for name in sorted(names)]
 
 

@@ -30,6 +30,7 @@ rule notebook:
         question=of_study("question"),
         protocol=of_study("protocol"),
         restore_best=of_study("training", "restore_best"),
+        monitor=of_study("training", "monitor"),
         template=notebook_template,
         code=notebook_code,
     script:

@@ -12,6 +12,9 @@ rule encoder_weights:
     localrule: True
     conda:
         "../../environment.yml"
+    params:
+        # A corrected address or digest replaces an older download.
+        published=lambda wildcards: pretrained.facts(wildcards.file),
     script:
         "../scripts/encoder_weights.py"
 

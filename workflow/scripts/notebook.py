@@ -21,6 +21,7 @@ with run_script(snakemake):
             "question": snakemake.params.question,
             "protocol": snakemake.params.protocol,
             "restore_best": snakemake.params.restore_best,
+            "monitor": snakemake.params.monitor,
             "metrics_path": near(snakemake.input.metrics),
             "table_path": near(snakemake.input.table),
             "history_paths": [near(path) for path in snakemake.input.histories],

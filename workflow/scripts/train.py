@@ -36,7 +36,9 @@ with run_script(snakemake, reuse=True) as facts:
             },
             identity=key,
             device=found,
-            weights_file=weights_file(snakemake.input.weights, sections["network"]),
+            weights_file=weights_file(
+                snakemake.input.weights, sections["network"], sections["preprocessing"]
+            ),
             goal=snakemake.params.goal,
             report=LOG.info,
             watch=progress.writer(snakemake.params.handling["tensorboard"]),

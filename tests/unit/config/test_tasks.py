@@ -76,6 +76,25 @@ def test_head_and_network_are_implied_and_may_be_said():
             {"method": "folder", "test_folder": "x", "folds": 2},
             "split.folds: `folder` has one fold",
         ),
+        (
+            "studies.types.split",
+            {"method": "train_test_split", "folds": 2},
+            "split.folds: `train_test_split` has one fold",
+        ),
+        ("studies.types.split", {"validation": 0}, "split.validation: 0 needs `protocol: as-p"),
+        ("studies.types.preprocessing.resize_filter", "bicubicc", "did you mean `bicubic`"),
+        (
+            "studies.types.preprocessing",
+            {"resize": [64, 96], "channels": "grey", "scaling": "imagenet"},
+            "scaling: `imagenet` needs `channels: rgb`",
+        ),
+        ("studies.types.preprocessing.fit_scaling_on", "all", "goes with `scaling: standard`"),
+        ("studies.types.preprocessing.fit_scaling_on", "all", "needs `protocol: as-published`"),
+        ("studies.types.preprocessing.scaling", "column_l2", "set evaluation.overlap to 0"),
+        ("studies.types.training", {"steps_per_epoch": 3, "patches_per_epoch": 9}, "combined"),
+        ("studies.types.training", {"shuffle": "once", "patches_per_epoch": 9}, "at random"),
+        ("studies.types.training.overwrite_masks", True, "overwrite_masks: needs `protocol: as"),
+        ("studies.types.training.augmentation", {"zoom": [1.2, 0.8]}, "zoom: needs 0 < smallest"),
         ("datasets.mine.groups", "layout", "groups: `layout` goes with `layout: livecell`"),
         ("datasets.mine.layout", "livecell", "groups: images of one well are alike"),
     ],
@@ -110,3 +129,44 @@ def test_an_ensemble_of_seeds_needs_seeds_and_a_network():
     config["studies"]["kmeans"] = masks | {"evaluation": {"ensemble": True}}
     with pytest.raises(CoverslipError, match="K-means has no probabilities to average"):
         validate.resolve(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("split.method", "grouped", "`patch` goes with `random` and `train_test_split`"),
+        ("split.validation", 0.1, "`patch` needs `validation: 0`"),
+        ("preprocessing.overlap", 0.5, "`patch` needs `validation: 0` and `preprocessing.overlap"),
+        ("preprocessing.resize", [64, 64], "needs a network with `head: mask` at native size"),
+        ("network.head", "instances", "needs a network with `head: mask` at native size"),
+        ("protocol", "honest", "split.unit: `patch` needs `protocol: as-published`"),
+        ("preprocessing.resize_filter", "bilinear", "resize_filter: goes with `resize`"),
+        ("training.overwrite_masks", True, "`training.overwrite_masks` needs whole images"),
+    ],
+)
+def test_mistakes_in_a_split_of_patches(path, value, words):
+    config = copy.deepcopy(CONFIG)
+    config["studies"] = {
+        "cover": {
+            "title": "Covered area",
+            "dataset": "masks",
+            "protocol": "as-published",
+            "split": {"method": "train_test_split", "unit": "patch", "validation": 0},
+        }
+    }
+    assert validate.resolve(config, SCHEMA)
+    *folders, last = path.split(".")
+    section = config["studies"]["cover"]
+    for name in folders:
+        section = section.setdefault(name, {})
+    section[last] = value
+    with pytest.raises(CoverslipError, match=words):
+        validate.resolve(config, SCHEMA)
+
+
+def test_frozen_copies_and_widths_are_options_of_the_config():
+    config = changed("studies.types.training", {"augmentation": {"frozen_copies": 1}})
+    config["studies"]["types"]["network"] = {"architecture": "nuclei_cnn", "dense_1": 512}
+    study = validate.resolve(config, SCHEMA)["studies"]["types"]
+    assert study["training"]["augmentation"]["frozen_copies"] == 1
+    assert (study["network"]["dense_1"], study["network"]["dense_2"]) == (512, 32)

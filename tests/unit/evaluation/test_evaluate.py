@@ -306,3 +306,29 @@ def test_confluency_is_told_of_every_study(files, tmp_path):
     assert record["unit"] == "percentage points"
     assert find(document, "confluency_bias_0_25")["support"] == len(rows)
     assert {r["name"] for r in document["metrics"]}.isdisjoint({"confluency_bias_75_100"})
+
+
+def test_of_a_split_of_patches_test_patches_alone_are_scored(files, tmp_path):
+    split = pd.read_csv(files.split, dtype=str, keep_default_na=False)
+    split = split[split["subset"] != "validation"]
+    corners = [(0, 0), (0, 16), (16, 0)]
+    rows = [
+        {**row, "y": y, "x": x, "subset": row["subset"] if (y, x) != (0, 16) else "train"}
+        for row in split.to_dict("records")
+        for y, x in corners
+    ]
+    pd.DataFrame(rows).to_csv(files.split, index=False)
+    document, table = run(files, tmp_path, Preprocessing(patch=16))
+    ious, right, total = [], 0, 0
+    with ImageStore(files.images) as store, Predictions(files.predictions) as predictions:
+        for id in split["id"][split["subset"] == "test"]:
+            both = (store.label(id) > 0, predictions.label(id) > 0)
+            truth, found = (np.stack([m[:16, :16], m[16:32, :16]]) for m in both)
+            union = (truth | found).sum()
+            ious.append((truth & found).sum() / union if union else 1.0)
+            right, total = right + (truth == found).sum(), total + truth.size
+    assert find(document, "iou")["value"] == pytest.approx(np.mean(ious), abs=1e-6)
+    assert find(document, "pixel_accuracy")["value"] == pytest.approx(right / total, abs=1e-6)
+    assert find(document, "pixel_accuracy")["support"] == total == len(ious) * 2 * 16 * 16
+    assert {record["subset"] for record in document["metrics"]} == {"test", "train"}
+    assert sorted(table["id"].astype(str)) == sorted(set(split["id"][split["subset"] == "test"]))

@@ -10,10 +10,10 @@ import pytest
 
 from coverslip.config.sections import Augmentation, Evaluation, Network, Preprocessing, Training
 from coverslip.data import tables
-from coverslip.data.image_store import ImageStoreWriter
+from coverslip.data.image_store import ImageStore, ImageStoreWriter
 from coverslip.errors import CoverslipError
 from coverslip.evaluation import class_predictions
-from coverslip.models import heads, model
+from coverslip.models import heads, model, preprocessing
 from coverslip.models.heads import encode
 from coverslip.models.model import predict_classes
 from coverslip.runtime import device
@@ -313,3 +313,33 @@ def test_a_network_bound_to_its_size(study, tmp_path):
     assert saved.input_shape == (None, *SIZE, 1)
     (answer,) = loaded.predict([draw("disc", np.random.default_rng(1))])
     assert answer.shape == (3,)
+
+
+def test_test_images_may_be_scaled_by_their_own_mean_and_deviation(study, tmp_path):
+    section = PREPROCESSING.model_copy(update={"fit_scaling_on": "each_subset"})
+    short = TRAINING.model_copy(update={"epochs": 1})
+    folder = tmp_path / "fold0_seed3"
+    trained(study, folder, preprocessing=section, training=short)
+    inputs = (study / "images.h5", study / "split.csv", 0, ["validation", "test"], Evaluation())
+    class_predictions.predict(folder / "model", *inputs, 0, 1, folder / "predictions.h5")
+    found = class_predictions.read_class_predictions([folder / "predictions.h5"])
+    loaded = model.load(folder / "model")
+    assert set(found.subsets) == {"validation", "test", "unlabelled"}
+    own = loaded.info["fitted"]["test"]
+    with ImageStore(study / "images.h5") as store:
+        for id, subset, logits in zip(found.ids, found.subsets, found.logits, strict=True):
+            fitted = own if subset == "test" else loaded.info["fitted"]
+            tile = class_patches.network_input(store, id, section)[None]
+            network = keras.saving.load_model(folder / "model" / "model.keras", compile=False)
+            expected = network.predict_on_batch(preprocessing.batch(tile, section, fitted))[0]
+            np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_penalty_on_weights_is_part_of_the_reported_loss(study, tmp_path):
+    network = Network(architecture="livecell_cnn", head="class")
+    short = TRAINING.model_copy(update={"epochs": 1})
+    trained(study, tmp_path, network=network, training=short)
+    info = json.loads((tmp_path / "model" / "model.json").read_text())
+    kept = keras.saving.load_model(tmp_path / "model" / "model.keras", compile=False)
+    kernel = kept.get_layer("dense").get_weights()[0]
+    assert info["regularization_loss"] == pytest.approx(1e-3 * (kernel**2).sum(), rel=1e-4)

@@ -74,7 +74,9 @@ def test_patches_are_those_of_the_preprocessing():
 
 
 def test_weights_are_those_of_the_network():
-    files = ["w/mobilenetv2_unet_imagenet.h5", "w/resnet18_imagenet.safetensors"]
+    files = ["w/mobilenetv2_unet_imagenet_128.h5", "w/resnet18_imagenet.safetensors"]
     network = {"architecture": "resnet18", "weights": "imagenet"}
-    assert weights_file(files, network) == Path(files[1])
-    assert weights_file(files, network | {"weights": "none"}) is None
+    assert weights_file(files, network, {"resize": None}) == Path(files[1])
+    assert weights_file(files, network | {"weights": "none"}, {}) is None
+    mobile = network | {"architecture": "mobilenetv2_unet"}
+    assert weights_file(files, mobile, {"resize": [128, 128]}) == Path(files[0])

@@ -220,8 +220,8 @@ class Training(Section):
     epoch; none: one pass."""
     validation_steps: int | None = Field(default=None, ge=1)
     """Batches of a validation, from the first patch on and round again; none: every patch once."""
-    shuffle: bool = True
-    """Shuffle the training patches in each epoch."""
+    shuffle: Literal["each_epoch", "once"] = "each_epoch"
+    """When the training patches are shuffled. `once`: all epochs have the same random order."""
     micro_batch_size: int | None = Field(default=None, ge=1)
     """Patches that pass through the network together; gradients of a batch are averaged, and batch
     normalization sees so many patches. None: the whole batch."""

@@ -97,6 +97,8 @@ def check_preprocessing(where: str, study: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.fit_scaling_on: goes with `scaling: standard`, and only with it"
     if preprocessing["fit_scaling_on"] == "each_subset" and study["task"] != "classification":
         yield f"{where}.fit_scaling_on: `each_subset` goes with `task: classification`"
+    if study["training"]["overwrite_masks"] and preprocessing["resize"] is None:
+        yield f"{where}.resize: `training.overwrite_masks` needs whole images of one size"
     if scaling == "column_l2" and study["evaluation"]["overlap"] > 0:
         yield f"{where}.scaling: `column_l2` is that of a patch: set evaluation.overlap to 0"
 
@@ -136,7 +138,7 @@ def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
     if training["steps_per_epoch"] and training["patches_per_epoch"]:
         yield f"{where}.steps_per_epoch: cannot be combined with `patches_per_epoch`"
-    if not training["shuffle"] and training["patches_per_epoch"]:
+    if training["shuffle"] == "once" and training["patches_per_epoch"]:
         yield f"{where}.shuffle: `patches_per_epoch` draws patches at random"
     for key in ("scale", "zoom", "contrast", "gamma"):
         low, high = training["augmentation"][key]
@@ -160,8 +162,8 @@ def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str
         return
     if split["method"] not in ("random", "train_test_split") or split["folds"] > 1:
         yield f"{where}.split.unit: `patch` goes with `random` and `train_test_split`, one fold"
-    if split["validation"] > 0:
-        yield f"{where}.split.unit: `patch` needs `validation: 0`"
+    if split["validation"] > 0 or study["preprocessing"]["overlap"] > 0:
+        yield f"{where}.split.unit: `patch` needs `validation: 0` and `preprocessing.overlap: 0`"
     whole = study["preprocessing"]["resize"] is not None or study["kmeans"] is not None
     if whole or study["network"]["head"] != "mask":
         yield f"{where}.split.unit: `patch` needs a network with `head: mask` at native size"

@@ -130,7 +130,8 @@ def split(
     folds = read(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
     other = everything[~everything["labelled"]]
-    rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
+    if len(other):
+        rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
     result = pd.concat(rows).sort_index(kind="stable").sort_values("fold", kind="stable")
     columns = [*COLUMNS, *(name for name in PLACE if name in frame)]
     result = result.rename_axis("id").reset_index()[columns]

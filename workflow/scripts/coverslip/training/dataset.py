@@ -215,19 +215,19 @@ class Batches(keras.utils.PyDataset):
         augmentation: Augmentation,
         count: int | None = None,
         steps: int | None = None,
-        shuffle: bool = True,
+        shuffle: str = "each_epoch",
     ) -> Batches:
         """The batches of one epoch of training: all patches once, or `count` drawn ones.
 
         Drawn patches come from all `units` (images or groups) alike, however many patches one
         has. With `steps` the epoch has so many batches of the passes that follow those of the
-        epochs before it; without `shuffle` a pass is in the order of the rows.
+        epochs before it; with `shuffle: once` all passes have the same random order.
         """
         epoch_batches = self._like(self.batch_size)
 
         def order(number: int) -> np.ndarray:
-            rng = np.random.default_rng((ORDER, seed, number))
-            return rng.permutation(len(self.rows)) if shuffle else np.arange(len(self.rows))
+            key = (ORDER, seed, number if shuffle == "each_epoch" else 0)
+            return np.random.default_rng(key).permutation(len(self.rows))
 
         if steps is not None:
             epoch_batches._stream(epoch * steps, steps, order)
