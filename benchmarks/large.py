@@ -79,7 +79,9 @@ def kmeans(folder: Path, recipe: KMeans) -> None:
     """Write a model folder of K-means; the centres of `honest` are means of cells and ground."""
     info = {"format": model.FORMAT, "kind": "kmeans", "classes": ["background", "cell"]}
     info |= {"fitted": {}, "threshold": 0.5, "outputs": 1, "seed": 1}
-    info["preprocessing"] = Preprocessing(channels="grey", scaling="none").model_dump(mode="json")
+    info["preprocessing"] = Preprocessing(
+        channels="grey", scaling="none", intensity="range"
+    ).model_dump(mode="json")
     info["kmeans"] = recipe.model_dump(mode="json")
     info["clusters"] = {"number": 3, "cells": [0, 2]}
     if recipe.recipe == "honest":
@@ -118,7 +120,9 @@ def network(folder: Path) -> None:
         "head": heads.INSTANCES,
         "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 20},
     }
-    info["preprocessing"] = Preprocessing(channels="grey", patch=256, scaling="unit")
+    info["preprocessing"] = Preprocessing(
+        channels="grey", patch=256, scaling="unit", intensity="range"
+    )
     model.save(folder, built, info)
 
 

@@ -37,7 +37,9 @@ class Way:
 
     def __init__(self, store: ImageStore, ids: list[str], recipe: KMeans, channels: str) -> None:
         self.recipe = recipe
-        self.source = kmeans.Source(store, Preprocessing(channels=channels, scaling="none"))
+        self.source = kmeans.Source(
+            store, Preprocessing(channels=channels, scaling="none", intensity="range")
+        )
         fits = {}
         if recipe.recipe == "honest":
             fits = kmeans.find_clusters(self.source, ids, recipe)

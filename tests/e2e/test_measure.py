@@ -28,7 +28,7 @@ def place(tmp_path_factory) -> Path:
     network = keras.Model(image, logits)
     network.set_weights([np.full((1, 1, 1, 1), 20.0), np.array([-10.0])])
     info = {"classes": ["background", "foreground"], "fitted": {}, "threshold": 0.5}
-    info["preprocessing"] = Preprocessing(channels="grey", patch=32)
+    info["preprocessing"] = Preprocessing(channels="grey", patch=32, intensity="range")
     model.save(where / "model", network, info)
     folder = where / "mine"
     folder.mkdir()

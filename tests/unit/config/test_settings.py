@@ -76,7 +76,11 @@ def test_order_of_keys_is_the_schemas(config):
         ("studies.nuclei.training.augmentation.scale", [2.0, 1.0], "smallest <= largest"),
         ("studies.nuclei.training.restarts", [500], "needs rising numbers below training.epochs"),
         ("studies.nuclei.training.restarts", [6, 3], "needs rising numbers below training.epochs"),
-        ("studies.confluency-kmeans.training", {"restarts": [3]}, "goes with `schedule: cosine`"),
+        (
+            "studies.confluency-kmeans.training",
+            {"schedule": "step", "restarts": [3]},
+            "goes with `schedule: cosine`",
+        ),
         ("datasets.synthetic-nuclei.layout", "dsb", "did you mean `dsb2018`"),
         ("datasets.synthetic-nuclei.group_pattern", None, "groups: pattern"),
         ("datasets.synthetic-nuclei.group_pattern", "(", "not a regular expression"),

@@ -15,7 +15,7 @@ from coverslip.evaluation import class_predictions
 from coverslip.evaluation.class_evaluate import TABLE, evaluate
 from coverslip.models import heads
 
-PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16))
+PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16), intensity="range")
 EVALUATION = Evaluation(bootstrap=200)
 
 

@@ -25,7 +25,7 @@ def run(files, folder, preprocessing=None, **evaluation):
         images=files.images,
         groups=files.groups,
         split=files.split,
-        preprocessing=preprocessing or Preprocessing(),
+        preprocessing=preprocessing or Preprocessing(channels="rgb", intensity="range"),
         evaluation=Evaluation(**evaluation),
         study="study",
         protocol="honest",
@@ -136,10 +136,15 @@ def test_blank_labels_only_on_test_and_on_request(files, tmp_path):
 
 def test_at_network_resolution_truth_is_resized(tmp_path):
     files = study_files.make(tmp_path, images=9, size=(24, 32))
-    document, _ = run(files, tmp_path, Preprocessing(resize=(24, 32)), resolution="network")
+    document, _ = run(
+        files,
+        tmp_path,
+        Preprocessing(resize=(24, 32), channels="rgb", intensity="range"),
+        resolution="network",
+    )
     assert find(document, "pixel_accuracy")["support"] == 3 * 24 * 32
     with pytest.raises(CoverslipError, match="pixels, its truth"):
-        run(files, tmp_path, Preprocessing(resize=(24, 32)))
+        run(files, tmp_path, Preprocessing(resize=(24, 32), channels="rgb", intensity="range"))
 
 
 def test_minimum_area_changes_counts_of_objects(files, tmp_path):

@@ -58,7 +58,7 @@ def run(tmp_path, monkeypatch):
         shards=1,
         **evaluation,
     ):
-        p = Preprocessing(channels="grey", patch=16, resize=resize)
+        p = Preprocessing(channels="grey", patch=16, resize=resize, intensity="range")
         info = {"classes": [], "preprocessing": p, "fitted": {}, "threshold": 0.25}
         models.save(tmp_path / "model", Untrained(outputs), info)
         predictions.predict(

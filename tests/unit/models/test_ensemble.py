@@ -15,7 +15,7 @@ from coverslip.measure import input_folder
 from coverslip.models import ensemble, export_onnx, heads
 from coverslip.models import model as models
 
-STANDARD = Preprocessing(channels="grey", patch=16, scaling="standard")
+STANDARD = Preprocessing(channels="grey", patch=16, scaling="standard", intensity="range")
 RULES = [
     {"threshold": 0.4, "seed": 0.3, "minimum_area": 10},
     {"threshold": 0.5, "seed": 0.6, "minimum_area": 30, "minimum_share": 0.1},
@@ -39,7 +39,7 @@ def classifier(root: Path, number: int) -> Path:
     flat = keras.layers.Flatten()(inputs)
     made = keras.Model(inputs, keras.layers.Dense(3)(flat))
     folder = root / f"fold0_seed{number}" / "model"
-    p = Preprocessing(channels="grey", resize=(16, 16))
+    p = Preprocessing(channels="grey", resize=(16, 16), intensity="range")
     facts = {"head": "class", "classes": ["a", "b", "c"], "threshold": None}
     models.save(folder, made, info(p, **facts, temperature=0.5 + number))
     return folder

@@ -24,7 +24,10 @@ FITTED = {"mean": [100.0, 110.0, 120.0], "standard_deviation": [20.0, 30.0, 0.0]
     ("network", "scaling"),
     [
         (Network(filters=2, depth=1, stem=2, normalization="batch", head="instances"), "unit"),
-        (Network(filters=2, depth=1, outputs=2), "standard"),
+        (
+            Network(filters=2, depth=1, outputs=2, head="mask", stem=1, normalization="group"),
+            "standard",
+        ),
     ],
 )
 def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
@@ -32,7 +35,9 @@ def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
     built = networks.build(network, (None, None, 3))
     info = {
         "classes": ["background", "foreground"],
-        "preprocessing": Preprocessing(scaling=scaling, patch=16),
+        "preprocessing": Preprocessing(
+            scaling=scaling, patch=16, channels="rgb", intensity="range"
+        ),
         "fitted": FITTED if scaling == "standard" else {},
         "threshold": 0.5,
         "head": network.head,

@@ -18,7 +18,7 @@ from coverslip.models import model as models
 IMAGE = np.zeros((16, 16, 3), np.uint8)
 FACTS = {
     "classes": ["background", "foreground"],
-    "preprocessing": {"patch": 16},
+    "preprocessing": {"patch": 16, "channels": "rgb"},
     "fitted": {},
     "threshold": 0.5,
 }

@@ -13,7 +13,7 @@ from coverslip.models import model as models
 from coverslip.models import preprocessing
 
 RNG = np.random.default_rng(4)
-GREY16 = Preprocessing(channels="grey", patch=16)
+GREY16 = Preprocessing(channels="grey", patch=16, intensity="range")
 
 
 def network(outputs=1, shape=(None, None, 1), kernel=3, gain=1.0):
@@ -165,7 +165,7 @@ def test_images_of_all_sizes_and_kinds_are_predicted_in_order(tmp_path):
 
 
 def test_the_fitted_numbers_are_used(tmp_path):
-    p = Preprocessing(channels="grey", patch=16, scaling="standard")
+    p = Preprocessing(channels="grey", patch=16, scaling="standard", intensity="range")
     made = network()
     fitted = {"mean": [100.0], "standard_deviation": [20.0]}
     loaded = saved(tmp_path, p, made, fitted=fitted)
@@ -184,7 +184,7 @@ def test_softmax_sums_to_one(tmp_path):
 @pytest.mark.parametrize("outputs", [1, 6])
 @pytest.mark.parametrize("size", [(40, 64), (10, 64), (16, 24)])
 def test_a_resizing_model_comes_back_to_native_size(tmp_path, outputs, size):
-    p = Preprocessing(channels="grey", resize=(16, 24))
+    p = Preprocessing(channels="grey", resize=(16, 24), intensity="range")
     loaded = saved(tmp_path, p, network(outputs, (16, 24, 1)))
     small = next(loaded.predict([grey(*size)], resolution="network", flips=True))
     assert small.shape == (16, 24, outputs)
@@ -219,7 +219,7 @@ def test_one_scale_changes_nothing_and_a_resizing_model_has_one(tmp_path):
     loaded = saved(tmp_path / "native")
     once = next(loaded.predict([image], scales=[1.0]))
     assert np.array_equal(once, next(loaded.predict([image])))
-    p = Preprocessing(channels="grey", resize=(16, 24))
+    p = Preprocessing(channels="grey", resize=(16, 24), intensity="range")
     loaded = saved(tmp_path / "resizing", p, network(1, (16, 24, 1)))
     two = list(loaded.predict([image, image], scales=[1.0, 0.5]))
     assert len(two) == 2 and np.array_equal(two[0], next(loaded.predict([image])))
@@ -232,7 +232,7 @@ def brighter(model):
 
 def test_each_image_comes_back_to_its_own_size(tmp_path, monkeypatch):
     monkeypatch.setitem(models.KINDS, "network", brighter)
-    loaded = saved(tmp_path, Preprocessing(channels="grey", resize=(16, 24)))
+    loaded = saved(tmp_path, Preprocessing(channels="grey", resize=(16, 24), intensity="range"))
     images = [np.full(size, 10 * size[0], np.uint8) for size in [(9, 5), (20, 8), (6, 30), (7, 7)]]
     results = list(loaded.predict(images))
     for image, result in zip(images, results, strict=True):

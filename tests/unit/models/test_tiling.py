@@ -66,7 +66,12 @@ def unet(normalization="batch", depth=1, stem=1):
 
     keras.utils.set_random_seed(5)
     settings = Network(
-        architecture="unet", filters=2, depth=depth, stem=stem, normalization=normalization
+        architecture="unet",
+        filters=2,
+        depth=depth,
+        stem=stem,
+        normalization=normalization,
+        head="mask",
     )
     return build(settings, (None, None, 1))
 
@@ -119,7 +124,7 @@ def test_no_network_that_looks_at_the_whole_tile_takes_larger_ones():
 
 
 def saved(folder, network):
-    p = Preprocessing(channels="grey", patch=64, scaling="unit")
+    p = Preprocessing(channels="grey", patch=64, scaling="unit", intensity="range")
     facts = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
     models.save(folder, network, facts | {"preprocessing": p})
     return models.load(folder)

@@ -14,8 +14,13 @@ from test_trainer import run, study  # noqa: E402, F401 (a fixture)
 # noqa: E402
 # noqa: E402
 
-NETWORK = Network(filters=2, depth=1, head="instances")
-SHORT = Training(epochs=1, batch_size=4)
+NETWORK = Network(filters=2, depth=1, head="instances", stem=1, normalization="group")
+SHORT = Training(
+    epochs=1,
+    batch_size=4,
+    loss="crossentropy",
+    schedule="constant",
+)
 
 
 def two_seeds(study, folder, network):  # noqa: F811
@@ -42,7 +47,7 @@ def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
 
 
 def test_members_are_fast_where_the_ensemble_is(study, tmp_path):  # noqa: F811
-    network = Network(filters=2, depth=1, normalization="batch", head="instances")
+    network = Network(filters=2, depth=1, normalization="batch", head="instances", stem=1)
     folders, whole = two_seeds(study, tmp_path, network)
     image = np.random.default_rng(0).integers(0, 255, (90, 140), np.uint8)
     answers = []

@@ -25,7 +25,7 @@ def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
         images=files.images,
         groups=files.groups,
         split=files.split,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", intensity="range"),
         evaluation=Evaluation(bootstrap=100),
         study="study",
         protocol=protocol,
@@ -41,7 +41,7 @@ def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
         images=files.images,
         predictions=files.predictions,
         models=files.models,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", intensity="range"),
         evaluation=Evaluation(bootstrap=100),
     )
 
@@ -200,7 +200,7 @@ def test_unreadable_metrics_are_named(usual, tmp_path):
             usual.images,
             [],
             [],
-            Preprocessing(),
+            Preprocessing(channels="rgb", intensity="range"),
             Evaluation(),
         )
 

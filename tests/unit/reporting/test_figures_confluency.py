@@ -25,7 +25,7 @@ def kmeans(request, tmp_path_factory):
     """A study whose models are K-means; its predictions are the truth, shifted."""
     folder = tmp_path_factory.mktemp(request.param)
     files = study_files.make(folder, seeds=(1, 2))
-    p = Preprocessing(channels="grey", scaling="none")
+    p = Preprocessing(channels="grey", scaling="none", intensity="range")
     recipe = KMeans(recipe=request.param, clusters=[3])
     for seed, model in zip((1, 2), files.models, strict=True):
         arguments = (files.images, files.split, 0, seed, p, recipe, model, {})

@@ -40,7 +40,7 @@ def nuclei(tmp_path):
         images=files.images,
         groups=files.groups,
         split=files.split,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", intensity="range"),
         evaluation=Evaluation(bootstrap=100),
         study="study",
         protocol="as-published",

@@ -62,7 +62,7 @@ def inputs(folder):
         images=None,
         predictions=[],
         models=[],
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", intensity="range"),
         evaluation=Evaluation(),
         search=folder,
     )

@@ -38,13 +38,17 @@ import keras  # noqa: E402
 SIZE = (16, 16)
 LABELS = ["cross", "disc", "ring"]
 NETWORK = Network(architecture="cnn", head="class", filters=4, depth=2, normalization="batch")
-PREPROCESSING = Preprocessing(channels="grey", scaling="standard", resize=SIZE)
+PREPROCESSING = Preprocessing(channels="grey", scaling="standard", resize=SIZE, intensity="range")
 TRAINING = Training(
     epochs=6,
     batch_size=8,
     learning_rate=1e-2,
     class_weights="balanced",
-    augmentation=Augmentation(flips=True, quarter_turns=True, scale=(0.9, 1.1), noise=0.02),
+    augmentation=Augmentation(
+        flips=True, quarter_turns=True, scale=(0.9, 1.1), noise=0.02, gamma=(1.0, 1.0)
+    ),
+    loss="crossentropy",
+    schedule="constant",
 )
 
 
@@ -184,9 +188,24 @@ def test_loss_and_accuracy_of_classes():
     logits = np.array([[2.0, 0, 0], [0, 1.0, 0]], np.float32)
     truth = np.array([0, 2], np.int32)
     expected = -np.log(heads.calibrated_probabilities(logits)[[0, 1], truth])
-    loss = losses.make(Training(), "class")
+    loss = losses.make(
+        Training(
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0)),
+        ),
+        "class",
+    )
     assert float(loss(truth, logits)) == pytest.approx(expected.mean(), rel=1e-5)
-    weighted = losses.make(Training(), "class", [1.0, 1.0, 3.0])
+    weighted = losses.make(
+        Training(
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0)),
+        ),
+        "class",
+        [1.0, 1.0, 3.0],
+    )
     assert float(weighted(truth, logits)) == pytest.approx((expected * [1, 3]).mean(), rel=1e-5)
     (accuracy,) = losses.metrics("class")
     accuracy.update_state(truth, logits)
@@ -306,7 +325,12 @@ def test_a_class_that_training_lacks_is_told(study, tmp_path):
 
 def test_a_network_bound_to_its_size(study, tmp_path):
     network = Network(architecture="livecell_cnn", head="class")
-    short = TRAINING.model_copy(update={"epochs": 1, "augmentation": Augmentation()})
+    short = TRAINING.model_copy(
+        update={
+            "epochs": 1,
+            "augmentation": Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0)),
+        }
+    )
     trained(study, tmp_path, network=network, training=short)
     loaded = model.load(tmp_path / "model")
     saved = keras.saving.load_model(tmp_path / "model" / "model.keras", compile=False)

@@ -7,7 +7,7 @@ from coverslip.training.schedule import rate
 
 
 def test_constant():
-    assert rate(Training(learning_rate=0.1), 49.9) == 0.1
+    assert rate(Training(learning_rate=0.1, schedule="constant"), 49.9) == 0.1
 
 
 @pytest.mark.parametrize(("progress", "factor"), [(0, 1), (9.99, 1), (10, 0.9), (25.5, 0.81)])

@@ -166,9 +166,9 @@ class Search(Section):
 class Augmentation(Section):
     """Random changes of the training patches, drawn again in each epoch."""
 
-    flips: bool = False
+    flips: bool = True
     """Flip left-right and up-down."""
-    quarter_turns: bool = False
+    quarter_turns: bool = True
     """Turn by multiples of 90 degrees."""
     rotation: float = Field(default=0.0, ge=0, le=180)
     """Largest rotation to either side, in degrees (uniform)."""
@@ -187,7 +187,7 @@ class Augmentation(Section):
     """Smallest and largest magnification (log-uniform)."""
     contrast: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor of the contrast about the patch's mean (log-uniform)."""
-    gamma: tuple[float, float] = (1.0, 1.0)
+    gamma: tuple[float, float] = (0.7, 1.4)
     """Smallest and largest exponent of the brightness (log-uniform)."""
     illumination: float = Field(default=0.0, ge=0, lt=1)
     """Largest loss of light towards one side of the patch, as a fraction."""
@@ -233,9 +233,9 @@ class Training(Section):
     of study 4; for `protocol: as-published` only."""
     adam_epsilon: float = Field(default=1.0e-7, gt=0)
     """Epsilon of Adam; 1.0e-7 is the default of Keras, 1.0e-8 that of PyTorch."""
-    learning_rate: float = Field(default=1.0e-3, gt=0)
+    learning_rate: float = Field(default=3.0e-3, gt=0)
     """Learning rate at the start (Adam)."""
-    schedule: Literal["constant", "step", "cosine"] = "constant"
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
     """`step`: times `step_factor` every `step_epochs`; `cosine`: to zero at the last epoch."""
     restarts: list[Annotated[int, Field(ge=1)]] = []
     """For `cosine`: epochs after which the learning rate is at its height again, to fall to zero
@@ -244,8 +244,9 @@ class Training(Section):
     """For `step`: epochs between two steps."""
     step_factor: float = Field(default=0.9, gt=0, le=1)
     """For `step`: factor at each step."""
-    loss: Literal["crossentropy", "dice", "crossentropy+dice"] = "crossentropy"
-    """Loss function; cross-entropy is binary with one output channel."""
+    loss: Literal["crossentropy", "dice", "crossentropy+dice"] = "crossentropy+dice"
+    """Loss function; cross-entropy is binary with one output channel. `task: classification` has
+    `crossentropy` only."""
     dice: Literal["batch", "patch"] = "batch"
     """For Dice: over all pixels of a batch, or of each patch on its own, which gives a patch with
     little foreground the same say."""
@@ -408,14 +409,16 @@ class Split(Section):
 class Preprocessing(Section):
     """From an image to what the network sees; stored in the model folder."""
 
-    channels: Literal["grey", "max_contrast", "rgb"] = "rgb"
+    channels: Literal["grey", "max_contrast", "rgb"] = "max_contrast"
     """Channels of the network's input. `grey`: luma; `max_contrast`: one of the image's channels,
     that with the largest range between the 1st and 99.8th percentile: of a tinted fluorescence
-    image, the channel that was stained."""
-    intensity: Literal["range", "percentile"] = "range"
+    image, the channel that was stained. With `task: classification` and with K-means it is `rgb`
+    where none is named."""
+    intensity: Literal["range", "percentile"] = "percentile"
     """`range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
     percentile of each image do, the same for all channels; a range that is hardly more than noise
-    is widened, so that an empty field stays nearly flat."""
+    is widened, so that an empty field stays nearly flat. With `task: classification` and with
+    K-means it is `range` where none is named."""
     polarity: Literal["as-is", "dark-background"] = "as-is"
     """`dark-background`: images with a bright background are inverted."""
     transform: Literal["linear", "sqrt"] = "linear"
@@ -440,7 +443,7 @@ class Preprocessing(Section):
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
     nearest pixel); `bilinear-ceil`: bilinear, rounded up, and `bicubic-nonzero`: Pillow's bicubic,
     every value above 0, both grow objects; for `protocol: as-published` only."""
-    patch: int = Field(default=256, ge=16)
+    patch: int = Field(default=128, ge=16)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
     """Share of a patch that its neighbour covers too."""
@@ -474,7 +477,7 @@ class Network(Section):
     `efficientnet_lite0_unet`: those of the decoder, at half the resolution."""
     depth: int = Field(default=4, ge=1, le=7)
     """For `unet` and `cnn`: number of poolings."""
-    stem: Literal[1, 2] = 1
+    stem: Literal[1, 2] = 2
     """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
     the cost; a thin branch at full resolution draws the outlines."""
     stem_kernel: Literal[3, 7] = 7
@@ -488,12 +491,13 @@ class Network(Section):
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
-    normalization: Literal["none", "batch", "group"] = "group"
+    normalization: Literal["none", "batch", "group"] = "batch"
     """With `filters`: normalization after each convolution."""
-    head: Literal["mask", "instances", "class"] = "mask"
+    head: Literal["mask", "instances", "class"] = "instances"
     """What is learned. `mask`: the class of each pixel; `instances`: background, interior and
     border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
-    `class`: the class of the image, which goes with `task: classification`."""
+    `class`: the class of the image, which goes with `task: classification`. With `task:
+    confluency` it is `mask` where none is named."""
     outputs: int = Field(default=1, ge=1)
     """For `mask`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background). For
     `class` it is the number of classes in the data, whatever stands here."""

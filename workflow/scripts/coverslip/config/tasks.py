@@ -28,12 +28,22 @@ def implied(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "studies": studies}
 
 
+COLOURS = {"channels": "rgb", "intensity": "range"}
+"""What classes and K-means look at: colours and brightness as they are."""
+
+
 def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The study with what `task: classification` implies, where it is not said otherwise."""
-    if study.get("task") != "classification":
-        return dict(study)
-    network = {"architecture": "cnn", "head": "class", **study.get("network", {})}
-    return {**study, "network": network}
+    """The study with what its task implies, where it is not said otherwise."""
+    implied: dict[str, dict[str, Any]] = {}
+    if study.get("task") == "classification":
+        implied["network"] = {"architecture": "cnn", "head": "class"}
+        implied["training"] = {"loss": "crossentropy"}
+    elif study.get("task") == "confluency":
+        implied["network"] = {"head": "mask"}
+    if study.get("task") == "classification" or study.get("kmeans") is not None:
+        implied["preprocessing"] = COLOURS
+    sections = {name: {**values, **study.get(name, {})} for name, values in implied.items()}
+    return {**study, **sections}
 
 
 def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Iterable[str]:
