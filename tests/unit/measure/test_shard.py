@@ -16,8 +16,8 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
+from coverslip.measure import image_result, input_folder, readers
 from coverslip.measure import images as measure_module
-from coverslip.measure import input_folder, readers
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
@@ -176,14 +176,14 @@ def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, w
     draw(place / "in/odd.png", 10)
     cv2.imwrite(str(place / "in/odd.png"), np.full((61, 70), 20, np.uint8))
     if where == "predict":
-        plain = model.preprocess.image
+        plain = model.preprocessing.to_input
 
         def broken(image, *more):
             if odd(image):
                 raise error
             return plain(image, *more)
 
-        monkeypatch.setattr(model.preprocess, "image", broken)
+        monkeypatch.setattr(model.preprocessing, "to_input", broken)
     else:
         room = measure_module if where == "field_of_view" else image_result
         whole = getattr(room, where)
@@ -210,7 +210,7 @@ def test_an_answer_that_is_no_number_is_no_empty_image(place, monkeypatch):
     assert table.loc["a.png", "error"] == "the model answers with what is no number"
 
 
-def test_a_full_disk_is_no_fault_of_a_image(place, monkeypatch):
+def test_a_full_disk_is_no_fault_of_an_image(place, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -54,7 +54,7 @@ def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
         image = RNG.integers(0, 256, shape, dtype=np.uint8)
         found = session.run(None, {name: image[None].astype(np.float32)})[0]
         whole = heads.probabilities(model.read_network(loaded), loaded.head)
-        scaled = model.preprocess.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
+        scaled = model.preprocessing.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
         expected = whole.predict_on_batch(scaled)
         assert found.shape == expected.shape
         assert np.abs(found - expected).max() < 1e-5

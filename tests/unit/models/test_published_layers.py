@@ -178,7 +178,7 @@ UNET_CONFLUENCY = [
     ],
 )
 def test_layers(architecture, shape, outputs, expected):
-    model = networks.build(Network(architecture=architecture, outputs=outputs), shape)
+    model = networks.build(Network(architecture=architecture, head="mask", outputs=outputs), shape)
     assert lines(model) == expected
     assert all(layer.trainable for layer in model.layers)
 
@@ -186,7 +186,11 @@ def test_layers(architecture, shape, outputs, expected):
 @pytest.mark.parametrize("outputs", [2, 3])
 def test_decoder_of_mobilenetv2_unet(outputs):
     network = Network(
-        architecture="mobilenetv2_unet", outputs=outputs, weights="imagenet", freeze_encoder=True
+        architecture="mobilenetv2_unet",
+        head="mask",
+        outputs=outputs,
+        weights="imagenet",
+        freeze_encoder=True,
     )
     model = networks.build(network, (128, 128, 3))
     decoder = [
@@ -216,7 +220,7 @@ def test_decoder_of_mobilenetv2_unet(outputs):
 
 
 def test_mobilenetv2_encoder_is_that_of_keras():
-    network = Network(architecture="mobilenetv2_unet", outputs=2)
+    network = Network(architecture="mobilenetv2_unet", head="mask", outputs=2)
     model = networks.build(network, (128, 128, 3))
     keras_one = keras.applications.MobileNetV2((128, 128, 3), include_top=False, weights=None)
     for layer in keras_one.layers[1:]:

@@ -159,7 +159,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     _, code = cv2.imencode(
         ".jpg", image if grey else image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
-    found = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB)
+    found = np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB))
     return found.reshape(image.shape)
 
 
@@ -170,7 +170,7 @@ def empty(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     which looks like an image, is stretched more.
     """
     smoothness = rng.uniform(0.0, 8.0) * (rng.random() < 0.7)
-    field = rng.standard_normal(shape[:2], dtype=np.float32)
+    field: np.ndarray = rng.standard_normal(shape[:2], dtype=np.float32)
     if smoothness >= 0.3:
         field = cv2.GaussianBlur(field, (0, 0), smoothness)
     field *= rng.uniform(0.0, 35.0) / max(float(field.std()), 1e-6)

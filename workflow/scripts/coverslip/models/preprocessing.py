@@ -189,7 +189,7 @@ def noise(strip: np.ndarray) -> np.ndarray:
         if min(height, width) < 4 * factor:
             break
         for channel in range(strip.shape[2]):
-            pixels = strip[:height, :width, channel].astype(np.float32)
+            pixels: np.ndarray = strip[:height, :width, channel].astype(np.float32)
             if factor > 1:
                 pixels = cv2.resize(
                     pixels, (width // factor, height // factor), interpolation=cv2.INTER_AREA
