@@ -11,7 +11,7 @@ from coverslip.training.trial_sections import patch_folders, training_sections, 
 output = Path(snakemake.output.model).parent
 with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
-        found = device.prepare(threads=snakemake.threads)
+        found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
         from coverslip.training.trainer import train
