@@ -10,7 +10,7 @@ with run_script(snakemake) as facts:
     evaluation = Evaluation(**snakemake.params.evaluation)
     policy = None
     if snakemake.input.weights:
-        found = device.prepare(threads=snakemake.threads)
+        found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         facts["device"] = asdict(found)
         policy = found.dtype_policy if evaluation.fast else None
         LOG.info(found.line(policy or "float32"))

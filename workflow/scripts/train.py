@@ -12,7 +12,7 @@ output = Path(snakemake.output.model).parent
 with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
-        found = device.prepare(threads=snakemake.threads)
+        found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         found = found.suited(sections["network"]["architecture"])
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))

@@ -154,7 +154,7 @@ def train(
 
 def state_identity(identity: str, device: devices.Device) -> str:
     """What a state must be of, to be gone on from: numbers of another precision are others."""
-    return f"{identity} {device.dtype_policy} {device.backend}"
+    return f"{identity} {device.dtype_policy}"
 
 
 class Trainer:
