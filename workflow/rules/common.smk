@@ -10,9 +10,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from coverslip.runtime import code_fingerprint
 from coverslip.runtime import run_record
 from coverslip.config import validate
@@ -22,7 +19,7 @@ from coverslip.data import simulate
 from coverslip.errors import CoverslipError
 
 try:
-    config.update(validate.resolve(config, Path(workflow.basedir) / "schemas/config.schema.json"))
+    config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
@@ -87,7 +84,7 @@ def code(script, *roots, files=()):
         run_record.CODE,
         SCRIPTS / script,
         [f"coverslip.{root}" for root in roots],
-        [Path(workflow.basedir) / file for file in files],
+        [WORKFLOW / file for file in files],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
-from coverslip.models.ensemble import member_folders
+from coverslip.models.folder import member_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Endings of the names of images, in small letters; `.ome.tif` is one of them."""

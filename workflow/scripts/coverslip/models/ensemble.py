@@ -26,38 +26,11 @@ import numpy as np
 from coverslip.errors import CoverslipError
 from coverslip.files import read_sha256, write_json
 from coverslip.models import heads as temperatures
-from coverslip.models.folder import ModelFolder
+from coverslip.models.folder import ENSEMBLE, ModelFolder, member_folders
 from coverslip.models.tiles import HasSizeDivisor, Predict
 from coverslip.models.watershed import WatershedParams
 
 M = TypeVar("M", bound=ModelFolder)
-KIND = "ensemble"
-"""The `kind` in `model.json` of an ensemble."""
-
-
-def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:
-    """Model folders of the members of an ensemble; none for another kind of model.
-
-    Args:
-        folder: the model folder.
-        info: its `model.json`; read from there if it is not given.
-
-    Raises:
-        CoverslipError: `model.json` cannot be read, or does not tell them.
-    """
-    path = Path(folder) / "model.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8")) if info is None else info
-        if info.get("kind") != KIND:
-            return []
-        found = [os.path.normpath(Path(folder) / each["folder"]) for each in info["members"]]
-        if not found:
-            raise ValueError("none")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CoverslipError(
-            f"{path}: tells no members ({error}): make the ensemble again"
-        ) from error
-    return [Path(each) for each in found]
 
 
 # --- Several trained networks that answer as one: the mean of their probabilities
@@ -103,7 +76,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
                 )
     document = {
         "format": FORMAT,
-        "kind": KIND,
+        "kind": ENSEMBLE,
         **{name: told[0][name] for name in (*SHARED, *ALIKE) if name in told[0]},
         "fitted": {},
         **_combine_params(told),

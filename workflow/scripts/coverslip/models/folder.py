@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from coverslip.errors import CoverslipError
+
+ENSEMBLE = "ensemble"
+"""The `kind` in `model.json` of an ensemble."""
 
 
 class ModelFolder(Protocol):
@@ -23,3 +31,28 @@ class ModelFolder(Protocol):
     def temperature(self) -> float:
         """What the logits of classes are divided by."""
         ...
+
+
+def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:
+    """Model folders of the members of an ensemble; none for another kind of model.
+
+    Args:
+        folder: the model folder.
+        info: its `model.json`; read from there if it is not given.
+
+    Raises:
+        CoverslipError: `model.json` cannot be read, or does not tell them.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8")) if info is None else info
+        if info.get("kind") != ENSEMBLE:
+            return []
+        found = [os.path.normpath(Path(folder) / each["folder"]) for each in info["members"]]
+        if not found:
+            raise ValueError("none")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CoverslipError(
+            f"{path}: tells no members ({error}): make the ensemble again"
+        ) from error
+    return [Path(each) for each in found]
