@@ -104,6 +104,8 @@ lock: $(VENV)/.dev ## resolve the dependency ranges of pyproject.toml into the l
 
 # --- environments ------------------------------------------------------------------------------
 # A stamp in the environment says what was installed whole, so nothing is installed twice.
+# A lock is whole, so nothing is resolved (`--no-deps`): pip before 23.3 takes the newest release of
+# a package that another one asks for with an extra, whatever the lock says.
 # CPU and GPU TensorFlow do not go together: an environment of the other kind is built again.
 
 PYTHON_TEST := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -121,10 +123,10 @@ define build
 	    "(Debian: apt install python3-venv)" >&2; exit 1; }
 	@kind="$(2), $$($(PYTHON) --version)"; \
 	if [ -e $(VENV)/.kind ] && [ "$$(cat $(VENV)/.kind)" != "$$kind" ]; then rm -rf $(VENV); fi; \
-	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV); \
 	echo "$$kind" > $(VENV)/.kind
 	@echo "coverslip: installing $(1) into $(VENV), which takes some minutes the first time"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(1)
 endef
 
 $(VENV)/.cpu: requirements.txt

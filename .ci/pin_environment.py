@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 LINUX = {"sys_platform": "linux", "extra": ""}
 HEAD = """\
-# The plain way with conda or mamba, and the environment of the rules under `--sdm conda`.
+# Manual installation with conda or mamba, and the environment of the rules under `--sdm conda`.
 # Written by `make lock` from pyproject.toml and requirements.txt; do not edit by hand.
 name: coverslip
 channels:

@@ -10,7 +10,7 @@ true positives, or the benchmark fails.
 In an environment of its own (Python 3.11 on Linux):
 
     python3 -m venv /tmp/stardist
-    /tmp/stardist/bin/pip install --require-hashes -r benchmarks/requirements-stardist.txt
+    /tmp/stardist/bin/pip install --no-deps --require-hashes -r benchmarks/requirements-stardist.txt
     /tmp/stardist/bin/python benchmarks/matching.py results/datasets/dsb2018/images.h5
 """
 

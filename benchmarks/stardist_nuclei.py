@@ -14,7 +14,7 @@ after `--patience` epochs without a better validation loss; the default of 40 ep
 to act within an hour on a CPU. In an environment of its own (Python 3.11 on Linux):
 
     python3 -m venv /tmp/stardist
-    /tmp/stardist/bin/pip install --require-hashes -r benchmarks/requirements-stardist.txt
+    /tmp/stardist/bin/pip install --no-deps --require-hashes -r benchmarks/requirements-stardist.txt
     /tmp/stardist/bin/python benchmarks/stardist_nuclei.py DATASET STUDY OUT --minutes 90
 """
 

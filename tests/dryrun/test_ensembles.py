@@ -78,19 +78,3 @@ def test_the_target_makes_one_model_of_all_trainings(clone):
     assert not {"predict", "predict_ensemble", "evaluate"} & set(counts)
     told = snakemake(clone, "ensemble", "--dry-run", "--configfile", "single.yaml", check=False)
     assert "no study that runs has several trainings" in told
-
-
-def test_own_images_by_an_ensemble(clone):
-    own = ["measure", "--configfile", "several.yaml", "--config", "images=mine"]
-    model = "model=results/studies/one/ensemble/model"
-    counts = jobs(clone, *own, model)
-    assert counts["train"] == 6 and counts["ensemble_model"] == 1 and counts["measure_shard"] >= 1
-    told = snakemake(clone, "--dry-run", *own, "model=results/studies/one/fold2_ensemble/model")
-    stats = dict(re.findall(r"^(\w+)\s+(\d+)\s*$", told.split("Job stats:")[1], re.MULTILINE))
-    assert stats["train"] == "2"
-
-
-def test_kmeans_has_no_ensemble(clone):
-    own = ["measure", "--dry-run", "--configfile", "kmeans.yaml", "--config", "images=mine"]
-    told = snakemake(clone, *own, "model=results/studies/honest/ensemble/model", check=False)
-    assert "K-means has no probabilities to average" in told

@@ -42,7 +42,7 @@ def place(tmp_path_factory) -> Path:
     stitched = np.full((130, 100), 30, np.uint8)
     stitched[60:70, 20:85] = 230
     zarr.create_array(str(folder / "stitched.zarr"), data=stitched, chunks=(32, 32))
-    settings = "{shards: 3, minimum_area: 4, whole_megapixels: 0.01}"
+    settings = "{name: mine, shards: 3, minimum_area: 4, whole_megapixels: 0.01}"
     (where / "measure.yaml").write_text(f"measure: {settings}\n")
     return where
 

@@ -72,7 +72,7 @@ RUN = "results/studies/{study}/fold{fold}_seed{seed}"
 wildcard_constraints:
     study="[A-Za-z0-9][A-Za-z0-9_-]*",
     dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
-    name="[A-Za-z0-9][A-Za-z0-9_-]*",
+    name=r"\w[\w-]*",
     fold=r"\d+",
     seed=r"\d+",
     shard=r"\d+",

@@ -59,14 +59,3 @@ def ensemble_scores(wildcards):
     """Scores of the ensembles that are asked for, of all studies that run."""
     asked = [s for s in STUDIES if config["studies"][s]["evaluation"]["ensemble"]]
     return expand(f"{STUDY}/ensemble/scores.json", study=asked)
-
-
-def members_to_come(folder):
-    """Files of the members of an ensemble of this config, whether it is made yet or not."""
-    found = re.fullmatch(rf"results/studies/([^/]+)/({ENSEMBLE})/model", Path(folder).as_posix())
-    if found is None or found[1] not in config["studies"]:
-        return []
-    if found[1] in KMEANS:
-        raise WorkflowError(f"model: {folder}: K-means has no probabilities to average")
-    folders = member_runs(found[1], found[2])
-    return [f"{run}/model/{file}" for run in folders for file in ("model.keras", "model.json")]

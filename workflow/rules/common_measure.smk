@@ -8,7 +8,7 @@ MEASURE_SHARD = f"{MEASURED}/shards/{{shard}}"
 if config["images"] is not None:
     try:
         input_folder.check(config["images"])
-        input_folder.model_files(input_folder.model_of(config), KMEANS)
+        input_folder.model_inputs(config, KMEANS)
     except CoverslipError as error:
         raise WorkflowError(str(error))
 
@@ -24,9 +24,8 @@ def measured(wildcards):
 
 
 def model_inputs(wildcards):
-    """Files of the model folder, and of its members."""
-    folder = input_folder.model_of(config)
-    return sorted({*input_folder.model_files(folder, KMEANS), *members_to_come(folder)})
+    """Weights and `model.json` of the model, and of its members."""
+    return input_folder.model_inputs(config, KMEANS)
 
 
 def measuring_gpus(wildcards):
@@ -39,10 +38,16 @@ def model_folder(wildcards):
     return str(input_folder.model_of(config))
 
 
+def image_folder(wildcards):
+    """Path of the folder of images."""
+    return input_folder.plain(config["images"])
+
+
 @cache
 def shard_digests(notes):
     """Digests of the images of all shards; the folder is looked through once a run."""
-    found = folder_inventory.contents(config["images"], notes, not workflow.dryrun)
+    skip = input_folder.own_results(config["images"])
+    found = folder_inventory.contents(config["images"], notes, not workflow.dryrun, skip)
     return input_folder.digests(found, config["measure"]["shards"])
 
 
@@ -50,7 +55,7 @@ def shard_folder(wildcards):
     """Folder of images with a digest of those of one shard."""
     notes = Path(f".snakemake/coverslip/inventory-measure-{wildcards.name}.json")
     return {
-        "path": config["images"],
+        "path": image_folder(wildcards),
         "notes": str(notes),
         "shards": config["measure"]["shards"],
         "inventory": shard_digests(notes)[int(wildcards.shard)],

@@ -14,6 +14,12 @@ def task_of(wildcards):
     return config["studies"][wildcards.study]["task"]
 
 
+def split_patch(wildcards):
+    """Params function: side of the patches that a split draws; none where it draws images."""
+    study = config["studies"][wildcards.study]
+    return study["preprocessing"]["patch"] if study["split"]["unit"] == "patch" else None
+
+
 def threshold_goal(wildcards):
     """Params function: what the threshold is tuned for; a study as published keeps its own."""
     study = config["studies"][wildcards.study]

@@ -130,6 +130,7 @@ rule split:
         split=of_study("split"),
         protocol=of_study("protocol"),
         task=task_of,
+        patch=split_patch,
         code=code("split.py"),
     script:
         "../scripts/split.py"

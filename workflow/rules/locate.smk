@@ -24,8 +24,7 @@ def workflow_folder():
             "github(...), gitlab(...) (docs/usage.md#deployment)"
         )
     top = Path(here.path).parent
-    wanted = [str(top), str(top.parent / "config/config.yaml")]
-    listed = here.hosted_repo.repo.git.ls_tree("-r", "--name-only", here.ref, *wanted)
+    listed = here.hosted_repo.repo.git.ls_tree("-r", "--name-only", here.ref, str(top))
     for file in listed.splitlines():
         workflow.source_path(os.path.relpath(file, here.path))
     return Path(workflow.source_path("locate.smk")).resolve().parents[1]

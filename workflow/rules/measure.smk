@@ -73,7 +73,7 @@ rule measure_page:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        folder=config["images"],
+        folder=image_folder,
         model=model_folder,
         settings=config["measure"],
         code=code("measure_page.py", files=["report/measure.html.j2", "report/page.css"]),

@@ -14,4 +14,5 @@ with run_script(snakemake):
         table=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         task=snakemake.params.task,
+        patch=snakemake.params.patch,
     )

@@ -8,7 +8,7 @@ import pytest
 from coverslip.config import validate
 from coverslip.config.sections import Config, KMeans
 from coverslip.errors import CoverslipError
-from coverslip.measure.input_folder import model_files
+from coverslip.measure.input_folder import model_inputs
 
 SCHEMA = Path(__file__).resolve().parents[3] / "workflow/schemas/config.schema.json"
 
@@ -49,5 +49,6 @@ def test_mistakes_are_named(changes, message):
 
 def test_a_model_that_is_to_come_has_weights_only_if_it_is_a_network():
     folder = "results/studies/honest/fold0_seed1/model"
-    assert model_files(folder, ["honest"]) == [f"{folder}/model.json"]
-    assert model_files(folder) == [f"{folder}/model.keras", f"{folder}/model.json"]
+    config = {"studies": {"honest": {"seeds": [1], "task": "confluency"}}, "model": "honest"}
+    assert model_inputs(config, ["honest"]) == [f"{folder}/model.json"]
+    assert model_inputs(config) == [f"{folder}/model.keras", f"{folder}/model.json"]

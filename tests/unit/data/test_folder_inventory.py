@@ -1,6 +1,7 @@
 """A folder's digest changes with names and contents, not with time stamps."""
 
 import os
+import time
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_touch_is_no_change_but_content_and_names_are(folder, tmp_path):
 
 
 def test_only_changed_files_are_read_again(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_inventory, "SETTLED", -60)
     notes = tmp_path / "notes.json"
     first = folder_inventory.digest(folder, notes)
     read = []
@@ -43,6 +45,50 @@ def test_only_changed_files_are_read_again(folder, tmp_path, monkeypatch):
     os.utime(folder / "a.png", (1, 1))
     folder_inventory.digest(folder, notes)
     assert read == [str(folder / "a.png")]
+
+
+def test_a_file_of_the_same_size_and_time_is_another_one(folder, tmp_path, monkeypatch):
+    """`cp -p`, `rsync -t` and `unzip` keep times, and all frames of a camera have one size."""
+    monkeypatch.setattr(folder_inventory, "SETTLED", -60)
+    notes, path = tmp_path / "notes.json", folder / "a.png"
+    first, single = (
+        folder_inventory.digest(folder, notes),
+        folder_inventory.of_file(path, tmp_path / "one.json"),
+    )
+    before = path.stat()
+    for replace in (
+        lambda: path.write_bytes(b"x"),
+        lambda: (folder.parent / "y").write_bytes(b"y") and (folder.parent / "y").replace(path),
+    ):
+        replace()
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert folder_inventory.digest(folder, notes) != first
+        assert folder_inventory.of_file(path, tmp_path / "one.json") != single
+
+
+def test_a_file_that_was_just_written_is_read_again(folder, tmp_path, monkeypatch):
+    """Two versions within one tick of the clock have one state."""
+    now = time.time_ns()
+    monkeypatch.setattr(folder_inventory, "state_of", lambda stat: (1, 1, 1, 1, now))
+    notes = tmp_path / "notes.json"
+    first = folder_inventory.digest(folder, notes)
+    (folder / "a.png").write_bytes(b"x")
+    assert folder_inventory.digest(folder, notes) != first
+
+
+def test_a_change_since_the_last_look(folder, tmp_path):
+    known = folder_inventory.entries(folder, tmp_path / "notes.json")
+    one, two = {"a.png": known["a.png"]}, {"sub/b.png": known["sub/b.png"]}
+    assert not folder_inventory.changed(folder, "a.png", one)
+    assert not folder_inventory.changed(folder, "sub", two)
+    os.utime(folder / "a.png", (1, 1))
+    assert not folder_inventory.changed(folder, "a.png", one), "touched"
+    (folder / "a.png").write_bytes(b"x")
+    assert folder_inventory.changed(folder, "a.png", one)
+    (folder / "a.png").unlink()
+    assert folder_inventory.changed(folder, "a.png", one)
+    (folder / "sub/c.png").write_bytes(b"c")
+    assert folder_inventory.changed(folder, "sub", two), "a further chunk"
 
 
 def test_a_dry_run_does_not_read_a_new_folder(folder, tmp_path):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
 
 from coverslip.config.sections import Split
 from coverslip.data import splits, tables
@@ -309,3 +310,58 @@ def test_many_images_are_split_in_seconds() -> None:
     groups = rng.integers(0, 5_000, 20_000).astype(str)
     part = splits.assign_groups(groups, strata, [0.8, 0.2], np.random.default_rng(1), [1, 1])
     assert np.mean(part) == pytest.approx(0.2, abs=1e-3)
+
+
+def subsets(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Ids of each subset in the order of the table."""
+    return {name: part["id"].tolist() for name, part in table.groupby("subset")}
+
+
+def test_train_test_split_is_that_of_sklearn(tmp_path):
+    ids = write(tmp_path, [f"g{number}" for number in range(103)])[::-1]  # order of the archive
+    config = {"method": "train_test_split", "test": 0.1, "validation": 0.2, "seed": 12345}
+    found = subsets(run(tmp_path, "as-published", **config)[0])
+    rest, test = train_test_split(ids, test_size=0.1, random_state=12345)
+    train, validation = train_test_split(rest, test_size=0.2, random_state=12345)
+    assert {name: set(part) for name, part in found.items()} == {
+        "train": set(train),
+        "validation": set(validation),
+        "test": set(test),
+    }
+    last = subsets(run(tmp_path, "as-published", **config, validation_method="last")[0])
+    cut = int(len(rest) * 0.8)
+    assert set(last["train"]) == set(rest[:cut]) and set(last["validation"]) == set(rest[cut:])
+    alone = subsets(run(tmp_path, "as-published", **(config | {"validation": 0}))[0])
+    assert set(alone["train"]) == set(rest) and "validation" not in alone
+
+
+def test_validation_by_sklearn_beside_an_official_test_folder(tmp_path):
+    ids = write(tmp_path, [f"g{number}" for number in range(60)])
+    table = pd.read_csv(tmp_path / "manifest.csv", dtype=str, keep_default_na=False)
+    table["member"] = [f"{'test' if n < 20 else 'train'}/{n:02d}" for n in range(60)]
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    config = {"method": "folder", "test_folder": "test", "validation": 0.05, "seed": 2}
+    found = subsets(run(tmp_path, **config, validation_method="train_test_split")[0])
+    train, validation = train_test_split(ids[20:], test_size=0.05, random_state=2)
+    assert set(found["test"]) == set(ids[:20])
+    assert set(found["train"]) == set(train) and set(found["validation"]) == set(validation)
+
+
+def test_a_split_of_patches_leaves_remainders_out(tmp_path):
+    write(tmp_path, ["g", "h", "h"])
+    table = pd.read_csv(tmp_path / "manifest.csv", dtype=str, keep_default_na=False)
+    table["height"], table["width"] = ["520", "300", "100"], ["704", "256", "900"]
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    names = [tmp_path / name for name in ("groups.csv", "manifest.csv", "duplicates.csv")]
+    out = [tmp_path / "split.csv", tmp_path / "split.json"]
+    config = Split(method="train_test_split", unit="patch", test=0.4, validation=0, seed=0)
+    splits.split(*names, config, "as-published", *out, patch=256)
+    found = pd.read_csv(out[0], dtype={"id": str})
+    places = [("0000", y, x) for y in (0, 256) for x in (0, 256)]
+    expected = [("0001", 0, 0), *places]  # order of the archive
+    rows = list(found[["id", "y", "x"]].itertuples(index=False, name=None))
+    assert sorted(rows) == sorted(expected)
+    _, test = train_test_split(expected, test_size=0.4, random_state=0)
+    tested = found[found["subset"] == "test"][["id", "y", "x"]]
+    assert sorted(tested.itertuples(index=False, name=None)) == sorted(test)
+    assert json.loads(out[1].read_text())["leaking"]

@@ -2,9 +2,22 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from coverslip.config.sections import Augmentation
-from coverslip.imaging.augment import augment, contrast, gamma, noise, zoom
+from coverslip.imaging.augment import (
+    affine,
+    augment,
+    blur,
+    contrast,
+    empty,
+    gamma,
+    illumination,
+    jpeg,
+    noise,
+    random_affine,
+    zoom,
+)
 
 ALL = Augmentation(
     flips=True,
@@ -12,8 +25,12 @@ ALL = Augmentation(
     scale=(0.5, 2.0),
     contrast=(0.5, 2.0),
     gamma=(0.5, 2.0),
+    illumination=0.5,
+    blur=1.5,
     noise=0.05,
+    jpeg=50,
     invert=0.5,
+    empty=0.2,
 )
 
 
@@ -130,3 +147,75 @@ def test_invert():
     changed, mask = augment(image, target, Augmentation(invert=1.0), np.random.default_rng(0))
     assert np.array_equal(changed, 255 - image)
     assert np.array_equal(mask, target)
+
+
+def test_affine_samples_as_scipy_does():
+    image, target = patch(24, 40, 1)
+    section = Augmentation(rotation=20, shift=0.2, shear=10, zoom=(0.8, 1.2))
+    for seed in range(5):
+        matrix = random_affine(target.shape, section, np.random.default_rng(seed))
+        found, mask = affine(image, target, matrix)
+        given = image[..., 0].astype(float)
+        expected = ndimage.affine_transform(given, matrix, order=1, mode="nearest")
+        assert np.abs(found[..., 0] - expected).max() < 3
+        nearest = ndimage.affine_transform(target, matrix, order=0, mode="nearest")
+        assert (mask != nearest).mean() < 0.02
+
+
+def test_affine_maps_stay_within_their_limits_about_the_centre():
+    shape = (100, 50)
+    centre = np.array([49.5, 24.5, 1])
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        turned = random_affine(shape, Augmentation(rotation=20), rng)
+        np.testing.assert_allclose(turned @ centre, centre)
+        assert abs(np.rad2deg(np.arctan2(turned[1, 0], turned[0, 0]))) <= 20
+        np.testing.assert_allclose(turned[:2, :2] @ turned[:2, :2].T, np.eye(2), atol=1e-12)
+        moved = random_affine(shape, Augmentation(shift=0.2), rng) @ centre - centre
+        assert abs(moved[0]) <= 20 and abs(moved[1]) <= 10
+        zoomed = random_affine(shape, Augmentation(zoom=(0.8, 1.2)), rng)
+        assert 0.8 <= zoomed[0, 0] <= 1.2 and 0.8 <= zoomed[1, 1] <= 1.2
+        assert zoomed[0, 0] != zoomed[1, 1]
+        slanted = random_affine(shape, Augmentation(shear=0.2), rng)
+        assert abs(slanted[0, 1]) <= np.sin(np.deg2rad(0.2))
+
+
+def test_light_falls_to_one_side():
+    image = np.full((40, 60, 3), 200, np.uint8)
+    changed = illumination(image, 0.5, 0.0)
+    assert (changed[:, 0] == 200).all() and (changed[:, -1] == 100).all()
+    assert (np.diff(changed[0, :, 0].astype(int)) <= 0).all()
+    assert np.array_equal(illumination(image, 0.0, 1.0), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_smooths_and_keeps_the_mean(channels):
+    image = patch(64, 64, channels)[0]
+    changed = blur(image, 2.0)
+    assert changed.std() < 0.8 * image.std()
+    assert changed.mean() == pytest.approx(image.mean(), abs=3)
+    assert blur(image, 0.1) is image
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_changes_little_at_high_quality(channels):
+    image = blur(patch(64, 64, channels)[0], 1.0)
+    fine, coarse = (np.abs(jpeg(image, q).astype(int) - image).mean() for q in (98, 20))
+    assert fine < 3 < coarse < 40
+
+
+def test_colours_keep_their_place_in_a_jpeg():
+    image = np.full((32, 32, 3), (200, 20, 60), np.uint8)
+    assert np.abs(jpeg(image, 90).astype(int) - image).max() < 8
+
+
+def test_an_empty_patch_has_no_object():
+    image, target = patch()
+    wanted = Augmentation(empty=1.0)
+    for seed in range(5):
+        changed, mask = augment(image, target, wanted, np.random.default_rng(seed))
+        assert not mask.any() and changed.shape == image.shape and changed.std() < 40
+    fields = [empty((64, 64, 1), np.random.default_rng(seed)) for seed in range(40)]
+    # Sharp noise has no likeness between neighbours, smooth noise has.
+    alike = [np.corrcoef(f[1:].ravel(), f[:-1].ravel())[0, 1] for f in fields if f.std() > 3]
+    assert min(alike) < 0.2 and max(alike) > 0.9

@@ -83,6 +83,8 @@ SECTIONS = [
     {"channels": "grey", "intensity": "percentile", "polarity": "dark-background"},
     {"channels": "rgb", "intensity": "percentile", "polarity": "dark-background"},
     {"channels": "grey", "polarity": "dark-background", "transform": "sqrt"},
+    {"channels": "max_contrast"},
+    {"channels": "max_contrast", "intensity": "percentile", "polarity": "dark-background"},
     {"channels": "grey", "clahe_clip": 3.0},
     {"channels": "rgb", "clahe_clip": 2.0, "intensity": "percentile"},
 ]
@@ -98,6 +100,15 @@ def test_preprocessing_is_that_of_the_whole_image(section, kind, size):
         found, expected = read(seen, 13), preprocessing.to_input(image, p)
         assert found.dtype == expected.dtype and found.shape == seen.shape == expected.shape
         assert (found == expected).all()
+
+
+@pytest.mark.parametrize("channels", ["grey", "max_contrast", "rgb"])
+@pytest.mark.parametrize("height", [12, 60, 130, 200])
+def test_noise_is_that_of_the_whole_image(channels, height):
+    p = Preprocessing(channels=channels, intensity="percentile")
+    image = RNG.poisson((9, 40, 15), (height, 70, 3)).astype(np.uint8)
+    found, expected = read(prepared(Whole(image), p), 13), preprocessing.to_input(image, p)
+    assert (found == expected).all() and expected.std() < 30
 
 
 def test_clahe_of_a_large_image_is_that_of_opencv():

@@ -47,9 +47,28 @@ def test_cells_on_clipped_background_are_not_a_field():
     assert field_of_view(blurred[:, :, np.newaxis], "black").all()
 
 
+@pytest.mark.parametrize("size", [30, 90, 160])
+def test_a_nucleus_on_a_clipped_background_is_not_a_field(size):
+    """The background of fluorescence is 0 where it was clipped; a nucleus is no field of view."""
+    image = np.zeros((512, 512), np.uint8)
+    cv2.ellipse(image, (200, 240), (size, size * 2 // 3), 30, 0, 360, 180, -1)
+    image[(textured(512, 512)[:, :, 0] > 120) & (image > 0)] = 150
+    assert (image == 0).mean() > 0.7
+    assert field_of_view(image[:, :, np.newaxis], "black").all()
+
+
+def test_sparse_nuclei_on_a_clipped_background_are_not_a_field():
+    rng = np.random.default_rng(5)
+    image = np.zeros((512, 512), np.uint8)
+    for y, x in rng.integers(40, 470, (9, 2)).tolist():
+        cv2.circle(image, (x, y), 20, 170, -1)
+    assert (image == 0).mean() > 0.95
+    assert field_of_view(image[:, :, np.newaxis], "black").all()
+
+
 @pytest.mark.parametrize("shape", [(100, 120), (1, 10), (10, 1), (2, 5)])
-def test_black_everywhere_has_no_field(shape):
-    assert not field_of_view(np.zeros((*shape, 1), np.uint8), "black").any()
+def test_black_everywhere_is_an_empty_field(shape):
+    assert field_of_view(np.zeros((*shape, 1), np.uint8), "black").all()
     assert field_of_view(np.full((*shape, 1), 9, np.uint8), "black").all()
 
 

@@ -101,6 +101,13 @@ def test_only_what_is_new_or_changed_is_computed(place):
     assert not (outputs.overlays / "b.png.overlay.png").exists()
 
 
+def test_other_files_in_the_model_folder_are_no_part_of_the_model(place):
+    assert run(place)[0] == 5
+    for name in ("README.md", "model.onnx", ".DS_Store", "notes.txt"):
+        (place / "model" / name).write_text("x")
+    assert run(place)[0] == 0
+
+
 def test_what_changes_results_computes_all_and_what_does_not_nothing(place):
     assert run(place)[0] == 5
     assert run(place, time_pattern="(?P<time>x)", shards=1)[0] == 0
@@ -122,6 +129,7 @@ def test_networks_are_fast_where_that_is_asked(place, monkeypatch, fast, policy)
     monkeypatch.setitem(model.KINDS, "network", network)
     monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none", bfloat16=True))
     (place / "model/model.json").write_text(json.dumps(INFO | {"kind": "network"}))
+    (place / "model/model.keras").write_text("")
     assert run(place, fast=fast)[0] == 5
     assert seen == [policy]
     assert run(place, fast=fast)[0] == 0

@@ -1,15 +1,27 @@
 """Tables of shards become one; names tell times; the page and the plot stand for any table."""
 
+import json
+import os
 import re
+from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pytest
 
 from coverslip.config.sections import Measure
+from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.measure import plot
-from coverslip.measure.input_folder import check, digests, model_files, model_of, name_of, shard_of
+from coverslip.measure.input_folder import (
+    check,
+    digests,
+    model_files,
+    model_inputs,
+    name_of,
+    own_results,
+    shard_of,
+)
 from coverslip.measure.page import SHOWN, spread
 from coverslip.measure.tables import (
     COLUMNS,
@@ -138,14 +150,94 @@ def test_folders_that_cannot_be_measured(tmp_path):
     check(tmp_path)
 
 
-def test_names_and_models(tmp_path):
-    config = {"images": "x/My images (2)/", "measure": {"name": None}}
-    config |= {"model": "one", "studies": {"one": {"seeds": [4]}}}
-    assert name_of(config) == "My-images-2"
-    folder = model_of(config)
-    assert folder.as_posix() == "results/studies/one/fold0_seed4/model"
-    assert len(model_files(folder)) == 2
-    with pytest.raises(CoverslipError, match="no model.json"):
+def config_of(images, model="one", name=None):
+    studies = {"one": {"seeds": [4], "task": "segmentation"}}
+    return {"images": str(images), "model": str(model), "measure": {"name": name}} | {
+        "studies": studies
+    }
+
+
+def test_a_name_is_readable_and_tells_folders_and_models_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = ["exp1/images", "exp2/images", "Zeitreihe Ä", "Zeitreihe Ö", "é", "a b", "a;b", "{}"]
+    names = [name_of(config_of(folder)) for folder in folders]
+    assert [name[:-7] for name in names] == [
+        *("images", "images", "Zeitreihe-Ä", "Zeitreihe-Ö", "é", "a-b", "a-b", "images")
+    ]
+    names.append(name_of(config_of("exp1/images", "other")))
+    assert len(set(names)) == len(names)
+    alike = ["exp1/images/", "./exp1/images", tmp_path / "exp1/images", "exp2/../exp1/images"]
+    assert {name_of(config_of(folder)) for folder in alike} == {names[0]}
+    model = tmp_path / "results/studies/one/fold0_seed4/model"
+    assert name_of(config_of("exp1/images", model)) == names[0]
+    assert name_of(config_of("exp1/images", name="mine")) == "mine"
+    for long in ("\U00020000" * 60, "a" * 255, "\udcff"):
+        assert len(os.fsencode(name_of(config_of(long)))) < 200
+
+
+def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = "results/studies/one/fold0_seed4/model"
+    assert model_inputs(config_of("x")) == [f"{made}/model.keras", f"{made}/model.json"]
+    (tmp_path / made).mkdir(parents=True)
+    for name in ("model.keras", "model.onnx", "README.md", "run.json", ".DS_Store"):
+        (tmp_path / made / name).write_text("x")
+    (tmp_path / made / "model.json").write_text('{"kind": "network"}')
+    own = [f"{tmp_path}/{made}/{name}" for name in ("model.keras", "model.json")]
+    for way in (made, f"./{made}/", tmp_path / made, f"{made}/model.json"):
+        assert model_inputs(config_of("x", way)) == own
+    (tmp_path / made / "model.keras").unlink()
+    with pytest.raises(CoverslipError, match=r"model\.keras: missing: .* copy the whole folder"):
+        model_inputs(config_of("x", made))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("", "name the folder of a trained model"),
+        ("on", r"on: no such folder; did you mean the study `one`\?"),
+        ("elsewhere", "elsewhere: no such folder; give the folder `model` of a finished"),
+        ("empty", r"empty: not a model folder \(it has no model.json\)"),
+        ("results/studies/one/fold0_seed9/model", "train it first: `snakemake --cores all`"),
+        ("results/studies/one/ensemble/model", "first: `snakemake --cores all ensemble`"),
+        ("classes", "classes: classifies whole images .* measure needs the model of a segm"),
+        ("odd", "model.json: not JSON"),
+        ("list", "model.json: not written by coverslip"),
+        ("deep", "model.json: not JSON"),
+    ],
+)
+def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
+    monkeypatch.chdir(tmp_path)
+    told = {"classes": '{"kind": "network", "head": "class"}', "odd": "{", "list": "[]"}
+    told["deep"] = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "empty").mkdir()
+    for name, text in told.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text(text)
+        (tmp_path / name / "model.keras").write_text("")
+    with pytest.raises(CoverslipError, match=words) as error:
+        model_inputs(config_of("x", model))
+    assert "\n" not in str(error.value)
+
+
+def test_an_ensemble_of_itself_is_no_loop(tmp_path):
+    members = [{"folder": "."}, {"folder": "."}]
+    (tmp_path / "model.json").write_text(json.dumps({"kind": "ensemble", "members": members}))
+    with pytest.raises(CoverslipError, match=r"model\.keras: missing"):
         model_files(tmp_path)
-    with pytest.raises(CoverslipError, match="name the folder of a trained model"):
-        model_of(config | {"model": None})
+
+
+def test_own_results_are_no_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "results/measure/x/overlays/a.png.overlay.png", "results/raw/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+
+    def found(folder):
+        return sorted(folder_inventory.names(Path(folder), own_results(Path(folder))))
+
+    assert found(".") == found(tmp_path) == ["a.png"]
+    assert found("results") == ["raw/b.png"] and found("results/raw") == ["b.png"]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(CoverslipError, match="the folder is empty"):
+        check(Path("."))

@@ -166,11 +166,12 @@ def test_measure_knows_the_files_of_members(tmp_path):
     members = [member(tmp_path, number) for number in range(2)]
     folder = combined(members).folder
     found = input_folder.model_files(folder)
-    expected = [folder / "model.json"]
-    expected += [each / name for each in members for name in ("model.json", "model.keras")]
+    expected = [each / name for each in members for name in ("model.keras", "model.json")]
+    expected += [folder / "model.json"]
     assert [Path(path).resolve() for path in found] == [path.resolve() for path in expected]
-    to_come = "results/studies/a/fold3_ensemble/model"
-    assert input_folder.model_files(Path(to_come)) == [f"{to_come}/model.json"]
+    (members[1] / "model.keras").unlink()
+    with pytest.raises(CoverslipError, match="missing.*and those of the ensemble's members"):
+        input_folder.model_files(folder)
 
 
 def test_memory_that_runs_out_halves_the_batch(tmp_path, monkeypatch):

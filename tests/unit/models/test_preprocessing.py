@@ -66,15 +66,92 @@ def test_a_shape_that_is_no_image_is_named(shape):
         preprocessing.to_input(np.zeros(shape, np.uint8), GREY)
 
 
-def test_percentiles_use_the_full_bit_depth_of_each_channel():
-    p = Preprocessing(intensity="percentile")
+PERCENTILE = Preprocessing(channels="grey", intensity="percentile")
+TINTED = Preprocessing(channels="max_contrast", intensity="percentile")
+
+
+def test_percentiles_use_the_full_bit_depth():
+    ramp = np.arange(1001, dtype=np.uint16)[np.newaxis] + np.uint16(40)
+    result = preprocessing.to_input(ramp, PERCENTILE)[..., 0]
+    assert result[0, 10] == 0 and result[0, 998] == 255
+    assert result[0, 504] == pytest.approx(255 * (504 - 10) / (998 - 10), abs=0.5)
+    assert len(np.unique(result)) == 256
+
+
+def test_all_channels_have_one_scale():
     ramp = np.arange(1001, dtype=np.uint16)[np.newaxis, :, np.newaxis] + np.uint16(40)
     image = np.concatenate([ramp, 3 * ramp, 50 * ramp], axis=2)
-    result = preprocessing.to_input(image, p)
-    assert (np.ptp(result.astype(int), axis=2) <= 1).all()
-    assert result[0, 10, 0] == 0 and result[0, 998, 0] == 255
-    assert result[0, 504, 0] == pytest.approx(255 * (504 - 10) / (998 - 10), abs=0.5)
-    assert len(np.unique(result)) == 256
+    result = preprocessing.to_input(image, Preprocessing(channels="rgb", intensity="percentile"))
+    assert result[..., 2].max() == 255
+    assert result[..., 1].max() <= 16 and result[..., 0].max() <= 6
+
+
+EMPTY = {
+    "16 bits": RNG.normal(200, 10, (512, 512)),
+    "dark current": RNG.normal(1000, 3, (200, 90)),
+    "photons": RNG.poisson(20, (512, 512)),
+    "few photons": RNG.poisson(2, (256, 256)),
+    "smooth": cv2.GaussianBlur(RNG.normal(0, 100, (512, 512)), (0, 0), 1) + 500,
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+@pytest.mark.parametrize("p", [PERCENTILE, TINTED])
+def test_noise_is_not_stretched(name, p):
+    result = preprocessing.to_input(np.rint(EMPTY[name]).astype(np.uint16), p)
+    # 49 and 255 where the noise is stretched to the whole range.
+    assert result.std() < (24 if name == "smooth" else 16)
+    assert np.percentile(result, 99.8) < (130 if name == "smooth" else 85)
+
+
+def test_a_nucleus_in_noise_is_stretched():
+    image = RNG.normal(200, 10, (256, 256))
+    y, x = np.mgrid[:256, :256]
+    nuclei = sum(np.hypot(y - cy, x - cx) < 10 for cy, cx in ((40, 60), (150, 90), (200, 220))) > 0
+    image[nuclei] += 200
+    result = preprocessing.to_input(np.rint(image).astype(np.uint16), PERCENTILE)[..., 0]
+    assert np.median(result[nuclei]) - np.median(result[~nuclei]) > 180
+
+
+def test_a_tinted_jpeg_gives_what_its_channel_gives():
+    """The review's images of another laboratory: blue nuclei, and what JPEG leaves in red."""
+    nuclei = blobs((12, 12, 12), (170, 170, 170))[..., 0]
+    for tint in ((0.0, 0.0, 1.0), (0.05, 0.3, 1.0)):
+        rgb = np.rint(nuclei[..., np.newaxis] * np.array(tint)).astype(np.uint8)
+        _, code = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        image = cv2.imdecode(code, cv2.IMREAD_COLOR_RGB)
+        result = preprocessing.to_input(image, TINTED)
+        assert np.array_equal(result, preprocessing.to_input(image[..., 2], PERCENTILE))
+        assert (
+            np.abs(
+                result[..., 0].astype(int) - preprocessing.to_input(nuclei, PERCENTILE)[..., 0]
+            ).mean()
+            < 16
+        )
+        red = preprocessing.to_input(image, Preprocessing(channels="rgb", intensity="percentile"))
+        assert red[..., 0].max() < 60
+
+
+def test_equal_channels_are_as_one():
+    image = np.repeat(blobs((12, 12, 12), (170, 170, 170))[..., :1], 3, axis=2)
+    grey = preprocessing.to_input(image, PERCENTILE)
+    assert np.array_equal(preprocessing.to_input(image, TINTED), grey)
+    rgb = preprocessing.to_input(image, Preprocessing(channels="rgb", intensity="percentile"))
+    assert (rgb == grey).all()
+
+
+def test_real_images_are_above_the_floor(real_data):
+    """Every 16th image is stretched from percentile to percentile, as noise is not."""
+    with zipfile.ZipFile(real_data / "dsb2018" / "stage1_train.zip") as archive:
+        names = sorted(
+            name for name in archive.namelist() if "/images/" in name and name[-1] == "g"
+        )
+        for name in names[::16]:
+            grey = cv2.cvtColor(decoded(archive, name), cv2.COLOR_RGB2GRAY)
+            low, high = np.percentile(grey, preprocessing.PERCENTILES)
+            result = preprocessing.to_input(grey, PERCENTILE)[..., 0]
+            assert (result[grey >= high] == 255).all() and (result[grey <= low] == 0).all(), name
+    assert len(names) == 664
 
 
 def test_percentile_does_not_blow_up_a_flat_image():

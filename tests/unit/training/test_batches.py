@@ -101,6 +101,20 @@ def test_drawn_patches_come_from_all_images_alike():
     assert (places == again).all()
 
 
+def test_groups_are_drawn_alike(patches, tmp_path):
+    """Nine images of one acquisition and one of another: each gives half the patches."""
+    table = pd.DataFrame({"id": IDS, "group": ["a"] * 9 + ["b", "c"], "fold": 0})
+    table["subset"] = ["train"] * 10 + ["validation"]
+    table.to_csv(tmp_path / "split.csv", index=False)
+    data = select(patches, tmp_path / "split.csv", 0, 0.0)
+    assert data.groups.tolist() == ["a"] * 9 + ["b"]
+    given = Batches(patches, data.training, PREPROCESSING, {}, 4, units=data.groups)
+    epoch = given.shuffled(1, 0, Augmentation(), 40)
+    drawn = np.concatenate([epoch.places(i) for i in range(len(epoch))])
+    assert (data.groups[drawn] == "b").sum() == 20
+    assert len(set(drawn.tolist())) > 7
+
+
 def test_an_epoch_of_drawn_patches_has_that_many(patches):
     given = batches(patches).shuffled(1, 0, AUGMENTATION, count=9)
     assert [len(given[i][0]) for i in range(len(given))] == [4, 4, 1]
@@ -130,3 +144,77 @@ def test_smaller_batches_for_validation(patches):
     given = batches(patches).smaller(2)
     assert len(given) == 6 and len(given[0]) == 2
     assert np.array_equal(given[1][1], batches(patches)[0][1][2:])
+
+
+def places(given: Batches) -> list[list[int]]:
+    return [given.places(i).tolist() for i in range(len(given))]
+
+
+def test_steps_per_epoch_take_an_endless_stream_of_shuffled_passes(patches):
+    epochs = [batches(patches).shuffled(1, epoch, Augmentation(), steps=4) for epoch in range(3)]
+    stream = [each for epoch in epochs for each in places(epoch)]
+    assert [len(each) for each in stream] == [4, 4, 3] * 4
+    passes = [sum(stream[start : start + 3], []) for start in range(0, 12, 3)]
+    assert all(sorted(each) == list(range(11)) for each in passes)
+    assert len({tuple(each) for each in passes}) == 4
+    assert places(batches(patches).shuffled(1, 1, Augmentation(), steps=4)) == places(epochs[1])
+    assert len(epochs[0][2][0]) == 3
+    parts = epochs[0].cut(2)
+    assert len(parts) == 8
+    assert places(parts)[4:6] == [stream[2][:1], stream[2][1:]]
+
+
+def test_validation_steps_go_round_again(patches):
+    given = batches(patches).repeated(5)
+    assert places(given) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10], [0, 1, 2, 3], [4, 5, 6, 7]]
+    smaller = given.smaller(2)
+    assert sum(places(smaller), []) == sum(places(given), [])
+    assert max(map(len, places(smaller))) == 2
+
+
+def test_without_shuffling_an_epoch_is_in_order(patches):
+    given = batches(patches).shuffled(1, 3, Augmentation(), shuffle=False)
+    assert sum(places(given), []) == list(range(11))
+
+
+def test_frozen_copies_are_made_once_and_added(patches):
+    rows = np.tile(np.arange(11), 2)
+    fitted = fit(patches.blocks(np.arange(11)), PREPROCESSING)
+    section = Augmentation(shift=0.3, zoom=(0.5, 0.9), frozen_copies=1)
+
+    def epoch(number: int) -> dict[int, np.ndarray]:
+        whole = Batches(patches, rows, PREPROCESSING, fitted, batch_size=4)
+        given = whole.shuffled(1, number, section)
+        return {
+            place: image
+            for i in range(len(given))
+            for place, image in zip(given.places(i).tolist(), given[i][0], strict=True)
+        }
+
+    first, second = epoch(0), epoch(1)
+    assert sorted(first) == list(range(22)) and list(first) != list(second)
+    plain = Batches(patches, np.arange(11), PREPROCESSING, fitted, batch_size=11)[0][0]
+    for place in range(22):
+        np.testing.assert_array_equal(first[place], second[place])
+    assert all(np.array_equal(first[place], plain[place]) for place in range(11))
+    assert sum(not np.array_equal(first[11 + place], plain[place]) for place in range(11)) == 11
+
+
+def test_a_split_without_validation_images_validates_on_its_test_images(patches, tmp_path):
+    split = tmp_path / "split.csv"
+    subsets = ["train"] * 8 + ["test"] * 3
+    pd.DataFrame({"id": IDS, "fold": 0, "subset": subsets}).to_csv(split, index=False)
+    data = select(patches, split, 0, 0.0)
+    assert data.training.tolist() == list(range(8))
+    assert data.validation.tolist() == data.test.tolist() == [8, 9, 10]
+
+
+def test_a_split_of_patches_selects_patches(tmp_path):
+    folder = write_patches(tmp_path / "0", ["a"] * 4, 0)
+    index = pd.read_csv(folder / "index.csv").assign(y=[0, 0, 16, 16], x=[0, 16, 0, 16])
+    index.to_csv(folder / "index.csv", index=False)
+    table = index[["id", "y", "x"]].assign(fold=0, subset=["train", "test", "test", "train"])
+    table.iloc[:3].to_csv(tmp_path / "split.csv", index=False)
+    data = select(Patches([folder]), tmp_path / "split.csv", 0, 0.0)
+    assert data.training.tolist() == [0]
+    assert data.validation.tolist() == [1, 2]

@@ -111,7 +111,7 @@ State = tuple[int, int, int, int, int]
 def state(path: Path) -> State | None:
     """Device, inode, size and time stamps (ns) of a file; none for a folder or where it is gone."""
     try:
-        return _state(os.stat(path)) if os.path.isfile(path) else None
+        return state_of(os.stat(path)) if os.path.isfile(path) else None
     except OSError:
         return None
 
@@ -124,13 +124,13 @@ def sha256(path: Path) -> str:
     """
     with open(path, "rb") as file:
         # Of the open file: on network disks only opening asks the server for its state.
-        before = _state(os.fstat(file.fileno()))
+        before = state_of(os.fstat(file.fileno()))
         note = NOTES / hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:32]
         large = before[2] >= LARGE
         if large and (known := _known(note, before)):
             return known
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        after = _state(os.fstat(file.fileno()))
+        after = state_of(os.fstat(file.fileno()))
     changed = max(before[3], before[4]) / 1e9
     if large and after == before and changed + SETTLED < time.time():
         _keep(note, before, digest)
@@ -147,7 +147,8 @@ def read_sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _state(found: os.stat_result) -> State:
+def state_of(found: os.stat_result) -> State:
+    """Device, inode, size and time stamps (ns) of what `os.stat` found."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

@@ -47,12 +47,24 @@ class Attribution(Section):
     the image."""
     integrated_gradients: bool = True
     """Integrated gradients with SmoothGrad."""
+    gradient_shap: bool = False
+    """GradientSHAP: expected gradients between noisy copies of the image and random baselines,
+    which are `baseline` and the image itself."""
+    shap_samples: int = Field(default=50, ge=1)
+    """For GradientSHAP: random points whose gradients are averaged."""
+    shap_deviation: float = Field(default=1.0e-4, ge=0)
+    """For GradientSHAP: standard deviation of the noise, in the scale that the network takes."""
     steps: int = Field(default=50, ge=1)
     """For integrated gradients: points between the baseline and the image."""
     smooth_samples: int = Field(default=8, ge=0)
     """For integrated gradients: noisy copies of the image; 0: no SmoothGrad."""
+    smoothgrad: Literal["mean", "squared"] = "mean"
+    """For SmoothGrad: average the maps of the noisy copies, or their squares."""
     smooth_deviation: float = Field(default=0.1, gt=0)
-    """For SmoothGrad: standard deviation of the noise, as a share of the image's range."""
+    """For SmoothGrad: standard deviation of the noise, in `smooth_deviation_unit`."""
+    smooth_deviation_unit: Literal["range", "input"] = "range"
+    """For SmoothGrad: `range`: fractions of the image's range; `input`: the scale that the network
+    takes."""
     grad_cam: bool = True
     """Grad-CAM on the last features that still have places."""
     batch: int = Field(default=64, ge=1)
@@ -68,7 +80,8 @@ class Measure(Section):
     """How own images are measured (target `measure`)."""
 
     name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Name of the folder `results/measure/<name>`; none: that of the folder of images."""
+    """Name of the folder `results/measure/<name>`; none: that of the folder of images, and six
+    characters that tell apart folders of one name, and models."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
     resolution), if anything. A value given here goes before that of the files."""
@@ -157,16 +170,37 @@ class Augmentation(Section):
     """Flip left-right and up-down."""
     quarter_turns: bool = False
     """Turn by multiples of 90 degrees."""
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    """Largest rotation to either side, in degrees (uniform)."""
+    shift: float = Field(default=0.0, ge=0, lt=1)
+    """Largest shift along rows and columns, as a fraction of the side (uniform)."""
+    shear: float = Field(default=0.0, ge=0, lt=90)
+    """Largest shear to either side, in degrees (uniform)."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest zoom, drawn for rows and columns independently (uniform; above 1 a patch
+    shows more). Rotation, shift, shear and zoom are one affine map, as in Keras'
+    ImageDataGenerator; pixels from outside repeat the nearest one."""
+    frozen_copies: int = Field(default=0, ge=0)
+    """0: patches are changed in each epoch; 1 or more: so many changed copies of each patch are
+    made once and added to the unchanged patches."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest magnification (log-uniform)."""
     contrast: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor of the contrast about the patch's mean (log-uniform)."""
     gamma: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest exponent of the brightness (log-uniform)."""
+    illumination: float = Field(default=0.0, ge=0, lt=1)
+    """Largest loss of light towards one side of the patch, as a fraction."""
+    blur: float = Field(default=0.0, ge=0)
+    """Largest standard deviation of a Gaussian blur, in pixels."""
     noise: float = Field(default=0.0, ge=0)
     """Largest standard deviation of Gaussian noise, on the scale 0..1."""
+    jpeg: int = Field(default=100, ge=1, le=100)
+    """Lowest quality of a JPEG compression; 100: none."""
     invert: float = Field(default=0.0, ge=0, le=1)
     """Probability of inverting the brightness."""
+    empty: float = Field(default=0.0, ge=0, le=1)
+    """Probability of replacing a patch by noise, sharp or smooth, without any object."""
 
 
 class Training(Section):
@@ -177,7 +211,28 @@ class Training(Section):
     batch_size: int = Field(default=16, ge=1)
     """Patches a step."""
     patches_per_epoch: int | None = Field(default=None, ge=1)
-    """Patches drawn for an epoch, from all images alike; none: every patch once."""
+    """Patches drawn for an epoch; none: every patch once."""
+    sampling: Literal["image", "group"] = "image"
+    """With `patches_per_epoch`: `image`: all images give as many patches; `group`: all groups of
+    the split do, so that an acquisition with many images does not outweigh the others."""
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    """Batches of an epoch, from an endless stream of shuffled passes that goes on from epoch to
+    epoch; none: one pass."""
+    validation_steps: int | None = Field(default=None, ge=1)
+    """Batches of a validation, from the first patch on and round again; none: every patch once."""
+    shuffle: bool = True
+    """Shuffle the training patches in each epoch."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Patches that pass through the network together; gradients of a batch are averaged, and batch
+    normalization sees so many patches. None: the whole batch."""
+    validation_mode: Literal["inference", "training"] = "inference"
+    """`training`: validation with dropout, and with batch normalization on the statistics of the
+    batch, which it also adds to the running ones, as PyTorch does without `eval()`."""
+    overwrite_masks: bool = False
+    """The first training images, in order of their ids, get the masks of the test images: a mistake
+    of study 4; for `protocol: as-published` only."""
+    adam_epsilon: float = Field(default=1.0e-7, gt=0)
+    """Epsilon of Adam; 1.0e-7 is the default of Keras, 1.0e-8 that of PyTorch."""
     learning_rate: float = Field(default=1.0e-3, gt=0)
     """Learning rate at the start (Adam)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
@@ -199,8 +254,10 @@ class Training(Section):
     its last few batches; `precise`: taken again from some hundred batches at the end."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weights inverse to the share of a class among the training pixels."""
+    monitor: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
+    """What tells the best epoch: the lowest validation loss or the highest validation accuracy."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a better validation loss; none: never."""
+    """Stop after this many epochs without a better value of `monitor`; none: never."""
     restore_best: bool = True
     """Keep the weights of the best epoch rather than of the last."""
     threshold: Literal["iou", "iou_pooled", "confluency"] | None = None
@@ -318,18 +375,28 @@ def bare_dataset(
 class Split(Section):
     """Which images are for training, validation and test."""
 
-    method: Literal["random", "grouped", "listed", "folder", "file"] = "grouped"
+    method: Literal["random", "grouped", "listed", "folder", "file", "train_test_split"] = "grouped"
     """`random`: images at random; `grouped`: whole groups; `listed`: in the order of the archive,
     train, validation, test; `folder`: the archive's own folder of test images, validation in
-    whole groups; `file`: from a table."""
+    whole groups; `file`: from a table; `train_test_split`: scikit-learn's function on the images in
+    the order of the archive, with `seed` as its `random_state`."""
+    unit: Literal["image", "patch"] = "image"
+    """What is drawn. `patch`: patches of `preprocessing.patch` pixels side by side, remainders left
+    out, so that patches of one image are in training and test; for `protocol: as-published` with
+    `validation: 0` only. Test patches alone are scored."""
     test_folder: str | None = None
     """For `folder`: name of the folder of test images, at any depth."""
     folds: int = Field(default=1, ge=1)
     """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
     test: float = Field(default=0.2, ge=0, lt=1)
     """Share of the images for test, with one fold."""
-    validation: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the images that are not for test which go to validation."""
+    validation: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the images that are not for test which go to validation; 0: the test images are
+    the validation images, too, for `protocol: as-published` only."""
+    validation_method: Literal["method", "train_test_split", "last"] = "method"
+    """How validation is drawn from the images that are not for test. `method`: as `method` does;
+    `train_test_split`: by scikit-learn's function; `last`: the last ones, in the order of the
+    archive or that `train_test_split` left, as Keras' `validation_split` does."""
     stratify: Literal["none", "modality", "class"] = "none"
     """Keep the shares of this property alike in all subsets."""
     seed: int = Field(default=1, ge=0)
@@ -341,11 +408,14 @@ class Split(Section):
 class Preprocessing(Section):
     """From an image to what the network sees; stored in the model folder."""
 
-    channels: Literal["grey", "rgb"] = "rgb"
-    """Channels of the network's input."""
+    channels: Literal["grey", "max_contrast", "rgb"] = "rgb"
+    """Channels of the network's input. `grey`: luma; `max_contrast`: one of the image's channels,
+    that with the largest range between the 1st and 99.8th percentile: of a tinted fluorescence
+    image, the channel that was stained."""
     intensity: Literal["range", "percentile"] = "range"
     """`range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
-    percentile of each image and channel do."""
+    percentile of each image do, the same for all channels; a range that is hardly more than noise
+    is widened, so that an empty field stays nearly flat."""
     polarity: Literal["as-is", "dark-background"] = "as-is"
     """`dark-background`: images with a bright background are inverted."""
     transform: Literal["linear", "sqrt"] = "linear"
@@ -353,15 +423,23 @@ class Preprocessing(Section):
     ones, and shot noise is alike at all levels."""
     clahe_clip: float | None = Field(default=None, gt=0)
     """Clip limit of CLAHE on the L channel of CIELAB (8x8 tiles); none: no CLAHE."""
-    scaling: Literal["none", "unit", "standard"] = "unit"
+    scaling: Literal["none", "unit", "standard", "imagenet", "column_l2"] = "unit"
     """`none`: 0..255; `unit`: 0..1; `standard`: one mean and standard deviation a channel,
-    fitted on the training images."""
+    fitted on images (`fit_scaling_on`); `imagenet`: 0..1, then the mean and standard deviation of
+    ImageNet (RGB only); `column_l2`: each pixel column of a patch divided by its Euclidean norm."""
+    fit_scaling_on: Literal["training", "all", "each_subset"] = "training"
+    """For `standard`, images that it is fitted on. `all`: with validation and test images;
+    `each_subset`: training and validation images together, test images on themselves. The last
+    two leak and need `protocol: as-published`."""
     resize: tuple[int, int] | None = None
     """Resize whole images to height and width in pixels; none: patches at native size."""
-    mask_resize: Literal["area", "nearest", "bilinear-ceil"] = "area"
+    resize_filter: Literal["area", "bilinear", "bicubic"] = "area"
+    """How images are resized. `area`: area average where they shrink, linear where they grow;
+    `bilinear`: OpenCV's, without antialiasing; `bicubic`: Pillow's, with antialiasing."""
+    mask_resize: Literal["area", "nearest", "bilinear-ceil", "bicubic-nonzero"] = "area"
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
-    nearest pixel); `bilinear-ceil`: bilinear, rounded up, which grows objects; for
-    `protocol: as-published` only."""
+    nearest pixel); `bilinear-ceil`: bilinear, rounded up, and `bicubic-nonzero`: Pillow's bicubic,
+    every value above 0, both grow objects; for `protocol: as-published` only."""
     patch: int = Field(default=256, ge=16)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
@@ -399,6 +477,13 @@ class Network(Section):
     stem: Literal[1, 2] = 1
     """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
     the cost; a thin branch at full resolution draws the outlines."""
+    stem_kernel: Literal[3, 7] = 7
+    """For `resnet18`: size of the first convolution. 7: with stride 2, as on ImageNet; 3: with
+    stride 1, from random weights even where the others are pretrained, as study 3 had it."""
+    dense_1: int = Field(default=256, ge=1)
+    """For `nuclei_cnn`: units of its first dense layer."""
+    dense_2: int = Field(default=32, ge=1)
+    """For `nuclei_cnn`: units of its second dense layer."""
     maximum_filters: int | None = Field(default=None, ge=1)
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -534,10 +619,10 @@ class Study(Section):
 class Config(Section):
     """The whole configuration."""
 
-    datasets: dict[str, Dataset] = Field(min_length=1)
+    datasets: dict[str, Dataset] = {}
     """Datasets by name (letters, digits, `_` and `-`)."""
-    studies: dict[str, Study] = Field(min_length=1)
-    """Studies by name (letters, digits, `_` and `-`)."""
+    studies: dict[str, Study] = {}
+    """Studies by name (letters, digits, `_` and `-`). The target `measure` needs none."""
     run: list[str] | None = None
     """Names of the studies to run; none: all."""
     images: str | None = None

@@ -24,7 +24,7 @@ PRETRAINED = (*ENCODERS, "resnet18")
 
 def implied(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with what tasks imply, see `implied_study`."""
-    studies = {name: implied_study(study) for name, study in config["studies"].items()}
+    studies = {name: implied_study(study) for name, study in config.get("studies", {}).items()}
     return {**config, "studies": studies}
 
 
@@ -84,6 +84,23 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
         yield f"{where}.evaluation.resolution: goes with masks"
 
 
+def check_preprocessing(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in the keys of the preprocessing that go together."""
+    preprocessing = study["preprocessing"]
+    scaling, channels = preprocessing["scaling"], preprocessing["channels"]
+    where = f"{where}.preprocessing"
+    if scaling == "imagenet" and channels != "rgb":
+        yield f"{where}.scaling: `imagenet` needs `channels: rgb`"
+    if preprocessing["resize_filter"] != "area" and preprocessing["resize"] is None:
+        yield f"{where}.resize_filter: goes with `resize`, and only with it"
+    if preprocessing["fit_scaling_on"] != "training" and scaling != "standard":
+        yield f"{where}.fit_scaling_on: goes with `scaling: standard`, and only with it"
+    if preprocessing["fit_scaling_on"] == "each_subset" and study["task"] != "classification":
+        yield f"{where}.fit_scaling_on: `each_subset` goes with `task: classification`"
+    if scaling == "column_l2" and study["evaluation"]["overlap"] > 0:
+        yield f"{where}.scaling: `column_l2` is that of a patch: set evaluation.overlap to 0"
+
+
 def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the scales that images are predicted at."""
     scales = study["evaluation"]["scales"]
@@ -117,7 +134,11 @@ def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
     if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
         yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
-    for key in ("scale", "contrast", "gamma"):
+    if training["steps_per_epoch"] and training["patches_per_epoch"]:
+        yield f"{where}.steps_per_epoch: cannot be combined with `patches_per_epoch`"
+    if not training["shuffle"] and training["patches_per_epoch"]:
+        yield f"{where}.shuffle: `patches_per_epoch` draws patches at random"
+    for key in ("scale", "zoom", "contrast", "gamma"):
         low, high = training["augmentation"][key]
         if not 0 < low <= high:
             yield f"{where}.augmentation.{key}: needs 0 < smallest <= largest"
@@ -127,9 +148,23 @@ def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
     if (split["method"] == "folder") != (split["test_folder"] is not None):
         yield f"{where}.split.test_folder: goes with `method: folder`, and only with it"
-    for method in ("listed", "folder"):
+    for method in ("listed", "folder", "train_test_split"):
         if split["folds"] > 1 and split["method"] == method:
             yield f"{where}.split.folds: `{method}` has one fold"
+
+
+def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in what a split of patches needs."""
+    split = study["split"]
+    if split["unit"] != "patch":
+        return
+    if split["method"] not in ("random", "train_test_split") or split["folds"] > 1:
+        yield f"{where}.split.unit: `patch` goes with `random` and `train_test_split`, one fold"
+    if split["validation"] > 0:
+        yield f"{where}.split.unit: `patch` needs `validation: 0`"
+    whole = study["preprocessing"]["resize"] is not None or study["kmeans"] is not None
+    if whole or study["network"]["head"] != "mask":
+        yield f"{where}.split.unit: `patch` needs a network with `head: mask` at native size"
 
 
 def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:

@@ -149,6 +149,10 @@ def _text_hint(text: str) -> str:
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
     """What a schema cannot say: references, and keys that only go together."""
     datasets, studies = config["datasets"], config["studies"]
+    if config["images"] is None:
+        for key in ("datasets", "studies"):
+            if not config[key]:
+                yield f"the config: the key `{key}` is missing"
     for kind, names in (("datasets", datasets), ("studies", studies)):
         for name in names:
             if not NAME.fullmatch(name):
@@ -212,14 +216,24 @@ def _check_study(
     if study["kmeans"] is not None and preprocessing["resize"] is not None:
         yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
     if study["protocol"] != "as-published":
-        if preprocessing["mask_resize"] == "bilinear-ceil":
+        if preprocessing["mask_resize"] in ("bilinear-ceil", "bicubic-nonzero"):
             yield f"{where}.preprocessing.mask_resize: that needs `protocol: as-published`"
+        if preprocessing["fit_scaling_on"] != "training":
+            yield f"{where}.preprocessing.fit_scaling_on: that needs `protocol: as-published`"
+        if split["validation"] == 0:
+            yield f"{where}.split.validation: 0 needs `protocol: as-published`"
+        if split["unit"] == "patch":
+            yield f"{where}.split.unit: `patch` needs `protocol: as-published`"
+        if study["training"]["overwrite_masks"]:
+            yield f"{where}.training.overwrite_masks: needs `protocol: as-published`"
         if study["evaluation"]["blank_test_labels"]:
             yield f"{where}.evaluation.blank_test_labels: needs `protocol: as-published`"
     if split["method"] == "file" and not split["file"]:
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
     yield from tasks.check_split(where, split)
+    yield from tasks.check_split_of_patches(where, study)
     yield from tasks.check(where, study, datasets.get(study["dataset"]))
+    yield from tasks.check_preprocessing(where, study)
     yield from tasks.check_scales(where, study)
     yield from tasks.check_ensemble(where, study)
     yield from tasks.check_training(f"{where}.training", study["training"])

@@ -2,22 +2,35 @@
 
 A folder's own time stamp says nothing about its files, and a hundred thousand inputs would slow
 every parse. So a folder is summed up in one digest of names and contents. As git does, contents are
-read again only where size or time stamp differ from the last reading, kept in `.snakemake/`; a file
-that was only touched leaves the digest as it is. Links to folders and what cannot be read count by
+read again only where the state of a file (inode, size, time stamps, see `contents`) differs from the
+last reading, kept in `.snakemake/`; a file that was only touched leaves the digest as it is. Links to folders and what cannot be read count by
 what they are, and are not followed: ingest refuses them by name. Needs only the standard library.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 
 from coverslip.errors import CoverslipError
-from coverslip.files import read_sha256
+from coverslip.files import SETTLED, read_sha256, state_of
 
 UNREAD = "unread"
+
+NO_FILE = "no file"
+
+UNREADABLE = "unreadable: "
+"""What stands in place of a digest for what is no regular file, and before the reason why a file
+cannot be read."""
+
+NO_STATE = (-1, -1, -1, -1, -1)
+"""A state that no file has, so that it is read again."""
+
+Entry = tuple[int, int, int, int, int, str]
+"""State of a file and digest of its content."""
 
 ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
 """Hidden files that are part of an image: what Zarr 2 tells of itself."""
@@ -35,7 +48,7 @@ def digest(folder: Path, notes: Path, read: bool = True) -> str:
 
 
 def of_file(path: Path, notes: Path, read: bool = True) -> str:
-    """SHA-256 of one file, read only where size or time stamp differ from the last reading.
+    """SHA-256 of one file, read only where its state differs from that of the last reading.
 
     Snakemake looks at a file again only where its time stamp is newer than that of the results; a
     replaced file with an older one would go unnoticed. `"unread"` with `read=False` where it was
@@ -44,10 +57,10 @@ def of_file(path: Path, notes: Path, read: bool = True) -> str:
     known = _notes(notes).get(Path(path).name)
     if known is None and not read:
         return UNREAD
-    seen = _stat_and_digest(str(path), known)
-    if seen != known:
-        _keep(notes, {Path(path).name: seen})
-    return seen[2]
+    found = _stat_and_digest(str(path), known)
+    if found != known:
+        _keep(notes, {Path(path).name: found})
+    return found[-1]
 
 
 def check_unchanged(watched: Mapping[str, str]) -> None:
@@ -68,60 +81,99 @@ def summary(found: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def contents(folder: Path, notes: Path, read: bool = True) -> dict[str, str] | None:
+def names(folder: Path, skip: Collection[str] = ()) -> Iterator[str]:
+    """Paths of the files below `folder` from there, see `contents`."""
+    return (name for name, _ in _files(Path(folder), "", skip))
+
+
+def contents(
+    folder: Path, notes: Path, read: bool = True, skip: Collection[str] = ()
+) -> dict[str, str] | None:
     """SHA-256 of every file below `folder`, by its path from there; hidden ones are left out
-    (but for those of Zarr).
+    (but for those of Zarr), and so are the folders `skip` (real paths).
 
     None with `read=False` where the folder was never read. A file that cannot be read has its
     reason in place of a digest. Raises CoverslipError where the folder is missing.
     """
+    found = entries(folder, notes, read, skip)
+    return None if found is None else {name: entry[-1] for name, entry in found.items()}
+
+
+def entries(
+    folder: Path, notes: Path, read: bool = True, skip: Collection[str] = ()
+) -> dict[str, Entry] | None:
+    """State and digest of every file, see `contents`."""
     folder = Path(folder)
     if not folder.is_dir():
         raise CoverslipError(f"{folder}: no such folder; fix `source.path` in the config")
     known = _notes(notes)
     if not known and not read:
         return None
-    seen: dict[str, list] = {}
-    for name, path in _files(folder, ""):
-        seen[name] = _stat_and_digest(path, known.get(name))
-    if seen != known:
-        _keep(notes, seen)
-    return {name: entry[2] for name, entry in seen.items()}
+    found = {
+        name: _stat_and_digest(path, known.get(name)) for name, path in _files(folder, "", skip)
+    }
+    if found != known:
+        _keep(notes, found)
+    return found
 
 
-def _keep(notes: Path, seen: Mapping[str, list]) -> None:
+def changed(folder: Path, name: str, known: Mapping[str, Entry]) -> bool:
+    """Whether a file below `folder`, or one of the folder `name`, is not what it was.
+
+    Args:
+        folder: the folder that was looked at.
+        name: the file or folder, from there.
+        known: what `entries` told of the file, or of all files of the folder `name`.
+    """
+    path = os.path.join(folder, name)
+    found = {name: path}
+    if os.path.isdir(path):
+        found = {f"{name}/{each}": place for each, place in _files(Path(path), "", ())}
+    return set(found) != set(known) or any(
+        _stat_and_digest(place, known[each])[-1] != known[each][-1] for each, place in found.items()
+    )
+
+
+def _keep(notes: Path, found: Mapping[str, Entry]) -> None:
     notes.parent.mkdir(parents=True, exist_ok=True)
     part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(seen), encoding="utf-8")
+    part.write_text(json.dumps(found), encoding="utf-8")
     part.replace(notes)
 
 
-def _notes(path: Path) -> dict[str, list]:
+def _notes(path: Path) -> dict[str, Entry]:
     """Former readings; none where the file is missing or damaged: all is then read again."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     whole = isinstance(known, dict) and all(
-        isinstance(entry, list) and len(entry) == 3 for entry in known.values()
+        isinstance(entry, list) and len(entry) == 6 for entry in known.values()
     )
-    return known if whole else {}
+    return {name: (*entry[:5], entry[5]) for name, entry in known.items()} if whole else {}
 
 
-def _stat_and_digest(path: str, former: list | None) -> list:
-    """Size, time stamp and digest of a file, read only where the first two differ from before."""
+def _stat_and_digest(path: str, former: Entry | None) -> Entry:
+    """State and digest of a file, read only where the state differs from the former one.
+
+    A file that changes while it is read, or was written a moment ago and could be written again
+    within one tick of the clock, has no state, so that it is read again the next time.
+    """
     try:
         stat = os.stat(path)
         if not S_ISREG(stat.st_mode):
-            return [-1, -1, "no file"]  # a pipe or a device has no end; a linked folder may be ours
-        if former is not None and former[:2] == [stat.st_size, stat.st_mtime_ns]:
+            return (*NO_STATE, NO_FILE)  # a pipe or a device has no end
+        before = state_of(stat)
+        if former is not None and former[:5] == before:
             return former
-        return [stat.st_size, stat.st_mtime_ns, read_sha256(path)]
+        digest = read_sha256(path)
+        settled = state_of(os.stat(path)) == before and before[4] / 1e9 + SETTLED < time.time()
+        return (*(before if settled else NO_STATE), digest)
     except OSError as error:
-        return [-1, -1, f"unreadable: {error.strerror}"]
+        return (*NO_STATE, f"{UNREADABLE}{error.strerror}")
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+def _files(folder: Path, prefix: str, skip: Collection[str]) -> Iterator[tuple[str, str]]:
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -134,6 +186,7 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
         if not entry.name.startswith(".") or entry.name in ZARR:
             # A link to a folder could lead round in circles.
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path), f"{name}/")
+                if not skip or os.path.realpath(entry.path) not in skip:
+                    yield from _files(Path(entry.path), f"{name}/", skip)
             else:
                 yield name, entry.path

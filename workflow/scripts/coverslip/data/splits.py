@@ -81,6 +81,9 @@ KINDS = ("exact", "near", "abutting", "overlap")
 
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
 
+PLACE = ["y", "x"]
+"""Further columns of a split of patches: the upper left corner."""
+
 TRIES = 200
 """Random orders that `assign_groups` tries."""
 
@@ -100,6 +103,7 @@ def split(
     table: Path,
     summary: Path,
     task: str = "segmentation",
+    patch: int | None = None,
 ) -> None:
     """Write the split of a study.
 
@@ -111,6 +115,8 @@ def split(
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
             duplicates that stand in two subsets.
         task: `segmentation` or `classification`.
+        patch: for `unit: patch`, height and width of a patch in pixels; the table then has one row
+            a patch, with its upper left corner in the columns y and x.
 
     Raises:
         CoverslipError: too few images or groups; a file that does not fit; a leak, unless the
@@ -119,12 +125,15 @@ def split(
     """
     everything = _frame(groups, manifest, config, task)
     frame = everything[everything["labelled"]]
+    if config.unit == "patch" and patch is not None:
+        frame = _patches(frame, manifest, patch)
     folds = read(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
     other = everything[~everything["labelled"]]
     rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
     result = pd.concat(rows).sort_index(kind="stable").sort_values("fold", kind="stable")
-    result = result.rename_axis("id").reset_index()[COLUMNS]
+    columns = [*COLUMNS, *(name for name in PLACE if name in frame)]
+    result = result.rename_axis("id").reset_index()[columns]
     pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str}, keep_default_na=False)
     pairs = pairs[pairs["a"].isin(frame.index) & pairs["b"].isin(frame.index)]
     leaks = [leakage_report(frame["group"], subset, pairs) for subset in folds]
@@ -163,6 +172,19 @@ def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFra
     )
 
 
+def _patches(frame: pd.DataFrame, manifest: Path, patch: int) -> pd.DataFrame:
+    """Rows of images as rows of their patches, side by side without remainders."""
+    sizes = manifests.read(manifest).loc[frame.index, ["height", "width"]]
+    places = [
+        (id, y, x)
+        for id, height, width in sizes.itertuples(name=None)
+        for y in range(0, height - patch + 1, patch)
+        for x in range(0, width - patch + 1, patch)
+    ]
+    table = pd.DataFrame(places, columns=["id", *PLACE]).set_index("id")
+    return table.join(frame)[[*frame.columns, *PLACE]]
+
+
 def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     """For each fold the subset of each image (str), by the method of the config."""
     strata = frame["stratum"] if config.stratify != "none" else frame["stratum"].map(lambda _: "")
@@ -177,11 +199,14 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
             return assign_images(codes[rows], shares, rng)
         return assign_groups(groups[rows], codes[rows], shares, rng, least)
 
-    everything = np.arange(len(frame))
+    everything = shuffled = np.arange(len(frame))
     folds = []
     learned = 1 + (config.validation > 0)  # what is not tested is cut into so many parts again
     if config.method == "folder":
         held = [_in_folder(frame["member"], config.test_folder)]
+    elif config.method == "train_test_split":
+        shuffled, test = sklearn_split(everything, config.test, config.seed)
+        held = [np.isin(everything, test)]
     elif config.folds == 1:
         part = parts(everything, [1 - config.test, config.test], 0, (learned, 1))
         held = [part == 1]
@@ -192,10 +217,28 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     for fold, test in enumerate(held):
         subset = np.full(len(frame), "test", dtype=object)
         rest = np.flatnonzero(~test)
-        drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
+        if config.method == "train_test_split":
+            rest = shuffled
+        if config.validation_method == "last":
+            drawn = np.arange(len(rest)) >= int(len(rest) * (1 - config.validation))
+        elif "train_test_split" in (config.method, config.validation_method):
+            drawn = np.isin(rest, sklearn_split(rest, config.validation, config.seed)[1])
+        else:
+            drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
         subset[rest] = np.where(drawn == 1, "validation", "train")
         folds.append(subset)
     return folds
+
+
+def sklearn_split(rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows by scikit-learn's `train_test_split`; both parts keep its shuffled order."""
+    from sklearn.model_selection import train_test_split
+
+    if share == 0:
+        return rows, rows[:0]
+    _enough(len(rows), [1 - share, share], "images")
+    first, second = train_test_split(rows, test_size=share, random_state=seed)
+    return first, second
 
 
 def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
@@ -345,8 +388,9 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
     crossing = pairs[np.array(apart, bool)]
     kinds = {kind: int((crossing["kind"] == kind).sum()) for kind in KINDS}
     learned, tested = (set(groups.index[subset == name]) for name in ("train", "test"))
-    known = {groups[id] for id in learned}
-    relatives = [groups[id] in known for id in sorted(tested)]
+    group_of = dict(zip(groups.index, groups, strict=True))
+    known = {group_of[id] for id in learned}
+    relatives = [group_of[id] in known for id in sorted(tested)]
     examples = [f"{a} = {b}" for a, b in zip(crossing["a"], crossing["b"], strict=True)]
     return {
         "groups": len(torn),

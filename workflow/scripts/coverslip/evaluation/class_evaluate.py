@@ -126,10 +126,12 @@ def evaluate(
     labels, names, rows, observed, temperatures = score_run(
         predictions, models[0], runs, images, groups, split, preprocessing, class_names
     )
-    wanted = metrics.classification(len(labels))
+    penalty = np.mean([read_info(model).get("regularization_loss", 0.0) for model in models])
+    wanted = metrics.classification(len(labels), float(penalty))
     records = [
         record
         for subset in SUBSETS
+        if (observed["subset"] == subset).any()
         for record in metric_records(
             wanted,
             observed[observed["subset"] == subset],

@@ -71,10 +71,14 @@ def predict(
     table = selected_images(split, fold, [*subsets, UNLABELLED]).iloc[shard::shards]
     network = load(model, policy)
     classes = [str(name) for name in network.info["classes"]]
+    logits = np.empty((len(table), len(classes)), np.float32)
     with ImageStore(images) as store:
-        inputs = (store.image(id) for id in table.index)
-        found = list(network.logits(inputs, evaluation.flips))
-    logits = np.stack(found) if found else np.empty((0, len(classes)), np.float32)
+        for subset in table["subset"].unique():
+            network.scale_as(subset)
+            places = np.flatnonzero(table["subset"] == subset)
+            inputs = (store.image(id) for id in table.index[places])
+            for place, found in zip(places, network.logits(inputs, evaluation.flips), strict=True):
+                logits[place] = found
     with atomic_write(output) as part, h5py.File(part, "w") as file:
         file.attrs["fold"] = fold
         file.attrs["temperature"] = network.temperature

@@ -148,6 +148,8 @@ def _scores(
     instances = has_instances(observed)
     for subset in SUBSETS:
         rows = observed[observed["subset"] == subset]
+        if rows.empty:
+            continue
         for wanted, sources, of in wanted_metrics(subset, evaluation, instances, rows):
             yield from metric_records(wanted, of, subset, classes, evaluation.bootstrap, sources)
 
@@ -170,6 +172,8 @@ def wanted_metrics(
 def read_split(split: Path, groups: Path) -> pd.DataFrame:
     """Rows of the split with the modality of each image: id, group, fold, subset, modality.
 
+    A split of patches also has their corners, `y` and `x`.
+
     Raises:
         CoverslipError: a table is missing or lacks a column.
     """
@@ -182,7 +186,8 @@ def read_split(split: Path, groups: Path) -> pd.DataFrame:
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return table[[*columns, *(name for name in ("y", "x") if name in table)]]
     except (OSError, ValueError, KeyError) as error:
         raise CoverslipError(
             f"{path}: not a readable table with {', '.join(columns)} ({error}): remove it and run "

@@ -86,6 +86,8 @@ def observe(
             and others do not.
     """
     where = rows[rows["fold"].isin({fold_and_seed(run)[0] for run in runs})]
+    corners = _corners(where)
+    where = where.drop(columns=["y", "x"], errors="ignore").drop_duplicates()
     scored = where[where["subset"].isin(SUBSETS)].groupby("id", sort=True)["fold"].agg(set)
     found: list[dict] = []
     truths: list[dict] = []
@@ -97,7 +99,7 @@ def observe(
         }
         instances = _have_instances(answers)
         for id in sorted(set(where["id"])):
-            image = _image(store, id, preprocessing, evaluation)
+            image = _image(store, id, preprocessing, evaluation, corners.get(id))
             field, facts = _truth(image)
             truths.append({"id": id, **facts})
             trivial = _trivial_instances(image) if instances and id in scored else {}
@@ -110,7 +112,8 @@ def observe(
     for source in ("model", *INSTANCES) if instances else ():
         columns += instance_columns(source)
     facts = pd.DataFrame(truths)
-    observed = pd.DataFrame(found, columns=columns).merge(where, on=["id", "fold"])
+    of = where[where["subset"].isin(SUBSETS)]
+    observed = pd.DataFrame(found, columns=columns).merge(of, on=["id", "fold"])
     observed = observed.merge(facts, on="id").sort_values(["seed", "fold", "id"], ignore_index=True)
     return observed, where.merge(facts, on="id")
 
@@ -129,15 +132,36 @@ class _Image(NamedTuple):
     """The image at the scored size."""
     minimum_area: int
     """Smaller regions of a foreground are no objects."""
+    places: list[tuple[slice, slice]] | None
+    """Of a split of patches: the test patches, which alone are scored, one below the other."""
+
+
+def _corners(rows: pd.DataFrame) -> dict[str, list[tuple[int, int]]]:
+    """Upper left corners of the test patches of each image, of a split of patches."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    if "y" in rows:
+        tested = rows[rows["subset"].isin(SUBSETS)]
+        for id, y, x in tested[["id", "y", "x"]].itertuples(index=False, name=None):
+            found.setdefault(id, []).append((int(y), int(x)))
+    return found
 
 
 def _image(
-    store: ImageStore, id: str, preprocessing: Preprocessing, evaluation: Evaluation
+    store: ImageStore,
+    id: str,
+    preprocessing: Preprocessing,
+    evaluation: Evaluation,
+    corners: list[tuple[int, int]] | None,
 ) -> _Image:
     size = scored_size(preprocessing, evaluation)
     label, image = store.label(id), store.image(id)
+    places, side = None, preprocessing.patch
+    if corners is not None:
+        places = [np.s_[y : y + side, x : x + side] for y, x in corners]
+        label, image = (np.concatenate([array[at] for at in places]) for array in (label, image))
     truth = truth_mask(label, size, preprocessing.mask_resize)
-    return _Image(id, label, image, truth, scored_image(image, size), evaluation.minimum_area)
+    scored = scored_image(image, size)
+    return _Image(id, label, image, truth, scored, evaluation.minimum_area, places)
 
 
 def _have_instances(answers: Mapping[str, Predictions]) -> bool:
@@ -169,7 +193,10 @@ def _truth(image: _Image) -> tuple[np.ndarray, dict[str, int]]:
 def _prediction(
     image: _Image, answer: Predictions, instances: bool, field: np.ndarray
 ) -> dict[str, float]:
-    mask = answer.mask(image.id, image.truth.shape)
+    if image.places is None:
+        mask = answer.mask(image.id, image.truth.shape)
+    else:
+        mask = np.concatenate([(answer.label(image.id) > 0)[at] for at in image.places])
     counts: dict[str, float] = dict(
         zip(COUNTS, pixels.pixel_counts(image.truth, mask), strict=True)
     )

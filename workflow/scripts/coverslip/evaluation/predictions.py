@@ -82,6 +82,7 @@ def selected_images(split: Path, fold: int, subsets: Iterable[str]) -> pd.DataFr
         table = pd.read_csv(split, dtype={"id": str, "subset": str}, keep_default_na=False)
         table = table[table["fold"].astype(int) == fold].set_index("id")
         rows = table[table["subset"].isin(list(subsets))].sort_index()
+        rows = rows[~rows.index.duplicated()]  # a split of patches has several of an image
     except (OSError, ValueError, KeyError) as error:
         raise CoverslipError(
             f"{split}: not a readable split ({error}): remove it and run again"

@@ -75,8 +75,9 @@ def methods(explainer: Explainer) -> dict[str, Callable[[np.ndarray, int], np.nd
     found: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
     for window in section.occlusion:
         found[window.name] = occluding(explainer, window)
-    if section.integrated_gradients:
+    if section.integrated_gradients or section.gradient_shap:
         by_input = gradients.of_input(network)
+    if section.integrated_gradients:
 
         def integrated(image: np.ndarray, target: int) -> np.ndarray:
             gone = explainer.baseline(image)
@@ -86,10 +87,20 @@ def methods(explainer: Explainer) -> dict[str, Callable[[np.ndarray, int], np.nd
                     by_input, noisy, target, gone, section.steps, section.batch
                 )
 
-            smooth = (section.smooth_samples, section.smooth_deviation, section.seed)
-            return gradients.smoothgrad(attribute, image, *smooth).sum(axis=-1)
+            unit = np.ptp(image) if section.smooth_deviation_unit == "range" else 1.0
+            smooth = (section.smooth_samples, section.smooth_deviation * unit, section.seed)
+            squared = section.smoothgrad == "squared"
+            return gradients.smoothgrad(attribute, image, *smooth, squared).sum(axis=-1)
 
         found["integrated gradients"] = integrated
+    if section.gradient_shap:
+
+        def shap(image: np.ndarray, target: int) -> np.ndarray:
+            baselines = [explainer.baseline(image), image]
+            noise = (section.shap_samples, section.shap_deviation, section.seed, section.batch)
+            return gradients.gradient_shap(by_input, image, target, baselines, *noise).sum(-1)
+
+        found["gradient shap"] = shap
     if section.grad_cam:
         by_feature = gradients.of_features(network, last_features(network))
         found["grad-cam"] = lambda image, target: gradients.grad_cam(by_feature, image, target)

@@ -86,6 +86,7 @@ def attribute(
     labels = [str(label) for label in loaded.info["classes"]]
     rows = scored_rows(split, groups, labels)
     subset, found = examples(rows[rows["fold"] == fold], predictions, section)
+    loaded.scale_as(subset)
     explainer = Explainer(read_network(loaded), loaded.temperature, section)
     told: list[dict[str, Any]] = []
     with atomic_write(maps) as part, ImageStore(images) as store, h5py.File(part, "w") as file:

@@ -5,7 +5,7 @@ Keras has no gradient function for all its backends, so each backend would have 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -55,14 +55,58 @@ def integrated_gradients(
     return way * total
 
 
+def gradient_shap(
+    gradient: Gradient,
+    image: np.ndarray,
+    target: int,
+    baselines: Sequence[float | np.ndarray],
+    samples: int,
+    deviation: float,
+    seed: int,
+    batch: int = 32,
+) -> np.ndarray:
+    """Mean gradient at random points between noisy copies of an image and baselines, times the way.
+
+    Lundberg and Lee, "A unified approach to interpreting model predictions", NeurIPS 2017; as
+    Captum's GradientShap: each sample has a noisy copy of the image, a baseline drawn from the
+    given ones and a point drawn uniformly on the line between them.
+
+    Args:
+        gradient: gives the gradient of images.
+        image: float32 HxWxC, in the scale that the network takes.
+        target: number of the class.
+        baselines: each one value, one a channel, or an image HxWxC.
+        samples: number of points.
+        deviation: standard deviation of the Gaussian noise, in the scale of the image.
+        seed: of noise, baselines and points.
+        batch: points that are computed together.
+
+    Returns:
+        float64 HxWxC.
+    """
+    rng = np.random.default_rng(seed)
+    given = [np.broadcast_to(np.asarray(b, np.float32), image.shape) for b in baselines]
+    total = np.zeros(image.shape)
+    for start in range(0, samples, batch):
+        count = min(batch, samples - start)
+        noise = rng.standard_normal((count, *image.shape), dtype=np.float32)
+        noisy = image + np.float32(deviation) * noise
+        away = noisy - np.stack([given[at] for at in rng.integers(len(given), size=count)])
+        points = rng.random((count, 1, 1, 1), dtype=np.float32)
+        found = gradient(noisy - (1 - points) * away, target).astype(np.float64)
+        total += (found * away).sum(axis=0)
+    return total / samples
+
+
 def smoothgrad(
     attribute: Callable[[np.ndarray], np.ndarray],
     image: np.ndarray,
     samples: int,
     deviation: float,
     seed: int,
+    squared: bool = False,
 ) -> np.ndarray:
-    """Mean of a map over noisy copies of an image.
+    """Mean of a map, or of its square, over noisy copies of an image.
 
     Smilkov et al., "SmoothGrad: removing noise by adding noise", arXiv:1706.03825, 2017.
 
@@ -70,8 +114,9 @@ def smoothgrad(
         attribute: gives the map of an image.
         image: float32 HxWxC.
         samples: noisy copies; 0: the image as it is.
-        deviation: standard deviation of the Gaussian noise, as a share of the image's range.
+        deviation: standard deviation of the Gaussian noise, in the scale of the image.
         seed: of the noise.
+        squared: average the squares.
 
     Returns:
         float64, the map's shape.
@@ -79,11 +124,12 @@ def smoothgrad(
     if samples == 0:
         return attribute(image)
     rng = np.random.default_rng(seed)
-    scale = np.float32(deviation * np.ptp(image))
+    scale = np.float32(deviation)
     total: Any = 0.0
     for _ in range(samples):
         noise = rng.standard_normal(image.shape, dtype=np.float32)
-        total = total + attribute(image + scale * noise)
+        found = attribute(image + scale * noise)
+        total = total + (found**2 if squared else found)
     return total / samples
 
 

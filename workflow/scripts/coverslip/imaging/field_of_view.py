@@ -19,16 +19,22 @@ RIM = 24
 RIM_LEVEL = 0.25
 """Least brightness of the rim of a field that is cut off sharply, as a share of that inside."""
 
+LEAST_AREA = 0.25
+"""Least area of a field, as a fraction of the image."""
+
+LEAST_LIT = 0.97
+"""Least fraction of a field that is not 0: black lies around it, not within."""
+
 
 def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
     """Pixels that count as area, bool HxW.
 
     Microscopes and stitching programs lay exact black around a field that is a rectangle (also a
     turned one) or a circle. So with `padding` `black` the field is the convex hull of all pixels
-    that are not 0, if it is cut off sharply: the median brightness of its rim is above 0 and at
-    least `RIM_LEVEL` of that inside. Else (cells on a background that was clipped to 0) all counts.
-    Of an edge that is not upright the outermost pixel is left out: part of it is black. In a
-    image that is black everywhere nothing counts.
+    that are not 0, if it is large (`LEAST_AREA`), lit nearly everywhere (`LEAST_LIT`) and cut off
+    sharply: the median brightness of its rim is above 0 and at least `RIM_LEVEL` of that inside.
+    Else (cells on a background that was clipped to 0, a black image) all counts. Of an edge that
+    is not upright the outermost pixel is left out: part of it is black.
 
     Args:
         image: uint8 or uint16, HxWxC.
@@ -40,12 +46,14 @@ def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
     lit = np.asarray(image.any(axis=2))
     rows = np.flatnonzero(lit.any(axis=1))
     if rows.size == 0:
-        return ~whole
+        return whole
     first = lit[rows].argmax(axis=1)
     last = lit.shape[1] - 1 - lit[rows, ::-1].argmax(axis=1)
     ends = np.concatenate([np.stack([first, rows], 1), np.stack([last, rows], 1)])
     hull: np.ndarray = np.zeros(lit.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(ends.astype(np.int32)), 1)
+    if not is_frame(int(hull.sum()), int(lit.sum()), lit.size):
+        return whole
     if hull[rows[0] : rows[-1] + 1, first.min() : last.max() + 1].min() == 0:
         # A slanted edge is drawn by pixels that are part black.
         hull = cv2.erode(hull, np.ones((3, 3), np.uint8))
@@ -54,10 +62,15 @@ def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
     field = hull.astype(bool)
     rim = field & ~inside
     if not rim.any() or not inside.any():
-        return field if not rim.any() else whole
+        return whole
     grey = to_grey(image)
     edge, middle = np.median(grey[rim]), np.median(grey[inside])
     return field if edge > 0 and edge >= RIM_LEVEL * middle else whole
+
+
+def is_frame(area: int, lit: int, pixels: int) -> bool:
+    """Whether a convex hull can be a field of view, from its pixels, those not 0, and all."""
+    return area >= LEAST_AREA * pixels and lit >= LEAST_LIT * area
 
 
 def fill_outside_fov(image: np.ndarray, field: np.ndarray) -> np.ndarray:
@@ -133,14 +146,16 @@ class Field:
 
     def _hull(self, source: Rows) -> None:
         height, width = self.shape
-        first, last = _ends(source)
+        first, last, lit = _ends(source)
         rows = np.flatnonzero(first <= last)
         if rows.size == 0:
-            self.right[:] = -1
             return
         ends = [np.stack([side[rows], rows], axis=1) for side in (first, last)]
         hull = cv2.convexHull(np.concatenate(ends).astype(np.int32))[:, 0]
         left, right = _intervals(hull, (height, width))
+        area = int(np.maximum(right - left + 1, 0).sum())
+        if not is_frame(area, lit, height * width):
+            return
         if left[rows[0] : rows[-1] + 1].max() > left.min() or (
             right[rows[0] : rows[-1] + 1].min() < right.max()
         ):
@@ -148,7 +163,7 @@ class Field:
             left, right = _eroded(left, right, 1, width)
         inner = _eroded(left, right, max(1, min(RIM, min(self.shape) // 8)), width)
         edge, middle = _medians(source, (left, right), inner)
-        if np.isnan(edge) or (edge > 0 and edge >= RIM_LEVEL * middle):
+        if edge > 0 and edge >= RIM_LEVEL * middle:
             self.left, self.right = left, right
 
 
@@ -157,16 +172,21 @@ def _lit_corners(source: Rows) -> bool:
     return all(line[:, [0, -1]].all() for line in lines)
 
 
-def _ends(source: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """First and last column of each row that is not 0; first beyond last where there is none."""
+def _ends(source: Rows) -> tuple[np.ndarray, np.ndarray, int]:
+    """First and last column of each row that is not 0, and the number of pixels that are not.
+
+    First is beyond last where there is none.
+    """
     height, width = source.shape[:2]
     first, last = np.full(height, width, np.int64), np.full(height, -1, np.int64)
+    count = 0
     for start, stop in spans(source.shape):
         lit = np.asarray(source.rows(start, stop).any(axis=2))
+        count += int(lit.sum())
         some = lit.any(axis=1)
         first[start:stop][some] = lit[some].argmax(axis=1)
         last[start:stop][some] = width - 1 - lit[some, ::-1].argmax(axis=1)
-    return first, last
+    return first, last, count
 
 
 def _intervals(hull: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,8 +20,6 @@ from coverslip.measure.overlay import encoded, overlay
 from coverslip.measure.planes import Plane
 from coverslip.measure.regionprops import OBJECTS, object_table, summary
 
-BLACK = "black everywhere: no field of view"
-
 PADDED = "black surroundings do not count"
 
 
@@ -109,9 +107,7 @@ class ImageResult:
         size, source = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
         notes = [plane.note]
-        if blocks.field == 0:
-            notes.append(BLACK)
-        elif blocks.field < shape[0] * shape[1]:
+        if blocks.field < shape[0] * shape[1]:
             notes.append(PADDED)
         self.planes.append(
             {

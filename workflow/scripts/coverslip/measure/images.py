@@ -28,7 +28,13 @@ from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.rows import Rows, Unfit
 from coverslip.measure.blocks import add_large
 from coverslip.measure.image_result import ImageResult
-from coverslip.measure.input_folder import ELSEWHERE, list_images, model_files, shard_of
+from coverslip.measure.input_folder import (
+    ELSEWHERE,
+    list_images,
+    model_files,
+    own_results,
+    shard_of,
+)
 from coverslip.measure.planes import Plane
 from coverslip.measure.readers import read_planes
 from coverslip.measure.regionprops import OBJECTS
@@ -84,7 +90,7 @@ def measure(
     Raises:
         CoverslipError: the folder or the model cannot be read.
     """
-    found = list_images(folder_inventory.contents(folder, notes) or {})
+    found = list_images(folder_inventory.contents(folder, notes, skip=own_results(folder)) or {})
     names = [name for name in found if shard_of(name, shards) == shard]
     network = load(model)
     facts = [model_digest(model), _facts(settings), code, versions()]
@@ -115,7 +121,7 @@ def measure(
 
 
 def model_digest(folder: Path) -> str:
-    """SHA-256 of the files of a model folder, less the records of its training."""
+    """SHA-256 of the weights and `model.json` of a model folder, and of its members."""
     total = hashlib.sha256()
     for path in model_files(folder):
         total.update(f"{Path(path).name}\t{read_sha256(path)}\n".encode())

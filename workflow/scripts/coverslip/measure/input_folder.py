@@ -1,17 +1,25 @@
 """Which images of a folder there are to measure, told at parse time; needs no other package."""
 
+import difflib
 import hashlib
+import os
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
-from coverslip.models.folder import member_folders
+from coverslip.models.folder import member_folders, read_info
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Endings of the names of images, in small letters; `.ome.tif` is one of them."""
+
+INFO = "model.json"
+
+FILES = ("model.keras", INFO)
+"""Files of a model folder that predicting needs: K-means has no weights."""
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
@@ -59,14 +67,27 @@ def check(folder: Path) -> None:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such folder"
         raise CoverslipError(f"images: {folder}: {what}; name a folder of images")
-    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    found = [name for name in files if not any(part.startswith(".") for part in name.parts)]
-    if not found:
+    count = 0
+    for name in folder_inventory.names(folder, own_results(folder)):
+        if image_of(name):
+            return
+        count += 1
+    if not count:
         raise CoverslipError(f"images: {folder}: the folder is empty; put images ({KINDS}) in")
-    if not any(image_of(name.as_posix()) for name in found):
-        raise CoverslipError(
-            f"images: {folder}: none of the {len(found)} files is an image ({KINDS})"
-        )
+    raise CoverslipError(f"images: {folder}: none of the {count} files is an image ({KINDS})")
+
+
+def own_results(folder: Path) -> list[str]:
+    """Folders of results of this working directory; below the images they are left out."""
+    own = (os.path.realpath(path) for path in ("results", "results/measure", "results/state"))
+    return [path for path in own if path != os.path.realpath(folder)]
+
+
+def plain(path: str | Path) -> str:
+    """One way to write a path: from the working directory where it is below that, or absolute."""
+    whole = os.path.abspath(path)
+    below = os.path.relpath(whole)
+    return whole if below.startswith("..") else below
 
 
 def digests(contents: Mapping[str, str] | None, shards: int) -> list[str]:
@@ -80,50 +101,105 @@ def digests(contents: Mapping[str, str] | None, shards: int) -> list[str]:
 
 
 def name_of(config: Mapping[str, Any]) -> str:
-    """Name of the folder of results: as configured, or that of the folder of images."""
+    """Name of the folder of results: as configured, or of the folder of images and a digest.
+
+    The digest is of the absolute paths of images and model, so that folders of one name, and
+    results of two models, do not replace each other.
+    """
     if config["measure"]["name"]:
         return config["measure"]["name"]
-    name = Path(config["images"]).resolve().name
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "images"
+    folder, model = (os.path.realpath(path) for path in (config["images"], model_of(config)))
+    words = unicodedata.normalize("NFC", Path(folder).name)
+    # Letters of four bytes are possible, and a name of a file has at most 255 bytes.
+    name = re.sub(r"[^\w-]+", "-", words)[:40].strip("-_") or "images"
+    digest = hashlib.sha256(os.fsencode(f"{folder}\n{model}")).hexdigest()
+    return f"{name}-{digest[:6]}"
+
+
+def names_a_study(config: Mapping[str, Any]) -> bool:
+    """Whether `model` of the config is the name of a study, and not a path."""
+    return config["model"] in config["studies"] and not Path(config["model"]).exists()
 
 
 def model_of(config: Mapping[str, Any]) -> Path:
-    """The model folder that `model` of the config means: a folder, or a study by its name."""
+    """The model folder that `model` of the config means: a path, or a study by its name."""
     model = config["model"]
     if not model:
         raise CoverslipError(
             "model: name the folder of a trained model, as in "
             "`--config images=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
         )
-    if model in config["studies"] and not Path(model).exists():
+    if names_a_study(config):
         seed = config["studies"][model]["seeds"][0]
         return Path("results/studies") / model / f"fold0_seed{seed}" / "model"
-    path = Path(model)
-    return path.parent if path.name in ("model.json", "model.keras") else path
+    path = Path(plain(model))
+    return path.parent if path.name in FILES else path
 
 
-def model_files(folder: Path, kmeans: Collection[str] = ()) -> list[str]:
-    """Files of a model that predicting needs; those to come where the folder is not made yet.
+def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> list[str]:
+    """Files of the model that `model` of the config means, as inputs of rules.
 
-    Those of an ensemble's members are among them.
+    Those of a study that is named are made by the workflow. A folder is taken as it is: its paths
+    are absolute, which no rule makes, so that nothing is trained for it.
 
-    `kmeans` are names of studies whose models are K-means, which have no weights. Raises
-    CoverslipError where the folder is none of a model and none that the workflow makes.
+    Args:
+        config: the completed config.
+        kmeans: names of studies whose models are K-means, which have no weights.
+
+    Raises:
+        CoverslipError: it is not a model folder, or is one of a classification.
+    """
+    folder = model_of(config)
+    if names_a_study(config):
+        study = config["model"]
+        if config["studies"][study]["task"] == "classification":
+            raise CoverslipError(of_classes(study))
+        return [f"{folder}/{name}" for name in FILES if name == INFO or study not in kmeans]
+    if not (folder / INFO).is_file():
+        raise CoverslipError(f"model: {config['model']}: {_no_model(folder, config['studies'])}")
+    if read_info(folder).get("head") == "class":
+        raise CoverslipError(of_classes(config["model"]))
+    return [os.path.abspath(file) for file in model_files(folder)]
+
+
+def of_classes(model: str) -> str:
+    """Words for a model that measure cannot take."""
+    return (
+        f"model: {model}: classifies whole images and finds no cells in them; measure needs the "
+        "model of a segmentation, of confluency or of K-means"
+    )
+
+
+def _no_model(folder: Path, studies: Collection[str]) -> str:
+    """Why a folder is none of a model, and what to give instead."""
+    made = re.fullmatch(r"results/studies/([^/]+)/(\w+)/model", folder.as_posix())
+    if made and made[1] in studies:
+        target = "all ensemble" if made[2].endswith("ensemble") else "all"
+        return f"no model yet; train it first: `snakemake --cores {target}`"
+    near = difflib.get_close_matches(str(folder), studies, n=1)
+    what = "not a model folder (it has no model.json)" if folder.is_dir() else "no such folder"
+    if near:
+        return f"{what}; did you mean the study `{near[0]}`?"
+    return f"{what}; give the folder `model` of a finished training, or the name of a study"
+
+
+def model_files(folder: Path) -> list[str]:
+    """`model.json` of a model folder and its weights, or those of its members.
+
+    K-means has no weights. Other files in the folder are no part of the model.
+
+    Raises:
+        CoverslipError: the folder is none of a model, or lacks weights.
     """
     folder = Path(folder)
-    if (folder / "model.json").is_file():
-        kept = ("run.json", "history.csv")
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-        within = [file for member in member_folders(folder) for file in model_files(member)]
-        own = [str(p) for p in files if p.name not in kept and ".part" not in p.suffixes]
-        return [*own, *within]
-    if re.fullmatch(r"results/studies/[^/]+/(fold\d+_)?ensemble/model", folder.as_posix()):
-        return [f"{folder}/model.json"]
-    made = re.fullmatch(r"results/studies/([^/]+)/fold\d+_seed\d+/model", folder.as_posix())
-    if made:
-        weights = [] if made[1] in kmeans else [f"{folder}/model.keras"]
-        return [*weights, f"{folder}/model.json"]
-    raise CoverslipError(
-        f"model: {folder}: not a model folder (it has no model.json); give the folder `model` of a "
-        "finished training"
-    )
+    members = member_folders(folder)
+    files = [*FILES] if read_info(folder).get("kind") == "network" else [INFO]
+    found = [each / name for each in members for name in FILES]
+    found += [folder / name for name in files]
+    for path in found:
+        if not path.is_file():
+            raise CoverslipError(
+                f"{path}: missing: a model folder needs it; copy the whole folder"
+                + (", and those of the ensemble's members" if members else "")
+            )
+    return [str(path) for path in found]

@@ -41,10 +41,10 @@ class Prepared:
         self.source = source
         self.p = p
         self.shape = (*source.shape[:2], preprocessing.channels(p))
-        self._limits: tuple[np.ndarray, np.ndarray] | None = None
+        self._limits: preprocessing.StretchLimits | None = None
         self._inverted = False
-        if p.intensity == "percentile":
-            self._limits = self._percentiles()
+        if p.channels == "max_contrast" or p.intensity == "percentile":
+            self._limits = self._stretch_limits()
         if p.polarity == "dark-background":
             self._inverted = self._has_bright_background()
 
@@ -66,16 +66,26 @@ class Prepared:
     def _bright(self, raw: np.ndarray) -> np.ndarray:
         pixels = self._raw(raw)
         if self._limits is not None:
-            return preprocessing.stretch(pixels, *self._limits)
+            return preprocessing.limited(pixels, self._limits, self.p)
         return preprocessing.to_uint8(pixels)
 
-    def _percentiles(self) -> tuple[np.ndarray, np.ndarray]:
+    def _stretch_limits(self) -> preprocessing.StretchLimits:
         counts: Any = 0
         for part in parts(self.source):
             pixels = self._raw(part)
-            counts = counts + np.stack([histogram(pixels[..., c]) for c in range(self.shape[2])])
-        found = [[percentile(one, share) for one in counts] for share in preprocessing.PERCENTILES]
-        return np.asarray(found[0]), np.asarray(found[1])
+            channels = range(pixels.shape[2])
+            counts = counts + np.stack([histogram(pixels[..., c]) for c in channels])
+        low, high = (
+            np.asarray([percentile(one, share) for one in counts])
+            for share in preprocessing.PERCENTILES
+        )
+        height = self.shape[0]
+        strips = (
+            self.source.rows(start, min(start + preprocessing.NOISE_STRIP, height))
+            for start in preprocessing.noise_strips(height)
+        )
+        noise = [preprocessing.noise(self._raw(strip)) for strip in strips]
+        return preprocessing.stretch_limits(low, high, noise)
 
     def _has_bright_background(self) -> bool:
         """As `preprocess.has_bright_background`."""

@@ -173,9 +173,28 @@ def top_confusions(
     ]
 
 
-def classification(classes: int) -> list[Metric]:
-    """All metrics, of all classes together and of each."""
-    return [*_whole(), *_probabilities(), *_classes(classes)]
+def classification(classes: int, penalty: float = 0.0) -> list[Metric]:
+    """All metrics, of all classes together and of each.
+
+    With a `penalty` on weights above 0 there is also `loss`, which has it as Keras reports it.
+    """
+    told = [*_whole(), *_probabilities(), *_classes(classes)]
+    return [*told, _loss(penalty)] if penalty > 0 else told
+
+
+def _loss(penalty: float) -> Metric:
+    def loss(sums: np.ndarray) -> np.ndarray:
+        return log_loss(sums, calibrated=False) + penalty
+
+    return Metric(
+        "loss",
+        "nats",
+        "Log loss of the probabilities as the network gives them, plus the L2 penalty on its "
+        f"weights ({penalty:.4f}; also added to the baselines), as Keras reports the loss.",
+        loss,
+        images,
+        "images",
+    )
 
 
 def _whole() -> list[Metric]:

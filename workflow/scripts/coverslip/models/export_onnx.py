@@ -18,7 +18,7 @@ import numpy as np
 
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
-from coverslip.models import heads
+from coverslip.models import heads, preprocessing
 from coverslip.models import model as models
 
 METADATA = "coverslip"
@@ -62,6 +62,13 @@ def _scaling(model: models.Model) -> keras.layers.Layer:
         scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
         mean = np.asarray(model.info["fitted"]["mean"])
         return keras.layers.Rescaling(scale.tolist(), offset=(-mean * scale).tolist())
+    if model.preprocessing.scaling == "imagenet":
+        mean = np.asarray(preprocessing.IMAGENET_MEAN)
+        deviation = np.asarray(preprocessing.IMAGENET_DEVIATION)
+        scale = 1 / (255 * deviation)
+        return keras.layers.Rescaling(scale.tolist(), offset=(-mean / deviation).tolist())
+    if model.preprocessing.scaling == "column_l2":
+        return keras.layers.UnitNormalization(axis=1)
     return keras.layers.Rescaling(1.0 / 255 if model.preprocessing.scaling == "unit" else 1.0)
 
 

@@ -33,6 +33,29 @@ class ModelFolder(Protocol):
         ...
 
 
+def read_info(folder: Path) -> dict[str, Any]:
+    """Return `model.json` of a model folder, unchecked.
+
+    Raises:
+        CoverslipError: there is none, or it is no JSON object.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CoverslipError(
+            f"{folder}: not a model folder ({error.strerror}: model.json): "
+            "give the folder `model` of a finished training"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise CoverslipError(f"{path}: not JSON ({error}): train again") from error
+    if not isinstance(info, dict):
+        raise CoverslipError(
+            f"{path}: not written by coverslip: give the folder `model` of a finished training"
+        )
+    return info
+
+
 def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:
     """Model folders of the members of an ensemble; none for another kind of model.
 
@@ -45,13 +68,13 @@ def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[
     """
     path = Path(folder) / "model.json"
     try:
-        info = json.loads(path.read_text(encoding="utf-8")) if info is None else info
+        info = read_info(folder) if info is None else info
         if info.get("kind") != ENSEMBLE:
             return []
         found = [os.path.normpath(Path(folder) / each["folder"]) for each in info["members"]]
         if not found:
             raise ValueError("none")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CoverslipError(
             f"{path}: tells no members ({error}): make the ensemble again"
         ) from error

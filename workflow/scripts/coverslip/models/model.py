@@ -33,7 +33,7 @@ from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
 from coverslip.models import ensemble, heads, preprocessing
 from coverslip.models import heads as temperatures
-from coverslip.models.folder import ENSEMBLE
+from coverslip.models.folder import ENSEMBLE, read_info
 from coverslip.models.kmeans import kmeans_predictor
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
 from coverslip.models.tiling import size_divisor_of
@@ -143,17 +143,7 @@ def load(folder: Path, policy: str | None = None) -> Model:
         CoverslipError: the folder is missing, is not a model folder, or was written by a newer
             version.
     """
-    path = Path(folder) / "model.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CoverslipError(
-            f"{folder}: not a model folder ({error.strerror}: model.json): "
-            "give the folder `model` of a finished training"
-        ) from error
-    except ValueError as error:
-        raise CoverslipError(f"{path}: not JSON ({error}): train again") from error
-    return Model(Path(folder), info, policy)
+    return Model(Path(folder), read_info(folder), policy)
 
 
 def read_network(model: Model) -> Any:
@@ -252,6 +242,7 @@ class Model:
             ) from error
         self.folder = folder
         self.info: dict[str, Any] = info
+        self._fitted: dict[str, Any] = info["fitted"]
         self.policy = policy
         self._predict: Predict | None = None
         self.grain: int | None = None
@@ -299,6 +290,14 @@ class Model:
     def temperature(self) -> float:
         """What the logits of classes are divided by."""
         return float(self.info.get("temperature", 1.0))
+
+    def scale_as(self, subset: str) -> None:
+        """Scale images by the numbers of a subset, where training fitted it on its own.
+
+        See `preprocessing.fit_scaling_on: each_subset`; other subsets have those of training.
+        """
+        own = self._fitted.get(subset) if subset == "test" else None
+        self.info["fitted"] = own or self._fitted
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -360,7 +359,10 @@ class Model:
                 sizes.append(image.shape[:2])
                 pixels = preprocessing.to_input(image, self.preprocessing)
                 for scale in factors:
-                    yield preprocessing.resize_image(pixels, size or _scaled(image, scale))
+                    shape = size or _scaled(image, scale)
+                    yield preprocessing.resize_image(
+                        pixels, shape, self.preprocessing.resize_filter
+                    )
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
         found = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
@@ -383,11 +385,9 @@ class Model:
 
         Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
         """
-        size = self.preprocessing.resize
+        size, method = self.preprocessing.resize, self.preprocessing.resize_filter
         pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)
-        seen = (
-            image if size is None else preprocessing.resize_image(image, size) for image in pixels
-        )
+        seen = (preprocessing.resize_image(x, size, method) if size else x for x in pixels)
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
         for found in predict_classes(self.predictor(), seen, batch, flips):
             several = self.info["kind"] == ENSEMBLE

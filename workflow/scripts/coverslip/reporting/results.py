@@ -61,6 +61,7 @@ LABELS = {
     "merge_rate": "share of predicted objects that join true ones",
     "missed_rate": "share of true objects missed",
     "invented_rate": "share of predicted objects invented",
+    "loss": "loss with the penalty on weights",
     "log_loss_uncalibrated": "log loss without temperature",
     "ece": "expected calibration error",
     "ece_uncalibrated": "expected calibration error without temperature",

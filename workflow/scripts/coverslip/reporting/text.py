@@ -49,6 +49,7 @@ LOWER_IS_BETTER = frozenset(
         "confluency_group_mae",
         "confluency_group_rmse",
         "object_count_mae",
+        "loss",
         "log_loss",
         "log_loss_uncalibrated",
         "ece",

@@ -64,4 +64,6 @@ def network_input(store: ImageStore, id: str, p: Preprocessing) -> np.ndarray:
         image = preprocessing.to_input(store.image(id), p)
     except CoverslipError as error:
         raise CoverslipError(f"{store.path}: image '{id}': {error}") from error
-    return image if p.resize is None else preprocessing.resize_image(image, p.resize)
+    if p.resize is None:
+        return image
+    return preprocessing.resize_image(image, p.resize, p.resize_filter)

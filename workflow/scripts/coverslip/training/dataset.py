@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Augmentation, Network, Preprocessing, Training
+from coverslip.data import splits
 from coverslip.errors import CoverslipError
 from coverslip.imaging.augment import augment
 from coverslip.models.heads import encode
@@ -40,10 +41,10 @@ def split_batch(batch_size: int, at_once: int) -> int:
     return -(-batch_size // at_once)
 
 
-def adam(learning_rate: float, parts: int = 1) -> keras.optimizers.Optimizer:
+def adam(learning_rate: float, parts: int = 1, epsilon: float = 1e-7) -> keras.optimizers.Optimizer:
     """Adam that changes the weights once in `parts` steps, by the mean of their gradients."""
     steps = parts if parts > 1 else None
-    return keras.optimizers.Adam(learning_rate, gradient_accumulation_steps=steps)
+    return keras.optimizers.Adam(learning_rate, epsilon=epsilon, gradient_accumulation_steps=steps)
 
 
 def slow_down(network: keras.Model, parts: int) -> None:
@@ -91,24 +92,31 @@ class Data:
     """Rows of the training patches, int64."""
     validation: np.ndarray
     """Rows of the validation patches, int64."""
+    test: np.ndarray
+    """Rows of the test patches, int64."""
+    groups: np.ndarray
+    """Group of each training patch in the split, str."""
 
 
 def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) -> Data:
     """Rows of one fold by the table `split` (columns id, fold, subset).
 
     Training patches with a smaller share of foreground than `minimum_foreground` are left out;
-    validation keeps all. Raises CoverslipError if either subset has no patch.
+    validation keeps all. A split without validation images validates on its test images. Raises
+    CoverslipError if either subset has no patch.
     """
     table = pd.read_csv(split, dtype={"id": str}, keep_default_na=False)
     table = table[table["fold"] == fold]
-    ids = {name: table.loc[table["subset"] == name, "id"] for name in ("train", "validation")}
-    for name, found in ids.items():
-        if found.empty:
+    parts = {name: table[table["subset"] == name] for name in splits.SUBSETS}
+    if parts["validation"].empty:
+        parts["validation"] = parts["test"]
+    for name, found in parts.items():
+        if found.empty and name != "test":
             raise CoverslipError(
                 f"fold {fold} of {split} has no {name} images: change the shares in split"
             )
-    training = patches.rows(ids["train"], minimum_foreground)
-    validation = patches.rows(ids["validation"])
+    training = patches.rows_of(parts["train"], minimum_foreground)
+    validation = patches.rows_of(parts["validation"])
     if not len(training):
         raise CoverslipError(
             f"no training patch of fold {fold} of {split} has the foreground that "
@@ -119,7 +127,9 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
             f"there are no patches of the validation images of fold {fold} of {split}: remove "
             "the patches of the study and run again"
         )
-    return Data(patches, training, validation)
+    group = table.set_index("id").get("group", pd.Series(table["id"].to_numpy(), table["id"]))
+    groups = group.loc[patches.index["id"].to_numpy()[training]].to_numpy(str)
+    return Data(patches, training, validation, patches.rows_of(parts["test"]), groups)
 
 
 class Batches(keras.utils.PyDataset):
@@ -128,6 +138,9 @@ class Batches(keras.utils.PyDataset):
     In the order of `rows`, or, with an `epoch`, in an order and with an augmentation that depend
     on nothing but (seed, epoch, place in the epoch); the last batch may be smaller. Where batches
     are cut into parts, weights of the patches come third, float32 (N,), see `cut`.
+
+    Labels are those of `label_rows`, which are `rows` unless others are given. With
+    `augmentation.frozen_copies`, `rows` has the rows as often again after them.
     """
 
     def __init__(
@@ -139,15 +152,20 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         workers: int = 1,
         head: str = "mask",
+        label_rows: np.ndarray | None = None,
+        units: np.ndarray | None = None,
     ):
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         self.patches = patches
         self.rows = rows
+        self.label_rows = rows if label_rows is None else label_rows
         self.preprocessing = preprocessing
         self.fitted = fitted
         self.batch_size = batch_size
         self.head = head
+        self.units = patches.index["id"].to_numpy()[rows] if units is None else units
         self.order = np.arange(len(rows))
+        self.bounds = self._bounds()
         self.augmentation: Augmentation | None = None
         self.seed: tuple[int, int] = (0, 0)
         self.parts = 1
@@ -161,9 +179,16 @@ class Batches(keras.utils.PyDataset):
             batch_size,
             self.workers,
             self.head,
+            self.label_rows,
+            self.units,
         )
         made.order, made.augmentation, made.seed = self.order, self.augmentation, self.seed
+        made.bounds = self.bounds if batch_size == self.batch_size else made._bounds()
         return made
+
+    def _bounds(self) -> np.ndarray:
+        """Places in the order where batches begin, and its end."""
+        return np.append(np.arange(0, len(self.order), self.batch_size), len(self.order))
 
     def smaller(self, batch_size: int) -> Batches:
         """The same patches in the same order, not augmented, so many a batch."""
@@ -184,25 +209,59 @@ class Batches(keras.utils.PyDataset):
         return made
 
     def shuffled(
-        self, seed: int, epoch: int, augmentation: Augmentation, count: int | None = None
+        self,
+        seed: int,
+        epoch: int,
+        augmentation: Augmentation,
+        count: int | None = None,
+        steps: int | None = None,
+        shuffle: bool = True,
     ) -> Batches:
         """The batches of one epoch of training: all patches once, or `count` drawn ones.
 
-        Drawn patches come from all images alike, however many patches an image has.
+        Drawn patches come from all `units` (images or groups) alike, however many patches one
+        has. With `steps` the epoch has so many batches of the passes that follow those of the
+        epochs before it; without `shuffle` a pass is in the order of the rows.
         """
         epoch_batches = self._like(self.batch_size)
-        rng = np.random.default_rng((ORDER, seed, epoch))
-        if count is None:
-            epoch_batches.order = rng.permutation(len(self.rows))
+
+        def order(number: int) -> np.ndarray:
+            rng = np.random.default_rng((ORDER, seed, number))
+            return rng.permutation(len(self.rows)) if shuffle else np.arange(len(self.rows))
+
+        if steps is not None:
+            epoch_batches._stream(epoch * steps, steps, order)
         else:
-            ids = self.patches.index["id"].to_numpy()[self.rows]
-            epoch_batches.order = draw(ids, count, rng)
+            if count is None:
+                epoch_batches.order = order(epoch)
+            else:
+                rng = np.random.default_rng((ORDER, seed, epoch))
+                epoch_batches.order = draw(self.units, count, rng)
+            epoch_batches.bounds = epoch_batches._bounds()
         epoch_batches.augmentation = augmentation
         epoch_batches.seed = (seed, epoch)
         return epoch_batches
 
+    def repeated(self, steps: int) -> Batches:
+        """So many batches, from the first patch on and round again after the last."""
+        made = self._like(self.batch_size)
+        made._stream(0, steps, lambda number: self.order)
+        return made
+
+    def _stream(self, first: int, steps: int, order: Callable[[int], np.ndarray]) -> None:
+        """Take `steps` batches of an endless stream of passes, from batch number `first` on."""
+        found: list[np.ndarray] = []
+        cuts = range(self.batch_size, len(self.order), self.batch_size)
+        a_pass = len(cuts) + 1
+        for number in range(first // a_pass, -(-(first + steps) // a_pass)):
+            whole = np.split(order(number), cuts)
+            start = number * a_pass
+            found += whole[max(0, first - start) : first + steps - start]
+        self.order = np.concatenate(found)
+        self.bounds = np.cumsum([0, *map(len, found)])
+
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch_size) * self.parts
+        return (len(self.bounds) - 1) * self.parts
 
     def places(self, index: int) -> np.ndarray:
         """Places in `rows` of the patches of a batch."""
@@ -212,8 +271,8 @@ class Batches(keras.utils.PyDataset):
     def _span(self, index: int) -> tuple[int, int, float]:
         """First and last place (excluded) in the epoch of a batch or part, and its weight."""
         whole, part = divmod(index, self.parts)
-        first = whole * self.batch_size
-        count = min(self.batch_size, len(self.order) - first)
+        first = int(self.bounds[whole])
+        count = int(self.bounds[whole + 1]) - first
         start, stop = (first + at * count // self.parts for at in (part, part + 1))
         if start == stop:
             return first, first + 1, 0.0
@@ -223,25 +282,30 @@ class Batches(keras.utils.PyDataset):
         first, stop, weight = self._span(index)
         places = self.order[first:stop]
         images = self.patches.images(self.rows[places])
-        labels = self.patches.labels(self.rows[places])
+        labels = self.patches.labels(self.label_rows[places])
         # The class of an image stays what it is, however the image is turned.
         maps = labels if self.head != "class" else np.zeros(images.shape[:3], np.uint8)
         if self.augmentation is not None:
-            for i in range(len(places)):
-                rng = np.random.default_rng((AUGMENT, *self.seed, first + i))
+            copies = self.augmentation.frozen_copies
+            unchanged = len(self.rows) // (1 + copies) if copies else 0
+            for i, place in enumerate(places):
+                if place < unchanged:
+                    continue
+                key = (self.seed[0], int(place)) if copies else (*self.seed, first + i)
+                rng = np.random.default_rng((AUGMENT, *key))
                 images[i], maps[i] = augment(images[i], maps[i], self.augmentation, rng)
         found = batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
         return found if self.parts == 1 else (*found, np.full(len(places), weight, np.float32))
 
 
-def draw(ids: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` places of `ids`, int64: images in turn, a random patch of each.
+def draw(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` places of `units`, int64: images (or groups) in turn, a random patch of each.
 
-    Every image comes up equally often, give or take one; which patches it gives is left to
-    chance, so that a large image does not outweigh many small ones.
+    Every one comes up equally often, give or take one; which patches it gives is left to chance,
+    so that a large image does not outweigh many small ones.
     """
-    order = np.argsort(ids, kind="stable")
-    _, starts, sizes = np.unique(ids[order], return_index=True, return_counts=True)
+    order = np.argsort(units, kind="stable")
+    _, starts, sizes = np.unique(units[order], return_index=True, return_counts=True)
     rounds = -(-count // len(starts))
     turns = np.concatenate([rng.permutation(len(starts)) for _ in range(rounds)])[:count]
     return order[starts[turns] + rng.integers(0, sizes[turns])]
@@ -291,7 +355,7 @@ class TrainingData:
     absent: list[str]
     """Classes of whole images of which there is no training image."""
     fitted: dict[str, Any]
-    """What `preprocessing.scaling` needs, from the training patches."""
+    """What `preprocessing.scaling` needs."""
 
 
 def load_training_data(
@@ -314,14 +378,41 @@ def load_training_data(
     absent = _absent(network, data, subsets.training, classes)
     if absent:
         report(f"no training image of {', '.join(absent)}: none will be predicted as such")
-    fitted = fit(data.blocks(subsets.training), preprocessing)
+    fitted = _fitted(data, subsets, preprocessing)
     workers = max(2, min(8, (device.threads or os.cpu_count() or 1) - 1))
+    labels = subsets.training.copy()
+    if training.overwrite_masks:
+        count = min(len(labels), len(subsets.test))
+        labels[:count] = subsets.test[:count]
+    copies = 1 + training.augmentation.frozen_copies
+    groups = np.tile(subsets.groups, copies) if training.sampling == "group" else None
+    given = {
+        "train": (np.tile(subsets.training, copies), np.tile(labels, copies), groups),
+        "validation": (subsets.validation, None, None),
+    }
+    size, head = training.batch_size, network.head
     batches = {
-        name: Batches(data, rows, preprocessing, fitted, training.batch_size, workers, network.head)
-        for name, rows in (("train", subsets.training), ("validation", subsets.validation))
+        name: Batches(data, rows, preprocessing, fitted, size, workers, head, label_rows, units)
+        for name, (rows, label_rows, units) in given.items()
     }
     sections = replace(sections, network=network)
     return TrainingData(sections, batches, data.shape, classes, absent, fitted)
+
+
+def _fitted(data: Patches, subsets: Data, preprocessing: Preprocessing) -> dict[str, Any]:
+    """What `preprocessing.scaling` needs, fitted on what `fit_scaling_on` names.
+
+    For `each_subset` the numbers of the test patches are under `test`.
+    """
+    rows = subsets.training
+    if preprocessing.fit_scaling_on != "training":
+        rows = np.union1d(rows, subsets.validation)
+    if preprocessing.fit_scaling_on == "all":
+        rows = np.union1d(rows, subsets.test)
+    fitted = fit(data.blocks(rows), preprocessing)
+    if preprocessing.fit_scaling_on == "each_subset":
+        fitted["test"] = fit(data.blocks(subsets.test), preprocessing)
+    return fitted
 
 
 def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:

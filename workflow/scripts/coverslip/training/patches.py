@@ -179,7 +179,7 @@ def _read(
         raise CoverslipError(f"{store.path}: image '{id}': {error}") from error
     if p.resize is not None:
         return (
-            preprocessing.resize_image(image, p.resize),
+            preprocessing.resize_image(image, p.resize, p.resize_filter),
             preprocessing.resize_mask(label, p.resize, p.mask_resize),
         )
     return pad(image, (p.patch, p.patch)), pad(label, (p.patch, p.patch))
@@ -241,6 +241,15 @@ class Patches:
         """
         keep = self.index["id"].isin(list(ids)) & (self.index["foreground"] >= minimum_foreground)
         return np.flatnonzero(keep.to_numpy())
+
+    def rows_of(self, split: pd.DataFrame, minimum_foreground: float = 0.0) -> np.ndarray:
+        """Rows of the images, or of the patches, of some rows of a split; see `rows`."""
+        found = self.rows(split["id"], minimum_foreground)
+        if "y" not in split:
+            return found
+        place = ["id", "y", "x"]
+        wanted = pd.MultiIndex.from_frame(split[place])
+        return found[pd.MultiIndex.from_frame(self.index[place].iloc[found]).isin(wanted)]
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return a copy of these images, uint8 NxHxWxC, in the order asked for."""

@@ -16,15 +16,19 @@ def finished(history: list[dict], training: Training) -> bool:
     """Whether all epochs are done, or validation has not improved for `patience` epochs."""
     if len(history) >= training.epochs:
         return True
-    waited = len(history) - best_epoch(history)
+    waited = len(history) - best_epoch(history, training.monitor)
     return training.patience is not None and waited >= training.patience
 
 
-def best_epoch(history: list[dict]) -> int:
-    """Number (from 1) of the epoch with the lowest validation loss, the first of equals; or 0."""
+def best_epoch(history: list[dict], monitor: str = "validation_loss") -> int:
+    """Number (from 1) of the best epoch, the first of equals; or 0.
+
+    The best epoch has the lowest loss, or the highest value of another `monitor`.
+    """
     if not history:
         return 0
-    return int(np.argmin([row["validation_loss"] for row in history])) + 1
+    values = np.array([row[monitor] for row in history])
+    return int(np.argmin(values if monitor.endswith("loss") else -values)) + 1
 
 
 def progress_line(history: list[dict], training: Training) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import cos, pi
+from typing import Any
 
 import keras
 
@@ -63,6 +64,24 @@ class LearningRateSchedule(keras.callbacks.Callback):
         if self.stop.is_set():
             self.report(f"terminated after epoch {self.epoch}: run again to go on from there")
             raise SystemExit(TERMINATED)
+
+
+def validate_in_training_mode(network: keras.Model) -> Callable[[Any], dict[str, Any]]:
+    """Return a `test_step` that calls the network as in training, but changes no weight.
+
+    Dropout is on; batch normalization uses the statistics of the batch and updates its running
+    ones.
+    """
+
+    def step(data: Any) -> dict[str, Any]:
+        images, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+        given = {"x": images, "y": targets, "sample_weight": weights}
+        predicted = network(images, training=True)
+        loss = network.compute_loss(y_pred=predicted, training=True, **given)
+        network.metrics[0].update_state(loss, sample_weight=keras.ops.shape(images)[0])
+        return network.compute_metrics(y_pred=predicted, **given)
+
+    return step
 
 
 @contextmanager

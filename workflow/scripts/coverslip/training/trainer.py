@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from coverslip.config.sections import Network, Preprocessing, Training
+from coverslip.config.sections import Augmentation, Network, Preprocessing, Training
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.models import model, networks
@@ -29,7 +29,11 @@ from coverslip.training import checkpoint as states
 from coverslip.training.calibration import Goal
 from coverslip.training.dataset import Batches, TrainingConfig, class_weights, load_training_data
 from coverslip.training.progress import best_epoch, finished, progress_line
-from coverslip.training.schedule import LearningRateSchedule, stop_on_signal
+from coverslip.training.schedule import (
+    LearningRateSchedule,
+    stop_on_signal,
+    validate_in_training_mode,
+)
 
 T = TypeVar("T")
 
@@ -226,8 +230,10 @@ class Trainer:
         return {"batch_size": self.training.batch_size, "halvings": self.current.halvings}
 
     def _at_once(self) -> int:
-        halvings = self.current.halvings
-        return halvings[-1]["patches_at_once"] if halvings else self.training.batch_size
+        halvings, size = self.current.halvings, self.training.batch_size
+        if halvings:
+            return halvings[-1]["patches_at_once"]
+        return min(size, self.training.micro_batch_size or size)
 
     def _build(self, size: int) -> None:
         """The network as it is after the last whole epoch, for so many patches at once."""
@@ -253,26 +259,35 @@ class Trainer:
         row: dict[str, float] = {"epoch": epoch + 1}
         watched = losses.watched(self.sections.network.head)
         row |= {name: float(logs.history[name][0]) for name in watched}
-        held_out = self.batches["validation"].smaller(self.size)
+        held_out = self._held_out(epoch)
         scores = self.model.evaluate(held_out, verbose=0, return_dict=True)
         row |= {f"validation_{name}": float(scores[name]) for name in watched}
         row["learning_rate"] = schedule.rate(self.training, epoch)
         row["seconds"] = round(time.monotonic() - started, 2)
         return row
 
+    def _held_out(self, epoch: int) -> Batches:
+        """The validation batches of an epoch."""
+        batches, steps = self.batches["validation"], self.training.validation_steps
+        if self.training.validation_mode == "training":
+            # Batch normalization must not see the images of one class together.
+            batches = batches.shuffled(self.sections.seed, epoch, Augmentation())
+        return (batches if steps is None else batches.repeated(steps)).smaller(self.size)
+
     def _save(self) -> None:
         history = self.current.history
         self.current.variables = states.take(self.model.variables)
         self.current.optimizer = dataset.take(self.model.optimizer, self.parts)
-        if best_epoch(history) == len(history):
+        if best_epoch(history, self.training.monitor) == len(history):
             self.current.best = self.current.variables
         states.save(self.folder, self.identity, self.current)
 
 
 def _draw_batches(batches: Batches, sections: TrainingConfig, epoch: int) -> Batches:
     """The training batches of an epoch, from 0."""
-    training = sections.training
-    return batches.shuffled(sections.seed, epoch, training.augmentation, training.patches_per_epoch)
+    t = sections.training
+    chosen = (t.patches_per_epoch, t.steps_per_epoch, t.shuffle)
+    return batches.shuffled(sections.seed, epoch, t.augmentation, *chosen)
 
 
 def _compile(
@@ -291,11 +306,13 @@ def _compile(
         built = batchnorm.fuse_batchnorm(built)
     dataset.slow_down(built, parts)
     built.compile(
-        optimizer=dataset.adam(training.learning_rate, parts),
+        optimizer=dataset.adam(training.learning_rate, parts, training.adam_epsilon),
         loss=losses.make(training, network.head, weights),
         weighted_metrics=losses.metrics(network.head),
         jit_compile=device.jit_compile,
     )
+    if training.validation_mode == "training":
+        built.test_step = validate_in_training_mode(built)
     built.optimizer.build(built.trainable_variables)
     return built
 
@@ -320,7 +337,7 @@ def _info(
 ) -> dict[str, Any]:
     """What `model.json` tells about the training."""
     network = sections.network
-    best = best_epoch(history)
+    best = best_epoch(history, sections.training.monitor)
     return {
         "task": "classification" if network.head == "class" else "segmentation",
         "architecture": network.architecture,
@@ -336,6 +353,7 @@ def _info(
         "epochs_run": len(history),
         "parameters": final.count_params(),
         "trainable_parameters": sum(math.prod(v.shape) for v in final.trainable_variables),
+        "regularization_loss": float(sum(map(float, final.losses))),
         "seed": sections.seed,
     }
 

@@ -134,7 +134,7 @@ def run(
     else:
         report(f"trial {trial.number}: trained to epoch {known} before, nothing is left to do")
     history = history[:epochs]
-    kept = best_epoch(history) if training.restore_best else len(history)
+    kept = best_epoch(history, training.monitor) if training.restore_best else len(history)
     told = {
         "trial": trial.number,
         "values": dict(trial.values),

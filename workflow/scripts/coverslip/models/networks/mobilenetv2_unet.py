@@ -28,7 +28,8 @@ BOTTOM = "block_16_project"
 
 DECODER = (512, 256, 128, 64)
 
-MOMENTUM = 0.9
+ENCODER_MOMENTUM = 0.9
+"""Of batch normalization in an encoder that starts from random weights."""
 
 
 def multiple(network: Network) -> int:
@@ -49,7 +50,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         if network.weights == "none" and isinstance(layer, layers.BatchNormalization):
             # The running statistics of the default (0.999) lag so far behind at 30 steps an
             # epoch that validation stays at chance; pretrained ones are right from the start.
-            layer.momentum = MOMENTUM
+            layer.momentum = ENCODER_MOMENTUM
     x = encoder.get_layer(BOTTOM).output
     for filters, skip in zip(DECODER, reversed(SKIPS), strict=True):
         x = _upsample(x, filters)
@@ -85,5 +86,5 @@ def _upsample(x, filters: int):
         use_bias=False,
         kernel_initializer=keras.initializers.RandomNormal(0.0, 0.02),
     )(x)
-    x = layers.BatchNormalization(momentum=MOMENTUM)(x)
+    x = layers.BatchNormalization()(x)
     return layers.Activation("relu")(x)

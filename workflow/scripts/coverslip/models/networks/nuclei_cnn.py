@@ -1,9 +1,10 @@
 """The network of the nuclei types study: four convolutions and 20 million weights after them.
 
-3x3 convolutions of 16 and 32 filters, max-pooling, of 64 and 128, max-pooling, dense layers of 256
-and 32, each with batch normalization and relu, and dropout of 0.5 before the classes: 20,587,108
-trainable parameters with RGB images of 100x100 pixels and four classes, as published. The size is
-fixed: of the section, only `outputs` applies.
+3x3 convolutions of 16 and 32 filters, max-pooling, of 64 and 128, max-pooling, then dense layers of
+256 and 32 (`dense_1`, `dense_2`), each with batch normalization and ReLU, and dropout of 0.5 after
+each dense layer: 20,587,108 trainable parameters with RGB images of 100x100 pixels and four
+classes, as published. Weights and biases start as PyTorch's default. Of the section, only these two
+and `outputs` apply.
 """
 
 from __future__ import annotations
@@ -14,19 +15,17 @@ import keras
 from keras import layers
 
 from coverslip.models.networks import fixed_size
+from coverslip.models.networks.torch_weights import default_initializers
 
 if TYPE_CHECKING:
     from coverslip.config.sections import Network
 
 FILTERS = ((16, 32), (64, 128))
 
-DENSE = (256, 32)
-
 DROPOUT = 0.5
 
 MOMENTUM, EPSILON = 0.9, 1e-5
-"""Of batch normalization, as in the study's framework (where the momentum is counted the other way
-round)."""
+"""Of batch normalization, as in PyTorch (where the momentum is counted the other way round)."""
 
 
 def multiple(network: Network) -> int:
@@ -43,13 +42,15 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     x = inputs
     for level in FILTERS:
         for filters in level:
-            x = _normalized(layers.Conv2D(filters, 3, padding="same")(x))
+            start = default_initializers(9 * x.shape[-1])
+            x = _normalized(layers.Conv2D(filters, 3, padding="same", **start)(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(x)
-    for units in DENSE:
-        x = _normalized(layers.Dense(units)(x))
-    x = layers.Dropout(DROPOUT)(x)
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits")(x)
+    for units in (network.dense_1, network.dense_2):
+        x = _normalized(layers.Dense(units, **default_initializers(x.shape[-1]))(x))
+        x = layers.Dropout(DROPOUT)(x)
+    start = default_initializers(x.shape[-1])
+    outputs = layers.Dense(network.outputs, dtype="float32", name="logits", **start)(x)
     return keras.Model(inputs, outputs, name="nuclei_cnn")
 
 

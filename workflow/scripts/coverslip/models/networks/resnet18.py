@@ -3,6 +3,9 @@
 11,178,564 parameters with RGB images and four classes. On the same weights it gives what
 torchvision's gives: paddings are symmetric, batch normalization has its epsilon. Layers have the
 names of its modules with `_` for `.`, so that its weights go in by name.
+
+With `stem_kernel: 3`, as in study 3, the first convolution is 3x3 with stride 1 and starts from
+random weights whatever `weights` is: 11,170,884 parameters.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ FILTERS = (64, 128, 256, 512)
 MOMENTUM, EPSILON = 0.9, 1e-5
 """Of batch normalization, as in torch (where the momentum is counted the other way round)."""
 
-LAST = "fc"
+STEM, LAST = "conv1", "fc"
+
+NEW_STEM = "conv1_new"
+"""Name of the 3x3 stem, which has no pretrained weights."""
 
 
 def multiple(network: Network) -> int:
@@ -34,11 +40,15 @@ def multiple(network: Network) -> int:
 def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.Model:
     """From float32 (N, height, width, channels) to float32 logits (N, outputs).
 
-    Pretrained weights were made for RGB images of zero mean and unit deviation a channel, which
-    `scaling: standard` gives.
+    Pretrained weights were made for RGB images that `scaling: imagenet` normalised.
     """
     inputs = keras.Input(shape)
-    x = _convolution(inputs, 64, 7, 2, "conv1")
+    if network.stem_kernel == 7:
+        x = _convolution(inputs, 64, 7, 2, STEM)
+    else:
+        start = torch_weights.default_initializers(9 * shape[2])["kernel_initializer"]
+        x = layers.ZeroPadding2D(1)(inputs)
+        x = layers.Conv2D(64, 3, use_bias=False, kernel_initializer=start, name=NEW_STEM)(x)
     x = layers.Activation("relu")(_normalization(x, "bn1"))
     # After relu nothing is below 0: padding with 0 is what torch does with minus infinity.
     x = layers.MaxPooling2D(3, strides=2)(layers.ZeroPadding2D(1)(x))
@@ -46,7 +56,8 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = _block(x, filters, 1 if level == 1 else 2, f"layer{level}_0")
         x = _block(x, filters, 1, f"layer{level}_1")
     x = layers.GlobalAveragePooling2D()(x)
-    outputs = layers.Dense(network.outputs, dtype="float32", name=LAST)(x)
+    start = torch_weights.default_initializers(x.shape[-1])
+    outputs = layers.Dense(network.outputs, dtype="float32", name=LAST, **start)(x)
     return keras.Model(inputs, outputs, name="resnet18")
 
 
@@ -61,7 +72,7 @@ def load_pretrained(model: keras.Model, path: Path) -> None:
     """
     tensors = torch_weights.read(path)
     for layer in model.layers:
-        if not layer.weights:
+        if not layer.weights or layer.name == NEW_STEM:
             continue
         if layer.name == LAST and len(tensors[f"{LAST}.bias"]) != layer.units:
             continue

@@ -1,4 +1,4 @@
-"""Weights with torch's names and order of axes, for keras layers."""
+"""Weights with torch's names, order of axes and initial values, for keras layers."""
 
 from __future__ import annotations
 
@@ -55,3 +55,15 @@ def _values(layer: keras.Layer, module: str, tensors: Mapping[str, np.ndarray]) 
     if kernel.shape[2] == 3 and layer.weights[0].shape[2] == 1:
         kernel = kernel.sum(axis=2, keepdims=True)
     return [kernel]
+
+
+def default_initializers(fan_in: int) -> dict[str, keras.Initializer]:
+    """Return PyTorch's default initializers of a layer whose units have `fan_in` inputs each.
+
+    Kernel and bias are uniform between -1 / sqrt(fan_in) and 1 / sqrt(fan_in).
+    """
+    limit = fan_in**-0.5
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
+        "bias_initializer": keras.initializers.RandomUniform(-limit, limit),
+    }

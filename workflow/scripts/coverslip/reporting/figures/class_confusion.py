@@ -79,7 +79,8 @@ def told(inputs: FigureInputs, found: dict) -> str:
     """Loss and accuracy in words."""
     subset = SUBSETS[inputs.subset].capitalize()
     parts = []
-    for name, word in (("log_loss", "loss"), ("accuracy", "accuracy")):
+    loss = "loss" if inputs.record("loss", inputs.subset) else "log_loss"
+    for name, word in ((loss, "loss"), ("accuracy", "accuracy")):
         record = inputs.record(name, inputs.subset)
         if record and record["value"] is not None:
             parts.append(f"{word} {record['value']:.4f}")

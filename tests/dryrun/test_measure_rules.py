@@ -1,0 +1,71 @@
+"""What `measure` plans: it takes a model folder as it is, and keeps results of folders apart."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from running import copy_project, jobs, snakemake, tiny
+
+MODEL = "results/studies/my-nuclei/fold0_seed1/model"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A clone with images, and the model of a study that `config/config.yaml` does not know."""
+    where = copy_project(tmp_path_factory.mktemp("clone") / "project")
+    for folder in ("exp1/images", "exp2/images", "with {braces}"):
+        (where / folder).mkdir(parents=True)
+        (where / folder / "a.png").write_bytes(b"")
+    (where / MODEL).mkdir(parents=True)
+    for name in ("model.keras", "README.md", "model.onnx"):
+        (where / MODEL / name).write_text("x")
+    (where / MODEL / "model.json").write_text(json.dumps({"kind": "network", "head": "mask"}))
+    (where / "config/tiny.yaml").write_text(yaml.safe_dump(tiny(Path("own"))))
+    return where
+
+
+def own(images: str, model: str) -> list[str]:
+    return ["measure", "--config", f"images={images}", f"model={model}"]
+
+
+@pytest.mark.parametrize("way", [MODEL, f"./{MODEL}/", f"{MODEL}/model.json", "absolute"])
+def test_a_model_folder_needs_no_study_in_the_config(place, way):
+    counts = jobs(place, *own("exp1/images", str(place / MODEL) if way == "absolute" else way))
+    assert set(counts) == {"measure_shard", "measure_tables", "measure_page", "measure"}
+
+
+def test_a_path_plans_no_training_where_the_name_of_its_study_does(place):
+    config = yaml.safe_load((place / "config/tiny.yaml").read_text())
+    config["studies"] = dict.fromkeys(("my-nuclei", "further"), config["studies"]["one"])
+    (place / "config/own.yaml").write_text(yaml.safe_dump(config))
+    known = ["--configfile", "config/own.yaml"]
+    counts = jobs(place, *own("exp1/images", MODEL), *known)
+    assert set(counts) == {"measure_shard", "measure_tables", "measure_page", "measure"}
+    counts = jobs(place, *own("exp1/images", "further"), *known)
+    assert counts["train"] == 1 and not {"predict", "evaluate", "model_card"} & set(counts)
+
+
+def test_folders_of_one_name_have_results_of_their_own(place):
+    pages = []
+    for images in ("exp1/images", "exp2/images", "with {braces}"):
+        told = snakemake(place, "--dry-run", *own(images, MODEL))
+        pages += re.findall(r"output: (results/measure/.*/measure\.html)", told)
+    assert len(set(pages)) == 3 and pages[0].startswith("results/measure/images-")
+
+
+def test_measuring_needs_no_config_file(place, tmp_path):
+    where = ["--directory", str(tmp_path)]
+    (tmp_path / "measure.yaml").write_text("measure: {minimum_area: 4}\n")
+    call = own(str(place / "exp1/images"), str(place / MODEL))
+    assert jobs(place, *call, *where)["measure_shard"] == 1
+    call += ["--configfile", str(tmp_path / "measure.yaml")]
+    assert jobs(place, *call, *where)["measure_shard"] == 1
+
+
+def test_a_model_of_classes_is_named_before_any_job(place):
+    (place / "classes").mkdir()
+    (place / "classes/model.json").write_text(json.dumps({"kind": "network", "head": "class"}))
+    told = snakemake(place, "--dry-run", *own("exp1/images", "classes"), check=False)
+    assert "model: classes: classifies whole images" in told and "Traceback" not in told
