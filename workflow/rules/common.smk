@@ -30,6 +30,8 @@ ARCHIVES = validate.archive_names(config)
 # Studies whose model is K-means; those of all others are networks.
 KMEANS = sorted(name for name, study in config["studies"].items() if study["kmeans"] is not None)
 NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
+# Environment of jobs that train or run networks; all others have envs/core.yaml.
+TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(
     run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])

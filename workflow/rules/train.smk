@@ -11,7 +11,7 @@ rule encoder_weights:
         file=one_of(pretrained.FILES),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     script:
         "../scripts/encoder_weights.py"
 
@@ -34,7 +34,7 @@ rule train:
     wildcard_constraints:
         study=one_of(NETWORKS),
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     threads: 8
     resources:
         mem_mb=growing(8000),
@@ -66,7 +66,7 @@ rule fit_kmeans:
     wildcard_constraints:
         study=one_of(KMEANS),
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

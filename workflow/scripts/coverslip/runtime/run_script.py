@@ -23,6 +23,17 @@ LOG = logging.getLogger("coverslip")
 WORKFLOW = "COVERSLIP_WORKFLOW"
 """Environment variable with the folder of the workflow that planned the job."""
 
+EXTRAS = {
+    "kaggle": "kaggle",
+    "keras": "train",
+    "onnx": "train",
+    "safetensors": "train",
+    "tensorboard": "train",
+    "tensorflow": "train",
+    "tf2onnx": "train",
+}
+"""Extra of coverslip that brings a package by the name that is imported."""
+
 TERMINATED = 143
 """Exit status after SIGTERM, when what was done is saved."""
 
@@ -145,6 +156,15 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         yield warned.messages
     except CoverslipError as error:
         LOG.error("coverslip: %s", one_line(error))
+        _to_file(handlers, error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (extra := EXTRAS.get(str(error.name).partition(".")[0])) is None:
+            _to_file(handlers, error)
+            raise
+        LOG.error(
+            "coverslip: this needs the package %s: pip install 'coverslip[%s]'", error.name, extra
+        )
         _to_file(handlers, error)
         sys.exit(1)
     except OSError as error:
