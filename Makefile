@@ -94,11 +94,11 @@ clean: ## remove environment and caches; results/ and resources/ stay
 
 COMPILE = env -u VIRTUAL_ENV $(BIN)/uv pip compile pyproject.toml --quiet --universal \
   --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-  --no-annotate --custom-compile-command "make lock" $(ARGS)
+  --no-annotate --custom-compile-command "make lock" --extra kaggle --extra slurm --extra crate $(ARGS)
 
 lock: $(VENV)/.dev ## resolve the dependency ranges of pyproject.toml into the locks
-	$(COMPILE) --extra cpu -o requirements.txt > /dev/null
-	$(COMPILE) --extra cpu --group dev -c requirements.txt -o requirements-dev.txt > /dev/null
+	$(COMPILE) --extra train -o requirements.txt > /dev/null
+	$(COMPILE) --extra train --group dev -c requirements.txt -o requirements-dev.txt > /dev/null
 	$(COMPILE) --extra gpu -c requirements.txt -o requirements-gpu.txt > /dev/null
 	$(BIN)/python .ci/pin_environment.py
 

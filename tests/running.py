@@ -82,7 +82,6 @@ def jobs(where: Path, *arguments: str) -> dict[str, int]:
 def copy_project(where: Path, root: Path = ROOT) -> Path:
     """The files of the project that a run needs, with new time stamps, as a clone has them."""
     where.mkdir(exist_ok=True)
-    shutil.copyfile(root / "environment.yml", where / "environment.yml")
     for part in PARTS:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / part, where / part, ignore=ignore, copy_function=shutil.copyfile)

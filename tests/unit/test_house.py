@@ -20,9 +20,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGE = ROOT / "workflow/scripts/coverslip"
+PIN = runpy.run_path(str(ROOT / ".ci/pin_environment.py"))
+# Extras of all locks, besides that with TensorFlow.
+LOCKED = ("kaggle", "slurm", "crate")
 LOCKS = {
-    "requirements.txt": ("cpu", None),
-    "requirements-dev.txt": ("cpu", "dev"),
+    "requirements.txt": ("train", None),
+    "requirements-dev.txt": ("train", "dev"),
     "requirements-gpu.txt": ("gpu", None),
 }
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64"}
@@ -48,10 +52,8 @@ def pins(lock: str) -> dict[str, list[tuple[str, Requirement, int]]]:
 
 def direct(extra: str, group: str | None) -> list[Requirement]:
     """Direct dependencies that a lock stands for."""
-    stated = list(PROJECT["project"]["dependencies"])
-    stated += PROJECT["project"]["optional-dependencies"][extra]
-    stated += PROJECT["dependency-groups"][group] if group else []
-    return [Requirement(text) for text in stated]
+    stated = PROJECT["dependency-groups"][group] if group else []
+    return PIN["direct_dependencies"](extra, *LOCKED) + [Requirement(text) for text in stated]
 
 
 def text_files() -> Iterator[tuple[Path, str]]:
@@ -114,19 +116,79 @@ def test_one_tensorflow_each(lock, expected):
     assert any(n.startswith("nvidia-cudnn") for n in pins(lock)) == (expected == {"tensorflow"})
 
 
-def test_environment_is_the_lock():
-    code = runpy.run_path(str(ROOT / ".ci/pin_environment.py"))
-    written = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    assert written == code["environment"](), "environment.yml drifted; run `make lock`"
-    packages = yaml.safe_load(written)["dependencies"][-1]["pip"]
-    pinned = {canonicalize_name(p.split("==")[0]): p.split("==")[1] for p in packages}
-    locked = pins("requirements.txt")
-    fits = {
-        name: {v for v, r, _ in locked[name] if not r.marker or r.marker.evaluate(code["PYTHON"])}
-        for name in pinned
-    }
-    assert {name: {version} for name, version in pinned.items()} == fits
-    assert "tensorflow-cpu" in pinned and "snakemake" in pinned
+@pytest.mark.parametrize("file", PIN["FILES"])
+def test_environment_files_are_the_lock(file):
+    lock, _, snakemake, _ = PIN["FILES"][file]
+    written = (ROOT / file).read_text(encoding="utf-8")
+    assert written == PIN["environment"](file), f"{file} drifted; run `make lock`"
+    stated = [Requirement(p) for p in yaml.safe_load(written)["dependencies"][-1]["pip"]]
+    locked = pins(lock)
+    for package in stated:
+        versions = {
+            version
+            for version, pin, _ in locked[canonicalize_name(package.name)]
+            if not pin.marker or pin.marker.evaluate(PIN["PYTHON"])
+        }
+        assert {f"=={version}" for version in versions} == {str(package.specifier)}
+    names = {package.name for package in stated}
+    assert ("snakemake" in names) == snakemake
+    assert any(name.startswith("tensorflow") for name in names) == ("core" not in file)
+
+
+def rule_environments() -> dict[str, str]:
+    """Environment file of each script, as its rule names it."""
+    found = {}
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^(?:rule|use rule|    rule)\b", file.read_text("utf-8"), flags=re.M):
+            script = re.search(r'script:\s+"\.\./scripts/(\w+\.py)"', rule)
+            if script:
+                found[script[1]] = re.search(r"conda:\s+(\S+)", rule)[1].strip('"')
+    return found
+
+
+def test_every_script_has_an_environment_that_exists():
+    environments = rule_environments()
+    scripts = {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
+    assert set(environments) == scripts
+    assert set(environments.values()) == {"TRAIN_ENV", "../envs/core.yaml"}
+    made = {path.name for path in (ROOT / "workflow/envs").iterdir()}
+    assert made == {"core.yaml", "train-cpu.yaml", "train-gpu.yaml"}
+    ours = re.findall(
+        r'Literal\["cpu", "gpu"\]', (PACKAGE / "config/sections.py").read_text("utf-8")
+    )
+    assert len(ours) == 1
+
+
+WITHOUT_TENSORFLOW = """
+import ast, importlib, sys
+from pathlib import Path
+
+from coverslip.evaluation.tasks import MODULES
+
+sys.modules.update(dict.fromkeys(sys.argv[2].split()))
+for script in sys.argv[3:]:
+    tree = ast.parse(Path(sys.argv[1], script).read_text())
+    imports = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    exec(compile(ast.Module(imports, []), script, "exec"), {})
+for stages in MODULES.values():
+    for stage in set(stages) - {"predict"}:
+        importlib.import_module(f"coverslip.{stages[stage]}")
+for figure in Path(sys.argv[1], "coverslip/reporting/figures").glob("*.py"):
+    importlib.import_module(f"coverslip.reporting.figures.{figure.stem}")
+"""
+
+
+def test_jobs_in_the_core_environment_import_no_tensorflow():
+    """With Keras and what comes with it out of reach, all that these scripts import is there."""
+    core = [script for script, env in rule_environments().items() if "core" in env]
+    missing = "keras tensorflow tensorboard onnx tf2onnx safetensors"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, str(PACKAGE.parent), missing, *core],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_python_version_is_one():
@@ -162,7 +224,7 @@ def test_imports_are_direct_dependencies():
     local |= {path.stem for path in (ROOT / "tests").rglob("*.py")}
     unasked = []
     for folder, group in (("workflow", None), ("tests", "dev")):
-        asked = {canonicalize_name(requirement.name) for requirement in direct("cpu", group)}
+        asked = {canonicalize_name(requirement.name) for requirement in direct("train", group)}
         for path in sorted((ROOT / folder).rglob("*.py")):
             for name in _imported(path):
                 if name in sys.stdlib_module_names or name in local:

@@ -18,7 +18,7 @@ rule attribute:
     wildcard_constraints:
         study=one_of(CLASSIFICATIONS),
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     threads: 8
     resources:
         mem_mb=growing(4000),
@@ -47,7 +47,7 @@ rule submission:
         study=one_of(CLASSIFICATIONS),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         columns=label_columns,
         code=code("submission.py"),

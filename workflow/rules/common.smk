@@ -10,9 +10,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from coverslip.runtime import code_fingerprint
 from coverslip.runtime import run_record
 from coverslip.config import validate
@@ -22,7 +19,7 @@ from coverslip.data import simulate
 from coverslip.errors import CoverslipError
 
 try:
-    config.update(validate.resolve(config, Path(workflow.basedir) / "schemas/config.schema.json"))
+    config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
@@ -33,6 +30,8 @@ ARCHIVES = validate.archive_names(config)
 # Studies whose model is K-means; those of all others are networks.
 KMEANS = sorted(name for name, study in config["studies"].items() if study["kmeans"] is not None)
 NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
+# Environment of jobs that train or run networks; all others have envs/core.yaml.
+TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(
     run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
@@ -87,7 +86,7 @@ def code(script, *roots, files=()):
         run_record.CODE,
         SCRIPTS / script,
         [f"coverslip.{root}" for root in roots],
-        [Path(workflow.basedir) / file for file in files],
+        [WORKFLOW / file for file in files],
     )
 
 

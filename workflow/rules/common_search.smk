@@ -16,7 +16,7 @@ SEARCH_TABLES = ["trials.csv", "curves.csv", "search.json"]
 @cache
 def trials(study):
     """Values of all trials of a study by their keys, in the order of the draw."""
-    from coverslip.config.search_space import sample # scikit-learn, only where there is a search
+    from coverslip.config.search_space import sample  # scikit-learn, only where there is a search
 
     return sample(config["studies"][study]["search"])
 

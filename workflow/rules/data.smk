@@ -8,7 +8,7 @@ rule synthesize:
         "results/logs/synthesize/{dataset}.log",
         record="results/raw/{dataset}.run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
@@ -30,7 +30,7 @@ rule download:
         archive=one_of(ARCHIVES.values()),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         source=named,
         handling=patience,
@@ -50,7 +50,7 @@ rule by_hand:
     priority: 100
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         path=lookup("datasets/{dataset}/source/path", within=config),
         others=runnable,
@@ -73,7 +73,7 @@ rule ingest:
     benchmark:
         "results/benchmarks/ingest/{dataset}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     threads: 8
     resources:
         mem_mb=growing(2000),
@@ -100,7 +100,7 @@ rule check:
         "results/logs/check/{dataset}.log",
         record="results/datasets/{dataset}/check/run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
@@ -125,7 +125,7 @@ rule split:
         record=f"{STUDY}/split.run.json",
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         split=of_study("split"),
         protocol=of_study("protocol"),
@@ -148,7 +148,7 @@ rule prepare:
         "results/logs/prepare/{study}_{shard}.log",
         record=f"{STUDY}/patches/{{shard}}/run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

@@ -14,7 +14,7 @@ rule ensemble_model:
         study=one_of(NETWORKS),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         code=code("ensemble_model.py"),
     script:
@@ -54,7 +54,7 @@ rule evaluate_ensemble:
         "results/logs/evaluate/{study}_ensemble.log",
         record=f"{STUDY}/ensemble/run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),

@@ -13,7 +13,7 @@ rule predict:
         "results/logs/predict/{study}_fold{fold}_seed{seed}_{shard}.log",
         record=f"{RUN}/predictions/{{shard}}.run.json",
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     threads: 8
     resources:
         mem_mb=growing(4000),
@@ -43,7 +43,7 @@ rule evaluate:
         "results/logs/evaluate/{study}.log",
         record=f"{STUDY}/run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -86,7 +86,7 @@ for name, extension in ALL_FIGURES.items():
             record=f"{STUDY}/figures/{name}.run.json",
         localrule: name not in HEAVY_FIGURES
         conda:
-            "../../environment.yml"
+            "../envs/core.yaml"
         resources:
             mem_mb=growing(2000),
             runtime=growing(20),

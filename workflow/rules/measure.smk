@@ -13,7 +13,7 @@ rule measure_shard:
         "results/logs/measure/{name}_{shard}.log",
         record=f"{MEASURE_SHARD}/run.json",
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     threads: 8
     resources:
         mem_mb=growing(4000),
@@ -45,7 +45,7 @@ rule measure_tables:
         "results/logs/measure/{name}_tables.log",
         record=f"{MEASURED}/run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
@@ -68,7 +68,7 @@ rule measure_page:
         "results/logs/measure/{name}_page.log",
         record=f"{MEASURED}/measure.run.json",
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),

@@ -21,7 +21,7 @@ rule notebook:
         "results/logs/notebook/{study}.log",
         record=f"{STUDY}/notebook.run.json",
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
@@ -49,7 +49,7 @@ rule model_card:
         record=f"{RUN}/model/README.run.json",
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         dataset=dataset_words,
         study=study_words,
@@ -68,7 +68,7 @@ rule export_onnx:
         "results/logs/export_onnx/{study}_fold{fold}_seed{seed}.log",
         record=f"{RUN}/model/onnx.run.json",
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
@@ -97,9 +97,9 @@ rule report:
         record="results/report.run.json",
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
-        config=without(config, "images", "model", "measure"),
+        config=without(config, "images", "model", "measure", "tensorflow"),
         studies=STUDIES,
         command=command(),
         code=code("report.py", files=[f"report/{name}" for name in PAGE]),

@@ -11,7 +11,7 @@ rule encoder_weights:
         file=one_of(pretrained.FILES),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         # A corrected address or digest replaces an older download.
         published=lambda wildcards: pretrained.facts(wildcards.file),
@@ -37,7 +37,7 @@ rule train:
     wildcard_constraints:
         study=one_of(NETWORKS),
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     threads: 8
     resources:
         mem_mb=growing(8000),
@@ -69,7 +69,7 @@ rule fit_kmeans:
     wildcard_constraints:
         study=one_of(KMEANS),
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

@@ -36,7 +36,7 @@ rule trial:
         rung=r"\d+",
         slot=r"\d+",
     conda:
-        "../../environment.yml"
+        TRAIN_ENV
     threads: 8
     resources:
         mem_mb=growing(8000),
@@ -67,7 +67,7 @@ rule rank_trials:
         rung=r"\d+",
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         metric=of_study("search", "metric"),
         code=code("rank_trials.py"),
@@ -87,7 +87,7 @@ rule best_trial:
         study=one_of(SEARCHED),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         code=code("best_trial.py"),
     script:
@@ -108,7 +108,7 @@ rule search_tables:
         study=one_of(SEARCHED),
     localrule: True
     conda:
-        "../../environment.yml"
+        "../envs/core.yaml"
     params:
         search=of_study("search"),
         folds=of_study("split", "folds"),

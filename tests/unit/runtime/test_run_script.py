@@ -26,6 +26,23 @@ def test_a_users_mistake_is_one_line_and_exit_status_1(snakemake, capsys):
     assert "Traceback" in Path(snakemake.log[0]).read_text()
 
 
+def test_a_job_that_imports_another_coverslip_than_its_rules_fails(snakemake, capsys, monkeypatch):
+    monkeypatch.setenv("COVERSLIP_WORKFLOW", "/elsewhere/workflow")
+    with pytest.raises(SystemExit), run_script(snakemake):
+        pytest.fail("the body of the script must not run")
+    assert "hides that of the workflow /elsewhere/workflow" in capsys.readouterr().err
+
+
+def test_a_package_of_an_extra_that_is_missing_names_the_extra(snakemake, capsys):
+    with pytest.raises(SystemExit), run_script(snakemake):
+        raise ModuleNotFoundError("No module named 'keras'", name="keras")
+    assert capsys.readouterr().err == (
+        "coverslip: this needs the package keras: pip install 'coverslip[train]'\n"
+    )
+    with pytest.raises(ModuleNotFoundError), run_script(snakemake):
+        raise ModuleNotFoundError("No module named 'x'", name="x")
+
+
 def test_a_name_with_line_breaks_stays_in_its_line(snakemake, capsys):
     with pytest.raises(SystemExit), run_script(snakemake):
         raise CoverslipError("a.csv: id 'x\n\x1b[2J' stands twice")

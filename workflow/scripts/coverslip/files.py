@@ -1,4 +1,4 @@
-"""Files: atomic writing, content digests, and one line for a full disk.
+"""Files: where the workflow is, atomic writing, content digests, and one line for a full disk.
 
 Outputs are written to a temporary file and renamed, so that readers never see a partially written
 file. SHA-256 digests are cached by size and time stamp (`read_sha256`).
@@ -21,6 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from coverslip.errors import CoverslipError
+
+INSTALLED = Path(__file__).resolve().parent / "_workflow" / "workflow"
+"""Folder of the Snakefile in an installation by pip; a clone does not have it."""
+
+WORKFLOW = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[2]
+"""Folder of the Snakefile, its templates, notebooks and schema."""
 
 FORGOTTEN = 24 * 3600.0
 """Seconds without a change after which a part of another machine is taken for one of a dead job."""

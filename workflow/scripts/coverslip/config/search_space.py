@@ -1,6 +1,7 @@
 """The space of a search: which keys of a study, and how values are put in their place.
 
-Needs only the standard library: it is asked at parse time.
+Its imports are of the standard library, because Snakemake reads it at every start; only drawing the
+values of trials needs scipy and scikit-learn.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from itertools import islice
 from typing import Any
-
-from scipy import stats
-from sklearn.model_selection import ParameterSampler
 
 from coverslip.errors import CoverslipError
 
@@ -115,6 +113,8 @@ def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _distinct(space: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    from sklearn.model_selection import ParameterSampler
+
     # Lists would be drawn without replacement, and then all trials depend on their number.
     distributions = {key: _distribution(values) for key, values in sorted(space.items())}
     seen = set()
@@ -128,6 +128,8 @@ def _distinct(space: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
 
 def _distribution(values: Mapping[str, Any]) -> Any:
     """The distribution of a key; of choices, that of their places."""
+    from scipy import stats
+
     low, high = values["low"], values["high"]
     if values["choices"] is not None:
         return stats.randint(0, len(values["choices"]))

@@ -635,3 +635,6 @@ class Config(Section):
     """For the target `measure`: a model folder, or the name of a study: its first trained model."""
     measure: Measure = Measure()
     """How own images are measured."""
+    tensorflow: Literal["cpu", "gpu"] = "cpu"
+    """The TensorFlow that `--sdm conda` installs; without `--sdm conda` that of the environment is
+    used. Changes no parameter of a job."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
-from coverslip.models.ensemble import member_folders, read_info
+from coverslip.models.folder import member_folders, read_info
 
 T = TypeVar("T")
 

@@ -26,65 +26,11 @@ import numpy as np
 from coverslip.errors import CoverslipError
 from coverslip.files import read_sha256, write_json
 from coverslip.models import heads as temperatures
-from coverslip.models.folder import ModelFolder
+from coverslip.models.folder import ENSEMBLE, ModelFolder, member_folders
 from coverslip.models.tiles import HasSizeDivisor, Predict
 from coverslip.models.watershed import WatershedParams
 
 M = TypeVar("M", bound=ModelFolder)
-KIND = "ensemble"
-"""The `kind` in `model.json` of an ensemble."""
-
-
-def read_info(folder: Path) -> dict[str, Any]:
-    """Return `model.json` of a model folder, unchecked.
-
-    Raises:
-        CoverslipError: there is none, or it is no JSON object.
-    """
-    path = Path(folder) / "model.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except OSError as error:
-        raise CoverslipError(
-            f"{folder}: not a model folder ({error.strerror}: model.json): "
-            "give the folder `model` of a finished training"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise CoverslipError(f"{path}: not JSON ({error}): train again") from error
-    if not isinstance(info, dict):
-        raise CoverslipError(
-            f"{path}: not written by coverslip: give the folder `model` of a finished training"
-        )
-    return info
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
-
-
-def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:
-    """Model folders of the members of an ensemble; none for another kind of model.
-
-    Args:
-        folder: the model folder.
-        info: its `model.json`; read from there if it is not given.
-
-    Raises:
-        CoverslipError: `model.json` cannot be read, or does not tell them.
-    """
-    path = Path(folder) / "model.json"
-    try:
-        info = read_info(folder) if info is None else info
-        if info.get("kind") != KIND:
-            return []
-        found = [os.path.normpath(Path(folder) / each["folder"]) for each in info["members"]]
-        if not found:
-            raise ValueError("none")
-    except (ValueError, KeyError, TypeError) as error:
-        raise CoverslipError(
-            f"{path}: tells no members ({error}): make the ensemble again"
-        ) from error
-    return [Path(each) for each in found]
 
 
 # --- Several trained networks that answer as one: the mean of their probabilities
@@ -130,7 +76,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
                 )
     document = {
         "format": FORMAT,
-        "kind": KIND,
+        "kind": ENSEMBLE,
         **{name: told[0][name] for name in (*SHARED, *ALIKE) if name in told[0]},
         "fitted": {},
         **_combine_params(told),

@@ -32,8 +32,7 @@ from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
 from coverslip.models import ensemble, heads, kmeans, preprocessing
 from coverslip.models import heads as temperatures
-from coverslip.models.ensemble import KIND as ENSEMBLE
-from coverslip.models.ensemble import read_info
+from coverslip.models.folder import ENSEMBLE, read_info
 from coverslip.models.model_info import checked
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
 from coverslip.models.tiling import size_divisor_of

@@ -11,9 +11,9 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
 from coverslip.errors import CoverslipError
-from coverslip.files import atomic_write
+from coverslip.files import WORKFLOW, atomic_write
 
-NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
+NOTEBOOKS = WORKFLOW / "notebooks"
 
 LOG = logging.getLogger("coverslip")
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from coverslip import __version__
 from coverslip.errors import CoverslipError
+from coverslip.files import WORKFLOW
 
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
@@ -95,7 +96,7 @@ def _svg_size(data: bytes, path: Path) -> tuple[float, float]:
 
 # --- Pages: HTML files that need nothing else, from the templates in `workflow/report`
 
-TEMPLATES = Path(__file__).resolve().parents[3] / "report"
+TEMPLATES = WORKFLOW / "report"
 
 
 def render(template: str, values: Mapping[str, Any], templates: Path = TEMPLATES) -> str:

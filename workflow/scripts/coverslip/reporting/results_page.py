@@ -20,7 +20,7 @@ from snakemake.utils import update_config
 from coverslip.config import validate
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import fold_and_seed
-from coverslip.files import atomic_write
+from coverslip.files import WORKFLOW, atomic_write
 from coverslip.reporting.results import (
     DASH,
     HEADLINES,
@@ -165,7 +165,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
 
 # --- `docs/results.md`: the table of studies in Markdown, written from a run, never typed
 
-SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
+SCHEMA = WORKFLOW / "schemas" / "config.schema.json"
 
 HEAD = """# Results
 

@@ -25,7 +25,7 @@ from snakemake.utils import update_config
 from coverslip import __version__, files
 from coverslip.config import validate
 from coverslip.errors import CoverslipError
-from coverslip.files import write_json
+from coverslip.files import WORKFLOW, write_json
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 
@@ -38,7 +38,7 @@ FORMATS = {".h5": "application/x-hdf5", ".keras": "application/zip", ".npy": "ap
 
 FORMATS |= {".ipynb": "application/x-ipynb+json"}
 
-SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
+SCHEMA = WORKFLOW / "schemas" / "config.schema.json"
 
 Entity: TypeAlias = ContextEntity | File
 

@@ -38,7 +38,7 @@ from coverslip.runtime.run_record import (
     without,
 )
 
-SNAKEFILE = Path(__file__).resolve().parents[3] / "Snakefile"
+SNAKEFILE = files.WORKFLOW / "Snakefile"
 
 PROFILE = ("--workflow-profile", str(SNAKEFILE.parent / "profiles" / "default"))
 """Snakemake looks for it beside the Snakefile of its own arguments only."""

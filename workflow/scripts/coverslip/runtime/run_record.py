@@ -25,6 +25,10 @@ from coverslip import files
 COMMAND = "COVERSLIP_COMMAND"
 """Environment variable by which `rules/common.smk` tells jobs the command of the run."""
 
+SOURCE = "COVERSLIP_SOURCE"
+"""Environment variable with the repository and tag of a workflow that Snakemake took from GitHub or
+GitLab; empty in a clone."""
+
 CODE = Path(".snakemake/coverslip/code")
 """Where `rules/common.smk` notes which definitions a digest of code stands for."""
 
@@ -188,7 +192,14 @@ def processor() -> str:
 
 
 def git_state() -> str | None:
-    """Commit of the workflow, with `+` where files differ from it; none outside a clone."""
+    """Commit of the workflow, with `+` where files differ from it; none in an installation.
+
+    Of a workflow that Snakemake took from GitHub or GitLab it is the address with the tag.
+    """
+    if source := os.environ.get(SOURCE):
+        return source
+    if files.INSTALLED.is_dir():
+        return None  # a repository around the environment is not that of the workflow
     where = Path(__file__).parent
     try:
         commit = subprocess.run(

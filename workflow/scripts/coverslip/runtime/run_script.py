@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from coverslip import files
 from coverslip.errors import CoverslipError, one_line
 from coverslip.files import write_json
 from coverslip.runtime import result_cache, run_record
@@ -18,6 +19,20 @@ from coverslip.runtime.run_record import identity, versions
 __all__ = ["LOG", "identity", "run_script", "versions"]
 
 LOG = logging.getLogger("coverslip")
+
+WORKFLOW = "COVERSLIP_WORKFLOW"
+"""Environment variable with the folder of the workflow that planned the job."""
+
+EXTRAS = {
+    "kaggle": "kaggle",
+    "keras": "train",
+    "onnx": "train",
+    "safetensors": "train",
+    "tensorboard": "train",
+    "tensorflow": "train",
+    "tf2onnx": "train",
+}
+"""Extra of coverslip that brings a package by the name that is imported."""
 
 TERMINATED = 143
 """Exit status after SIGTERM, when what was done is saved."""
@@ -42,6 +57,7 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     """
     path = _record_path(snakemake)
     with _log_to(snakemake) as warned:
+        _check_package()
         _check_input_times(map(Path, snakemake.input))
         record = run_record.RunRecord(snakemake)
         outputs = [Path(p) for p in snakemake.output if Path(p) != path]
@@ -64,8 +80,8 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def _record_path(snakemake: Any) -> Path | None:
-    for files in (snakemake.output, snakemake.log):
-        if path := files.get("record"):
+    for paths in (snakemake.output, snakemake.log):
+        if path := paths.get("record"):
             return Path(path)
     return None
 
@@ -78,6 +94,16 @@ def _fetch_cached(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
     LOG.info("taken from the shared cache: %s", entry)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"reused": {"at": now, "entry": entry.name, "git": run_record.git_state()}}
+
+
+def _check_package() -> None:
+    """Raise if the job imported the package of another installation than that of its rules."""
+    rules = os.environ.get(WORKFLOW)
+    if rules and Path(rules) != files.WORKFLOW:
+        raise CoverslipError(
+            f"{files.WORKFLOW}: this installed coverslip hides that of the workflow {rules}: "
+            "`pip uninstall coverslip`, or use an environment without it"
+        )
 
 
 def _check_inputs_unchanged(record: run_record.RunRecord) -> None:
@@ -130,6 +156,15 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         yield warned.messages
     except CoverslipError as error:
         LOG.error("coverslip: %s", one_line(error))
+        _to_file(handlers, error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (extra := EXTRAS.get(str(error.name).partition(".")[0])) is None:
+            _to_file(handlers, error)
+            raise
+        LOG.error(
+            "coverslip: this needs the package %s: pip install 'coverslip[%s]'", error.name, extra
+        )
         _to_file(handlers, error)
         sys.exit(1)
     except OSError as error:
