@@ -107,8 +107,8 @@ def empty_fields(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-def objects(model: Model, image: np.ndarray, flips: bool, shape: tuple[int, int]) -> np.ndarray:
-    label = model.objects(next(model.predict([image], flips=flips)))
+def objects(model: Model, image: np.ndarray, tta: bool, shape: tuple[int, int]) -> np.ndarray:
+    label = model.objects(next(model.predict([image], tta=tta)))
     if label.shape != shape:
         label = cv2.resize(
             label.astype(np.float32), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT
@@ -163,7 +163,7 @@ def main() -> int:
                     continue
                 source = grey if name in FLUORESCENCE else image
                 rng = np.random.default_rng(number)
-                label = objects(model, change(source, rng), arguments.flips, truth.shape)
+                label = objects(model, change(source, rng), arguments.tta, truth.shape)
                 found.append((row["modality"], row["group"], name, match(truth, label)))
             baseline = match(truth, otsu_watershed(image, SMALLEST))
             found.append((row["modality"], row["group"], "Otsu with watershed", baseline))
@@ -171,7 +171,7 @@ def main() -> int:
     print(by_modality(results))
     if not arguments.unchanged:
         print(by_change(results))
-        print(on_empty_fields(model, arguments.flips))
+        print(on_empty_fields(model, arguments.tta))
     return 0
 
 
@@ -184,8 +184,8 @@ def by_modality(results: pd.DataFrame) -> str:
             for way in ("as it is", "Otsu with watershed"):
                 of_way = list(rows.loc[rows["change"] == way, "matching"])
                 scores = scored([metrics.statistics(each) for each in of_way])
-                true = np.array([each.objects_true for each in of_way])
-                predicted = np.array([each.objects_predicted for each in of_way])
+                true = np.array([each.n_true for each in of_way])
+                predicted = np.array([each.n_predicted for each in of_way])
                 error = np.median(np.abs(predicted - true) / np.maximum(true, 1))
                 cells += [f"{scores['mean AP']:.3f}", f"{scores['F1']:.3f}", f"{100 * error:.0f}"]
             lines.append(cells)
@@ -204,7 +204,7 @@ def by_change(results: pd.DataFrame) -> str:
         if name in FLUORESCENCE:
             unchanged = unchanged[unchanged["modality"] == "fluorescence"]
         count, count_before = (
-            sum(each.objects_predicted for each in some["matching"]) for some in (rows, unchanged)
+            sum(each.n_predicted for each in some["matching"]) for some in (rows, unchanged)
         )
         f1, f1_before = (
             scored([metrics.statistics(each) for each in some["matching"]])["F1"]
@@ -224,11 +224,11 @@ def by_change(results: pd.DataFrame) -> str:
     return table(head, lines)
 
 
-def on_empty_fields(model: Model, flips: bool) -> str:
+def on_empty_fields(model: Model, tta: bool) -> str:
     """Objects found in images of 512 x 512 pixels that have none."""
     lines = []
     for name, image in empty_fields(512, np.random.default_rng(0)).items():
-        label = objects(model, image, flips, image.shape[:2])
+        label = objects(model, image, tta, image.shape[:2])
         lines.append([name, str(len(np.unique(label)) - 1), f"{100 * (label > 0).mean():.1f}"])
     return table(["Empty field", "Objects", "Foreground, %"], lines)
 

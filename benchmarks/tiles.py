@@ -70,7 +70,7 @@ def stored(path: Path, count: int, size: int) -> Images:
     with ImageStore(path) as store:
         for id in store.ids():
             image = preprocessing.to_input(
-                store.image(id), Preprocessing(channels="grey", intensity="range")
+                store.image(id), Preprocessing(channels="grey", normalization="dtype_range")
             )
             height, width = (min(size, n) // TILE * TILE for n in image.shape[:2])
             if height and width and len(found) < count:
@@ -83,14 +83,14 @@ def trained(folder: Path, steps: int) -> None:
     import keras
 
     keras.utils.set_random_seed(1)
-    settings = Network(architecture="unet_confluency", head="mask")
+    settings = Network(architecture="unet_confluency", head="semantic")
     network = build(settings, (None, None, 1))
     if network.count_params() != PARAMETERS:
         raise SystemExit(f"the network has {network.count_params()} parameters")
     network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     images = synthetic(IMAGES, 2 * TILE, seed=1)
     preprocessing = Preprocessing(
-        channels="grey", patch=TILE, scaling="standard", intensity="range"
+        channels="grey", patch=TILE, input_scaling="zscore", normalization="dtype_range"
     )
     fitted = preprocessing_module.fit((image[np.newaxis] for image, _ in images), preprocessing)
     rng = np.random.default_rng(1)
@@ -157,7 +157,7 @@ def compare(folder: Path, images: Images, repeats: int) -> bool:
     arrays = [image for image, _ in images]
 
     def here(overlap: float) -> Maps:
-        found = ours.predict(arrays, "native", overlap, Measure().flips)
+        found = ours.predict(arrays, "native", overlap, Measure().tta)
         return [heads.foreground(answer) for answer in found]
 
     plain, dense = GOALS

@@ -61,7 +61,7 @@ def one(way: str, study: Path, count: int) -> None:
     changes = (
         learned.augmentation
         if way in ("coverslip", PLAIN)
-        else Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0))
+        else Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0))
     )
     batches = found.batches["train"].shuffled(sections.seed, 0, changes, count)
     policy = "float32" if way == "keras" else device.dtype_policy

@@ -175,7 +175,7 @@ def test_snakemakes_own_report_is_packed_and_tells_no_secret(project):
     snakemake(project, "--report", "results/snakemake-report.html", **PLANTED)
     packed = (project / "results/snakemake-report.html").read_bytes()
     assert len(packed) > 100_000
-    for figure in ("curves", "confusion", "panels"):
+    for figure in ("learning_curves", "confusion", "examples"):
         assert figure.encode() in packed
     no_secret(packed)
 

@@ -37,27 +37,27 @@ os.environ.setdefault(
     run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
 )
 FIGURES = {
-    "curves": "svg",
-    "scores": "svg",
+    "learning_curves": "svg",
+    "metrics": "svg",
     "classification_report": "svg",
     "confusion": "svg",
-    "panels": "png",
+    "examples": "png",
     "network": "svg",
 }
 # Of studies that separate objects.
-INSTANCE_FIGURES = {"average_precision": "svg", "objects": "svg", "outlines": "png"}
+INSTANCE_FIGURES = {"average_precision": "svg", "objects": "svg", "contours": "png"}
 # Of studies with `task: confluency`, and of those whose model is K-means.
 CONFLUENCY_FIGURES = {"confluency": "svg"}
 KMEANS_FIGURES = {"clusters": "png"}
 # Of studies with `task: classification`, which have none of the others.
 CLASS_FIGURES = {
-    "curves": "svg",
+    "learning_curves": "svg",
     "class_report": "svg",
     "class_confusion": "svg",
     "reliability": "svg",
-    "class_panels": "png",
-    "mistakes": "png",
-    "reasons": "png",
+    "class_examples": "png",
+    "confident_errors": "png",
+    "attribution_maps": "png",
     "network": "svg",
 }
 # Of studies with a search.
@@ -65,7 +65,7 @@ SEARCH_FIGURES = {"search_curves": "svg", "search_values": "svg"}
 ALL_FIGURES = FIGURES | INSTANCE_FIGURES | CONFLUENCY_FIGURES | KMEANS_FIGURES | CLASS_FIGURES
 ALL_FIGURES |= SEARCH_FIGURES
 # Figures that read images are jobs on a cluster; the others are drawn where Snakemake runs.
-HEAVY_FIGURES = {"panels", "objects", "outlines", "clusters", "class_panels", "mistakes"}
+HEAVY_FIGURES = {"examples", "objects", "contours", "clusters", "class_examples", "confident_errors"}
 PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
 STUDY = "results/studies/{study}"
 RUN = "results/studies/{study}/fold{fold}_seed{seed}"
@@ -90,7 +90,7 @@ def code(script, *roots, files=()):
     )
 
 
-def growing(amount):
+def scale_with_attempt(amount):
     """Resource function: this much, and as much again at each further attempt."""
 
     def of_attempt(wildcards, attempt):
@@ -99,7 +99,7 @@ def growing(amount):
     return of_attempt
 
 
-def one_of(studies):
+def wildcard_regex(studies):
     """Regular expression of these names; of no name where there are none."""
     return "|".join(studies) or "(?!)"
 
@@ -111,16 +111,16 @@ def network_code(wildcards):
 
 def recipe_code(wildcards):
     """Code of synthetic images, with the one recipe that the dataset is drawn by."""
-    recipe = config["datasets"][wildcards.dataset]["source"]["recipe"]
-    return code("synthesize.py", simulate.MODULES[recipe])
+    recipe = config["datasets"][wildcards.dataset]["source"]["simulator"]
+    return code("simulate.py", simulate.MODULES[recipe])
 
 
 def layout_code(wildcards):
     """Code of ingest, with the one layout that the dataset has."""
-    return code("ingest.py", f"data.formats.{config['datasets'][wildcards.dataset]['layout']}")
+    return code("ingest.py", f"data.formats.{config['datasets'][wildcards.dataset]['format']}")
 
 
-def without(section, *keys):
+def omit_keys(section, *keys):
     """A section of the config less the keys that do not change this rule's result."""
     return {key: value for key, value in section.items() if key not in keys}
 
@@ -139,7 +139,7 @@ def archive(wildcards):
     # A dataset that is made needs its archive no more: it may be deleted.
     made = Path(f"results/datasets/{wildcards.dataset}/images.h5").exists()
     if not made and not Path(source["path"]).exists():
-        return f"resources/raw/{wildcards.dataset}.awaited"
+        return f"resources/raw/{wildcards.dataset}.missing"
     return [] if Path(source["path"]).is_dir() else source["path"]
 
 
@@ -184,14 +184,14 @@ def contents(wildcards):
 def ingest_section(wildcards):
     """What of a dataset's section changes its images: neither words nor the way they came."""
     dataset = config["datasets"][wildcards.dataset]
-    section = without(dataset, *validate.WORDS["dataset"], "source")
+    section = omit_keys(dataset, *validate.WORDS["dataset"], "source")
     return section | {"sha256": dataset["source"]["sha256"]}
 
 
 def drawn(wildcards):
     """What of a synthetic source's section changes its images."""
     source = config["datasets"][wildcards.dataset]["source"]
-    return without(source, "limits", "retries")
+    return omit_keys(source, "limits", "retries")
 
 
 def named(wildcards):
@@ -226,7 +226,7 @@ def split_file(wildcards):
     return config["studies"][wildcards.study]["split"]["file"] or []
 
 
-def of_study(*keys):
+def study_config(*keys):
     """Params function: what the study's section says under a key, and under keys of that.
 
     Snakemake's `lookup` does the same and looks through the whole config each time, for every job.
@@ -234,7 +234,7 @@ def of_study(*keys):
     return lambda wildcards: reduce(getitem, keys, config["studies"][wildcards.study])
 
 
-def of_dataset(path):
+def dataset_path(path):
     """Input function: a file of the study's dataset."""
     return lambda wildcards: (
         f"results/datasets/{config['studies'][wildcards.study]['dataset']}/{path}"
@@ -280,7 +280,7 @@ def predictions(wildcards):
     return [f"{run}/predictions/{shard}.h5" for run in runs(wildcards.study) for shard in numbers]
 
 
-def encoder_weights(wildcards):
+def pretrained_weights(wildcards):
     """Pretrained weights of a study's encoder, if it has any."""
     return weights_for(trial_sections(wildcards.study))
 
@@ -293,12 +293,12 @@ def licence(wildcards):
 def prediction_section(wildcards):
     """What of the evaluation's section changes predictions."""
     section = config["studies"][wildcards.study]["evaluation"]
-    return without(section, "minimum_area", "bootstrap", "blank_test_labels", "ensemble")
+    return omit_keys(section, "min_area_px", "bootstrap", "blank_test_labels", "ensemble")
 
 
 def scoring_section(wildcards):
     """What of the evaluation's section changes scores."""
-    return without(config["studies"][wildcards.study]["evaluation"], "ensemble")
+    return omit_keys(config["studies"][wildcards.study]["evaluation"], "ensemble")
 
 
 def gpus(wildcards):
@@ -313,8 +313,8 @@ def figures_of(study):
     if section["task"] == "classification":
         names = class_figures(study)
     elif section["kmeans"] is not None:
-        names = without(FIGURES, "network") | KMEANS_FIGURES
-    elif section["network"]["head"] == "instances":
+        names = omit_keys(FIGURES, "network") | KMEANS_FIGURES
+    elif section["network"]["head"] == "instance":
         names |= INSTANCE_FIGURES
     if section["task"] == "confluency":
         names |= CONFLUENCY_FIGURES
@@ -344,7 +344,7 @@ def dataset_words(wildcards):
 def study_words(wildcards):
     """What is told of a study."""
     study = config["studies"][wildcards.study]
-    return {key: study[key] for key in ("title", "question", "task", "protocol", "flaws")}
+    return {key: study[key] for key in ("title", "question", "task", "reproduces", "known_issues")}
 
 
 def report_cards(wildcards):

@@ -42,7 +42,7 @@ def architectures(study):
 
 def trial_code(wildcards):
     """Code of trials, with the architectures that the study may use."""
-    return code("trial.py", *networks_of(wildcards.study))
+    return code("tune_trial.py", *networks_of(wildcards.study))
 
 
 def networks_of(study):

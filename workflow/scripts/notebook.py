@@ -19,7 +19,7 @@ with run_script(snakemake):
             "study": snakemake.wildcards.study,
             "title": snakemake.params.title,
             "question": snakemake.params.question,
-            "protocol": snakemake.params.protocol,
+            "reproduction": snakemake.params.reproduction,
             "restore_best": snakemake.params.restore_best,
             "monitor": snakemake.params.monitor,
             "metrics_path": near(snakemake.input.metrics),

@@ -12,7 +12,7 @@ with run_script(snakemake) as facts:
     if snakemake.input.weights:
         found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         facts["device"] = asdict(found)
-        policy = found.dtype_policy if evaluation.fast else None
+        policy = found.dtype_policy if evaluation.mixed_precision else None
         LOG.info(found.line(policy or "float32"))
     stage(snakemake.params.task, "predict")(
         model=Path(snakemake.input.info).parent,

@@ -41,7 +41,7 @@ def test_same_arguments_give_the_same_bytes(archive, tmp_path):
 
 
 def test_layout_is_paired(archive):
-    dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
+    dataset = Dataset(title="t", source=Source(kind="path"), format="paired")
     with open_archive(archive) as opened:
         found = read_samples("paired", opened, dataset)
     assert len(found) == 24

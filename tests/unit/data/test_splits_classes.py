@@ -60,7 +60,7 @@ def test_folder_of_test_images(tmp_path: Path) -> None:
     rest = table[table["subset"] != "test"]
     assert rest.groupby("group")["subset"].nunique().max() == 1, "validation is whole groups"
     assert (rest["subset"] == "validation").sum() == 3
-    assert summary["method"] == "folder"
+    assert summary["method"] == "official"
     with pytest.raises(CoverslipError, match="no image lies in a folder called 'tests'"):
         classified_like(tmp_path, test_folder="tests")
     with pytest.raises(CoverslipError, match="all images lie in a folder called 'x'"):
@@ -68,7 +68,7 @@ def test_folder_of_test_images(tmp_path: Path) -> None:
 
 
 def classified_like(folder: Path, test_folder: str = "test") -> tuple[pd.DataFrame, dict]:
-    return run(folder, method="folder", test_folder=test_folder)
+    return run(folder, method="official", test_folder=test_folder)
 
 
 def test_a_folder_that_tears_groups_is_refused(tmp_path: Path) -> None:

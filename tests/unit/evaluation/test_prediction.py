@@ -20,7 +20,7 @@ def brightness(model):
 
     def predict(tiles):
         one = tiles.astype(np.float32) / 255
-        if model.info["outputs"] == 1:
+        if model.info["num_classes"] == 1:
             return one
         return np.concatenate([1 - one, one / 4, one * 3 / 4], axis=-1)
 
@@ -58,7 +58,7 @@ def run(tmp_path, monkeypatch):
         shards=1,
         **evaluation,
     ):
-        p = Preprocessing(channels="grey", patch=16, resize=resize, intensity="range")
+        p = Preprocessing(channels="grey", patch=16, resize=resize, normalization="dtype_range")
         info = {"classes": [], "preprocessing": p, "fitted": {}, "threshold": 0.25}
         models.save(tmp_path / "model", Untrained(outputs), info)
         predictions.predict(

@@ -14,12 +14,13 @@ from coverslip.evaluation.predictions import (
 
 
 def test_size_is_that_of_the_network_only_where_the_study_resizes():
-    resized = Preprocessing(resize=(32, 48), channels="rgb", intensity="range")
+    resized = Preprocessing(resize=(32, 48), channels="rgb", normalization="dtype_range")
     assert scored_size(resized, Evaluation(resolution="network")) == (32, 48)
     assert scored_size(resized, Evaluation()) is None
     assert (
         scored_size(
-            Preprocessing(channels="rgb", intensity="range"), Evaluation(resolution="network")
+            Preprocessing(channels="rgb", normalization="dtype_range"),
+            Evaluation(resolution="network"),
         )
         is None
     )

@@ -62,7 +62,7 @@ def test_windows_reach_the_border_and_are_cut_there():
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(4)
-    section = Network(architecture="cnn", filters=4, depth=1, outputs=3, normalization="none")
+    section = Network(architecture="cnn", filters=4, depth=1, num_classes=3, normalization="none")
     return networks.build(section, (16, 16, 1))
 
 
@@ -215,7 +215,7 @@ class TestAsCaptum:
         reference = torch_models.lively(torch, torch_models.resnet18(torch))
         path = tmp_path_factory.mktemp("weights") / "weights.npz"
         np.savez(path, **{name: t.numpy() for name, t in reference.state_dict().items()})
-        section = Network(architecture="resnet18", outputs=4, weights="imagenet")
+        section = Network(architecture="resnet18", num_classes=4, weights="imagenet")
         model = networks.build(section, (self.SIDE, self.SIDE, 3))
         networks.load_pretrained(model, section, path)
         image = np.random.default_rng(1).normal(size=(self.SIDE, self.SIDE, 3)).astype(np.float32)

@@ -116,7 +116,7 @@ def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
     entry.add(plane, plane.image, everything, everything, everything.astype(np.int32), Measure())
     entry.close()
     (row,) = json.loads((tmp_path / "state/entry/record.json").read_text())["planes"]
-    assert row["objects"] == 1 and row["mean_area_um2"] is None
+    assert row["n_objects"] == 1 and row["mean_area_um2"] is None
     assert ("not believed" in (row["note"] or "")) == (size not in ("-1", "0", "x"))
 
 

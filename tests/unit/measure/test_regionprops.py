@@ -110,9 +110,9 @@ def test_numbers_of_an_object():
     assert [row[f"{side}_um"] for side in ("top", "left", "bottom", "right")] == [5, 1.25, 10, 6.25]
     # Ellipse of the moments of a 10x20 rectangle: axes as 10 to 20, here with pixels as squares.
     assert row["eccentricity"] == pytest.approx(np.sqrt(1 - 100 / 400), abs=2e-3)
-    assert row["mean_intensity"] == 1001 and not row["at_border"]
+    assert row["mean_intensity"] == 1001 and not row["touches_border"]
     assert object_table(label, image, None)["area_um2"].isna().all()
-    assert object_table(label[10:], image[10:], None)["at_border"].all()
+    assert object_table(label[10:], image[10:], None)["touches_border"].all()
     assert object_table(label * 0, image, None).empty
 
 
@@ -127,7 +127,7 @@ def test_summary_of_a_image():
     objects = object_table(label, mask[:, :, np.newaxis].astype(np.uint8), (2, 2))
     numbers = summary(blocks_of(mask & field, field), objects, (2.0, 2.0))
     assert numbers["confluency_percent"] == round(100 * 101 / 5001, 4)
-    assert numbers["objects"] == 1 and numbers["mean_area_um2"] == 400
+    assert numbers["n_objects"] == 1 and numbers["mean_area_um2"] == 400
     assert numbers["objects_per_mm2"] == pytest.approx(1e6 / (5001 * 4), rel=1e-4)
     empty = summary(blocks_of(mask & False, field & False), objects.iloc[:0], None)
     assert empty["confluency_percent"] is None and empty["mean_area_px"] is None
@@ -153,7 +153,7 @@ def test_sums_of_bands_are_the_table_of_the_whole_image():
     sums = {name: values[there] for name, values in sums.items()}
     found = {"label": np.arange(1, there.sum() + 1), **properties(sums)}
     table = table_of(found, label.shape, (0.5, 0.3))
-    assert (table["at_border"] == expected["at_border"]).all() and len(table) >= 30
+    assert (table["touches_border"] == expected["touches_border"]).all() and len(table) >= 30
     for name in OBJECTS:
         assert table[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1.01e-4), name
 

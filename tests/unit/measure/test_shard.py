@@ -27,10 +27,10 @@ INFO = {
     "format": 1,
     "kind": "bright",
     "classes": ["background", "foreground"],
-    "preprocessing": {"channels": "grey", "patch": 32, "intensity": "range"},
+    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "dtype_range"},
     "fitted": {},
     "threshold": 0.5,
-    "outputs": 1,
+    "num_classes": 1,
 }
 
 
@@ -103,7 +103,7 @@ def test_only_what_is_new_or_changed_is_computed(place):
     draw(place / "in/a.png", 30)
     computed, outputs = run(place)
     assert computed == 1
-    assert pd.read_csv(outputs.images)["objects"].sum() == 5
+    assert pd.read_csv(outputs.images)["n_objects"].sum() == 5
     (place / "in/b.png").rename(place / "in/renamed.png")
     computed, outputs = run(place)
     assert computed == 0 and "renamed.png" in list(pd.read_csv(outputs.images)["image"])
@@ -259,7 +259,7 @@ def test_any_name(place):
 def test_what_changes_results_computes_all_and_what_does_not_nothing(place):
     assert run(place)[0] == 5
     assert run(place, time_pattern="(?P<time>x)", shards=1)[0] == 0
-    assert run(place, minimum_area=1000)[0] == 5
+    assert run(place, min_area_px=1000)[0] == 5
     assert run(place, code="y")[0] == 5
     assert run(place)[0] == 0
     (place / "model/model.json").write_text(json.dumps(INFO | {"threshold": 0.6}))
@@ -317,7 +317,7 @@ def test_pages_have_rows_labels_and_overlays_of_their_own(place):
     _, outputs = run(place)
     table = pd.read_csv(outputs.images)
     table = table[table["image"] == "t.ome.tif"]
-    assert list(table["plane"]) == ["t1", "t2", "t3"] and list(table["objects"]) == [0, 1, 1]
+    assert list(table["plane"]) == ["t1", "t2", "t3"] and list(table["n_objects"]) == [0, 1, 1]
     assert tifffile.imread(outputs.labels / "t.ome.tif.label.tif").shape == (3, 40, 40)
     assert (outputs.overlays / "t.ome.tif.page2.overlay.png").is_file()
 

@@ -77,7 +77,7 @@ def test_a_lambda_layer_in_a_classification(tmp_path):
     inputs = keras.Input((16, 16, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
     whole = keras.Model(inputs, keras.layers.Dense(2)(pooled))
-    models.save(tmp_path / "model", whole, FACTS | {"head": "class", "threshold": None})
+    models.save(tmp_path / "model", whole, FACTS | {"head": "classification", "threshold": None})
     assert next(models.load(tmp_path / "model").predict([IMAGE])).shape == (2,)
     hidden = keras.layers.Lambda(lambda x: x * 2)(pooled)
     keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(tmp_path / "model/model.keras")
@@ -177,7 +177,7 @@ def changed(folder, **changes):
     return path
 
 
-INSTANCES = {"threshold": 0.5, "seed": 0.5, "minimum_area": 9}
+INSTANCES = {"threshold": 0.5, "seed": 0.5, "min_area_px": 9}
 
 
 @pytest.mark.parametrize(
@@ -193,22 +193,22 @@ INSTANCES = {"threshold": 0.5, "seed": 0.5, "minimum_area": 9}
         ({"threshold": [0.5]}, "`threshold`"),
         ({"head": "bogus"}, "`head`: Input should be 'mask', 'instances' or 'class'"),
         ({"head": None}, "`head`"),
-        ({"head": "instances"}, "no `instances`"),
-        ({"head": "instances", "instances": INSTANCES}, "not the 4 outputs"),
+        ({"head": "instance"}, "no `instances`"),
+        ({"head": "instance", "instances": INSTANCES}, "not the 4 outputs"),
         ({"instances": INSTANCES | {"seed": "x"}}, "`instances.seed`"),
-        ({"instances": INSTANCES | {"minimum_area": -1}}, "`instances.minimum_area`"),
-        ({"head": "class", "threshold": None}, "not an output a class"),
+        ({"instances": INSTANCES | {"min_area_px": -1}}, "`instances.min_area_px`"),
+        ({"head": "classification", "threshold": None}, "not an output a class"),
         ({"temperature": 0}, "`temperature`"),
         ({"kind": "bogus"}, "unknown kind of model"),
         ({"kind": ["network"]}, "`kind`|unknown kind of model"),
-        ({"outputs": 0}, "`outputs`"),
+        ({"num_classes": 0}, "`outputs`"),
         ({"outputs": 10**9}, "`outputs`"),
         ({"classes": None}, "`classes`"),
         ({"fitted": None}, "`fitted`"),
         ({"fitted": {"mean": ["x"]}}, "`fitted.mean.0`"),
         ({"preprocessing": {"patch": 10**9}}, "sizes of no network"),
         ({"preprocessing": {"resize": [0, 16]}}, "sizes of no network"),
-        ({"preprocessing": {"scaling": "standard"}}, "`fitted` is not of 3 channels"),
+        ({"preprocessing": {"input_scaling": "zscore"}}, "`fitted` is not of 3 channels"),
         ({"preprocessing": {"chanels": "grey"}}, "`preprocessing.chanels`"),
         ({"format": True, "outputs": {}}, "`outputs`"),
     ],
@@ -239,13 +239,19 @@ CLUSTERS = {"number": 3, "cells": [1]}
         ({"clusters": CLUSTERS | {"cells": None}}, "cells are the clusters"),
         ({"clusters": CLUSTERS | {"number": 10**9}}, "1000000000 clusters"),
         ({"clusters": None}, "tells no clusters"),
-        ({"kmeans": {"recipe": "bogus"}}, "tells no clusters"),
+        ({"kmeans": {"features": "bogus"}}, "tells no clusters"),
         ({"seed": "x"}, "tells no clusters"),
     ],
 )
 def test_clusters_that_cannot_be(tmp_path, changes, words):
-    facts = FACTS | {"format": 1, "kind": "kmeans", "outputs": 1, "seed": 1, "clusters": CLUSTERS}
-    facts["kmeans"] = {"recipe": "published"}
+    facts = FACTS | {
+        "format": 1,
+        "kind": "kmeans",
+        "num_classes": 1,
+        "seed": 1,
+        "clusters": CLUSTERS,
+    }
+    facts["kmeans"] = {"features": "raw_color"}
     (tmp_path / "model.json").write_text(json.dumps(facts))
     models.load(tmp_path)
     changed(tmp_path, **changes)

@@ -37,15 +37,19 @@ import keras  # noqa: E402
 
 SIZE = (16, 16)
 LABELS = ["cross", "disc", "ring"]
-NETWORK = Network(architecture="cnn", head="class", filters=4, depth=2, normalization="batch")
-PREPROCESSING = Preprocessing(channels="grey", scaling="standard", resize=SIZE, intensity="range")
+NETWORK = Network(
+    architecture="cnn", head="classification", filters=4, depth=2, normalization="batch"
+)
+PREPROCESSING = Preprocessing(
+    channels="grey", input_scaling="zscore", resize=SIZE, normalization="dtype_range"
+)
 TRAINING = Training(
     epochs=6,
     batch_size=8,
     learning_rate=1e-2,
     class_weights="balanced",
     augmentation=Augmentation(
-        flips=True, quarter_turns=True, scale=(0.9, 1.1), noise=0.02, gamma=(1.0, 1.0)
+        flip=True, rot90=True, scale=(0.9, 1.1), noise=0.02, gamma=(1.0, 1.0)
     ),
     loss="crossentropy",
     schedule="constant",
@@ -133,7 +137,7 @@ def test_patches_are_whole_images_with_the_number_of_their_class(study):
     numbers = found.labels(np.arange(56))
     assert numbers.shape == (56, 1, 1)
     assert numbers[:6, 0, 0].tolist() == [0, 1, 2, 0, 1, 2]
-    np.testing.assert_array_equal(encode(numbers, "class"), numbers[:, 0, 0])
+    np.testing.assert_array_equal(encode(numbers, "classification"), numbers[:, 0, 0])
     assert (
         found.index["class"].tolist()[-5:] == ["ring" if 55 % 3 == 2 else LABELS[55 % 3]] + [""] * 4
     )
@@ -165,7 +169,7 @@ def test_images_of_other_sizes_and_types_are_brought_to_one(tmp_path):
 def test_augmentation_changes_the_image_and_not_the_class(study):
     found = patches(study)
     rows = np.arange(0, 12)
-    plain = dataset.Batches(found, rows, PREPROCESSING, fitted(), 12, head="class")
+    plain = dataset.Batches(found, rows, PREPROCESSING, fitted(), 12, head="classification")
     changed = plain.shuffled(1, 0, TRAINING.augmentation)
     images, classes = changed[0]
     assert sorted(classes) == sorted(plain[0][1])
@@ -180,7 +184,7 @@ def fitted() -> dict:
 def test_class_weights_count_images(study):
     found = patches(study)
     rows = np.array([0, 3, 6, 1])
-    weights = dataset.class_weights(found, rows, 3, "class")
+    weights = dataset.class_weights(found, rows, 3, "classification")
     np.testing.assert_allclose(weights, [4 / (2 * 3), 4 / 2, 0])
 
 
@@ -192,33 +196,33 @@ def test_loss_and_accuracy_of_classes():
         Training(
             loss="crossentropy",
             schedule="constant",
-            augmentation=Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0)),
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
         ),
-        "class",
+        "classification",
     )
     assert float(loss(truth, logits)) == pytest.approx(expected.mean(), rel=1e-5)
     weighted = losses.make(
         Training(
             loss="crossentropy",
             schedule="constant",
-            augmentation=Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0)),
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
         ),
-        "class",
+        "classification",
         [1.0, 1.0, 3.0],
     )
     assert float(weighted(truth, logits)) == pytest.approx((expected * [1, 3]).mean(), rel=1e-5)
-    (accuracy,) = losses.metrics("class")
+    (accuracy,) = losses.metrics("classification")
     accuracy.update_state(truth, logits)
     assert float(accuracy.result()) == 0.5
-    assert losses.watched("class") == ["loss", "accuracy"]
-    assert losses.watched("mask") == ["loss", "accuracy", "iou"]
+    assert losses.watched("classification") == ["loss", "accuracy"]
+    assert losses.watched("semantic") == ["loss", "accuracy", "iou"]
 
 
 def test_model_folder(finished):
     info = json.loads((finished / "model" / "model.json").read_text())
     assert info["task"] == "classification"
     assert info["classes"] == LABELS
-    assert (info["head"], info["outputs"], info["threshold"]) == ("class", 3, None)
+    assert (info["head"], info["num_classes"], info["threshold"]) == ("class", 3, None)
     assert info["temperature"] > 0
     assert "absent_classes" not in info
     history = pd.read_csv(finished / "model" / "history.csv")
@@ -249,15 +253,15 @@ def test_flips_are_averaged():
 
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 9, (4, 4, 1), dtype=np.uint8) for _ in range(5)]
-    plain = np.stack(list(predict_classes(predict, images, 2, flips=False)))
+    plain = np.stack(list(predict_classes(predict, images, 2, tta=False)))
     np.testing.assert_allclose(plain[:, 0], [image[0, 0, 0] for image in images])
-    turned = np.stack(list(predict_classes(predict, images, 2, flips=True)))
+    turned = np.stack(list(predict_classes(predict, images, 2, tta=True)))
     corners = [image[[0, 0, -1, -1], [0, -1, 0, -1], 0].mean() for image in images]
     np.testing.assert_allclose(turned[:, 0], corners, rtol=1e-6)
     np.testing.assert_allclose(turned[:, 1], plain[:, 1], rtol=1e-6)
     wide = [image[:2] for image in images]
-    assert np.stack(list(predict_classes(predict, wide, 3, flips=True))).shape == (5, 2)
-    assert list(predict_classes(predict, [], 3, flips=True)) == []
+    assert np.stack(list(predict_classes(predict, wide, 3, tta=True))).shape == (5, 2)
+    assert list(predict_classes(predict, [], 3, tta=True)) == []
 
 
 def predicted(study: Path, finished: Path, output: Path, shard: int, shards: int) -> Path:
@@ -324,11 +328,11 @@ def test_a_class_that_training_lacks_is_told(study, tmp_path):
 
 
 def test_a_network_bound_to_its_size(study, tmp_path):
-    network = Network(architecture="livecell_cnn", head="class")
+    network = Network(architecture="livecell_cnn", head="classification")
     short = TRAINING.model_copy(
         update={
             "epochs": 1,
-            "augmentation": Augmentation(flips=False, quarter_turns=False, gamma=(1.0, 1.0)),
+            "augmentation": Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
         }
     )
     trained(study, tmp_path, network=network, training=short)
@@ -360,7 +364,7 @@ def test_test_images_may_be_scaled_by_their_own_mean_and_deviation(study, tmp_pa
 
 
 def test_a_penalty_on_weights_is_part_of_the_reported_loss(study, tmp_path):
-    network = Network(architecture="livecell_cnn", head="class")
+    network = Network(architecture="livecell_cnn", head="classification")
     short = TRAINING.model_copy(update={"epochs": 1})
     trained(study, tmp_path, network=network, training=short)
     info = json.loads((tmp_path / "model" / "model.json").read_text())

@@ -20,9 +20,9 @@ from coverslip.models import kmeans
 from coverslip.models.model import load
 from coverslip.training import kmeans as kmeans_module
 
-GREY = Preprocessing(channels="grey", scaling="none", intensity="range")
+GREY = Preprocessing(channels="grey", input_scaling="none", normalization="dtype_range")
 HONEST = KMeans(clusters=[2, 3, 4])
-PUBLISHED = KMeans(recipe="published", clusters=[3])
+PUBLISHED = KMeans(features="raw_color", clusters=[3])
 
 
 def dish(number, shape=(120, 150), cells=6, low=0.5):
@@ -84,7 +84,7 @@ def test_cells_are_found_and_the_folder_tells_how(honest, dishes):
     assert iou(mask(model, image), label > 0) > 0.8
     assert sorted(path.name for path in model.folder.iterdir()) == ["history.csv", "model.json"]
     info = model.info
-    assert (info["kind"], info["outputs"], info["threshold"]) == ("kmeans", 1, 0.5)
+    assert (info["kind"], info["num_classes"], info["threshold"]) == ("kmeans", 1, 0.5)
     assert info["licence"] == "CC0" and info["kmeans"] == HONEST.model_dump(mode="json")
     clusters = info["clusters"]
     assert facts["clusters"] == clusters["number"] == info["kept_epoch"]
@@ -145,7 +145,7 @@ def test_the_published_way_is_fitted_on_each_image(dishes, tmp_path):
         tmp_path,
         dishes,
         kmeans=PUBLISHED,
-        p=Preprocessing(scaling="none", channels="rgb", intensity="range"),
+        p=Preprocessing(input_scaling="none", channels="rgb", normalization="dtype_range"),
     )
     clusters = model.info["clusters"]
     assert clusters["number"] == 3 and sorted(clusters) == ["cells", "number"]
@@ -205,7 +205,7 @@ def test_light_over_real_images(real_data, tmp_path):
         p = (
             GREY
             if name == "honest"
-            else Preprocessing(scaling="none", channels="rgb", intensity="range")
+            else Preprocessing(input_scaling="none", channels="rgb", normalization="dtype_range")
         )
         models[name], _ = fitted(tmp_path, images, kmeans=recipe, p=p, name=name)
     moved = {name: [] for name in models}

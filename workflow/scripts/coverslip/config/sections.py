@@ -90,16 +90,16 @@ class Measure(Section):
     are, while others with several channels are listed as not measured."""
     padding: Literal["black", "none"] = "black"
     """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
-    minimum_area: int = Field(default=16, ge=0)
+    min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
-    flips: bool = False
+    tta: bool = False
     """Average the predictions over the eight flips and turns of an image."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
-    whole_megapixels: float = Field(default=17.0, gt=0)
+    max_in_memory_megapixels: float = Field(default=17.0, gt=0)
     """Larger images, in million pixels, are read, predicted and written by some rows at a time,
     so that they fit in memory; 4096 x 4096 pixels are 16.8 million."""
     time_pattern: str = (
@@ -117,7 +117,7 @@ class Measure(Section):
     @property
     def largest_whole(self) -> int:
         """Pixels of the largest image that is held in memory whole."""
-        return int(self.whole_megapixels * 1e6)
+        return int(self.max_in_memory_megapixels * 1e6)
 
 
 # --- The section of the configuration on the search of hyper-parameters
@@ -146,10 +146,10 @@ class Search(Section):
     is learned, and `training.epochs`."""
     trials: int = Field(default=16, ge=2)
     """Trials at the start. More of them later leave the earlier ones as they are."""
-    epochs_first: int = Field(default=1, ge=1)
+    min_epochs: int = Field(default=1, ge=1)
     """Epochs that every trial gets: the first rung."""
-    epochs_last: int = Field(default=9, ge=1)
-    """Largest number of epochs: there are rungs of `epochs_first`, times `eta`, times `eta` again
+    max_epochs: int = Field(default=9, ge=1)
+    """Largest number of epochs: there are rungs of `min_epochs`, times `eta`, times `eta` again
     up to it, as long as more than one trial is left."""
     eta: int = Field(default=3, ge=2)
     """One trial of so many goes on to the next rung, with so many times the epochs."""
@@ -166,9 +166,9 @@ class Search(Section):
 class Augmentation(Section):
     """Random changes of the training patches, drawn again in each epoch."""
 
-    flips: bool = True
+    tta: bool = True
     """Flip left-right and up-down."""
-    quarter_turns: bool = True
+    rot90: bool = True
     """Turn by multiples of 90 degrees."""
     rotation: float = Field(default=0.0, ge=0, le=180)
     """Largest rotation to either side, in degrees (uniform)."""
@@ -447,7 +447,7 @@ class Preprocessing(Section):
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
     """Share of a patch that its neighbour covers too."""
-    minimum_foreground: float = Field(default=0.0, ge=0, le=1)
+    min_foreground_fraction: float = Field(default=0.0, ge=0, le=1)
     """Training patches with a smaller share of foreground are left out."""
     shards: int = Field(default=1, ge=1)
     """Number of jobs and files that patches are cut into."""
@@ -487,7 +487,7 @@ class Network(Section):
     """For `nuclei_cnn`: units of its first dense layer."""
     dense_2: int = Field(default=32, ge=1)
     """For `nuclei_cnn`: units of its second dense layer."""
-    maximum_filters: int | None = Field(default=None, ge=1)
+    max_filters: int | None = Field(default=None, ge=1)
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
@@ -510,7 +510,7 @@ class Network(Section):
     @property
     def channels(self) -> int:
         """Channels of the output: `outputs`, or the four of `instances`."""
-        return 4 if self.head == "instances" else self.outputs
+        return 4 if self.head == "instance" else self.outputs
 
 
 class KMeans(Section):
@@ -534,19 +534,19 @@ class Evaluation(Section):
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch that neighbouring tiles both cover; overlaps are blended by a Gaussian
     window. Without any, tiles are patches side by side."""
-    flips: bool = False
+    tta: bool = False
     """Average the predictions over the eight flips and turns of an image."""
     scales: list[Annotated[float, Field(ge=0.25, le=4)]] = Field(default=[1.0], min_length=1)
     """Factors that each image is resized by to be predicted; the answers are resized back and
     averaged. Best within the scales that augmentation has shown to the network. With
-    `head: instances` the first one alone separates objects."""
+    `head: instance` the first one alone separates objects."""
     fast: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
     ensemble: bool = False
     """Also predict with the mean of the networks of all seeds of a fold, and score that beside the
     single ones."""
-    minimum_area: int = Field(default=16, ge=0)
+    min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples for the intervals."""
@@ -583,9 +583,9 @@ class Study(Section):
     """Kind of the answer. `confluency`: a segmentation whose report also tells how much of each
     image is covered, and how far that is off; `classification`: the class of each image;
     `network.head` is then `class`, and `network.architecture` is `cnn` where none is named."""
-    protocol: Literal["honest", "as-published"] = "honest"
+    reproduces: str | None = "honest"
     """`as-published` allows what the published study did wrong; the report says so in red."""
-    flaws: list[str] = []
+    known_issues: list[str] = []
     """For `as-published`: what is known to be wrong with the protocol."""
     published: list[Published] = []
     """Figures of the published study."""

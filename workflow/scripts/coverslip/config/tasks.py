@@ -28,7 +28,7 @@ def implied(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "studies": studies}
 
 
-COLOURS = {"channels": "rgb", "intensity": "range"}
+COLOURS = {"channels": "rgb", "normalization": "dtype_range"}
 """What classes and K-means look at: colours and brightness as they are."""
 
 
@@ -36,10 +36,10 @@ def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
     """The study with what its task implies, where it is not said otherwise."""
     implied: dict[str, dict[str, Any]] = {}
     if study.get("task") == "classification":
-        implied["network"] = {"architecture": "cnn", "head": "class"}
+        implied["network"] = {"architecture": "cnn", "head": "classification"}
         implied["training"] = {"loss": "crossentropy"}
     elif study.get("task") == "confluency":
-        implied["network"] = {"head": "mask"}
+        implied["network"] = {"head": "semantic"}
     if study.get("task") == "classification" or study.get("kmeans") is not None:
         implied["preprocessing"] = COLOURS
     sections = {name: {**values, **study.get(name, {})} for name, values in implied.items()}
@@ -57,13 +57,13 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
             f"{where}.network.architecture: `{architecture}` gives {kind}, which is not what "
             f"`task: {study['task']}` asks for"
         )
-    if (head == "class") != for_classes:
+    if (head == "classification") != for_classes:
         yield f"{where}.network.head: `class` goes with `task: classification`, and only with it"
     known = CLASSES if for_classes else MASKS
-    if dataset is not None and dataset["layout"] not in known:
+    if dataset is not None and dataset["format"] not in known:
         yield (
             f"{where}.task: `{study['task']}` needs a dataset with "
-            f"{'classes' if for_classes else 'masks'}, and `layout: {dataset['layout']}` has none; "
+            f"{'classes' if for_classes else 'masks'}, and `layout: {dataset['format']}` has none; "
             f"known: {', '.join(known)}"
         )
     if architecture not in PRETRAINED and network["weights"] != "none":
@@ -86,8 +86,8 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
             f"{where}.preprocessing.resize: `task: classification` looks at whole images: give "
             "height and width"
         )
-    if study["preprocessing"]["minimum_foreground"] > 0:
-        yield f"{where}.preprocessing.minimum_foreground: goes with masks"
+    if study["preprocessing"]["min_foreground_fraction"] > 0:
+        yield f"{where}.preprocessing.min_foreground_fraction: goes with masks"
     if study["training"]["loss"] != "crossentropy":
         yield f"{where}.training.loss: `task: classification` has `crossentropy` only"
     if study["evaluation"]["resolution"] != "native":
@@ -97,14 +97,14 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
 def check_preprocessing(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of the preprocessing that go together."""
     preprocessing = study["preprocessing"]
-    scaling, channels = preprocessing["scaling"], preprocessing["channels"]
+    scaling, channels = preprocessing["input_scaling"], preprocessing["channels"]
     where = f"{where}.preprocessing"
     if scaling == "imagenet" and channels != "rgb":
         yield f"{where}.scaling: `imagenet` needs `channels: rgb`"
     if preprocessing["resize_filter"] != "area" and preprocessing["resize"] is None:
         yield f"{where}.resize_filter: goes with `resize`, and only with it"
-    if preprocessing["fit_scaling_on"] != "training" and scaling != "standard":
-        yield f"{where}.fit_scaling_on: goes with `scaling: standard`, and only with it"
+    if preprocessing["fit_scaling_on"] != "training" and scaling != "zscore":
+        yield f"{where}.fit_scaling_on: goes with `input_scaling: zscore`, and only with it"
     if preprocessing["fit_scaling_on"] == "each_subset" and study["task"] != "classification":
         yield f"{where}.fit_scaling_on: `each_subset` goes with `task: classification`"
     if study["training"]["overwrite_masks"] and preprocessing["resize"] is None:
@@ -115,15 +115,15 @@ def check_preprocessing(where: str, study: Mapping[str, Any]) -> Iterable[str]:
 
 def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the scales that images are predicted at."""
-    scales = study["evaluation"]["scales"]
+    scales = study["evaluation"]["tta_scales"]
     if len(set(scales)) != len(scales):
-        yield f"{where}.evaluation.scales: a scale stands there twice"
+        yield f"{where}.evaluation.tta_scales: a scale stands there twice"
     if scales == [1.0]:
         return
     if study["kmeans"] is not None:
-        yield f"{where}.evaluation.scales: K-means has no probabilities to average"
+        yield f"{where}.evaluation.tta_scales: K-means has no probabilities to average"
     elif study["preprocessing"]["resize"] is not None:
-        yield f"{where}.evaluation.scales: need native size, without preprocessing.resize"
+        yield f"{where}.evaluation.tta_scales: need native size, without preprocessing.resize"
 
 
 def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
@@ -141,7 +141,7 @@ def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
 
 def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a training that go together."""
-    restarts, epochs = training["restarts"], training["epochs"]
+    restarts, epochs = training["warm_restarts"], training["epochs"]
     if restarts and training["schedule"] != "cosine":
         yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
     if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
@@ -158,8 +158,8 @@ def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
 
 def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
-    if (split["method"] == "folder") != (split["test_folder"] is not None):
-        yield f"{where}.split.test_folder: goes with `method: folder`, and only with it"
+    if (split["method"] == "official") != (split["test_folder"] is not None):
+        yield f"{where}.split.test_folder: goes with `method: official`, and only with it"
     for method in ("listed", "folder", "train_test_split"):
         if split["folds"] > 1 and split["method"] == method:
             yield f"{where}.split.folds: `{method}` has one fold"
@@ -175,16 +175,16 @@ def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str
     if split["validation"] > 0 or study["preprocessing"]["overlap"] > 0:
         yield f"{where}.split.unit: `patch` needs `validation: 0` and `preprocessing.overlap: 0`"
     whole = study["preprocessing"]["resize"] is not None or study["kmeans"] is not None
-    if whole or study["network"]["head"] != "mask":
-        yield f"{where}.split.unit: `patch` needs a network with `head: mask` at native size"
+    if whole or study["network"]["head"] != "semantic":
+        yield f"{where}.split.unit: `patch` needs a network with `head: semantic` at native size"
 
 
 def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in how the groups of a dataset are known."""
-    if dataset["groups"] == "layout" and dataset["layout"] not in ("livecell", "livecell_coco"):
-        yield f"{where}.groups: `layout` goes with `layout: livecell` and `livecell_coco`: wells"
-    if dataset["groups"] == "image" and dataset["layout"] == "livecell":
+    if dataset["group_by"] == "metadata" and dataset["format"] not in ("livecell", "livecell_coco"):
+        yield f"{where}.groups: `layout` goes with `format: livecell` and `livecell_coco`: wells"
+    if dataset["group_by"] == "image" and dataset["format"] == "livecell":
         yield (
-            f"{where}.groups: images of one well are alike: set `groups: layout`, so that wells "
+            f"{where}.groups: images of one well are alike: set `group_by: metadata`, so that wells "
             "are known"
         )

@@ -21,7 +21,7 @@ from coverslip.errors import CoverslipError
 
 WORDS = {
     "dataset": ("title", "licence", "citation", "class_names"),
-    "study": ("title", "question", "source", "flaws", "published", "beside", "tensorboard"),
+    "study": ("title", "question", "source", "known_issues", "published", "beside", "tensorboard"),
 }
 """Keys that are only shown: they never cause work beyond the report."""
 
@@ -187,8 +187,8 @@ def _check_dataset(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.source: name either a `competition` or a `dataset`"
     yield from tasks.check_groups(where, dataset)
     pattern = dataset["group_pattern"]
-    if (dataset["groups"] == "pattern") != (pattern is not None):
-        yield f"{where}.group_pattern: goes with `groups: pattern`, and only with it"
+    if (dataset["group_by"] == "filename") != (pattern is not None):
+        yield f"{where}.group_pattern: goes with `group_by: filename`, and only with it"
     if pattern is not None:
         try:
             names = re.compile(pattern).groupindex
@@ -207,17 +207,17 @@ def _check_study(
             f"{where}.dataset: no dataset is called `{study['dataset']}`"
             f"{closest_name(study['dataset'], datasets)}"
         )
-    if study["beside"] is not None and study["beside"] not in studies:
+    if study["compare_with"] is not None and study["compare_with"] not in studies:
         yield (
-            f"{where}.beside: no study is called `{study['beside']}`"
-            f"{closest_name(study['beside'], studies)}"
+            f"{where}.beside: no study is called `{study['compare_with']}`"
+            f"{closest_name(study['compare_with'], studies)}"
         )
     if len(set(study["seeds"])) != len(study["seeds"]):
         yield f"{where}.seeds: a seed stands there twice"
     preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
     if study["kmeans"] is not None and preprocessing["resize"] is not None:
         yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
-    if study["protocol"] != "as-published":
+    if study["reproduces"] is None:
         if preprocessing["mask_resize"] in ("bilinear-ceil", "bicubic-nonzero"):
             yield f"{where}.preprocessing.mask_resize: that needs `protocol: as-published`"
         if preprocessing["fit_scaling_on"] != "training":
@@ -243,14 +243,17 @@ def _check_study(
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
         yield f"{where}.preprocessing.channels: `mobilenetv2_unet` needs `rgb`"
-    if network["architecture"] == "efficientnet_lite0_unet" and preprocessing["scaling"] != "unit":
-        yield f"{where}.preprocessing.scaling: `efficientnet_lite0_unet` needs `unit`"
+    if (
+        network["architecture"] == "efficientnet_lite0_unet"
+        and preprocessing["input_scaling"] != "unit"
+    ):
+        yield f"{where}.preprocessing.input_scaling: `efficientnet_lite0_unet` needs `unit`"
     if network["freeze_encoder"] and network["weights"] == "none":
         yield f"{where}.network.freeze_encoder: random features would stay random; needs weights"
     side = min(preprocessing["resize"] or [preprocessing["patch"]])
-    if network["head"] == "instances" and preprocessing["resize"] is not None:
+    if network["head"] == "instance" and preprocessing["resize"] is not None:
         yield f"{where}.network.head: `instances` needs native size, without preprocessing.resize"
-    halvings = network["depth"] + (network["stem"] == 2)
+    halvings = network["depth"] + (network["stem_stride"] == 2)
     steps = dict.fromkeys(tasks.ENCODERS, 5)
     steps |= {"unet": halvings, "unet_confluency": 4, "cnn": network["depth"]}
     factor = 2 ** steps.get(network["architecture"], 0)
@@ -294,10 +297,10 @@ def _check(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     search, epochs = study["search"], study["training"]["epochs"]
     if study["kmeans"] is not None:
         yield f"{where}: K-means has no epochs; it tries `kmeans.clusters` itself"
-    if search["epochs_last"] < search["epochs_first"]:
-        yield f"{where}.epochs_last: is below epochs_first ({search['epochs_first']})"
-    if search["epochs_last"] > epochs:
-        yield f"{where}.epochs_last: is above training.epochs ({epochs}); trials are parts of that"
+    if search["max_epochs"] < search["min_epochs"]:
+        yield f"{where}.max_epochs: is below min_epochs ({search['min_epochs']})"
+    if search["max_epochs"] > epochs:
+        yield f"{where}.max_epochs: is above training.epochs ({epochs}); trials are parts of that"
     if search["metric"] == "iou" and study["task"] == "classification":
         yield f"{where}.metric: classes of images have no IoU; known: accuracy, loss"
     for key in OF_LOSS:

@@ -99,7 +99,7 @@ def split(
     manifest: Path,
     duplicates: Path,
     config: Split,
-    protocol: str,
+    reproduction: bool,
     table: Path,
     summary: Path,
     task: str = "segmentation",
@@ -109,7 +109,7 @@ def split(
 
     Args:
         groups, duplicates: csv files of `coverslip.data.quality_check`. manifest: of the dataset.
-        config: method, folds, shares, stratification, seed. protocol: `honest` or `as-published`.
+        config: method, folds, shares, stratification, seed. reproduction: whether the study repeats a published protocol.
         table: csv to write: id, group, stratum, fold, subset; one row an image and fold; stratum
             is the class with `stratify: class`, else the modality.
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
@@ -138,11 +138,11 @@ def split(
     pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str}, keep_default_na=False)
     pairs = pairs[pairs["a"].isin(frame.index) & pairs["b"].isin(frame.index)]
     leaks = [leakage_report(frame["group"], subset, pairs) for subset in folds]
-    _judge(leaks, config, protocol)
+    _judge(leaks, config, reproduction)
     with atomic_write(table) as part:
         result.to_csv(part, index=False, lineterminator="\n")
     summary.parent.mkdir(parents=True, exist_ok=True)
-    write_json(summary, _summary(frame, folds, leaks, config, protocol, len(other)))
+    write_json(summary, _summary(frame, folds, leaks, config, reproduction, len(other)))
 
 
 def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFrame:
@@ -194,7 +194,7 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
 
     def parts(rows: np.ndarray, shares: Sequence[float], step: int, least=(1, 1)) -> np.ndarray:
         rng = np.random.default_rng([config.seed, step])
-        if config.method == "listed":
+        if config.method == "archive_order":
             return assign_in_order(len(rows), shares)
         if config.method == "random":
             return assign_images(codes[rows], shares, rng)
@@ -203,7 +203,7 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     everything = shuffled = np.arange(len(frame))
     folds = []
     learned = 1 + (config.validation > 0)  # what is not tested is cut into so many parts again
-    if config.method == "folder":
+    if config.method == "official":
         held = [_in_folder(frame["member"], config.test_folder)]
     elif config.method == "train_test_split":
         shuffled, test = sklearn_split(everything, config.test, config.seed)
@@ -403,7 +403,7 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
     }
 
 
-def _judge(leaks: list[dict[str, Any]], config: Split, protocol: str) -> None:
+def _judge(leaks: list[dict[str, Any]], config: Split, reproduction: bool) -> None:
     """Refuse a split that leaks, or tell of it where the study asked for it."""
     worst = max(leaks, key=lambda found: (found["groups"], found["pairs"]))
     if not worst["groups"] and not worst["pairs"]:
@@ -413,7 +413,7 @@ def _judge(leaks: list[dict[str, Any]], config: Split, protocol: str) -> None:
         f"split ({config.method}): {worst['groups']} groups and {worst['pairs']} pairs of "
         f"duplicates stand in two subsets, such as {named}"
     )
-    if protocol != "as-published" and config.method != "random":
+    if not reproduction and config.method != "random":
         fix = "correct the file" if config.method == "file" else "use method grouped"
         raise CoverslipError(f"{text}: {fix}, or state protocol: as-published")
     LOG.warning("%s: the scores of this study are too good", text)
@@ -424,7 +424,7 @@ def _summary(
     folds: list[np.ndarray],
     leaks: list[dict[str, Any]],
     config: Split,
-    protocol: str,
+    reproduction: bool,
     unlabelled: int,
 ) -> dict[str, Any]:
     """The content of `split.json`."""
@@ -446,7 +446,7 @@ def _summary(
     return {
         "format": 1,
         "method": config.method,
-        "protocol": protocol,
+        "reproduction": reproduction,
         "folds": config.folds,
         "seed": config.seed,
         "stratify": config.stratify,

@@ -77,7 +77,7 @@ def predict(
             network.scale_as(subset)
             places = np.flatnonzero(table["subset"] == subset)
             inputs = (store.image(id) for id in table.index[places])
-            for place, found in zip(places, network.logits(inputs, evaluation.flips), strict=True):
+            for place, found in zip(places, network.logits(inputs, evaluation.tta), strict=True):
                 logits[place] = found
     with atomic_write(output) as part, h5py.File(part, "w") as file:
         file.attrs["fold"] = fold

@@ -191,11 +191,11 @@ def noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.n
 def _orient(
     image: np.ndarray, target: np.ndarray, a: Augmentation, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    if a.flips:
+    if a.flip:
         for axis in (0, 1):
             if rng.random() < 0.5:
                 image, target = np.flip(image, axis), np.flip(target, axis)
-    if a.quarter_turns:
+    if a.rot90:
         # A patch that is not square keeps its shape by half turns only.
         square = target.shape[0] == target.shape[1]
         turns = int(rng.integers(4)) if square else 2 * int(rng.integers(2))

@@ -127,7 +127,7 @@ class Field:
         self.shape = (height, width)
         self.left = np.zeros(height, np.int64)
         self.right = np.full(height, width - 1, np.int64)
-        if padding != "none" and not _lit_corners(source):
+        if padding and not _lit_corners(source):
             self._hull(source)
         self.everything = bool((self.left == 0).all() and (self.right == width - 1).all())
 

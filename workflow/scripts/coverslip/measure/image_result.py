@@ -98,7 +98,7 @@ class ImageResult:
             label: int32 HxW, its objects.
             settings: the section `measure` of the config.
         """
-        label = drop_small(np.where(field, label, 0), settings.minimum_area)
+        label = drop_small(np.where(field, label, 0), settings.min_area_px)
         objects = object_table(label, image, pixel_size(plane, settings)[0])
         blocks = blocks_of(mask & field, field)
         drawn = overlay(image, label, mask & field, field)
@@ -141,7 +141,7 @@ class ImageResult:
                 "height_px": shape[0],
                 "width_px": shape[1],
                 "channels": shape[2],
-                "bits": 8 * dtype.itemsize,
+                "bit_depth": 8 * dtype.itemsize,
                 "pixel_height_um": size and size[0],
                 "pixel_width_um": size and size[1],
                 "pixel_size_from": source or None,

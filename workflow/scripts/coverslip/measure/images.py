@@ -116,7 +116,7 @@ def measure(
     if missing:
         if network.info["kind"] in NETWORKS:
             found_device = device.prepare(threads=threads)
-            network.policy = found_device.dtype_policy if settings.fast else None
+            network.policy = found_device.dtype_policy if settings.mixed_precision else None
             report(found_device.line(network.policy or "float32"))
         network.predictor()  # a model that cannot predict ends the job, an image does not
         files = parts(known)
@@ -252,13 +252,13 @@ def _stream(
                     _imageless(network, file.entry, plane, settings)
                 else:
                     file.entry.expected += 1
-                    field = field_of_view(plane.image, settings.padding)
+                    field = field_of_view(plane.image, settings.ignore_black_border)
                     waiting.append((file.entry, plane, plane.image, field))
                     yield fill_outside_fov(plane.image, field)
             file.entry.whole = True
             settle()
 
-    for answer in network.predict(images(), "native", settings.overlap, settings.flips):
+    for answer in network.predict(images(), "native", settings.overlap, settings.tta):
         entry, plane, image, field = waiting.popleft()
         entry.add(plane, image, field, *_segmented(network, answer), settings)
         settle()
@@ -272,9 +272,9 @@ def _alone(network: Model, file: File, settings: Measure) -> None:
             _imageless(network, file.entry, plane, settings)
             continue
         try:
-            field = field_of_view(plane.image, settings.padding)
+            field = field_of_view(plane.image, settings.ignore_black_border)
             image = fill_outside_fov(plane.image, field)
-            (answer,) = network.predict([image], "native", settings.overlap, settings.flips)
+            (answer,) = network.predict([image], "native", settings.overlap, settings.tta)
             file.entry.add(plane, plane.image, field, *_segmented(network, answer), settings)
         except OSError:
             raise

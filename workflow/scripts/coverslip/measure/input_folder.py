@@ -221,7 +221,7 @@ def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> lis
         return [f"{folder}/{name}" for name in FILES if name == INFO or study not in kmeans]
     if not (folder / INFO).is_file():
         raise CoverslipError(f"model: {config['model']}: {_no_model(folder, config['studies'])}")
-    if read_info(folder).get("head") == "class":
+    if read_info(folder).get("head") == "classification":
         raise CoverslipError(of_classes(config["model"]))
     return [os.path.abspath(file) for file in model_files(folder)]
 

@@ -48,7 +48,7 @@ def label_rows(
 
     See `kmeans_model.labels`, which gives the same for a whole image.
     """
-    if recipe.recipe == "published":
+    if recipe.features == "raw_color":
         yield from _published(source, clusters["number"], seed)
     else:
         yield from _honest(source, recipe, clusters)

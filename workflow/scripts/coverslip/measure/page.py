@@ -75,7 +75,7 @@ def build(
         "left_out": left_out_lines(facts.get("left_out") or NOTHING),
         "unread": [{"name": _name(row), "error": row.error} for row in unread.itertuples()],
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
-        "instances": model.get("head") == "instances",
+        "instances": model.get("head") == "instance",
         "intervals": any(row["interval"] for row in rows),
         "facts": _facts(facts, model, measured),
     }
@@ -126,8 +126,8 @@ def _cards(
         },
         {
             "label": "objects",
-            "value": number(measured["objects"].sum()),
-            "more": f"median of an image: {number(measured['objects'].median())}",
+            "value": number(measured["n_objects"].sum()),
+            "more": f"median of an image: {number(measured['n_objects'].median())}",
         },
     ]
     if len(unread):
@@ -149,10 +149,10 @@ def _row(row: Any, files: Mapping[int, str], overlays: Path, output: Path) -> di
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
         "interval": _interval(row.confluency_low_percent, row.confluency_high_percent),
-        "objects": number(row.objects),
+        "objects": number(row.n_objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),
-        "valid": number(row.valid_area_px),
+        "valid": number(row.fov_area_px),
         "time": "" if not row.time_unit else f"{number(row.time, 2)} {row.time_unit}",
         "note": row.error or row.note,
         "bad": bool(row.error),
@@ -170,7 +170,7 @@ def _shown(row: Any, name: str, overlays: Path, output: Path) -> dict[str, str]:
         "link": _link(overlays / name, output),
         "source": found.source,
         "confluency": number(row.confluency_percent, 1),
-        "objects": number(row.objects),
+        "objects": number(row.n_objects),
     }
 
 
@@ -195,8 +195,8 @@ def _facts(
         "Model": str(facts["model"]) + (f", trained in the study {study}" if study else ""),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),
-        "Smallest object": f"{settings['minimum_area']} pixels",
-        "Black surroundings": "left out" if settings["padding"] == "black" else "counted",
+        "Smallest object": f"{settings['min_area_px']} pixels",
+        "Black surroundings": "left out" if settings["ignore_black_border"] else "counted",
         "Size of a pixel": size,
     }
     return [{"label": label, "text": text} for label, text in words.items()]

@@ -82,7 +82,7 @@ SHARD_COLUMNS = [
     "confluency_percent",
     "confluency_low_percent",
     "confluency_high_percent",
-    "objects",
+    "n_objects",
     "objects_per_mm2",
     "mean_area_px",
     "mean_area_um2",
@@ -90,14 +90,14 @@ SHARD_COLUMNS = [
     "median_area_um2",
     "mean_eccentricity",
     "mean_intensity",
-    "valid_area_px",
+    "fov_area_px",
     "valid_area_um2",
     "foreground_px",
     "foreground_um2",
     "height_px",
     "width_px",
     "channels",
-    "bits",
+    "bit_depth",
     "pixel_height_um",
     "pixel_width_um",
     "pixel_size_from",
@@ -109,9 +109,9 @@ SHARD_COLUMNS = [
 COLUMNS = ["image", "page", "plane", "series", *SHARD_COLUMNS[3:]]
 """Columns of `images.csv`."""
 
-COUNTS = ["page", "objects", "valid_area_px", "foreground_px"]
+COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
 
-COUNTS += ["height_px", "width_px", "channels", "bits"]
+COUNTS += ["height_px", "width_px", "channels", "bit_depth"]
 
 TEXTS = ["image", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
 

@@ -219,7 +219,7 @@ def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
     number = int(clusters["number"])
     if not 2 <= number <= MOST:
         raise ValueError(f"{number} clusters")
-    if recipe.recipe == "published":
+    if recipe.features == "raw_color":
         return {"number": number}
     count = len(names(recipe.scales))
     shapes = {"mean": (count,), "standard_deviation": (count,), "centres": (number, count)}
@@ -243,7 +243,7 @@ def cluster_labels(
         clusters: as `checked` gives them.
         seed: of the study; only `published` depends on it.
     """
-    if recipe.recipe == "published":
+    if recipe.features == "raw_color":
         return partition(image, clusters["number"], seed).labels
     found = np.full(image.shape[:2], OUTSIDE, np.uint8)
     looks = TextureFeatures(image, recipe.scales)

@@ -7,9 +7,9 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
   `coverslip.models.heads`;
 - `preprocessing`: the section of the configuration; `fitted`: its numbers, see `preprocess.fit`;
 - `threshold`: probability from which a pixel is foreground, tuned on validation;
-- `temperature`: for the head `class`, in place of a threshold, see
+- `temperature`: for the head `classification`, in place of a threshold, see
   `coverslip.models.heads`;
-- `instances`: for the head `instances`, how objects are made, see `coverslip.models.watershed`;
+- `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training tells: architecture, digests, licence of the data.
 
@@ -41,7 +41,7 @@ from coverslip.runtime import oom
 
 
 def predict_classes(
-    predict: Predict, images: Iterable[np.ndarray], batch: int, flips: bool
+    predict: Predict, images: Iterable[np.ndarray], batch: int, tta: bool
 ) -> Iterator[np.ndarray]:
     """Answers of a network to images of one size, one after the other.
 
@@ -49,7 +49,7 @@ def predict_classes(
         predict: from N x height x width x C to N x K, with N = `batch`.
         images: HxWxC each, of one dtype and size.
         batch: images a call of `predict`; the last call is filled up with zeros.
-        flips: average over the eight flips and turns of an image (four where height and width
+        tta: average over the eight flips and turns of an image (four where height and width
             differ).
 
     Yields:
@@ -59,7 +59,7 @@ def predict_classes(
     visits = 1
     for image in images:
         square = image.shape[0] == image.shape[1]
-        ways = (tuple(range(8)) if square else (0, 2, 4, 6)) if flips else (0,)
+        ways = (tuple(range(8)) if square else (0, 2, 4, 6)) if tta else (0,)
         visits = len(ways)
         waiting += [apply_symmetry(image, way) for way in ways]
         while len(waiting) >= batch * visits:
@@ -113,7 +113,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     if missing:
         raise ValueError(f"model.json needs {', '.join(missing)}")
     facts = {"format": FORMAT, "kind": "network", **info}
-    facts["outputs"] = int(model.output_shape[-1])
+    facts["num_classes"] = int(model.output_shape[-1])
     if isinstance(facts["preprocessing"], Preprocessing):
         facts["preprocessing"] = facts["preprocessing"].model_dump(mode="json")
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -171,8 +171,8 @@ def _misfit(network: Any, model: Model) -> str:
     if not isinstance(network, keras.Model) or isinstance(network, keras.Sequential):
         return f"is a {type(network).__name__}, and no functional network"
     height, width = model.tile
-    channels_in, outputs = preprocessing.channels(model.preprocessing), model.info["outputs"]
-    expected = (outputs,) if model.head == "class" else (height, width, outputs)
+    channels_in, outputs = preprocessing.channels(model.preprocessing), model.info["num_classes"]
+    expected = (outputs,) if model.head == "classification" else (height, width, outputs)
     try:
         found = network.compute_output_shape((1, height, width, channels_in))
         shape = tuple(network.input_shape)
@@ -193,7 +193,7 @@ def _network(model: Model) -> Predict:
     """Return the network of a folder as a function of uint8 tiles that gives probabilities, or
     the logits of classes."""
     network = read_network(model)
-    classes = model.head == "class"
+    classes = model.head == "classification"
     resized = model.preprocessing.resize is not None
     grain = None if classes or resized else size_divisor_of(network, model.tile)
     if model.policy is not None:
@@ -283,7 +283,7 @@ class Model:
 
         Raises CoverslipError where the model knows only the class of a whole image.
         """
-        if self.head == "class":
+        if self.head == "classification":
             raise CoverslipError(
                 f"{self.folder}: tells the class of an image and draws no masks: give a model of "
                 "a segmentation"
@@ -304,7 +304,7 @@ class Model:
 
     @property
     def rules(self) -> WatershedParams:
-        """How objects are made, of a model with the head `instances`."""
+        """How objects are made, of a model with the head `instance`."""
         if self._facts.instances is None:
             raise CoverslipError(f"{self.folder}: does not separate objects")
         return WatershedParams(**self._facts.instances.model_dump())
@@ -333,9 +333,9 @@ class Model:
         images: Iterable[np.ndarray],
         resolution: str = "native",
         overlap: float = 0.25,
-        flips: bool = False,
+        tta: bool = False,
         batch: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        tta_scales: Sequence[float] = (1.0,),
     ) -> Iterator[np.ndarray]:
         """Predict images one after the other, in bounded memory.
 
@@ -348,22 +348,22 @@ class Model:
                 where that is smaller); `network`: the size the model resizes to.
             overlap: share of a patch of the training that neighbouring tiles both cover; without
                 any, tiles are such patches, side by side.
-            flips: average over flips and turns, see `tiles.predict_stream`.
+            tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
             scales: factors, above 0, that an image is resized by; the answers are resized back
-                and averaged; for the head `instances` see `instances.of_scales`.
+                and averaged; for the head `instance` see `instances.of_scales`.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
-            background; with the head `instances` the last of four is the depth. With the head
+            background; with the head `instance` the last of four is the depth. With the head
             `class` float32 (K,), one probability a class.
 
         Raises:
             CoverslipError: an image that `preprocess.image` does not read, or a network that
                 cannot be loaded.
         """
-        if self.head == "class":
-            for logits in self.logits(images, flips, batch):
+        if self.head == "classification":
+            for logits in self.logits(images, tta, batch):
                 yield temperatures.calibrated_probabilities(logits, self.temperature).astype(
                     np.float32
                 )
@@ -374,7 +374,7 @@ class Model:
                 yield predict(preprocessing.to_input(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
-        factors = (1.0,) if size else scales
+        factors = (1.0,) if size else tta_scales
         sizes: list[tuple[int, int]] = []
 
         def seen() -> Iterator[np.ndarray]:
@@ -388,7 +388,7 @@ class Model:
                     )
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        found = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
+        found = predict_stream(predict, seen(), self.tile, overlap, batch, tta, self.grain)
         for answer in found:
             native = sizes.pop(0)
             shape = size if size and resolution == "network" else native
@@ -402,9 +402,9 @@ class Model:
         return average_scales(parts) if self.head == heads.INSTANCES else np.mean(parts, axis=0)
 
     def logits(
-        self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
+        self, images: Iterable[np.ndarray], tta: bool = False, batch: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield the logits of the classes of images, float32 (K,), with the head `class`.
+        """Yield the logits of the classes of images, float32 (K,), with the head `classification`.
 
         Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
         """
@@ -412,9 +412,9 @@ class Model:
         pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)
         seen = (preprocessing.resize_image(x, size, method) if size else x for x in pixels)
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        for found in predict_classes(self.predictor(), seen, batch, flips):
+        for found in predict_classes(self.predictor(), seen, batch, tta):
             several = self.info["kind"] == ENSEMBLE
-            yield ensemble.class_logits(found, self.info["outputs"]) if several else found
+            yield ensemble.class_logits(found, self.info["num_classes"]) if several else found
 
     def predictor(self) -> Predict:
         """What predicts tiles, as many at once as memory allows."""

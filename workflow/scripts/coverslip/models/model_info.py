@@ -32,7 +32,7 @@ class Watershed(Part):
 
     threshold: float = Field(ge=0, le=1)
     seed: float = Field(ge=0, le=1)
-    minimum_area: int = Field(ge=0)
+    min_area_px: int = Field(ge=0)
     minimum_share: float = Field(default=0.0, ge=0, le=1)
 
 
@@ -63,16 +63,19 @@ class ModelInfo(Part):
         p = self.preprocessing
         sides = p.resize or (p.patch,)
         channels = 1 if p.channels == "grey" else 3
-        scaled = p.scaling == "standard" and self.kind == "network"
+        scaled = p.input_scaling == "zscore" and self.kind == "network"
         fitted = (len(self.fitted.mean), len(self.fitted.standard_deviation))
         for wrong, what in (
             (not all(1 <= side <= LARGEST_SIDE for side in sides), "sizes of no network"),
             (scaled and fitted != (channels, channels), f"`fitted` is not of {channels} channels"),
             (any(d < 0 for d in self.fitted.standard_deviation), "a deviation below 0"),
-            (self.head != "class" and self.threshold is None, "no `threshold`"),
-            (self.head == "instances" and self.instances is None, "no `instances`"),
-            (self.head == "instances" and self.outputs != 4, "not the 4 outputs of `instances`"),
-            (self.head == "class" and self.outputs != len(self.classes), "not an output a class"),
+            (self.head != "classification" and self.threshold is None, "no `threshold`"),
+            (self.head == "instance" and self.instances is None, "no `instances`"),
+            (self.head == "instance" and self.outputs != 4, "not the 4 outputs of `instances`"),
+            (
+                self.head == "classification" and self.outputs != len(self.classes),
+                "not an output a class",
+            ),
         ):
             if wrong:
                 raise ValueError(what)

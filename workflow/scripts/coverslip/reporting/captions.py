@@ -69,7 +69,7 @@ class Numbers:
     @property
     def panels(self) -> list[tuple[str, list[str]]]:
         """Kinds of panels (best, median, worst, draw) and the ids of their images, cut short."""
-        panels = self._metrics.get("panels") or {}
+        panels = self._metrics.get("examples") or {}
         listed = {kind: [ids] if isinstance(ids, str) else ids for kind, ids in panels.items()}
         return [(kind, [_short(str(id)) for id in ids]) for kind, ids in listed.items() if ids]
 

@@ -58,7 +58,7 @@ def write(
         metrics: `metrics.json` of the study.
         split: `split.json` of the study.
         dataset: title, licence and citation of the data.
-        study: title, question, task, protocol and flaws of the study.
+        study: title, question, task, protocol and known_issues of the study.
         output: the Markdown file.
     """
     facts, scores, parts = (
@@ -74,10 +74,10 @@ def write(
     counts = [_count(row) for row in parts["counts"] if row["fold"] == facts["fold"]]
     text = environment.get_template(TEMPLATE).render(
         version=__version__,
-        info={"head": "mask", "instances": None, "kind": "network"} | facts,
+        info={"head": "semantic", "instances": None, "kind": "network"} | facts,
         title=study["title"],
         question=study["question"],
-        protocol=study["protocol"],
+        reproduces=study["reproduces"],
         dataset=dataset,
         licence=dataset["licence"],
         split=parts,
@@ -141,7 +141,7 @@ def _limits(
     study: Mapping[str, Any], scores: Mapping[str, Any], counts: list[dict], subset: str
 ) -> list[str]:
     """What a user should know before trusting the model."""
-    limits = list(study["flaws"])
+    limits = list(study["known_issues"])
     seen = {row["subset"]: set(row["strata"]) for row in counts}
     trained, tested = seen.get("train", set()), seen.get(subset, set())
     if trained - tested:

@@ -229,23 +229,21 @@ def pairs(studies: Sequence[StudyInputs]) -> list[tuple[StudyInputs | None, Stud
     by_name = {study.name: study for study in studies}
     found: list[tuple[StudyInputs | None, StudyInputs | None]] = []
     for study in studies:
-        if study.study["protocol"] != "as-published":
+        if study.study["reproduces"] is None:
             continue
         other = by_name.get(study.study.get("beside") or "")
-        if other is None or other.study["protocol"] == "as-published":
+        if other is None or other.study["reproduces"] is not None:
             other = next(
                 (
                     s
                     for s in studies
-                    if s.study["protocol"] != "as-published" and s.study.get("beside") == study.name
+                    if s.study["reproduces"] is None and s.study.get("beside") == study.name
                 ),
                 None,
             )
         found.append((study, other))
     paired = {honest.name for _, honest in found if honest is not None}
-    found += [
-        (None, s) for s in studies if s.study["protocol"] != "as-published" and s.name not in paired
-    ]
+    found += [(None, s) for s in studies if s.study["reproduces"] is None and s.name not in paired]
     return found
 
 

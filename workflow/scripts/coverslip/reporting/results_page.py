@@ -153,7 +153,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
                     f"`{study.name}`",
                     f"all {record[by]}" if by == "modality" else record[by],
                     number(record["images"], "count"),
-                    number(record["objects_true"], "count"),
+                    number(record["n_true"], "count"),
                     value_text(main),
                     interval_text(main),
                     baseline_text(main, PEER),
@@ -283,7 +283,7 @@ def _about(
         [
             f"`{study.name}`",
             study.study["title"],
-            study.study["protocol"],
+            study.study["reproduces"],
             str(len(runs[study.name])),
             _total_minutes(runs[study.name]),
             _distinct(device(run) for run in runs[study.name]),
@@ -293,10 +293,14 @@ def _about(
         for study in studies
     ]
     text = ["\n## The trainings\n", table(head, lines)]
-    known = {study.name: study.study.get("flaws") or [] for study in studies}
+    known = {study.name: study.study.get("known_issues") or [] for study in studies}
     if any(known.values()):
         text.append("\n## What to keep in mind\n")
-        text += [f"- `{name}`: {' '.join(flaws)}" for name, flaws in known.items() if flaws]
+        text += [
+            f"- `{name}`: {' '.join(known_issues)}"
+            for name, known_issues in known.items()
+            if known_issues
+        ]
     text.append("\n## The data\n")
     datasets = {study.study["dataset"]: study.dataset for study in studies}
     for name, dataset in datasets.items():

@@ -92,7 +92,7 @@ def train(
     with threadpool_limits(limits=1), ImageStore(images) as store:
         source = Source(store, preprocessing)
         fits = {}
-        if kmeans.recipe == "honest":
+        if kmeans.features == "texture":
             fits = find_clusters(source, ids["train"], kmeans)
         tallies = {name: tally(source, ids[name], kmeans, fits, seed) for name in SUBSETS}
     history, number, cells = select(tallies, kmeans.clusters, report)
@@ -334,7 +334,7 @@ def _info(
         "preprocessing": preprocessing.model_dump(mode="json"),
         "fitted": {},
         "classes": ["background", "foreground"],
-        "outputs": 1,
+        "num_classes": 1,
         "threshold": THRESHOLD,
         "kept_epoch": clusters["number"],
         "seed": seed,

@@ -27,7 +27,7 @@ def rate(training: Training, progress: float) -> float:
     if training.schedule == "step":
         return start * training.step_factor ** (int(progress) // training.step_epochs)
     if training.schedule == "cosine":
-        borders = [0, *training.restarts, training.epochs]
+        borders = [0, *training.warm_restarts, training.epochs]
         first = max(border for border in borders[:-1] if border <= progress)
         length = borders[borders.index(first) + 1] - first
         return start * 0.5 * (1.0 + cos(pi * min((progress - first) / length, 1.0)))

@@ -46,5 +46,5 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     penalty = keras.regularizers.L2(PENALTY)
     x = layers.Dense(DENSE, activation="relu", kernel_regularizer=penalty, name="dense")(x)
     x = layers.Dropout(DROPOUT)(x)
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits")(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="livecell_cnn")

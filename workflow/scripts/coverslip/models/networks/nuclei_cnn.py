@@ -50,7 +50,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = _normalized(layers.Dense(units, **default_initializers(x.shape[-1]))(x))
         x = layers.Dropout(DROPOUT)(x)
     start = default_initializers(x.shape[-1])
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits", **start)(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name="logits", **start)(x)
     return keras.Model(inputs, outputs, name="nuclei_cnn")
 
 
