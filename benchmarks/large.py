@@ -76,7 +76,7 @@ def write(path: Path, height: int, side: int, bright: bool) -> None:
 
 
 def kmeans(folder: Path, recipe: KMeans) -> None:
-    """Write a model folder of K-means; the centres of `honest` are means of cells and ground."""
+    """Write a model folder of K-means; the centres of `texture` are means of cells and ground."""
     info = {"format": model.FORMAT, "kind": "kmeans", "classes": ["background", "cell"]}
     info |= {"fitted": {}, "threshold": 0.5, "num_classes": 1, "seed": 1}
     info["preprocessing"] = Preprocessing(

@@ -110,7 +110,7 @@ def main(images: Path, output: Path | None) -> None:
         for name, way in ways.items():
             for id in ids[1::2]:
                 image = way.source.image(id)
-                area = np.count_nonzero(field_of_view(image, "black"))
+                area = np.count_nonzero(field_of_view(image))
                 even = np.count_nonzero(way.mask(image))
                 for low in LIGHTS if area else ():
                     found = np.count_nonzero(way.mask(lit(image, low)))

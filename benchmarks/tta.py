@@ -3,9 +3,9 @@
 DATASET is the folder of a dataset (`results/datasets/NAME`), STUDY that of a finished study
 (`results/studies/NAME`), and a MODEL one of its model folders, of a single network or of an
 ensemble (`fold0_seed1/model`, `fold0_ensemble/model`). Each predicts the test images of its fold
-as they are, fast (`evaluation.mixed_precision`), and as the mean over their eight flips and turns; a table
-tells scores, seconds an image, and both as compared with the first line. An ensemble of several
-folds is refused: each of its test images is one that another member was trained on.
+as they are, fast (`evaluation.mixed_precision`), and as the mean over their eight flips and turns;
+a table tells scores, seconds an image, and both as compared with the first line. An ensemble of
+several folds is refused: each of its test images is one that another member was trained on.
 """
 
 import argparse

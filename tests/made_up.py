@@ -67,7 +67,7 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     figures = []
     for name, section in completed["studies"].items():
         home = folder / "studies" / name
-        _write(home / "metrics.json", metrics(name, section["reproduces"]))
+        _write(home / "metrics.json", metrics(name, section["reproduces"] is not None))
         _write(home / "split.json", split_summary(section["split"]["method"]))
         for fold in range(section["split"]["folds"]):
             _write(home / f"fold{fold}_seed1/model/run.json", run_record(name))
@@ -84,7 +84,7 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     return completed, figures
 
 
-def metrics(name: str, reproduces: str | None) -> dict[str, Any]:
+def metrics(name: str, reproduction: bool) -> dict[str, Any]:
     """Metrics of a study on three subsets, by seed 1 and over all."""
     records = []
     for subset, better in (("validation", 0.004), ("test", 0.0), ("train", 0.009)):
@@ -100,14 +100,14 @@ def metrics(name: str, reproduces: str | None) -> dict[str, Any]:
     return {
         "format": 1,
         "study": name,
-        "reproduces": reproduces,
+        "reproduction": reproduction,
         "task": "segmentation",
         "classes": CLASSES,
         "metrics": records + single,
         "confusion": {
             "test": {"classes": CLASSES, "counts": [[7_901_233, 80_112], [90_410, 1_010_002]]}
         },
-        "panels_subset": "test",
+        "examples_subset": "test",
         "examples": {
             "best": ["0a7d30b2"],
             "median": ["4f91ce03"],

@@ -57,7 +57,7 @@ def test_scores_follow_a_search_of_the_preprocessing(clone, tmp_path):
     study = config["studies"]["one"] | {"split": {}}
     config["studies"]["one"] = study
     scores = "results/studies/one/ensemble/scores.json"
-    tried = (("patch", [32, 64], True), ("scaling", ["unit", "standard"], False))
+    tried = (("patch", [32, 64], True), ("input_scaling", ["unit", "zscore"], False))
     for key, choices, varies in tried:
         study["search"] = {
             "space": {f"preprocessing.{key}": {"choices": choices}},

@@ -63,7 +63,7 @@ def test_patches_are_cut_for_each_preprocessing_that_is_tried(clone, tmp_path):
     patch = {"preprocessing.patch": {"choices": [32, 64]}}
     counts = counted(clone, tmp_path, SEARCH | {"space": SPACE | patch})
     assert counts["extract_variant_patches"] == 2 and "extract_patches" not in counts
-    scaling = {"preprocessing.input_scaling": {"choices": ["unit", "standard"]}}
+    scaling = {"preprocessing.input_scaling": {"choices": ["unit", "zscore"]}}
     counts = counted(clone, tmp_path, SEARCH | {"space": SPACE | scaling})
     assert counts["extract_patches"] == 1 and "extract_variant_patches" not in counts
 

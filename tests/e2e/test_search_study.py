@@ -23,7 +23,7 @@ SEARCH = {
     "metric": "loss",
 }
 HOME = "results/studies/one/search"
-NEW = {"trials": 5}
+NEW = {"n_trials": 5}
 TABLES = f"{HOME}/search.json"
 
 

@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from coverslip.runtime import code_fingerprint
 from coverslip.runtime import run_record
+from coverslip.config import old_format
 from coverslip.config import validate
 from coverslip.data import folder_inventory
 from coverslip.measure import input_folder
@@ -19,6 +20,7 @@ from coverslip.data import simulate
 from coverslip.errors import CoverslipError
 
 try:
+    old_format.check_results(Path("results"))
     config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
 except CoverslipError as error:
     raise WorkflowError(str(error))
@@ -65,7 +67,14 @@ SEARCH_FIGURES = {"search_curves": "svg", "search_values": "svg"}
 ALL_FIGURES = FIGURES | INSTANCE_FIGURES | CONFLUENCY_FIGURES | KMEANS_FIGURES | CLASS_FIGURES
 ALL_FIGURES |= SEARCH_FIGURES
 # Figures that read images are jobs on a cluster; the others are drawn where Snakemake runs.
-HEAVY_FIGURES = {"examples", "objects", "contours", "clusters", "class_examples", "confident_errors"}
+HEAVY_FIGURES = {
+    "examples",
+    "objects",
+    "contours",
+    "clusters",
+    "class_examples",
+    "confident_errors",
+}
 PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
 STUDY = "results/studies/{study}"
 RUN = "results/studies/{study}/fold{fold}_seed{seed}"
@@ -109,14 +118,14 @@ def network_code(wildcards):
     return code("train.py", *networks_of(wildcards.study))
 
 
-def recipe_code(wildcards):
-    """Code of synthetic images, with the one recipe that the dataset is drawn by."""
-    recipe = config["datasets"][wildcards.dataset]["source"]["simulator"]
-    return code("simulate.py", simulate.MODULES[recipe])
+def simulator_code(wildcards):
+    """Code of synthetic images, with the one simulator that the dataset is drawn by."""
+    simulator = config["datasets"][wildcards.dataset]["source"]["simulator"]
+    return code("simulate.py", simulate.MODULES[simulator])
 
 
-def layout_code(wildcards):
-    """Code of ingest, with the one layout that the dataset has."""
+def format_code(wildcards):
+    """Code of ingest, with the one format that the dataset has."""
     return code("ingest.py", f"data.formats.{config['datasets'][wildcards.dataset]['format']}")
 
 
@@ -224,6 +233,11 @@ def watching(wildcards, output):
 def split_file(wildcards):
     """The table of a split that comes from a file."""
     return config["studies"][wildcards.study]["split"]["file"] or []
+
+
+def is_reproduction(wildcards):
+    """Whether a study repeats a published protocol; the name of that protocol changes nothing."""
+    return config["studies"][wildcards.study]["reproduces"] is not None
 
 
 def study_config(*keys):

@@ -14,7 +14,7 @@ rule simulate:
         runtime=scale_with_attempt(10),
     params:
         source=drawn,
-        code=recipe_code,
+        code=simulator_code,
     script:
         "../scripts/simulate.py"
 
@@ -83,7 +83,7 @@ rule ingest:
         folder=folder,
         contents=contents,
         handling=limits,
-        code=layout_code,
+        code=format_code,
     script:
         "../scripts/ingest.py"
 

@@ -66,8 +66,8 @@ def test_order_of_keys_is_the_schemas(config):
         ("studies.nuclei.compare_with", "nucle", "did you mean `nuclei`"),
         ("studies.nuclei.seeds", [1, 1], "a seed stands there twice"),
         ("studies.nuclei.seeds", [], "studies.nuclei.seeds"),
-        ("studies.nuclei.preprocessing.mask_resize", "bilinear-ceil", "as-published"),
-        ("studies.nuclei.evaluation.blank_test_labels", True, "as-published"),
+        ("studies.nuclei.preprocessing.mask_resize", "bilinear-ceil", "needs `reproduces`"),
+        ("studies.nuclei.evaluation.blank_test_labels", True, "needs `reproduces`"),
         ("studies.nuclei.evaluation.resolution", "network", "preprocessing.resize"),
         ("studies.nuclei.evaluation.tta_scales", [1.0, 1.0], "a scale stands there twice"),
         (
@@ -76,7 +76,11 @@ def test_order_of_keys_is_the_schemas(config):
             "evaluation.tta_scales.0: 0.0 is less than",
         ),
         ("studies.nuclei.evaluation.tta_scales", [], "studies.nuclei.evaluation.tta_scales"),
-        ("studies.confluency-kmeans.evaluation", {"scales": [0.5]}, "no probabilities to average"),
+        (
+            "studies.confluency-kmeans.evaluation",
+            {"tta_scales": [0.5]},
+            "no probabilities to average",
+        ),
         ("studies.nuclei.preprocessing.patch", 100, "not a multiple of 16"),
         ("studies.nuclei.split.method", "file", "studies.nuclei.split.file"),
         ("studies.nuclei.network.weights", "imagenet", "only mobilenetv2_unet"),
@@ -94,7 +98,7 @@ def test_order_of_keys_is_the_schemas(config):
         ),
         (
             "studies.confluency-kmeans.training",
-            {"schedule": "step", "restarts": [3]},
+            {"schedule": "step", "warm_restarts": [3]},
             "goes with `schedule: cosine`",
         ),
         ("datasets.synthetic-nuclei.format", "dsb", "did you mean `dsb2018`"),
@@ -126,8 +130,8 @@ def test_only_a_folder_to_measure_needs_neither_datasets_nor_studies():
 
 
 def test_a_missing_key_and_a_bad_name_are_named(config):
-    del config["datasets"]["synthetic-nuclei"]["layout"]
-    assert "datasets.synthetic-nuclei: the key `layout` is missing" in refuse(config)
+    del config["datasets"]["synthetic-nuclei"]["format"]
+    assert "datasets.synthetic-nuclei: the key `format` is missing" in refuse(config)
 
 
 def test_a_name_with_a_slash_is_refused(config):

@@ -48,7 +48,7 @@ def test_a_search_is_completed_as_pydantic_does():
         ({"title": {"choices": ["a"]}}, "search.space.title: no such key can be searched"),
         ({"split.seed": {"low": 1, "high": 9}}, "split.seed: no such key can be searched"),
         ({"training.epochs": {"low": 1, "high": 9}}, "epochs: cannot be searched: the rungs"),
-        ({"network.head": {"choices": ["mask"]}}, "network.head: cannot be searched"),
+        ({"network.head": {"choices": ["semantic"]}}, "network.head: cannot be searched"),
         ({"network.depth": {}}, "network.depth: needs either `low` and `high`, or `choices`"),
         ({"network.depth": {"low": 1}}, "network.depth: needs either `low` and `high`"),
         ({"network.depth": {"low": 3, "high": 1}}, "low (3) is above high (1)"),

@@ -46,7 +46,7 @@ def changed(path, value):
 def test_head_and_network_are_implied_and_may_be_said():
     resolved = validate.resolve(CONFIG, SCHEMA)
     network = resolved["studies"]["types"]["network"]
-    assert (network["head"], network["architecture"]) == ("class", "cnn")
+    assert (network["head"], network["architecture"]) == ("classification", "cnn")
     assert resolved == Config(**CONFIG).model_dump(mode="json")
     assert validate.resolve(resolved, SCHEMA) == resolved
     said = validate.resolve(changed("studies.types.network", {"architecture": "resnet18"}), SCHEMA)
@@ -60,7 +60,7 @@ def test_head_and_network_are_implied_and_may_be_said():
         ("studies.types.task", "segmentation", "`segmentation` needs a dataset with masks"),
         ("studies.types.dataset", "masks", "needs a dataset with classes, and `format: paired`"),
         ("studies.types.network.architecture", "unet", "`unet` gives masks, which is not what"),
-        ("studies.types.network.head", "mask", "network.head: `class` goes with `task: class"),
+        ("studies.types.network.head", "semantic", "head: `classification` goes with `task"),
         ("studies.types.preprocessing.resize", None, "resize: `task: classification` looks at"),
         ("studies.types.preprocessing.resize", [60, 90], "size of 60 pixels is not a multiple"),
         (
@@ -82,29 +82,29 @@ def test_head_and_network_are_implied_and_may_be_said():
         (
             "studies.types.split",
             {"method": "official", "test_folder": "x", "folds": 2},
-            "split.folds: `folder` has one fold",
+            "split.folds: `official` has one fold",
         ),
         (
             "studies.types.split",
             {"method": "train_test_split", "folds": 2},
             "split.folds: `train_test_split` has one fold",
         ),
-        ("studies.types.split", {"validation": 0}, "split.validation: 0 needs `protocol: as-p"),
+        ("studies.types.split", {"validation": 0}, "split.validation: 0 needs `reproduces`"),
         ("studies.types.preprocessing.resize_filter", "bicubicc", "did you mean `bicubic`"),
         (
             "studies.types.preprocessing",
             {"resize": [64, 96], "channels": "grey", "input_scaling": "imagenet"},
-            "scaling: `imagenet` needs `channels: rgb`",
+            "input_scaling: `imagenet` needs `channels: rgb`",
         ),
         ("studies.types.preprocessing.fit_scaling_on", "all", "goes with `input_scaling: zscore`"),
-        ("studies.types.preprocessing.fit_scaling_on", "all", "needs `protocol: as-published`"),
+        ("studies.types.preprocessing.fit_scaling_on", "all", "needs `reproduces`"),
         ("studies.types.preprocessing.input_scaling", "column_l2", "set evaluation.overlap to 0"),
         ("studies.types.training", {"steps_per_epoch": 3, "patches_per_epoch": 9}, "combined"),
         ("studies.types.training", {"shuffle": "once", "patches_per_epoch": 9}, "at random"),
-        ("studies.types.training.overwrite_masks", True, "overwrite_masks: needs `protocol: as"),
+        ("studies.types.training.overwrite_masks", True, "overwrite_masks: needs `reproduces`"),
         ("studies.types.training.augmentation", {"zoom": [1.2, 0.8]}, "zoom: needs 0 < smallest"),
-        ("datasets.mine.group_by", "layout", "groups: `layout` goes with `format: livecell`"),
-        ("datasets.mine.format", "livecell", "groups: images of one well are alike"),
+        ("datasets.mine.group_by", "metadata", "`metadata` goes with `format: livecell`"),
+        ("datasets.mine.format", "livecell", "group_by: images of one well are alike"),
     ],
 )
 def test_mistakes(path, value, words):
@@ -147,7 +147,7 @@ def test_an_ensemble_of_seeds_needs_seeds_and_a_network():
         ("preprocessing.overlap", 0.5, "`patch` needs `validation: 0` and `preprocessing.overlap"),
         ("preprocessing.resize", [64, 64], "needs a network with `head: semantic` at native size"),
         ("network.head", "instances", "needs a network with `head: semantic` at native size"),
-        ("reproduces", "honest", "split.unit: `patch` needs `protocol: as-published`"),
+        ("reproduces", "honest", "split.unit: `patch` needs `reproduces`"),
         ("preprocessing.resize_filter", "bilinear", "resize_filter: goes with `resize`"),
         ("training.overwrite_masks", True, "`training.overwrite_masks` needs whole images"),
     ],

@@ -100,7 +100,7 @@ def test_unknown_layout(tmp_path):
     dataset = Dataset(title="t", source=Source(kind="path"), format="paired")
     with (
         open_archive(pack(tmp_path / "archive.zip", BOWL)) as archive,
-        pytest.raises(CoverslipError, match="unknown layout 'bowl': choose one of .*dsb2018.*pai"),
+        pytest.raises(CoverslipError, match="unknown format 'bowl': choose one of .*dsb2018.*pai"),
     ):
         read_samples("bowl", archive, dataset)
 

@@ -113,7 +113,7 @@ def test_mixed_images(run):
         np.testing.assert_array_equal(store.label("p1_a"), expected)
         np.testing.assert_array_equal(store.label("p2_d"), expected)
         assert not store.label("p2_c").any()
-    assert run.left() == ["dataset.json", "manifest.csv", "images.h5"]
+    assert run.left() == ["dataset.json", "images.h5", "manifest.csv"]
 
 
 def test_summary(run):
@@ -152,7 +152,7 @@ def test_folder_and_nested_zip_give_the_same_images(run, tmp_path):
     outer = pack(tmp_path / "outer.zip", {"stage1_train.zip": source.read_bytes(), "x.csv": b""})
     run(outer, processes=2)
     assert run.files[0].read_bytes() == alone
-    assert run.left() == ["dataset.json", "manifest.csv", "images.h5"]
+    assert run.left() == ["dataset.json", "images.h5", "manifest.csv"]
 
 
 def test_one_changed_image_changes_its_row_only(run):
@@ -306,8 +306,8 @@ from pathlib import Path
 from coverslip.config.sections import Dataset, Source
 from coverslip.data.ingest import ingest
 source, *files = map(Path, sys.argv[1:])
-options = {"title": "T", "source": Source(kind="path"), "groups": "acquisition"}
-ingest(source, Dataset(layout="dsb2018", **options), *files, 2)
+options = {"title": "T", "source": Source(kind="path"), "group_by": "acquisition"}
+ingest(source, Dataset(format="dsb2018", **options), *files, 2)
 status = Path("/proc/self/status").read_text()  # the other way counts the parent's memory
 workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print((int(re.search(r"VmHWM:\s+(\d+)", status)[1]) + 2 * workers) // 1024)

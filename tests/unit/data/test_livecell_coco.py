@@ -211,11 +211,11 @@ import re, resource, sys
 from pathlib import Path
 from coverslip.data.archive import open_archive
 from coverslip.config.sections import Dataset, Source
-from coverslip.data.formats import records
+from coverslip.data.formats import read_samples
 folder = Path(sys.argv[1])
 with open_archive(folder, folder.parent) as archive:
     dataset = Dataset(title="t", source=Source(kind="path"), format="livecell_coco")
-    assert len(records("livecell_coco", archive, dataset)) == 3
+    assert len(read_samples("livecell_coco", archive, dataset)) == 3
 status = Path("/proc/self/status")  # the other way counts the parent's memory on Linux
 if status.exists():
     print(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])

@@ -202,7 +202,7 @@ def test_faults_stop_after_the_report(tmp_path: Path, case: str) -> None:
     plate = {"a": "p1", "b": "p1"} if case == "one group" else {}
     write(tmp_path, images, group=plate)
     said = {
-        "none": "no images: check the source and the layout",
+        "none": "no images: check the source and the format",
         "empty": "all 2 masks are empty \\(a, b\\): check the masks",
         "one group": "in one group \\(p1\\), so none can be held out: give more",
     }[case]

@@ -91,7 +91,7 @@ def test_any_number_of_images(tmp_path, images):
 
 
 def test_every_recipe_can_be_made_and_asked_for(tmp_path):
-    assert set(simulate.MODULES) <= set(Source.model_fields["recipe"].annotation.__args__)
+    assert set(simulate.MODULES) <= set(Source.model_fields["simulator"].annotation.__args__)
     for recipe in simulate.MODULES:
         simulate.make(recipe, tmp_path / f"{recipe}.zip", images=4, size=32, seed=1)
         with zipfile.ZipFile(tmp_path / f"{recipe}.zip") as archive:

@@ -17,7 +17,7 @@ def classified(folder: Path, **config: object) -> tuple[pd.DataFrame, dict]:
     """The split of a classification."""
     names = [folder / name for name in ("groups.csv", "manifest.csv", "duplicates.csv")]
     out = [folder / name for name in ("split.csv", "split.json")]
-    splits.split(*names, Split(**config), "honest", *out, task="classification")
+    splits.split(*names, Split(**config), False, *out, task="classification")
     table = pd.read_csv(out[0], dtype={"id": str}, keep_default_na=False)
     return table, pd.read_json(out[1], typ="series").to_dict()
 

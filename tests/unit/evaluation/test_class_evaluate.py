@@ -131,7 +131,7 @@ def test_panels_and_top_confusions(made):
     assert document["examples"]["last"] == last
     wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
     assert document["examples"]["confident_errors"] == wrong["id"].tolist()[:9]
-    assert document["panels_subset"] == "test"
+    assert document["examples_subset"] == "test"
     assert sum(each["images"] for each in document["top_confusions"]["test"]) == len(wrong)
 
 

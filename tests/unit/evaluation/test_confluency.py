@@ -147,7 +147,7 @@ def test_areas_leave_out_black_surroundings():
         around = ((pad[0], 0), (pad[1], 0))
         padded = np.pad(image, (*around, (0, 0)))
         truth = np.pad(covered, around)
-        field = field_of_view(padded, "black")
+        field = field_of_view(padded)
         rough_mask = confluency.deviation_mask(padded, field)
         areas = confluency.truth_areas(field, truth, baselines.otsu(padded), rough_mask)
         assert field.sum() == areas["fov_area_px"] == covered.size

@@ -162,7 +162,7 @@ def test_panels_are_chosen_by_iou(files, tmp_path):
     document, table = run(files, tmp_path)
     of_test = table[(table["subset"] == "test") & (table["foreground_true"] > 0)]
     ranked = of_test.sort_values(["iou", "id"])["id"].tolist()
-    assert document["panels_subset"] == "test"
+    assert document["examples_subset"] == "test"
     assert document["examples"]["worst"] == ranked[:2]
     assert document["examples"]["best"] == ranked[::-1][:2]
     assert set(document["examples"]["draw"]) <= set(table["id"][table["subset"] == "test"])

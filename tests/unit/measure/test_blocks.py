@@ -129,7 +129,7 @@ def run(place, info, out, **settings):
 
 
 @pytest.mark.parametrize(
-    "info", [INFO, INSTANCES, HONEST, PUBLISHED], ids=["mask", "instances", "honest", "published"]
+    "info", [INFO, INSTANCES, HONEST, PUBLISHED], ids=["mask", "instances", "texture", "raw_color"]
 )
 def test_it_is_measured_as_if_whole(place, info):
     whole = run(place, info, "whole", pixel_size_um=0.5)

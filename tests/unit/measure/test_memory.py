@@ -77,7 +77,7 @@ def test_classes_of_images(tmp_path, monkeypatch, told):
         "temperature": 2.0,
     }
     model.save(tmp_path, network, info | {"preprocessing": preprocessing, "fitted": {}})
-    assert json.loads((tmp_path / "model.json").read_text())["outputs"] == 3
+    assert json.loads((tmp_path / "model.json").read_text())["num_classes"] == 3
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (9, 9), np.uint8) for _ in range(7)]
     expected = list(model.load(tmp_path).predict(images, tta=True, batch=8))

@@ -68,7 +68,7 @@ def nuclei(height=310, width=290, count=150):
 
 @pytest.fixture
 def instances(tmp_path):
-    info = {"format": 1, "kind": "network", "head": "instance", "threshold": 0.5, "num_classes": 4}
+    info = {"format": 2, "kind": "network", "head": "instance", "threshold": 0.5, "num_classes": 4}
     info |= {"classes": ["background", "nucleus"], "preprocessing": {}, "fitted": {}}
     info["instances"] = {
         "threshold": 0.45,

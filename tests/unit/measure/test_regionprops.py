@@ -21,9 +21,9 @@ def textured(height=200, width=200):
 def test_padding_is_found_exactly():
     image = np.zeros((300, 260, 1), np.uint8)
     image[40:240, 30:230] = textured()
-    field = field_of_view(image, "black")
+    field = field_of_view(image)
     assert field[40:240, 30:230].all() and field.sum() == 200 * 200
-    assert field_of_view(image, "none").all()
+    assert field_of_view(image, False).all()
 
 
 def test_a_turned_field_is_found():
@@ -31,7 +31,7 @@ def test_a_turned_field_is_found():
     image[100:300, 100:300] = textured()[:, :, 0]
     matrix = cv2.getRotationMatrix2D((200, 200), 30, 1)
     turned = cv2.warpAffine(image, matrix, (400, 400))[:, :, np.newaxis]
-    field = field_of_view(turned, "black")
+    field = field_of_view(turned)
     assert field.sum() == pytest.approx(200 * 200, rel=0.03)
     assert (turned[:, :, 0][field] > 0).all()
 
@@ -40,11 +40,11 @@ def test_cells_on_clipped_background_are_not_a_field():
     image = np.zeros((200, 200), np.uint8)
     for center in ((60, 70), (140, 60), (100, 150)):
         cv2.circle(image, center, 12, 200, -1)
-    assert field_of_view(image[:, :, np.newaxis], "black").all()
+    assert field_of_view(image[:, :, np.newaxis]).all()
     blurred = cv2.GaussianBlur(
         cv2.circle(np.zeros((200, 200), np.uint8), (9, 9), 5, 250, -1), (0, 0), 3
     )
-    assert field_of_view(blurred[:, :, np.newaxis], "black").all()
+    assert field_of_view(blurred[:, :, np.newaxis]).all()
 
 
 @pytest.mark.parametrize("size", [30, 90, 160])
@@ -54,7 +54,7 @@ def test_a_nucleus_on_a_clipped_background_is_not_a_field(size):
     cv2.ellipse(image, (200, 240), (size, size * 2 // 3), 30, 0, 360, 180, -1)
     image[(textured(512, 512)[:, :, 0] > 120) & (image > 0)] = 150
     assert (image == 0).mean() > 0.7
-    assert field_of_view(image[:, :, np.newaxis], "black").all()
+    assert field_of_view(image[:, :, np.newaxis]).all()
 
 
 def test_sparse_nuclei_on_a_clipped_background_are_not_a_field():
@@ -63,19 +63,19 @@ def test_sparse_nuclei_on_a_clipped_background_are_not_a_field():
     for y, x in rng.integers(40, 470, (9, 2)).tolist():
         cv2.circle(image, (x, y), 20, 170, -1)
     assert (image == 0).mean() > 0.95
-    assert field_of_view(image[:, :, np.newaxis], "black").all()
+    assert field_of_view(image[:, :, np.newaxis]).all()
 
 
 @pytest.mark.parametrize("shape", [(100, 120), (1, 10), (10, 1), (2, 5)])
 def test_black_everywhere_is_an_empty_field(shape):
-    assert field_of_view(np.zeros((*shape, 1), np.uint8), "black").all()
-    assert field_of_view(np.full((*shape, 1), 9, np.uint8), "black").all()
+    assert field_of_view(np.zeros((*shape, 1), np.uint8)).all()
+    assert field_of_view(np.full((*shape, 1), 9, np.uint8)).all()
 
 
 def test_a_field_is_continued_by_reflection():
     image = np.zeros((300, 260, 3), np.uint8)
     image[40:240, 30:230] = textured()
-    field = field_of_view(image, "black")
+    field = field_of_view(image)
     whole = fill_outside_fov(image, field)
     assert (whole[field] == image[field]).all() and whole.min() >= 90
     assert (whole[30, 100] == image[50, 100]).all()

@@ -96,7 +96,7 @@ def test_what_the_folder_tells(tmp_path):
     members = [member(tmp_path, n, threshold=0.4 + 0.1 * n) for n in range(2)]
     ensemble.write(members, tmp_path / "ensemble" / "model", {"study": "t"})
     told = json.loads((tmp_path / "ensemble/model/model.json").read_text())
-    assert (told["kind"], told["format"], told["num_classes"]) == ("ensemble", 1, 1)
+    assert (told["kind"], told["format"], told["num_classes"]) == ("ensemble", 2, 1)
     assert told["threshold"] == 0.45 and "mean of the members" in told["settled"]
     assert (told["study"], told["licence"], told["parameters"]) == ("t", "CC0", 20)
     assert told["preprocessing"] == STANDARD.model_dump(mode="json")
@@ -125,7 +125,7 @@ def test_members_that_differ_are_refused(tmp_path):
     for facts, name in (
         ({"preprocessing": GREY16}, "preprocessing"),
         ({"classes": ["background", "cell"]}, "classes"),
-        ({"num_classes": 3}, "outputs"),
+        ({"num_classes": 3}, "num_classes"),
     ):
         other = member(tmp_path, 1, **{"num_classes": 1, **facts})
         with pytest.raises(CoverslipError, match=rf"fold0_seed1/model: its {name} differs"):

@@ -36,7 +36,7 @@ FITTED = {"mean": [100.0, 110.0, 120.0], "standard_deviation": [20.0, 30.0, 0.0]
                 stem_stride=1,
                 normalization="group",
             ),
-            "standard",
+            "zscore",
         ),
     ],
 )

@@ -334,7 +334,7 @@ def test_an_honest_study_stands_beside_one_as_published_whichever_names_the_othe
 
 
 def test_a_class_by_class_metric_is_told_of_the_foreground():
-    metrics = made_up.metrics("nuclei-grouped", "honest")
+    metrics = made_up.metrics("nuclei-grouped", False)
     assert results.find(metrics, "precision", "test")["class"] == "nucleus"
     assert results.find(metrics, "iou", "test")["run"] == "all"
     assert results.find(metrics, "unheard_of", "test") is None

@@ -222,7 +222,7 @@ def test_model_folder(finished):
     info = json.loads((finished / "model" / "model.json").read_text())
     assert info["task"] == "classification"
     assert info["classes"] == LABELS
-    assert (info["head"], info["num_classes"], info["threshold"]) == ("class", 3, None)
+    assert (info["head"], info["num_classes"], info["threshold"]) == ("classification", 3, None)
     assert info["temperature"] > 0
     assert "absent_classes" not in info
     history = pd.read_csv(finished / "model" / "history.csv")

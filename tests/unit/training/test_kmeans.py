@@ -257,7 +257,7 @@ def test_what_cannot_be_fitted_is_told(dishes, tmp_path):
         lambda info: info["clusters"]["centres"].pop(),
         lambda info: info["clusters"]["mean"].__setitem__(0, "x"),
         lambda info: info["clusters"]["standard_deviation"].__setitem__(0, 0),
-        lambda info: info["kmeans"].update(recipe="other"),
+        lambda info: info["kmeans"].update(features="other"),
         lambda info: info["kmeans"].update(scales=[0]),
         lambda info: info["kmeans"].update(scales=[1.0, 2.0, 3.0]),
         lambda info: info.update(kmeans=7),

@@ -159,8 +159,8 @@ def _whole(values: Mapping[str, Any]) -> bool:
 def rung_epochs(search: Mapping[str, Any]) -> list[int]:
     """Epochs after which the trials of each rung are compared.
 
-    Rung r has `min_epochs` eta^r of them, up to `max_epochs`. A rung on which one trial would
-    stand alone compares nothing, so there is none.
+    Rung r has `min_epochs` `reduction_factor`^r of them, up to `max_epochs`. A rung with only one
+    trial compares nothing, so there is none.
 
     Args:
         search: the section `search` of a study, with all defaults.
@@ -175,12 +175,10 @@ def rung_epochs(search: Mapping[str, Any]) -> list[int]:
 
 
 def rung_sizes(search: Mapping[str, Any]) -> list[int]:
-    """Number of trials on each rung: ceil(trials / eta^r), whoever they are."""
-    return [
-        _slots(search["n_trials"], search["reduction_factor"], rung)
-        for rung in range(len(rung_epochs(search)))
-    ]
+    """Number of trials on each rung: ceil(n_trials / reduction_factor^r), whoever they are."""
+    trials, factor = search["n_trials"], search["reduction_factor"]
+    return [_slots(trials, factor, rung) for rung in range(len(rung_epochs(search)))]
 
 
-def _slots(trials: int, eta: int, rung: int) -> int:
-    return -(-trials // eta**rung)
+def _slots(trials: int, factor: int, rung: int) -> int:
+    return -(-trials // factor**rung)

@@ -4,13 +4,13 @@ Needs only the standard library.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 MASKS = ("dsb2018", "paired", "livecell_coco")
-"""Layouts that know masks."""
+"""Formats with masks."""
 
 CLASSES = ("livecell_coco", "livecell", "labelled_csv", "class_folders")
-"""Layouts that know classes of images."""
+"""Formats with classes of images."""
 
 CLASS_NETWORKS = ("cnn", "livecell_cnn", "livecell_cnn_bn", "nuclei_cnn", "resnet18")
 """Architectures whose answer is the class of the image."""
@@ -46,6 +46,17 @@ def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
     return {**study, **sections}
 
 
+def kind_of_result(study: Mapping[str, Any]) -> Literal["reproduced", "random", "grouped"]:
+    """Return what the numbers of a study are: its kind of split, or a reproduction.
+
+    `reproduced`: the protocol of a published study; `random`: images at random, which may share a
+    group with those of training; `grouped`: no group is in two subsets.
+    """
+    if study["reproduces"] is not None:
+        return "reproduced"
+    return "random" if study["split"]["method"] == "random" else "grouped"
+
+
 def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Iterable[str]:
     """Mistakes in what belongs to the task."""
     network = study["network"]
@@ -58,12 +69,15 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
             f"`task: {study['task']}` asks for"
         )
     if (head == "classification") != for_classes:
-        yield f"{where}.network.head: `class` goes with `task: classification`, and only with it"
+        yield (
+            f"{where}.network.head: `classification` goes with `task: classification`, and only "
+            "with it"
+        )
     known = CLASSES if for_classes else MASKS
     if dataset is not None and dataset["format"] not in known:
         yield (
             f"{where}.task: `{study['task']}` needs a dataset with "
-            f"{'classes' if for_classes else 'masks'}, and `layout: {dataset['format']}` has none; "
+            f"{'classes' if for_classes else 'masks'}, and `format: {dataset['format']}` has none; "
             f"known: {', '.join(known)}"
         )
     if architecture not in PRETRAINED and network["weights"] != "none":
@@ -143,9 +157,9 @@ def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a training that go together."""
     restarts, epochs = training["warm_restarts"], training["epochs"]
     if restarts and training["schedule"] != "cosine":
-        yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
+        yield f"{where}.warm_restarts: goes with `schedule: cosine`, and only with it"
     if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
-        yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
+        yield f"{where}.warm_restarts: needs rising numbers below training.epochs ({epochs})"
     if training["steps_per_epoch"] and training["patches_per_epoch"]:
         yield f"{where}.steps_per_epoch: cannot be combined with `patches_per_epoch`"
     if training["shuffle"] == "once" and training["patches_per_epoch"]:
@@ -160,7 +174,7 @@ def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
     if (split["method"] == "official") != (split["test_folder"] is not None):
         yield f"{where}.split.test_folder: goes with `method: official`, and only with it"
-    for method in ("listed", "folder", "train_test_split"):
+    for method in ("archive_order", "official", "train_test_split"):
         if split["folds"] > 1 and split["method"] == method:
             yield f"{where}.split.folds: `{method}` has one fold"
 
@@ -182,9 +196,11 @@ def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str
 def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in how the groups of a dataset are known."""
     if dataset["group_by"] == "metadata" and dataset["format"] not in ("livecell", "livecell_coco"):
-        yield f"{where}.groups: `layout` goes with `format: livecell` and `livecell_coco`: wells"
+        yield (
+            f"{where}.group_by: `metadata` goes with `format: livecell` and `livecell_coco`: wells"
+        )
     if dataset["group_by"] == "image" and dataset["format"] == "livecell":
         yield (
-            f"{where}.groups: images of one well are alike: set `group_by: metadata`, so that wells "
-            "are known"
+            f"{where}.group_by: images of one well are alike: set `group_by: metadata`, so that "
+            "wells are known"
         )

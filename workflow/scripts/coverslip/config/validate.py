@@ -15,13 +15,21 @@ from typing import Any
 
 import jsonschema
 
+from coverslip.config import old_format, tasks
 from coverslip.config import search_space as spaces
-from coverslip.config import tasks
 from coverslip.errors import CoverslipError
 
 WORDS = {
     "dataset": ("title", "licence", "citation", "class_names"),
-    "study": ("title", "question", "source", "known_issues", "published", "beside", "tensorboard"),
+    "study": (
+        "title",
+        "question",
+        "source",
+        "known_issues",
+        "reported_results",
+        "compare_with",
+        "tensorboard",
+    ),
 }
 """Keys that are only shown: they never cause work beyond the report."""
 
@@ -50,6 +58,8 @@ def _resolved(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """The config with every default, empty where it does not fit the schema; and the mistakes."""
+    if mistakes := list(old_format.renamed_keys(config)):
+        return {}, mistakes
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
     if mistakes := [line for error in errors for line in _explain(error, schema)]:
@@ -209,7 +219,7 @@ def _check_study(
         )
     if study["compare_with"] is not None and study["compare_with"] not in studies:
         yield (
-            f"{where}.beside: no study is called `{study['compare_with']}`"
+            f"{where}.compare_with: no study is called `{study['compare_with']}`"
             f"{closest_name(study['compare_with'], studies)}"
         )
     if len(set(study["seeds"])) != len(study["seeds"]):
@@ -219,17 +229,17 @@ def _check_study(
         yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
     if study["reproduces"] is None:
         if preprocessing["mask_resize"] in ("bilinear-ceil", "bicubic-nonzero"):
-            yield f"{where}.preprocessing.mask_resize: that needs `protocol: as-published`"
+            yield f"{where}.preprocessing.mask_resize: needs `reproduces`, a reproduction"
         if preprocessing["fit_scaling_on"] != "training":
-            yield f"{where}.preprocessing.fit_scaling_on: that needs `protocol: as-published`"
+            yield f"{where}.preprocessing.fit_scaling_on: needs `reproduces`, a reproduction"
         if split["validation"] == 0:
-            yield f"{where}.split.validation: 0 needs `protocol: as-published`"
+            yield f"{where}.split.validation: 0 needs `reproduces`, a reproduction"
         if split["unit"] == "patch":
-            yield f"{where}.split.unit: `patch` needs `protocol: as-published`"
+            yield f"{where}.split.unit: `patch` needs `reproduces`, a reproduction"
         if study["training"]["overwrite_masks"]:
-            yield f"{where}.training.overwrite_masks: needs `protocol: as-published`"
+            yield f"{where}.training.overwrite_masks: needs `reproduces`, a reproduction"
         if study["evaluation"]["blank_test_labels"]:
-            yield f"{where}.evaluation.blank_test_labels: needs `protocol: as-published`"
+            yield f"{where}.evaluation.blank_test_labels: needs `reproduces`, a reproduction"
     if split["method"] == "file" and not split["file"]:
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
     yield from tasks.check_split(where, split)
@@ -243,16 +253,14 @@ def _check_study(
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
         yield f"{where}.preprocessing.channels: `mobilenetv2_unet` needs `rgb`"
-    if (
-        network["architecture"] == "efficientnet_lite0_unet"
-        and preprocessing["input_scaling"] != "unit"
-    ):
+    scaling = preprocessing["input_scaling"]
+    if network["architecture"] == "efficientnet_lite0_unet" and scaling != "unit":
         yield f"{where}.preprocessing.input_scaling: `efficientnet_lite0_unet` needs `unit`"
     if network["freeze_encoder"] and network["weights"] == "none":
         yield f"{where}.network.freeze_encoder: random features would stay random; needs weights"
     side = min(preprocessing["resize"] or [preprocessing["patch"]])
     if network["head"] == "instance" and preprocessing["resize"] is not None:
-        yield f"{where}.network.head: `instances` needs native size, without preprocessing.resize"
+        yield f"{where}.network.head: `instance` needs native size, without preprocessing.resize"
     halvings = network["depth"] + (network["stem_stride"] == 2)
     steps = dict.fromkeys(tasks.ENCODERS, 5)
     steps |= {"unet": halvings, "unet_confluency": 4, "cnn": network["depth"]}
@@ -352,10 +360,10 @@ def _check_trials(
         yield f"{where}: trials are drawn where Snakemake starts: install scikit-learn ({error})"
         return
     except CoverslipError as error:
-        yield f"{where}.trials: {error}"
+        yield f"{where}.n_trials: {error}"
         return
     for number, values in enumerate(trials):
-        alone = {**spaces.place_values(study, values), "search": None, "beside": None}
+        alone = {**spaces.place_values(study, values), "search": None, "compare_with": None}
         found = list(validate({**config, "run": None, "studies": {name: alone}}))
         if found:
             told = ", ".join(f"{key}: {value}" for key, value in values.items())

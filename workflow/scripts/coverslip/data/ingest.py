@@ -123,7 +123,7 @@ def describe_dataset(
     """Facts of a dataset for `dataset.json`, but for its source."""
     return {
         "format": FORMAT,
-        "layout": dataset.format,
+        "dataset_format": dataset.format,
         "mask_threshold": dataset.mask_threshold,
         "images": len(table),
         "n_objects": int(table["n_objects"].sum()),
@@ -164,17 +164,17 @@ class Groups:
     def __init__(self, dataset: Dataset) -> None:
         self.method = dataset.group_by
         self.pattern: re.Pattern[str] | None = None
-        if self.method == "pattern":
+        if self.method == "filename":
             self.pattern = compile_pattern(dataset.group_pattern)
 
     def __call__(self, record: Sample) -> str:
         if self.method == "image":
             return record.id
-        if self.method == "layout":
+        if self.method == "metadata":
             if record.group is None:
                 raise CoverslipError(
-                    f"{record.image}: this layout knows no groups: set `groups` of the dataset to "
-                    "another rule"
+                    f"{record.image}: this format has no groups: set `group_by` of the dataset "
+                    "to another rule"
                 )
             return record.group
         if self.pattern is None:

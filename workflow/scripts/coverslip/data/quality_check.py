@@ -282,7 +282,7 @@ def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: P
     """What makes learning or its assessment impossible, with the file and the fix."""
     if table.empty:
         return [
-            f"{manifest}: no images: check the source and the layout ({dataset.format}) of "
+            f"{manifest}: no images: check the source and the format ({dataset.format}) of "
             f"dataset {dataset.title}."
         ]
     faults = []

@@ -1,9 +1,9 @@
 """Which images are for training, validation and test, and what leaks between them.
 
 Units are assigned to subsets: images (`random`), whole groups (`grouped`), places in the archive
-(`listed`), its own folder of test images (`folder`) or rows of a table (`file`). With k folds the
-units are cut into k parts, fold f tests on part f, and validation is drawn from the rest by the
-same method (`folder`: by whole groups).
+(`archive_order`), its own folder of test images (`official`) or rows of a table (`file`). With k
+folds the units are cut into k parts, fold f tests on part f, and validation is drawn from the rest
+by the same method (`official`: by whole groups).
 
 Images without a class cannot be learned nor scored by a classification; they are the subset
 `unlabelled` of every fold.
@@ -109,7 +109,8 @@ def split(
 
     Args:
         groups, duplicates: csv files of `coverslip.data.quality_check`. manifest: of the dataset.
-        config: method, folds, shares, stratification, seed. reproduction: whether the study repeats a published protocol.
+        config: method, folds, shares, stratification, seed.
+        reproduction: whether the study repeats a published protocol.
         table: csv to write: id, group, stratum, fold, subset; one row an image and fold; stratum
             is the class with `stratify: class`, else the modality.
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
@@ -120,7 +121,7 @@ def split(
 
     Raises:
         CoverslipError: too few images or groups; a file that does not fit; a leak, unless the
-            protocol is `as-published` or the method `random` (then it is only told). After a leak
+            study is a reproduction or the method `random` (then a warning is logged). After a leak
             the two files are not written.
     """
     everything = _frame(groups, manifest, config, task)
@@ -153,7 +154,7 @@ def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFra
         raise CoverslipError(f"{groups}: other images than in {manifest}: remove it and run again")
     labelled = (known["class"] != "") | (task != "classification")
     if not labelled.any():
-        raise CoverslipError(f"{manifest}: no image has a class: correct the layout or labels")
+        raise CoverslipError(f"{manifest}: no image has a class: correct the format or labels")
     if config.stratify == "class" and (known["class"][labelled] == "").any():
         name = known.index[known["class"] == ""][0]
         raise CoverslipError(
@@ -415,7 +416,7 @@ def _judge(leaks: list[dict[str, Any]], config: Split, reproduction: bool) -> No
     )
     if not reproduction and config.method != "random":
         fix = "correct the file" if config.method == "file" else "use method grouped"
-        raise CoverslipError(f"{text}: {fix}, or state protocol: as-published")
+        raise CoverslipError(f"{text}: {fix}, or name the published study by `reproduces`")
     LOG.warning("%s: the scores of this study are too good", text)
 
 

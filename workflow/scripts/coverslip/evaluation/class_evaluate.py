@@ -153,7 +153,7 @@ def evaluate(
         "metrics": [*records, *train_records(models, rows)],
         **_tables(observed, names),
         "temperature": temperatures,
-        "panels_subset": subset,
+        "examples_subset": subset,
         "examples": panels(observed[observed["subset"] == subset], names),
     }
     with atomic_write(table) as part:
@@ -207,8 +207,8 @@ def _tables(observed: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 def panels(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     """Ids of images to show, at most `PANELS` each.
 
-    `last`: the last image of each class, by id; `mistakes`: the wrong ones that the model was
-    surest of, in the mean over seeds.
+    `last`: the last image of each class, by id; `confident_errors`: the wrong ones that the model
+    was surest of, in the mean over seeds.
     """
     last = rows.sort_values("id").groupby("truth", sort=True)["id"].last()
     probabilities = rows[columns("calibrated", len(names))].to_numpy(float)

@@ -59,7 +59,7 @@ def predict(
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
-        evaluation: `flips` is taken from it.
+        evaluation: `tta` is taken from it.
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.

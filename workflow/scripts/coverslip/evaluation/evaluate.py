@@ -131,7 +131,7 @@ def evaluate(
         "runs": runs,
         "metrics": records,
         "confusion": confusion_records(observed, classes),
-        "panels_subset": panels_of,
+        "examples_subset": panels_of,
         "examples": panels,
     }
     if has_instances(observed):

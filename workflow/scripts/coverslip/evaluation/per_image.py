@@ -177,7 +177,7 @@ def _have_instances(answers: Mapping[str, Predictions]) -> bool:
 
 def _truth(image: _Image) -> tuple[np.ndarray, dict[str, int]]:
     """The field of view, bool HxW, and what is counted of truth and baselines."""
-    truth, field = image.truth, field_of_view(image.scored, "black")
+    truth, field = image.truth, field_of_view(image.scored)
     otsu = baselines.otsu(image.scored)
     deviation = confluency.deviation_mask(image.scored, field)
     return field, {

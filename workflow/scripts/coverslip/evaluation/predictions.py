@@ -46,7 +46,7 @@ def predict(
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
-        evaluation: resolution, overlap, flips and scales are taken from it.
+        evaluation: resolution, overlap, tta and tta_scales are taken from it.
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.

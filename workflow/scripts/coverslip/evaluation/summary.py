@@ -282,7 +282,7 @@ def _model(rows: pd.DataFrame) -> np.ndarray:
 
 def _trivial(rows: pd.DataFrame, name: str) -> np.ndarray:
     counts = rows[[f"{name}_{count}" for count in ("tn", "fp", "fn", "tp")]].to_numpy()
-    return statistics(counts, rows["n_true"], rows[f"{name}_objects"])
+    return statistics(counts, rows["n_true"], rows[f"{name}_n_objects"])
 
 
 def _all_background(rows: pd.DataFrame) -> np.ndarray:

@@ -35,12 +35,12 @@ M = TypeVar("M", bound=ModelFolder)
 
 # --- Several trained networks that answer as one: the mean of their probabilities
 
-FORMAT = 1
+FORMAT = 2
 
 FILES = ("model.keras", "model.json")
 """Files of a member that predicting needs."""
 
-ALIKE = ("head", "outputs", "classes", "preprocessing")
+ALIKE = ("head", "num_classes", "classes", "preprocessing")
 """What all members must have in common."""
 
 SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
@@ -106,7 +106,8 @@ def ensemble_predictor(
         network: gives the function of a member, see `model.KINDS`.
 
     Returns:
-        A function that gives the mean of the probabilities, or, with the head `classification`, the logits
+        A function that gives the mean of the probabilities, or, with the head `classification`,
+        the logits
         of each member over its temperature, one member after the other; see `class_logits`.
 
     Raises:

@@ -2,9 +2,9 @@
 
 The graph takes what `preprocess.image` gives, as float32 0..255 (N, height, width, channels), and
 gives probabilities (N, height, width, K) as `Model.predict` does; scaling is inside. Heights and
-widths may be any multiples of what the network needs. With the head `classification` it takes images that
-are resized already, and gives (N, K). `model.json` travels as metadata, so that the
-file explains itself. ONNX: open neural network exchange, https://onnx.ai.
+widths may be any multiples of what the network needs. With the head `classification`
+it takes images that are resized already, and gives (N, K). `model.json` travels as metadata, so
+that the file explains itself. ONNX: open neural network exchange, https://onnx.ai.
 """
 
 from __future__ import annotations

@@ -31,13 +31,14 @@ def encode(labels: np.ndarray, head: str) -> np.ndarray:
     """Targets of a batch of label maps.
 
     Args:
-        labels: uint16 (N, height, width), 0 is background; for `class` (N, 1, 1), the class.
-        head: `mask`, `instances` or `class`, see `config.Network`.
+        labels: uint16 (N, height, width), 0 is background; for `classification` (N, 1, 1), the
+            class.
+        head: `semantic`, `instance` or `classification`, see `config.Network`.
 
     Returns:
-        For `mask` uint8 (N, height, width), 1 is foreground. For `instances` uint8
+        For `semantic` uint8 (N, height, width), 1 is foreground. For `instance` uint8
         (N, height, width, 2): the class (0 background, 1 interior, 2 border) and the depth, 0..255.
-        For `class` int32 (N,), the class of the image.
+        For `classification` int32 (N,), the class of the image.
     """
     if head == "classification":
         return labels[:, 0, 0].astype(np.int32)
@@ -131,16 +132,16 @@ def calibrated_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np
 
 # --- What the channels of a network's answer mean
 
-INSTANCES = "instances"
+INSTANCES = "instance"
 """Head of models that separate objects."""
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
     """The network with its logits turned into float32 probabilities, 0..1.
 
-    `mask`: one channel by a sigmoid, more by a softmax, and so `class`, whose logits are divided by
-    the temperature. `instances`: background, interior and border by a softmax, and the depth by a
-    sigmoid, see `coverslip.models.heads`.
+    `semantic`: one channel by a sigmoid, more by a softmax, and so `classification`, whose
+    logits are divided by the temperature. `instance`: background, interior and border by a
+    softmax, and the depth by a sigmoid, see `coverslip.models.heads`.
     """
     import keras
 

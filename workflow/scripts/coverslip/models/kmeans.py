@@ -241,7 +241,7 @@ def cluster_labels(
         image: uint8 HxWxC, C = 1 or 3, a whole image.
         recipe: the section `kmeans` of the study.
         clusters: as `checked` gives them.
-        seed: of the study; only `published` depends on it.
+        seed: of the study; only `raw_color` depends on it.
     """
     if recipe.features == "raw_color":
         return partition(image, clusters["number"], seed).labels
@@ -266,7 +266,7 @@ def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 class TextureFeatures:
-    """What the recipe `honest` sees of an image: its texture under even light, strip by strip.
+    """What the features `texture` see of an image: its texture under even light, strip by strip.
 
     Attributes:
         field: bool HxW, the field of view; black surroundings do not count.
@@ -280,7 +280,7 @@ class TextureFeatures:
             scales: see `texture.features`.
         """
         self.scales = scales
-        self.field = field_of_view(image, "black")
+        self.field = field_of_view(image)
         self._grey = to_grey(image)
         self._light = fit_background(self._grey, self.field)
         self._flat: np.ndarray | None = None

@@ -3,7 +3,7 @@
 A folder holds `model.keras` (the network, giving logits) and `model.json`. The latter tells:
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
-- `classes`: names, `background` first; `outputs`: output channels; `head`: what they mean, see
+- `classes`: names, `background` first; `num_classes`: output channels; `head`: what they mean, see
   `coverslip.models.heads`;
 - `preprocessing`: the section of the configuration; `fitted`: its numbers, see `preprocess.fit`;
 - `threshold`: probability from which a pixel is foreground, tuned on validation;
@@ -85,7 +85,7 @@ def _averaged(
 
 # --- The model folder: all that predicting needs, whatever the model is
 
-FORMAT = 1
+FORMAT = 2
 
 REQUIRED = ("classes", "preprocessing", "fitted", "threshold")
 
@@ -104,7 +104,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
         model: `keras.Model` from HxWxC to HxWxK logits.
         info: values for `model.json`, JSON types, with at least `classes`, `preprocessing`
             (a `Preprocessing` or its fields), `fitted` and `threshold`; `format`, `kind` and
-            `outputs` are added.
+            `num_classes` are added.
 
     Raises:
         ValueError: a value is missing.
@@ -252,6 +252,11 @@ class Model:
                 f"{path}: format {info['format']} is newer than this coverslip "
                 f"(format {FORMAT}): update coverslip"
             )
+        if info["format"] < FORMAT:
+            raise CoverslipError(
+                f"{path}: format {info['format']} is of an earlier coverslip (now format "
+                f"{FORMAT}): train again, or use the version that wrote it"
+            )
         facts = checked(info, path)
         if facts.kind not in KINDS:
             raise CoverslipError(f"{path}: unknown kind of model: update coverslip or train again")
@@ -275,7 +280,7 @@ class Model:
 
     @property
     def head(self) -> str:
-        """What the network says of a pixel: `mask`, `instances` or `class`, see `channels`."""
+        """What the outputs mean: `semantic`, `instance` or `classification`, see `heads`."""
         return self._facts.head
 
     def mask(self, probabilities: np.ndarray) -> np.ndarray:
@@ -356,7 +361,7 @@ class Model:
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
             background; with the head `instance` the last of four is the depth. With the head
-            `class` float32 (K,), one probability a class.
+            `classification` float32 (K,), one probability a class.
 
         Raises:
             CoverslipError: an image that `preprocess.image` does not read, or a network that
@@ -406,7 +411,7 @@ class Model:
     ) -> Iterator[np.ndarray]:
         """Yield the logits of the classes of images, float32 (K,), with the head `classification`.
 
-        Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
+        Arguments and errors as of `predict`; with `tta` the mean over flips and turns.
         """
         size, method = self.preprocessing.resize, self.preprocessing.resize_filter
         pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)

@@ -28,7 +28,7 @@ class Fitted(Part):
 
 
 class Watershed(Part):
-    """How objects are made, see `instances.Rules`."""
+    """How objects are made, see `coverslip.models.watershed`."""
 
     threshold: float = Field(ge=0, le=1)
     seed: float = Field(ge=0, le=1)
@@ -49,8 +49,8 @@ class ModelInfo(Part):
     format: int
     kind: str
     classes: list[str]
-    outputs: int = Field(ge=1, le=10_000)
-    head: Literal["mask", "instances", "class"] = "mask"
+    num_classes: int = Field(ge=1, le=10_000)
+    head: Literal["semantic", "instance", "classification"] = "semantic"
     preprocessing: Preprocessing
     fitted: Fitted
     threshold: float | None = Field(ge=0, le=1)
@@ -71,9 +71,9 @@ class ModelInfo(Part):
             (any(d < 0 for d in self.fitted.standard_deviation), "a deviation below 0"),
             (self.head != "classification" and self.threshold is None, "no `threshold`"),
             (self.head == "instance" and self.instances is None, "no `instances`"),
-            (self.head == "instance" and self.outputs != 4, "not the 4 outputs of `instances`"),
+            (self.head == "instance" and self.num_classes != 4, "not the 4 classes of `instance`"),
             (
-                self.head == "classification" and self.outputs != len(self.classes),
+                self.head == "classification" and self.num_classes != len(self.classes),
                 "not an output a class",
             ),
         ):

@@ -328,7 +328,7 @@ def fit(images: np.ndarray | Iterable[np.ndarray], p: Preprocessing) -> dict:
         p: the preprocessing section.
 
     Returns:
-        Numbers for JSON: empty but for `standard`, which has the lists `mean` and
+        Numbers for JSON: empty but for `zscore`, which has the lists `mean` and
         `standard_deviation`, one value a channel on the scale 0..255.
 
     Raises:
@@ -368,7 +368,7 @@ def batch(images: np.ndarray, p: Preprocessing, fitted: dict) -> np.ndarray:
 
     Returns:
         float32 NxHxWxC: 0..255 for `none`, 0..1 for `unit`, zero mean and unit standard
-        deviation over the training patches for `standard` (a channel that never varied is 0);
+        deviation over the training patches for `zscore` (a channel that never varied is 0);
         for `column_l2` each column of pixels has norm 1 (a black one stays 0).
     """
     scaled = images.astype(np.float32)

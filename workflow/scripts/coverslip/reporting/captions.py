@@ -61,9 +61,9 @@ class Numbers:
         return number(sum(sum(row) for row in confusion["counts"]), "count")
 
     @property
-    def panels_subset(self) -> str:
+    def examples_subset(self) -> str:
         """The subset that the panels are drawn from, as an adjective."""
-        subset = self._metrics.get("panels_subset") or "test"
+        subset = self._metrics.get("examples_subset") or "test"
         return SUBSET_WORDS.get(subset, subset)
 
     @property

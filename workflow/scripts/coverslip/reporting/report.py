@@ -11,11 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.reporting.captions import Numbers, caption
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
-from coverslip.reporting.results import DASH, Row, StudyInputs, read_json, read_metrics, rows
+from coverslip.reporting.results import (
+    DASH,
+    KINDS,
+    Row,
+    StudyInputs,
+    read_json,
+    read_metrics,
+    rows,
+)
 from coverslip.reporting.tables import (
     answers,
     data_facts,
@@ -87,6 +96,7 @@ def build(
     table = rows(studies, metrics)
     page = {
         "dash": DASH,
+        "kinds": KINDS,
         "title": facts.get("title") or "What the images say",
         "command": facts.get("command"),
         "lead": _lead(studies),
@@ -149,7 +159,7 @@ def _studies(
     for study in studies:
         section, report = study.study, read_json(study.report)
         numbers = Numbers(metrics[study.name])
-        beside = by_name.get(section.get("beside") or "")
+        other = by_name.get(section.get("compare_with") or "")
         shown.append(
             {
                 "name": study.name,
@@ -157,8 +167,9 @@ def _studies(
                 "question": section.get("question"),
                 "source": section.get("source"),
                 "reproduces": section["reproduces"],
+                "kind": kind_of_result(section),
                 "known_issues": section.get("known_issues") or [],
-                "compare_with": beside and {"name": beside.name, "title": beside.study["title"]},
+                "compare_with": other and {"name": other.name, "title": other.study["title"]},
                 "readings": [
                     reading(row, study.name, section["split"]["method"])
                     for row in table

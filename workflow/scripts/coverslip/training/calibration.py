@@ -162,8 +162,8 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
         goal: what the threshold is tuned for; none: it is 0.5.
 
     Returns:
-        `threshold`, and `instances` for the head `instance`; `temperature` for the head `classification`,
-        which has no threshold.
+        `threshold`, and `instances` for the head `instance`; `temperature` for the head
+        `classification`, which has no threshold.
     """
     if batches.head == "classification":
         return {"threshold": None, "temperature": _temperature(final, batches)}

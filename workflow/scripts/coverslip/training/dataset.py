@@ -419,7 +419,7 @@ def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
     """The network section with as many outputs as there are classes, and their names."""
     if network.head == "classification":
         classes = patches.classes
-        return network.model_copy(update={"outputs": len(classes)}), classes
+        return network.model_copy(update={"num_classes": len(classes)}), classes
     extra = [f"class {number}" for number in range(2, network.num_classes)]
     return network, ["background", "foreground", *extra]
 

@@ -4,8 +4,8 @@ The head `semantic` takes y_true uint8 (N, height, width), class numbers with 0 
 y_pred float32 logits (N, height, width, outputs): one output is the logit of foreground, more are
 the logits of the classes. The head `instance` takes what `coverslip.models.heads` makes and
 four
-logits: three classes, and the depth. The head `classification` takes y_true int32 (N,), the class of each
-image, and y_pred float32 logits (N, classes).
+logits: three classes, and the depth. The head `classification` takes y_true int32 (N,), the class
+of each image, and y_pred float32 logits (N, classes).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def make(
 
     `class_weights` (one a class; two for one output) multiply the cross-entropy of each pixel by
     the weight of its true class; Dice, which balances the classes by itself, is left alone. For
-    `instances` the cross-entropy of the depth is added, and Dice is that of all foreground.
+    `instance` the cross-entropy of the depth is added, and Dice is that of all foreground.
     """
     kind = InstanceLoss if head == "instance" else MaskLoss
     return kind(training.loss, training.dice, class_weights)

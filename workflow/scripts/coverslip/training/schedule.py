@@ -20,8 +20,8 @@ def rate(training: Training, progress: float) -> float:
     """Learning rate after `progress` epochs (2.5: in the middle of the third).
 
     `step` multiplies by `step_factor` after every `step_epochs`; `cosine` falls along half a
-    cosine to zero, from the start or the last of `restarts` to the next one or the end of the last
-    epoch (Loshchilov and Hutter, SGDR, ICLR 2017).
+    cosine to zero, from the start or the last of `warm_restarts` to the next one or the end of
+    the last epoch (Loshchilov and Hutter, SGDR, ICLR 2017).
     """
     start = training.learning_rate
     if training.schedule == "step":

@@ -83,7 +83,7 @@ def train(
         split: table of the split.
         fold: fold of it to train.
         seed: seed of the weights, the order of the patches, augmentation and dropout.
-        preprocessing: the section; what `scaling` needs is fitted on the training patches.
+        preprocessing: the section; what `input_scaling` needs is fitted on the training patches.
         network: the section.
         training: the section.
         output: the model folder: `model.keras`, `model.json`, `history.csv`.

@@ -4,7 +4,7 @@
 256 and 32 (`dense_1`, `dense_2`), each with batch normalization and ReLU, and dropout of 0.5 after
 each dense layer: 20,587,108 trainable parameters with RGB images of 100x100 pixels and four
 classes, as published. Weights and biases start as PyTorch's default. Of the section, only these two
-and `outputs` apply.
+and `num_classes` apply.
 """
 
 from __future__ import annotations

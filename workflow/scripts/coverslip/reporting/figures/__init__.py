@@ -67,7 +67,7 @@ class FigureInputs:
     @property
     def subset(self) -> str:
         """`test`, or `validation` for a study without test images."""
-        return self.metrics["panels_subset"]
+        return self.metrics["examples_subset"]
 
 
 def load(
