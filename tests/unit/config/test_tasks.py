@@ -89,6 +89,7 @@ def test_head_and_network_are_implied_and_may_be_said():
             {"method": "train_test_split", "folds": 2},
             "split.folds: `train_test_split` has one fold",
         ),
+        ("studies.types.split", {"method": "train_test_split", "test": 0}, "needs a test set"),
         ("studies.types.split", {"validation": 0}, "split.validation: 0 needs `reproduces`"),
         ("studies.types.preprocessing.resize_filter", "bicubicc", "did you mean `bicubic`"),
         (

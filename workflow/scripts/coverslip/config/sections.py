@@ -383,8 +383,9 @@ class Split(Section):
     ] = "grouped"
     """`random`: images at random; `grouped`: whole groups; `archive_order`: in the order
     of the archive, train, validation, test; `official`: the archive's own folder of test
-    images, validation in whole groups; `file`: from a table; `train_test_split`: scikit-learn's function on the images in
-    the order of the archive, with `seed` as its `random_state`."""
+    images, validation in whole groups; `file`: from a table; `train_test_split`:
+    scikit-learn's function on the images in the order of the archive, with `seed` as its
+    `random_state`."""
     unit: Literal["image", "patch"] = "image"
     """What is drawn. `patch`: patches of `preprocessing.patch` pixels side by side, remainders left
     out, so that patches of one image are in training and test; for reproductions (`reproduces`)

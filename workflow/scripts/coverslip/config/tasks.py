@@ -174,6 +174,8 @@ def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
     if (split["method"] == "official") != (split["test_folder"] is not None):
         yield f"{where}.split.test_folder: goes with `method: official`, and only with it"
+    if split["method"] == "train_test_split" and split["test"] == 0:
+        yield f"{where}.split.test: `train_test_split` needs a test set"
     for method in ("archive_order", "official", "train_test_split"):
         if split["folds"] > 1 and split["method"] == method:
             yield f"{where}.split.folds: `{method}` has one fold"

@@ -81,8 +81,7 @@ KINDS = ("exact", "near", "abutting", "overlap")
 
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
 
-PLACE = ["y", "x"]
-"""Further columns of a split of patches: the upper left corner."""
+PLACE = ["y", "x"]  # further columns of a split of patches: the upper left corner
 
 TRIES = 200
 """Random orders that `assign_groups` tries."""
@@ -116,8 +115,7 @@ def split(
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
             duplicates that stand in two subsets.
         task: `segmentation` or `classification`.
-        patch: for `unit: patch`, height and width of a patch in pixels; the table then has one row
-            a patch, with its upper left corner in the columns y and x.
+        patch: for `unit: patch`, its side in pixels; the table then has its corner, y and x.
 
     Raises:
         CoverslipError: too few images or groups; a file that does not fit; a leak, unless the
@@ -131,8 +129,8 @@ def split(
     folds = read(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
     other = everything[~everything["labelled"]]
-    if len(other):
-        rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
+    unlabelled = range(len(folds) if len(other) else 0)  # an empty table would lose its types
+    rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in unlabelled]
     result = pd.concat(rows).sort_index(kind="stable").sort_values("fold", kind="stable")
     columns = [*COLUMNS, *(name for name in PLACE if name in frame)]
     result = result.rename_axis("id").reset_index()[columns]
@@ -218,12 +216,10 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
         held = [part == fold for fold in range(config.folds)]
     for fold, test in enumerate(held):
         subset = np.full(len(frame), "test", dtype=object)
-        rest = np.flatnonzero(~test)
-        if config.method == "train_test_split":
-            rest = shuffled
+        rest = shuffled if config.method == "train_test_split" else np.flatnonzero(~test)
         if config.validation_method == "last":
             drawn = np.arange(len(rest)) >= int(len(rest) * (1 - config.validation))
-        elif "train_test_split" in (config.method, config.validation_method):
+        elif config.validation and "train_test_split" in (config.method, config.validation_method):
             drawn = np.isin(rest, sklearn_split(rest, config.validation, config.seed)[1])
         else:
             drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
@@ -236,11 +232,8 @@ def sklearn_split(rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray
     """Split rows by scikit-learn's `train_test_split`; both parts keep its shuffled order."""
     from sklearn.model_selection import train_test_split
 
-    if share == 0:
-        return rows, rows[:0]
     _enough(len(rows), [1 - share, share], "images")
-    first, second = train_test_split(rows, test_size=share, random_state=seed)
-    return first, second
+    return tuple(train_test_split(rows, test_size=share, random_state=seed))
 
 
 def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
@@ -389,10 +382,9 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
     apart = [where[a] != where[b] for a, b in zip(pairs["a"], pairs["b"], strict=True)]
     crossing = pairs[np.array(apart, bool)]
     kinds = {kind: int((crossing["kind"] == kind).sum()) for kind in KINDS}
-    learned, tested = (set(groups.index[subset == name]) for name in ("train", "test"))
-    group_of = dict(zip(groups.index, groups, strict=True))
-    known = {group_of[id] for id in learned}
-    relatives = [group_of[id] in known for id in sorted(tested)]
+    tested = groups.index[subset == "test"]
+    known = set(groups[subset == "train"])
+    relatives = groups[groups.index.isin(tested)].groupby(level=0).first().isin(known).to_list()
     examples = [f"{a} = {b}" for a, b in zip(crossing["a"], crossing["b"], strict=True)]
     return {
         "groups": len(torn),

