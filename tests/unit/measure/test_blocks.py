@@ -18,7 +18,7 @@ from coverslip.runtime import device
 
 RNG = np.random.default_rng(11)
 INFO = {
-    "format": 1,
+    "format": 2,
     "kind": "bright",
     "classes": ["background", "foreground"],
     "preprocessing": {"channels": "grey", "patch": 32, "normalization": "percentile"},

@@ -24,7 +24,7 @@ from coverslip.models import model
 from coverslip.runtime import device
 
 INFO = {
-    "format": 1,
+    "format": 2,
     "kind": "bright",
     "classes": ["background", "foreground"],
     "preprocessing": {"channels": "grey", "patch": 32, "normalization": "dtype_range"},

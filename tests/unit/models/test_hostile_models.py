@@ -245,7 +245,7 @@ CLUSTERS = {"number": 3, "cells": [1]}
 )
 def test_clusters_that_cannot_be(tmp_path, changes, words):
     facts = FACTS | {
-        "format": 1,
+        "format": 2,
         "kind": "kmeans",
         "num_classes": 1,
         "seed": 1,

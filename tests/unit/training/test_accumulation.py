@@ -79,13 +79,13 @@ def test_parts_give_what_the_whole_batch_gives(study, tmp_path, monkeypatch, lim
 
 def test_it_moves_by_steps_of_whole_batches(study, tmp_path, monkeypatch):  # noqa: F811
     seen = []
-    inherited = trainer.Steps.on_train_batch_end
+    inherited = trainer.LearningRateSchedule.on_train_batch_end
 
     def on_train_batch_end(self, batch, logs=None):
         inherited(self, batch, logs)
         seen.append(int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)))
 
-    monkeypatch.setattr(trainer.Steps, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(trainer.LearningRateSchedule, "on_train_batch_end", on_train_batch_end)
     exhaust(monkeypatch, 1)
     run(study, tmp_path, training=EXACT.model_copy(update={"epochs": 1}))
     assert seen == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3]

@@ -79,7 +79,7 @@ def test_epsilon_is_that_of_adam():
 
 
 def material(study, **changes):
-    sections = trainer.Sections(
+    sections = trainer.TrainingConfig(
         changes.pop("preprocessing", PREPROCESSING),
         NETWORK,
         TRAINING.model_copy(update=changes),

@@ -136,14 +136,14 @@ def undisturbed(study, tmp_path_factory) -> Path:
 
 def interrupt(monkeypatch, epoch: int, step: int) -> None:
     """Raise after a step of an epoch (both from 0)."""
-    inherited = trainer.Steps.on_train_batch_end
+    inherited = trainer.LearningRateSchedule.on_train_batch_end
 
     def on_train_batch_end(self, batch, logs=None):
         inherited(self, batch, logs)
         if (self.epoch, batch) == (epoch, step):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer.Steps, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(trainer.LearningRateSchedule, "on_train_batch_end", on_train_batch_end)
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(0, 1), (3, 2)])
@@ -188,7 +188,7 @@ def test_sigkill_loses_nothing_but_time(study, undisturbed, tmp_path):
 
 
 def test_sigterm_ends_after_the_step_and_keeps_the_state(study, tmp_path, monkeypatch):
-    inherited = trainer.Steps.on_train_batch_begin
+    inherited = trainer.LearningRateSchedule.on_train_batch_begin
 
     def on_train_batch_begin(self, batch, logs=None):
         inherited(self, batch, logs)
@@ -196,7 +196,7 @@ def test_sigterm_ends_after_the_step_and_keeps_the_state(study, tmp_path, monkey
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
 
-    monkeypatch.setattr(trainer.Steps, "on_train_batch_begin", on_train_batch_begin)
+    monkeypatch.setattr(trainer.LearningRateSchedule, "on_train_batch_begin", on_train_batch_begin)
     former = signal.getsignal(signal.SIGTERM)
     lines = []
     with pytest.raises(SystemExit) as stopped:
@@ -356,7 +356,7 @@ def test_the_learning_rate_is_set_before_each_step(parts):
         loss="crossentropy",
         augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
     )
-    steps = trainer.Steps(fast, epoch=2, batches=TenBatches(parts), stop=None, report=print)
+    steps = trainer.LearningRateSchedule(fast, epoch=2, batches=TenBatches(parts), stop=None, report=print)
     optimizer = SimpleNamespace(learning_rate=None)
     steps.set_model(SimpleNamespace(optimizer=optimizer))
     rates = []

@@ -67,7 +67,7 @@ class Numbers:
         return SUBSET_WORDS.get(subset, subset)
 
     @property
-    def panels(self) -> list[tuple[str, list[str]]]:
+    def examples(self) -> list[tuple[str, list[str]]]:
         """Kinds of panels (best, median, worst, draw) and the ids of their images, cut short."""
         panels = self._metrics.get("examples") or {}
         listed = {kind: [ids] if isinstance(ids, str) else ids for kind, ids in panels.items()}
