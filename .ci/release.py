@@ -3,8 +3,8 @@
     python .ci/release.py check v0.2.0     # version, changelog and citation agree with the tag
     python .ci/release.py notes v0.2.0     # the section of the changelog, for the release's page
 
-`check` is run before tagging and by `.github/workflows/release.yml` after it. It prints what is wrong
-and exits with 1.
+`check` is run before tagging, and by `.github/workflows/release.yml` after it. It prints a line for
+each thing that is wrong, and then exits with 1.
 """
 
 from __future__ import annotations
