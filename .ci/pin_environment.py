@@ -4,10 +4,12 @@ import re
 import tomllib
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+PYTHON = {"python_version": "3.11", "python_full_version": "3.11.0"}
 LINUX = {"sys_platform": "linux", "extra": ""}
 # File: (lock, extras, whether Snakemake runs in it, what it is).
 FILES = {
@@ -53,9 +55,11 @@ def environment(file: str) -> str:
     """Return the text of an environment file: direct dependencies at their locked versions."""
     lock, extras, snakemake, title = FILES[file]
     text = (ROOT / lock).read_text(encoding="utf-8")
+    pinned = re.findall(r"^([\w.-]+)==([^\s;\\]+)(?: ; ([^\\\n]+))?", text, flags=re.MULTILINE)
     versions = {
         canonicalize_name(name): version
-        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, flags=re.MULTILINE)
+        for name, version, marker in pinned
+        if not marker or Marker(marker).evaluate(PYTHON)
     }
     name = "coverslip" if file == "environment.yml" else f"coverslip-{Path(file).stem}"
     lines = {

@@ -50,5 +50,5 @@ if __name__ == "__main__":
     report(results / "report.html", ROOT / "docs/report.png")
     # As it is: drawn again with fewer colours, its outlines would have others than its legend.
     shutil.copyfile(
-        results / "studies/nuclei-random/figures/outlines.png", ROOT / "docs/outlines.png"
+        results / "studies/nuclei-random/figures/contours.png", ROOT / "docs/outlines.png"
     )

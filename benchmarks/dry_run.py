@@ -33,7 +33,7 @@ def main(images: int) -> None:
         }
         source = {"kind": "path", "path": str(folder / "data")}
         config = {
-            "datasets": {"own": {"title": "Own", "source": source, "layout": "paired"}},
+            "datasets": {"own": {"title": "Own", "source": source, "format": "paired"}},
             "studies": {f"study{number}": study for number in range(4)},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))

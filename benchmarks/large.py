@@ -76,13 +76,15 @@ def write(path: Path, height: int, side: int, bright: bool) -> None:
 
 
 def kmeans(folder: Path, recipe: KMeans) -> None:
-    """Write a model folder of K-means; the centres of `honest` are means of cells and ground."""
+    """Write a model folder of K-means; the centres of `texture` are means of cells and ground."""
     info = {"format": model.FORMAT, "kind": "kmeans", "classes": ["background", "cell"]}
-    info |= {"fitted": {}, "threshold": 0.5, "outputs": 1, "seed": 1}
-    info["preprocessing"] = Preprocessing(channels="grey", scaling="none").model_dump(mode="json")
+    info |= {"fitted": {}, "threshold": 0.5, "num_classes": 1, "seed": 1}
+    info["preprocessing"] = Preprocessing(
+        channels="grey", input_scaling="none", normalization="dtype_range"
+    ).model_dump(mode="json")
     info["kmeans"] = recipe.model_dump(mode="json")
     info["clusters"] = {"number": 3, "cells": [0, 2]}
-    if recipe.recipe == "honest":
+    if recipe.features == "texture":
         image, cells = field(bright=True)
         looks = TextureFeatures(image[:, :, np.newaxis], recipe.scales)
         found = np.concatenate([looks.features(rows) for rows in looks.strips()])
@@ -116,9 +118,11 @@ def network(folder: Path) -> None:
     info = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
     info |= {
         "head": heads.INSTANCES,
-        "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 20},
+        "instances": {"threshold": 0.5, "seed": 0.5, "min_area_px": 20},
     }
-    info["preprocessing"] = Preprocessing(channels="grey", patch=256, scaling="unit")
+    info["preprocessing"] = Preprocessing(
+        channels="grey", patch=256, input_scaling="unit", normalization="dtype_range"
+    )
     model.save(folder, built, info)
 
 
@@ -130,7 +134,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
         device.prepare(threads=threads)
         network(used)
     elif given is None:
-        recipe = {"recipe": "published", "clusters": [3]} if name == "published" else {}
+        recipe = {"features": "raw_color", "clusters": [3]} if name == "published" else {}
         kmeans(used, KMeans(**recipe))
     outputs = Outputs(
         *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays"))
@@ -157,7 +161,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
     print(
         f"{name}: {size[0]}x{size[1]} pixels ({megapixels:.0f} million): peak {peak:.2f} GB of "
         f"resident memory ({verdict} {LIMIT_GB:g} GB), {seconds:.0f} s, "
-        f"{megapixels / seconds:.2f} million pixels a second; {row['objects']} objects, "
+        f"{megapixels / seconds:.2f} million pixels a second; {row['n_objects']} objects, "
         f"confluency {row['confluency_percent']} %",
         flush=True,
     )

@@ -27,7 +27,7 @@ from coverslip.training import kmeans
 
 LIGHTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 WAYS = {
-    "as published": (KMeans(recipe="published", clusters=[3]), "rgb", VERMILLION),
+    "as published": (KMeans(features="raw_color", clusters=[3]), "rgb", VERMILLION),
     "honest": (KMeans(clusters=[2, 4, 8]), "grey", BLUE),
 }
 
@@ -37,9 +37,12 @@ class Way:
 
     def __init__(self, store: ImageStore, ids: list[str], recipe: KMeans, channels: str) -> None:
         self.recipe = recipe
-        self.source = kmeans.Source(store, Preprocessing(channels=channels, scaling="none"))
+        self.source = kmeans.Source(
+            store,
+            Preprocessing(channels=channels, input_scaling="none", normalization="dtype_range"),
+        )
         fits = {}
-        if recipe.recipe == "honest":
+        if recipe.features == "texture":
             fits = kmeans.find_clusters(self.source, ids, recipe)
         tallies = {"train": kmeans.tally(self.source, ids, recipe, fits, 1)}
         tallies["validation"] = tallies["train"]
@@ -61,7 +64,7 @@ def lit(image: np.ndarray, low: float) -> np.ndarray:
 def synthetic(folder: Path) -> Path:
     """A store of synthetic images."""
     simulate.make("brightfield", folder / "raw.zip", 24, 256, 1)
-    dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
+    dataset = Dataset(title="t", source=Source(kind="path"), format="paired")
     outputs = [folder / name for name in ("images.h5", "manifest.csv", "dataset.json")]
     ingest(folder / "raw.zip", dataset, *outputs, 1)
     return outputs[0]
@@ -107,7 +110,7 @@ def main(images: Path, output: Path | None) -> None:
         for name, way in ways.items():
             for id in ids[1::2]:
                 image = way.source.image(id)
-                area = np.count_nonzero(field_of_view(image, "black"))
+                area = np.count_nonzero(field_of_view(image))
                 even = np.count_nonzero(way.mask(image))
                 for low in LIGHTS if area else ():
                     found = np.count_nonzero(way.mask(lit(image, low)))

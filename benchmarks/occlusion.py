@@ -38,7 +38,7 @@ def main(side: int) -> None:
     """Print one line a window: seconds of each side and their ratios."""
     torch.manual_seed(0)
     reference = torch_models.lively(torch, torch_models.resnet18(torch))
-    section = Network(architecture="resnet18", outputs=4, weights="imagenet")
+    section = Network(architecture="resnet18", num_classes=4, weights="imagenet")
     model = networks.build(section, (side, side, 3))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.npz"

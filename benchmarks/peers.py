@@ -67,7 +67,7 @@ def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
 def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> dict[str, dict]:
     """Label maps of everyone: by name, by id."""
     record = json.loads((options.study / "run.json").read_text(encoding="utf-8"))
-    area = record["params"]["evaluation"]["minimum_area"]
+    area = record["params"]["evaluation"]["min_area_px"]
     predictions = options.study / options.run / "predictions"
     found = {
         "coverslip": stored(sorted(predictions.glob("*.h5")), ids),
@@ -84,15 +84,15 @@ def counted(store: ImageStore, labels: Mapping[str, np.ndarray], ids: list[str])
 
 
 def timed(
-    model: Model, images: list[np.ndarray], flips: bool, repeats: int
+    model: Model, images: list[np.ndarray], tta: bool, repeats: int
 ) -> tuple[float, float, list[np.ndarray]]:
     """Median seconds from images to label maps, of those that of the network, and the maps."""
     rounds = []
-    next(model.predict(images[:1], flips=flips))  # what is compiled once is not counted
+    next(model.predict(images[:1], tta=tta))  # what is compiled once is not counted
     for _ in range(repeats):
         found, objects = [], 0.0
         started = time.perf_counter()
-        for answer in model.predict(images, flips=flips):
+        for answer in model.predict(images, tta=tta):
             answered = time.perf_counter()
             found.append(model.objects(answer))
             objects += time.perf_counter() - answered
@@ -235,16 +235,16 @@ def pace(
     pixels = sum(np.prod(image.shape[:2]) for image in images)
     model = load(folder)
     multiplied = per_pixel(read_network(model)) * seen(model, images) / pixels
-    for name, fast, flips in (
+    for name, fast, tta in (
         ("coverslip", None, False),
         (f"coverslip, fast ({policy})", policy, False),
         ("coverslip, flips and turns", None, True),
         ("coverslip, fast, flips and turns", policy, True),
     ):
         model = load(folder, fast)
-        whole, network, labels = timed(model, images, flips, options.repeats)
+        whole, network, labels = timed(model, images, tta, options.repeats)
         score = mean_ap(counted(store, dict(zip(ids, labels, strict=True)), ids))
-        yield name, whole, network, score, multiplied * (8 if flips else 1)
+        yield name, whole, network, score, multiplied * (8 if tta else 1)
 
 
 def mean_ap(statistics: np.ndarray) -> float:

@@ -28,7 +28,7 @@ CONFIG = {
         "own": {
             "title": "Own",
             "source": {"kind": "path", "path": "own.zip"},
-            "layout": "paired",
+            "format": "paired",
         }
     },
     "studies": {

@@ -69,10 +69,10 @@ def config(options: argparse.Namespace, seed: int) -> dict:
     """A study of the patches with a search."""
     search = {
         "space": SPACE,
-        "trials": options.trials,
-        "epochs_first": options.epochs_first,
-        "epochs_last": options.epochs_last,
-        "eta": options.eta,
+        "n_trials": options.trials,
+        "min_epochs": options.min_epochs,
+        "max_epochs": options.max_epochs,
+        "reduction_factor": options.eta,
         "metric": "accuracy",
         "seed": seed,
     }
@@ -81,13 +81,13 @@ def config(options: argparse.Namespace, seed: int) -> dict:
         "dataset": "patches",
         "task": "classification",
         "split": {"method": "random", "test": 0.1, "validation": 0.3, "stratify": "class"},
-        "preprocessing": {"scaling": "standard", "resize": [options.size, options.size]},
+        "preprocessing": {"input_scaling": "zscore", "resize": [options.size, options.size]},
         "network": {"filters": options.filters, "depth": 3, "normalization": "batch"},
-        "training": {"epochs": max(options.epochs_last, 20), "restore_best": True},
+        "training": {"epochs": max(options.max_epochs, 20), "restore_best": True},
         "search": search,
     }
     source = {"kind": "path", "path": "data"}
-    dataset = {"title": "Patches", "source": source, "layout": "labelled_csv"}
+    dataset = {"title": "Patches", "source": source, "format": "labelled_csv"}
     return {"datasets": {"patches": dataset}, "studies": {"types": study}}
 
 
@@ -244,9 +244,9 @@ def compare(project: Path, options: argparse.Namespace, seed: int, scratch: Path
         "study": {key: study["types"][key] for key in keys},
         "search": search,
         "seed": seed,
-        "epochs_first": options.epochs_first,
-        "epochs_last": options.epochs_last,
-        "eta": options.eta,
+        "min_epochs": options.min_epochs,
+        "max_epochs": options.max_epochs,
+        "reduction_factor": options.eta,
         "jobs": options.jobs,
         "budget": budget,
     }

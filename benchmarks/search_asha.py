@@ -44,7 +44,7 @@ def train(values: dict, task: dict) -> None:
         state = Path(tune.get_context().get_trial_dir()) / "state"
         arguments = (material.sections, found, material.batches, state, "asha")
         loop = Loop(*arguments, threading.Event(), print)
-        for epoch in range(1, task["epochs_last"] + 1):
+        for epoch in range(1, task["max_epochs"] + 1):
             try:
                 history, _ = loop.run(epoch)
             except Diverged:
@@ -99,8 +99,8 @@ def main() -> None:
             ),
             scheduler=ASHAScheduler(
                 time_attr="training_iteration",
-                max_t=task["epochs_last"],
-                grace_period=task["epochs_first"],
+                max_t=task["max_epochs"],
+                grace_period=task["min_epochs"],
                 reduction_factor=task["eta"],
             ),
         ),

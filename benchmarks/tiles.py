@@ -69,7 +69,9 @@ def stored(path: Path, count: int, size: int) -> Images:
     found = []
     with ImageStore(path) as store:
         for id in store.ids():
-            image = preprocessing.to_input(store.image(id), Preprocessing(channels="grey"))
+            image = preprocessing.to_input(
+                store.image(id), Preprocessing(channels="grey", normalization="dtype_range")
+            )
             height, width = (min(size, n) // TILE * TILE for n in image.shape[:2])
             if height and width and len(found) < count:
                 found.append((image[:height, :width], store.label(id)[:height, :width] > 0))
@@ -81,13 +83,15 @@ def trained(folder: Path, steps: int) -> None:
     import keras
 
     keras.utils.set_random_seed(1)
-    settings = Network(architecture="unet_confluency")
+    settings = Network(architecture="unet_confluency", head="semantic")
     network = build(settings, (None, None, 1))
     if network.count_params() != PARAMETERS:
         raise SystemExit(f"the network has {network.count_params()} parameters")
     network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     images = synthetic(IMAGES, 2 * TILE, seed=1)
-    preprocessing = Preprocessing(channels="grey", patch=TILE, scaling="standard")
+    preprocessing = Preprocessing(
+        channels="grey", patch=TILE, input_scaling="zscore", normalization="dtype_range"
+    )
     fitted = preprocessing_module.fit((image[np.newaxis] for image, _ in images), preprocessing)
     rng = np.random.default_rng(1)
     for _ in range(steps):
@@ -153,7 +157,7 @@ def compare(folder: Path, images: Images, repeats: int) -> bool:
     arrays = [image for image, _ in images]
 
     def here(overlap: float) -> Maps:
-        found = ours.predict(arrays, "native", overlap, Measure().flips)
+        found = ours.predict(arrays, "native", overlap, Measure().tta)
         return [heads.foreground(answer) for answer in found]
 
     plain, dense = GOALS

@@ -58,7 +58,11 @@ def one(way: str, study: Path, count: int) -> None:
     )
     folders = sorted(path for path in (study / "patches").iterdir() if path.is_dir())
     found = dataset.load_training_data(folders, study / "split.csv", 0, sections, device, print)
-    changes = learned.augmentation if way in ("coverslip", PLAIN) else Augmentation()
+    changes = (
+        learned.augmentation
+        if way in ("coverslip", PLAIN)
+        else Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0))
+    )
     batches = found.batches["train"].shuffled(sections.seed, 0, changes, count)
     policy = "float32" if way == "keras" else device.dtype_policy
     with trainer.dtype_policy(policy):

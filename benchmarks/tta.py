@@ -3,9 +3,9 @@
 DATASET is the folder of a dataset (`results/datasets/NAME`), STUDY that of a finished study
 (`results/studies/NAME`), and a MODEL one of its model folders, of a single network or of an
 ensemble (`fold0_seed1/model`, `fold0_ensemble/model`). Each predicts the test images of its fold
-as they are, fast (`evaluation.fast`), and as the mean over their eight flips and turns; a table
-tells scores, seconds an image, and both as compared with the first line. An ensemble of several
-folds is refused: each of its test images is one that another member was trained on.
+as they are, fast (`evaluation.mixed_precision`), and as the mean over their eight flips and turns;
+a table tells scores, seconds an image, and both as compared with the first line. An ensemble of
+several folds is refused: each of its test images is one that another member was trained on.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def of_mask(model: Model, truth: np.ndarray, answer: np.ndarray) -> dict[str, fl
     """Scores of one image: IoU, and with instances mean AP (0.50 to 0.95) and AP at 0.5."""
     _, fp, fn, tp = pixel_counts(truth > 0, model.mask(answer) > 0)
     scores = {"IoU": float(image_iou(*(np.array([float(n)]) for n in (tp, fp, fn)))[0])}
-    if model.head == "instances":
+    if model.head == "instance":
         accuracy = match(truth, model.objects(answer)).accuracy
         scores |= {"mean AP": float(accuracy.mean()), "AP50": float(accuracy[0])}
     return scores
@@ -58,13 +58,13 @@ def of_class(model: Model, truth: str, answer: np.ndarray) -> dict[str, float]:
 
 
 def scored(
-    model: Model, store: ImageStore, rows: pd.DataFrame, flips: bool
+    model: Model, store: ImageStore, rows: pd.DataFrame, tta: bool
 ) -> tuple[dict[str, float], float]:
     """Mean scores over images, and seconds an image, without the time to score."""
     images = [store.image(id) for id in rows.index]
-    next(model.predict(images[:1], flips=flips))  # what is compiled once is not counted
+    next(model.predict(images[:1], tta=tta))  # what is compiled once is not counted
     started = time.perf_counter()
-    answers = list(model.predict(images, flips=flips))
+    answers = list(model.predict(images, tta=tta))
     seconds = (time.perf_counter() - started) / len(images)
     return pd.DataFrame(list(_scores(model, store, rows, answers))).mean().to_dict(), seconds
 
@@ -73,7 +73,7 @@ def _scores(
     model: Model, store: ImageStore, rows: pd.DataFrame, answers: list[np.ndarray]
 ) -> Iterator[dict[str, float]]:
     for (id, row), answer in zip(rows.iterrows(), answers, strict=True):
-        if model.head == "class":
+        if model.head == "classification":
             yield of_class(model, row["stratum"], answer)
         else:
             yield of_mask(model, store.label(id), answer)
@@ -104,8 +104,8 @@ def main(arguments: list[str]) -> None:
             rows = selected_images(told.study / "split.csv", fold_of(model), ["test"])
             if told.images and told.images < len(rows):
                 rows = rows.iloc[np.linspace(0, len(rows) - 1, told.images).round().astype(int)]
-            for what, policy, flips in ways:
-                scores, seconds = scored(load(place, policy), store, rows, flips)
+            for what, policy, tta in ways:
+                scores, seconds = scored(load(place, policy), store, rows, tta)
                 first = first or (scores, seconds)
                 parts = [
                     f"{name} {value:.4f} ({value - first[0][name]:+.4f})"

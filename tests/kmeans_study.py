@@ -4,9 +4,9 @@
 def config() -> dict:
     """The configuration; nothing is shared between its sections."""
     split = {"method": "grouped", "test": 0.25, "validation": 0.25}
-    made = {"kind": "synthetic", "recipe": "brightfield", "images": 12, "size": 96}
+    made = {"kind": "synthetic", "simulator": "brightfield", "images": 12, "size": 96}
     recipes = {
-        "published": {"kmeans": {"recipe": "published", "clusters": [3]}},
+        "published": {"kmeans": {"features": "raw_color", "clusters": [3]}},
         "honest": {"kmeans": {"clusters": [2, 4]}},
         "network": {
             "network": {"filters": 2, "depth": 1},
@@ -18,8 +18,8 @@ def config() -> dict:
             "dishes": {
                 "title": "Dishes",
                 "source": made,
-                "layout": "paired",
-                "groups": "pattern",
+                "format": "paired",
+                "group_by": "filename",
                 "group_pattern": "^(?P<group>dish[0-9]+)_",
             }
         },
@@ -29,7 +29,7 @@ def config() -> dict:
                 "task": "confluency",
                 "dataset": "dishes",
                 "split": dict(split),
-                "preprocessing": {"channels": "grey", "scaling": "none", "patch": 32},
+                "preprocessing": {"channels": "grey", "input_scaling": "none", "patch": 32},
                 "evaluation": {"bootstrap": 100},
                 **recipe,
             }

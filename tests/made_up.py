@@ -11,17 +11,24 @@ import yaml
 from coverslip.config import validate
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = ("curves", "scores", "classification_report", "confusion", "panels", "network")
+FIGURES = (
+    "learning_curves",
+    "metrics",
+    "classification_report",
+    "confusion",
+    "examples",
+    "network",
+)
 CLASSES = ["background", "nucleus"]
 TRUTH = {
-    "nuclei-mobilenet-published": {"pixel_accuracy": 0.9688, "iou": 0.8121},
-    "nuclei-semantic-published": {
+    "nuclei-mobilenet-reproduced": {"pixel_accuracy": 0.9688, "iou": 0.8121},
+    "nuclei-semantic-reproduced": {
         "pixel_accuracy": 0.9641,
         "accuracy_blank_labels": 0.8655,
         "iou": 0.7984,
     },
     "nuclei-random": {"pixel_accuracy": 0.9786, "iou": 0.8893},
-    "nuclei-honest": {"pixel_accuracy": 0.9712, "iou": 0.8612},
+    "nuclei-grouped": {"pixel_accuracy": 0.9712, "iou": 0.8612},
 }
 BASELINES = {
     "pixel_accuracy": {"all background": 0.8611, "otsu": 0.9402},
@@ -60,7 +67,7 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     figures = []
     for name, section in completed["studies"].items():
         home = folder / "studies" / name
-        _write(home / "metrics.json", metrics(name, section["protocol"]))
+        _write(home / "metrics.json", metrics(name, section["reproduces"] is not None))
         _write(home / "split.json", split_summary(section["split"]["method"]))
         for fold in range(section["split"]["folds"]):
             _write(home / f"fold{fold}_seed1/model/run.json", run_record(name))
@@ -68,8 +75,8 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
         (home / "figures").mkdir()
         rng = np.random.default_rng(7)
         for figure in FIGURES:
-            path = home / "figures" / f"{figure}.{'png' if figure == 'panels' else 'svg'}"
-            if figure == "panels":
+            path = home / "figures" / f"{figure}.{'png' if figure == 'examples' else 'svg'}"
+            if figure == "examples":
                 cv2.imwrite(str(path), panels(rng))
             else:
                 path.write_text(chart(figure, rng))
@@ -77,7 +84,7 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     return completed, figures
 
 
-def metrics(name: str, protocol: str) -> dict[str, Any]:
+def metrics(name: str, reproduction: bool) -> dict[str, Any]:
     """Metrics of a study on three subsets, by seed 1 and over all."""
     records = []
     for subset, better in (("validation", 0.004), ("test", 0.0), ("train", 0.009)):
@@ -93,15 +100,15 @@ def metrics(name: str, protocol: str) -> dict[str, Any]:
     return {
         "format": 1,
         "study": name,
-        "protocol": protocol,
+        "reproduction": reproduction,
         "task": "segmentation",
         "classes": CLASSES,
         "metrics": records + single,
         "confusion": {
             "test": {"classes": CLASSES, "counts": [[7_901_233, 80_112], [90_410, 1_010_002]]}
         },
-        "panels_subset": "test",
-        "panels": {
+        "examples_subset": "test",
+        "examples": {
             "best": ["0a7d30b2"],
             "median": ["4f91ce03"],
             "worst": ["b1eb0123" * 8],

@@ -33,15 +33,15 @@ from running import OTHERS, ROOT, clean_environment, finish, finish_others
 
 PAGE = ROOT / "docs/reliability.md"
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
-STAGES = ("synthesize", "ingest", "check", "split", "prepare", "train", "predict", "evaluate")
-STAGES += ("model_card", "figure_scores", "notebook", "report")
+STAGES = ("simulate", "ingest", "check", "split", "extract_patches", "train", "predict", "evaluate")
+STAGES += ("model_card", "plot_metrics", "notebook", "report")
 STUDY = {"dataset": "made", "study": "one", "fold": "0", "seed": "1", "shard": "0"}
-CLASS_STAGES = ("prepare", "train", "predict", "evaluate", "attribute", "submission")
+CLASS_STAGES = ("extract_patches", "train", "predict", "evaluate", "explain", "write_submission")
 # Of the second project: rules, wildcards, and what is added to the name of a row.
 OTHER_STAGES = (
     (CLASS_STAGES, STUDY | {"study": "classes"}, " (classes)"),
-    (("fit_kmeans",), STUDY | {"study": "kmeans"}, ""),
-    (("measure_shard", "measure_tables", "measure_page"), {"name": "mine", "shard": "0"}, ""),
+    (("train_kmeans",), STUDY | {"study": "kmeans"}, ""),
+    (("measure_images", "measure_tables", "measure_page"), {"name": "mine", "shard": "0"}, ""),
 )
 # What differs between two runs of the same, see the page.
 TIMED = ("notebook.html", "report.html")
@@ -341,7 +341,7 @@ def _rows(finished: Path, project: Path, targets: list[str], stages: Any) -> Ite
                     if job["rule"] == rule and job["wildcards"].items() <= wildcards.items()
                 )
                 cells = [disturb(job, config, fault) or "has no input" for fault in FAULTS]
-                name = "figure" if rule.startswith("figure") else rule.replace("_", " ")
+                name = "plot" if rule.startswith("plot") else rule.replace("_", " ")
                 yield [name + more, *cells, *fixed(job, config, finished)]
     finally:
         os.chdir(before)

@@ -74,7 +74,7 @@ def jobs(where: Path, *arguments: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for rule, count in counts.items():
         if rule not in ("total", "all"):
-            name = "figure" if rule.startswith("figure_") else rule
+            name = "plot" if rule.startswith("plot_") else rule
             found[name] = found.get(name, 0) + int(count)
     return found
 
@@ -118,7 +118,7 @@ def finish_others(where: Path, **variables: str) -> Path:
 
 OTHERS = [
     "results/studies/classes/attribution/scores.json",
-    "results/studies/classes/labels.csv",
+    "results/studies/classes/predicted_classes.csv",
     "results/studies/classes/metrics.json",
     "results/measure/mine/measure.html",
 ]
@@ -128,12 +128,12 @@ OTHERS = [
 def others() -> dict:
     """A classification, a study of K-means, and a folder that the latter measures."""
     study = {"evaluation": {"bootstrap": 100}, "split": {"method": "random", "test": 0.25}}
-    dishes = {"kind": "synthetic", "recipe": "brightfield", "images": 8, "size": 96}
-    patches = {"kind": "synthetic", "recipe": "histology_patches", "images": 32, "size": 32}
+    dishes = {"kind": "synthetic", "simulator": "brightfield", "images": 8, "size": 96}
+    patches = {"kind": "synthetic", "simulator": "histology_patches", "images": 32, "size": 32}
     return {
         "datasets": {
-            "dishes": {"title": "Dishes", "source": dishes, "layout": "paired"},
-            "patches": {"title": "Patches", "source": patches, "layout": "labelled_csv"},
+            "dishes": {"title": "Dishes", "source": dishes, "format": "paired"},
+            "patches": {"title": "Patches", "source": patches, "format": "labelled_csv"},
         },
         "studies": {
             "kmeans": deepcopy(study) | {"title": "K-means", "dataset": "dishes", "kmeans": {}},
@@ -168,8 +168,8 @@ def tiny(folder: Path) -> dict:
     own = {"kind": "path", "path": str(folder)}
     return {
         "datasets": {
-            "made": {"title": "Made", "source": made, "layout": "dsb2018"},
-            "own": {"title": "Own", "source": own, "layout": "dsb2018"},
+            "made": {"title": "Made", "source": made, "format": "dsb2018"},
+            "own": {"title": "Own", "source": own, "format": "dsb2018"},
         },
         "studies": {
             "one": deepcopy(study) | {"dataset": "made"},

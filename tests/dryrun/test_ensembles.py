@@ -57,13 +57,13 @@ def test_scores_follow_a_search_of_the_preprocessing(clone, tmp_path):
     study = config["studies"]["one"] | {"split": {}}
     config["studies"]["one"] = study
     scores = "results/studies/one/ensemble/scores.json"
-    tried = (("patch", [32, 64], True), ("scaling", ["unit", "standard"], False))
+    tried = (("patch", [32, 64], True), ("input_scaling", ["unit", "zscore"], False))
     for key, choices, varies in tried:
         study["search"] = {
             "space": {f"preprocessing.{key}": {"choices": choices}},
-            "trials": 2,
-            "epochs_first": 1,
-            "epochs_last": 1,
+            "n_trials": 2,
+            "min_epochs": 1,
+            "max_epochs": 1,
         }
         (tmp_path / "search.yaml").write_text(yaml.safe_dump(config))
         told = snakemake(clone, scores, "--dry-run", "--configfile", str(tmp_path / "search.yaml"))

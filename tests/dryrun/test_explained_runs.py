@@ -109,7 +109,7 @@ def test_an_unchanged_file_is_explained(project):
     for line in (
         "made by train study=one fold=0 seed=1",
         "command snakemake --cores 2",
-        "training.learning_rate 0.001",
+        "training.learning_rate 0.003",
         "verdict up to date",
     ):
         assert f"\n{line}\n" in f"{told}\n"
@@ -128,7 +128,7 @@ def test_what_has_changed_is_told(project):
     (project / MODEL).write_bytes(b"")
     told = explain(project, str(MODEL))
     for line in (
-        "training.learning_rate CHANGED: 0.001 -> 0.002",
+        "training.learning_rate CHANGED: 0.003 -> 0.002",
         "CHANGED: rate in coverslip.training.schedule",
     ):
         assert f"\n{line}\n" in told
@@ -175,7 +175,7 @@ def test_snakemakes_own_report_is_packed_and_tells_no_secret(project):
     snakemake(project, "--report", "results/snakemake-report.html", **PLANTED)
     packed = (project / "results/snakemake-report.html").read_bytes()
     assert len(packed) > 100_000
-    for figure in ("curves", "confusion", "panels"):
+    for figure in ("learning_curves", "confusion", "examples"):
         assert figure.encode() in packed
     no_secret(packed)
 

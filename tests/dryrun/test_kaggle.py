@@ -19,7 +19,7 @@ from running import copy_project, jobs, snakemake
 from coverslip.data.simulate import nuclei
 
 ALL = ["--configfile", "config/kaggle.yaml"]
-CONFIG = [*ALL, "--config", 'run=["nuclei-honest"]']
+CONFIG = [*ALL, "--config", 'run=["nuclei-grouped"]']
 ARCHIVE = Path("resources/raw/dsb2018.zip")
 
 
@@ -56,7 +56,7 @@ def test_a_dry_run_needs_no_credentials(clone, monkeypatch, tmp_path):
 
 def test_datasets_of_one_archive_share_it(monkeypatch, tmp_path):
     project = copy_project(tmp_path / "project")
-    both = [*ALL, "--config", 'run=["cell-lines-honest", "confluency-unet-honest"]']
+    both = [*ALL, "--config", 'run=["cell-lines-grouped", "confluency-unet-grouped"]']
     counts = jobs(project, *both)
     assert counts["download"] == 1 and counts["ingest"] == 2
     with serving() as server:
@@ -71,7 +71,7 @@ def test_datasets_of_one_archive_share_it(monkeypatch, tmp_path):
 def test_the_demo_needs_no_credentials(clone, monkeypatch, tmp_path):
     user(monkeypatch, tmp_path, 9, "none")
     counts = jobs(clone)
-    assert "download" not in counts and counts["synthesize"] == 4 and counts["report"] == 1
+    assert "download" not in counts and counts["simulate"] == 4 and counts["report"] == 1
 
 
 def test_an_archive_dropped_in_by_hand_is_taken_as_it_is(monkeypatch, tmp_path):

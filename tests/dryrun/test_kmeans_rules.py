@@ -21,25 +21,25 @@ def arguments(*runs):
 
 def test_kmeans_needs_neither_patches_nor_training(clone):
     counts = jobs(clone, *arguments("published", "honest"))
-    assert counts["fit_kmeans"] == counts["predict"] == counts["evaluate"] == 2
+    assert counts["train_kmeans"] == counts["predict"] == counts["evaluate"] == 2
     assert counts["model_card"] == counts["notebook"] == 2 and counts["report"] == 1
-    assert not {"train", "prepare", "encoder_weights"} & set(counts)
+    assert not {"train", "extract_patches", "download_pretrained_weights"} & set(counts)
 
 
 def test_beside_a_network(clone):
     counts = jobs(clone, *arguments("honest", "network"))
-    assert counts["fit_kmeans"] == counts["train"] == counts["prepare"] == 1
+    assert counts["train_kmeans"] == counts["train"] == counts["extract_patches"] == 1
     assert counts["predict"] == 2
     told = snakemake(clone, "--dry-run", *arguments("honest", "network"))
     stats = told.split("Job stats:")[1].split("\n\n")[0]
     figures = dict(re.findall(r"^figure_(\w+)\s+(\d+)", stats, flags=re.MULTILINE))
-    assert figures["confluency"] == figures["curves"] == "2"
+    assert figures["confluency"] == figures["learning_curves"] == "2"
     assert figures["clusters"] == figures["network"] == "1"
 
 
 def test_only_networks_are_exported(clone):
     counts = jobs(clone, "onnx", *arguments("honest", "network"))
-    assert counts["export_onnx"] == counts["train"] == 1 and "fit_kmeans" not in counts
+    assert counts["export_onnx"] == counts["train"] == 1 and "train_kmeans" not in counts
 
 
 def test_own_images_by_a_study_of_kmeans(clone):
@@ -47,7 +47,7 @@ def test_own_images_by_a_study_of_kmeans(clone):
     (clone / "mine/a.png").write_bytes(b"")
     own = ["measure", "--configfile", "study.yaml", "--config", "images=mine", "model=honest"]
     counts = jobs(clone, *own)
-    assert counts["fit_kmeans"] == counts["measure_shard"] == 1 and "train" not in counts
+    assert counts["train_kmeans"] == counts["measure_images"] == 1 and "train" not in counts
     told = snakemake(clone, "--dry-run", *own)
-    asked = told.split("rule measure_shard:")[1].split("rule ")[0]
+    asked = told.split("rule measure_images:")[1].split("rule ")[0]
     assert "gpu=0" in asked and "gpu=1" not in told

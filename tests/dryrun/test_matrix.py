@@ -1,5 +1,6 @@
 """Every shipped config parses, lints and dry-runs, on a bare clone too."""
 
+import re
 import subprocess
 import sys
 
@@ -16,9 +17,9 @@ CONFIGS = {
 # Jobs that get what the workflow cannot make: by rule, for each config.
 FETCHED = {
     "default": {},
-    "kaggle": {"download": 2, "by_hand": 1, "encoder_weights": 3},
-    "from-scratch": {"download": 2, "by_hand": 1},
-    "brightfield": {"by_hand": 1},
+    "kaggle": {"download": 2, "require_manual_download": 1, "download_pretrained_weights": 3},
+    "from-scratch": {"download": 2, "require_manual_download": 1},
+    "brightfield": {"require_manual_download": 1},
 }
 # Snakemake and its SLURM plugin themselves import pydantic, numpy and pandas.
 OURS = "tensorflow keras cv2 skimage sklearn matplotlib h5py papermill scipy"
@@ -56,52 +57,72 @@ def test_every_config_dry_runs_without_data_and_credentials(clone, config):
     classes = [name for name, study in studies.items() if study.get("task") == "classification"]
     assert counts["evaluate"] == counts["notebook"] == len(studies)
     assert counts["predict"] == sum(runs.values())
-    assert counts.get("fit_kmeans", 0) == sum(runs[name] for name in kmeans)
-    assert counts["train"] == sum(runs.values()) - counts.get("fit_kmeans", 0)
-    assert counts.get("attribute", 0) == counts.get("submission", 0) == len(classes)
+    assert counts.get("train_kmeans", 0) == sum(runs[name] for name in kmeans)
+    assert counts["train"] == sum(runs.values()) - counts.get("train_kmeans", 0)
+    assert counts.get("explain", 0) == counts.get("write_submission", 0) == len(classes)
     assert counts["report"] == 1
-    rules = ("download", "by_hand", "encoder_weights")
+    rules = ("download", "require_manual_download", "download_pretrained_weights")
     assert {rule: counts[rule] for rule in rules if rule in counts} == FETCHED[config]
 
 
 def test_all_five_studies_are_there_as_published_and_honestly():
     studies, _ = shipped("kaggle")
     for start in ("cell-lines", "nuclei", "types", "confluency"):
-        protocols = {
-            study.get("protocol", "honest")
-            for name, study in studies.items()
-            if name.startswith(start)
-        }
-        assert protocols == {"as-published", "honest"}, start
+        kinds = {"reproduces" in study for name, study in studies.items() if name.startswith(start)}
+        assert kinds == {True, False}, start
     sources = " ".join(study.get("source", "") for study in studies.values())
     assert all(f"(study {number}" in sources for number in range(1, 6))
     for name, study in studies.items():
-        if study.get("protocol") == "as-published":
-            assert study["flaws"] and study["beside"] in studies, name
+        if study.get("reproduces") is not None:
+            assert study["known_issues"] and study["compare_with"] in studies, name
+
+
+def test_all_asks_for_what_the_readme_lists(clone):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(results/(?!logs|measure)[^`]+)`", readme, re.MULTILINE))
+    assert len(rows) >= 7
+    asked = asked_by_all(clone)
+    for row in rows:
+        pattern = re.sub("<[a-z]+>", "[^/]+", row)
+        assert any(re.match(pattern, file) for file in asked), row
+    more = {
+        "search": ["labels.csv", "search/trials.csv", "search/curves.csv"],
+        "ensemble": ["ensemble/scores.json"],
+    }
+    for config, names in more.items():
+        asked = asked_by_all(clone, *CONFIGS["kaggle"], f"config/{config}.yaml")
+        for name in names:
+            assert any(re.fullmatch(f"results/studies/[^/]+/{name}", file) for file in asked), name
+
+
+def asked_by_all(clone, *arguments):
+    """Inputs of the rule `all`."""
+    text = snakemake(clone, "--dry-run", *arguments)
+    return re.search(r"^(?:local)?rule all:\n    input: (.*)$", text, re.MULTILINE)[1].split(", ")
 
 
 def test_one_study_of_several(clone):
-    counts = jobs(clone, *CONFIGS["kaggle"], "--config", 'run=["nuclei-honest"]')
-    assert counts["train"] == 5 and "encoder_weights" not in counts
-    assert counts["download"] == 1 and "by_hand" not in counts
+    counts = jobs(clone, *CONFIGS["kaggle"], "--config", 'run=["nuclei-grouped"]')
+    assert counts["train"] == 5 and "download_pretrained_weights" not in counts
+    assert counts["download"] == 1 and "require_manual_download" not in counts
 
 
 def test_data_that_are_missing_are_named_and_keep_nobody_from_other_studies(clone, tmp_path):
     where = ["--directory", str(tmp_path), "--workflow-profile", "workflow/profiles/default"]
     file = ["--configfile", str(clone / "config/kaggle.yaml")]
-    told = snakemake(clone, *where, *file, "--until", "by_hand", check=False)
+    told = snakemake(clone, *where, *file, "--until", "require_manual_download", check=False)
     line = next(line for line in told.splitlines() if line.startswith("coverslip: "))
     assert "resources/raw/nuclei-patches.zip: is missing: put the archive" in line
     others = line.partition("--config ")[2]
     counts = jobs(clone, *where, *file, "--config", others.replace("'", ""))
-    assert counts["download"] == 2 and "by_hand" not in counts
+    assert counts["download"] == 2 and "require_manual_download" not in counts
     names, runs = shipped("kaggle")
     left = [name for name, study in names.items() if study["dataset"] != "nuclei-patches"]
     assert counts["evaluate"] == len(left)
     # As soon as it is there, nothing stands for it any more.
     (tmp_path / "resources/raw/nuclei-patches.zip").parent.mkdir(parents=True)
     (tmp_path / "resources/raw/nuclei-patches.zip").touch()
-    assert "by_hand" not in jobs(clone, *where, *file)
+    assert "require_manual_download" not in jobs(clone, *where, *file)
 
 
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--lint"]])
@@ -135,7 +156,7 @@ def test_the_dag_has_no_job_per_image(clone, tmp_path):
     file = tmp_path / "many.yaml"
     file.write_text(yaml.safe_dump(config))
     counts = jobs(clone, "--configfile", str(file))
-    assert counts["prepare"] == 8 and counts["predict"] == 6 and sum(counts.values()) < 50
+    assert counts["extract_patches"] == 8 and counts["predict"] == 6 and sum(counts.values()) < 50
 
 
 def test_folds_and_seeds_are_jobs_of_their_own(clone, tmp_path):

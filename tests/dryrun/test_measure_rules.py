@@ -21,7 +21,7 @@ def place(tmp_path_factory) -> Path:
     (where / MODEL).mkdir(parents=True)
     for name in ("model.keras", "README.md", "model.onnx"):
         (where / MODEL / name).write_text("x")
-    (where / MODEL / "model.json").write_text(json.dumps({"kind": "network", "head": "mask"}))
+    (where / MODEL / "model.json").write_text(json.dumps({"kind": "network", "head": "semantic"}))
     (where / "config/tiny.yaml").write_text(yaml.safe_dump(tiny(Path("own"))))
     return where
 
@@ -33,7 +33,7 @@ def own(images: str, model: str) -> list[str]:
 @pytest.mark.parametrize("way", [MODEL, f"./{MODEL}/", f"{MODEL}/model.json", "absolute"])
 def test_a_model_folder_needs_no_study_in_the_config(place, way):
     counts = jobs(place, *own("exp1/images", str(place / MODEL) if way == "absolute" else way))
-    assert set(counts) == {"measure_shard", "measure_tables", "measure_page", "measure"}
+    assert set(counts) == {"measure_images", "measure_tables", "measure_page", "measure"}
 
 
 def test_a_path_plans_no_training_where_the_name_of_its_study_does(place):
@@ -42,7 +42,7 @@ def test_a_path_plans_no_training_where_the_name_of_its_study_does(place):
     (place / "config/own.yaml").write_text(yaml.safe_dump(config))
     known = ["--configfile", "config/own.yaml"]
     counts = jobs(place, *own("exp1/images", MODEL), *known)
-    assert set(counts) == {"measure_shard", "measure_tables", "measure_page", "measure"}
+    assert set(counts) == {"measure_images", "measure_tables", "measure_page", "measure"}
     counts = jobs(place, *own("exp1/images", "further"), *known)
     assert counts["train"] == 1 and not {"predict", "evaluate", "model_card"} & set(counts)
 
@@ -57,15 +57,17 @@ def test_folders_of_one_name_have_results_of_their_own(place):
 
 def test_measuring_needs_no_config_file(place, tmp_path):
     where = ["--directory", str(tmp_path)]
-    (tmp_path / "measure.yaml").write_text("measure: {minimum_area: 4}\n")
+    (tmp_path / "measure.yaml").write_text("measure: {min_area_px: 4}\n")
     call = own(str(place / "exp1/images"), str(place / MODEL))
-    assert jobs(place, *call, *where)["measure_shard"] == 1
+    assert jobs(place, *call, *where)["measure_images"] == 1
     call += ["--configfile", str(tmp_path / "measure.yaml")]
-    assert jobs(place, *call, *where)["measure_shard"] == 1
+    assert jobs(place, *call, *where)["measure_images"] == 1
 
 
 def test_a_model_of_classes_is_named_before_any_job(place):
     (place / "classes").mkdir()
-    (place / "classes/model.json").write_text(json.dumps({"kind": "network", "head": "class"}))
+    (place / "classes/model.json").write_text(
+        json.dumps({"kind": "network", "head": "classification"})
+    )
     told = snakemake(place, "--dry-run", *own("exp1/images", "classes"), check=False)
     assert "model: classes: classifies whole images" in told and "Traceback" not in told

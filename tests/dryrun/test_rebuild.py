@@ -10,7 +10,7 @@ import pytest
 import yaml
 from running import copy_project, jobs, snakemake
 
-AFTER_TRAINING = {"predict", "evaluate", "figure", "notebook", "model_card", "report"}
+AFTER_TRAINING = {"predict", "evaluate", "plot", "notebook", "model_card", "report"}
 FIGURES = 6
 
 
@@ -68,24 +68,24 @@ def test_a_function_of_training_trains_again_all_who_use_it(project):
     edit(training, "\ndef train(", "\n@(lambda function: function)\ndef train(")
     counts = jobs(project)
     assert counts.pop("train") == 2
-    assert set(counts) == AFTER_TRAINING and counts["figure"] == 2 * FIGURES
+    assert set(counts) == AFTER_TRAINING and counts["plot"] == 2 * FIGURES
 
 
 def test_an_architecture_trains_again_only_the_studies_that_use_it(project):
     module = project / "workflow/scripts/coverslip/models/networks/unet_confluency.py"
     edit(module, "\ndef build(", "\n@(lambda function: function)\ndef build(")
     counts = jobs(project)
-    assert counts["train"] == 1 and counts["figure"] == FIGURES
+    assert counts["train"] == 1 and counts["plot"] == FIGURES
     assert set(counts) == {"train"} | AFTER_TRAINING
 
 
 def test_a_figure_draws_only_that_figure(project):
-    module = project / "workflow/scripts/coverslip/reporting/figures/curves.py"
+    module = project / "workflow/scripts/coverslip/reporting/figures/learning_curves.py"
     edit(module, "\ndef draw(", "\n@(lambda function: function)\ndef draw(")
-    assert jobs(project) == {"figure": 2, "notebook": 2, "report": 1}
+    assert jobs(project) == {"plot": 2, "notebook": 2, "report": 1}
 
 
-@pytest.mark.parametrize("file", ["report/curves.rst", "report/page.css"])
+@pytest.mark.parametrize("file", ["report/learning_curves.rst", "report/page.css"])
 def test_a_caption_writes_only_the_report(project, file):
     path = project / "workflow" / file
     path.write_text(path.read_text() + "\n")
@@ -104,7 +104,7 @@ def test_a_learning_rate_concerns_one_study(project):
         "train": 1,
         "predict": 1,
         "evaluate": 1,
-        "figure": FIGURES,
+        "plot": FIGURES,
         "notebook": 1,
         "model_card": 1,
         "report": 1,
@@ -116,7 +116,7 @@ def test_a_learning_rate_concerns_one_study(project):
     [
         ("studies.one.title", "Another title"),
         ("studies.one.question", "Why?"),
-        ("studies.one.flaws", ["none"]),
+        ("studies.one.known_issues", ["none"]),
         ("datasets.made.citation", "Somebody, some day"),
         ("datasets.made.title", "Another title"),
     ],
@@ -125,7 +125,7 @@ def test_words_train_nothing(project, path, value):
     configure(project, path, value)
     counts = jobs(project)
     assert counts["report"] == 1
-    assert set(counts) <= {"figure", "notebook", "model_card", "report"}
+    assert set(counts) <= {"plot", "notebook", "model_card", "report"}
 
 
 def test_threads_and_resources_do_nothing(project):
@@ -138,14 +138,14 @@ def test_a_replaced_image_concerns_its_dataset_and_studies(project):
     cv2.imwrite(str(path), 255 - image)
     counts = jobs(project)
     assert counts["ingest"] == counts["check"] == counts["split"] == counts["train"] == 1
-    assert counts["figure"] == FIGURES and "synthesize" not in counts
+    assert counts["plot"] == FIGURES and "simulate" not in counts
 
 
 def test_a_folder_that_was_deleted_afterwards_is_not_missed(project):
     shutil.rmtree(project / "own")
     assert jobs(project) == {}
     shutil.rmtree(project / "results/datasets/own")
-    assert jobs(project)["by_hand"] == 1, "now it is"
+    assert jobs(project)["require_manual_download"] == 1, "now it is"
 
 
 def test_a_kept_archive_that_changed_concerns_its_dataset(project):
@@ -154,13 +154,55 @@ def test_a_kept_archive_that_changed_concerns_its_dataset(project):
     later = time.time() + 100
     os.utime(archive, (later, later))
     counts = jobs(project)
-    assert counts["ingest"] == 1 and "synthesize" not in counts
+    assert counts["ingest"] == 1 and "simulate" not in counts
 
 
-def test_a_deleted_result_is_made_again_when_asked_for(project):
+RUN = "studies/one/fold0_seed1"
+DELETED = {
+    "report.html": {"report"},
+    "studies/one/notebook.html": {"notebook", "report"},
+    "studies/one/figures/learning_curves.svg": {"plot", "notebook", "report"},
+    f"{RUN}/model/README.md": {"model_card", "report"},
+    "studies/one/metrics.json": AFTER_TRAINING - {"predict"},
+    "studies/one/images.csv": AFTER_TRAINING - {"predict"},
+    f"{RUN}/model/model.keras": AFTER_TRAINING | {"train"},
+    f"{RUN}/model": AFTER_TRAINING | {"train"},
+    "studies/one": AFTER_TRAINING | {"split", "extract_patches", "train"},
+    "datasets/own/check/report.json": AFTER_TRAINING | {"check", "split", "train"},
+    "datasets/own": AFTER_TRAINING | {"ingest", "check", "split", "extract_patches", "train"},
+}
+
+
+def delete(project: Path, *results: str) -> None:
+    for result in results:
+        path = project / "results" / result
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize("result", DELETED)
+def test_a_deleted_result_is_made_again(project, result):
+    delete(project, result)
+    counts = jobs(project)
+    assert set(counts) == DELETED[result]
+    assert max(count for rule, count in counts.items() if rule != "plot") == 1
+
+
+def test_what_only_later_steps_read_is_made_again_when_one_needs_it(project):
+    delete(project, f"{RUN}/predictions", "studies/one/patches", "datasets/made/images.h5")
+    assert jobs(project) == {}
     metrics = "results/studies/one/metrics.json"
-    (project / metrics).unlink()
-    assert jobs(project, metrics) == {"evaluate": 1}
+    delete(project, "studies/one/metrics.json")
+    assert set(jobs(project, metrics)) >= {"ingest", "predict", "evaluate"}
+
+
+def test_a_new_study_is_made_where_snakemakes_own_notes_are_missing(project):
+    shutil.rmtree(project / ".snakemake")
+    assert jobs(project) == {}
+    config = yaml.safe_load((project / "config/config.yaml").read_text())
+    configure(project, "studies.three", config["studies"]["one"])
+    counts = jobs(project)
+    assert counts["train"] == counts["report"] == 1 and counts["plot"] == FIGURES
+    assert set(counts) == AFTER_TRAINING | {"split", "extract_patches", "train"}
 
 
 def test_the_finished_run_says_where_the_report_lies(finished, project):

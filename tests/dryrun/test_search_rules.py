@@ -8,8 +8,8 @@ SPACE = {
     "training.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True},
     "training.batch_size": {"choices": [2, 4, 8, 16]},
 }
-SEARCH = {"space": SPACE, "trials": 9, "epochs_first": 1, "epochs_last": 3, "eta": 3}
-OURS = {"trial", "rank_trials", "best_trial", "search_tables", "prepare_variant"}
+SEARCH = {"space": SPACE, "n_trials": 9, "min_epochs": 1, "max_epochs": 3, "reduction_factor": 3}
+OURS = {"tune_trial", "tune_rank", "tune_best", "tune_tables", "extract_variant_patches"}
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def ours(counts: dict[str, int]) -> dict[str, int]:
 
 def test_a_study_without_a_search_has_no_job_of_one(clone, tmp_path):
     without = counted(clone, tmp_path)
-    assert ours(without) == {} and without["figure"] == 6
+    assert ours(without) == {} and without["plot"] == 6
     searched = counted(clone, tmp_path, SEARCH)
-    assert searched["figure"] == 8
+    assert searched["plot"] == 8
     assert ours(searched) == {
-        "trial": 9 + 3,
-        "rank_trials": 2,
-        "best_trial": 1,
-        "search_tables": 1,
+        "tune_trial": 9 + 3,
+        "tune_rank": 2,
+        "tune_best": 1,
+        "tune_tables": 1,
     }
 
 
@@ -51,10 +51,10 @@ def test_each_fold_searches_for_itself(clone, tmp_path):
     split = {"method": "random", "folds": 3, "validation": 0.25}
     counts = counted(clone, tmp_path, SEARCH, split=split, seeds=[1, 2])
     assert ours(counts) == {
-        "trial": 36,
-        "rank_trials": 6,
-        "best_trial": 3,
-        "search_tables": 1,
+        "tune_trial": 36,
+        "tune_rank": 6,
+        "tune_best": 3,
+        "tune_tables": 1,
     }
     assert counts["train"] == 6
 
@@ -62,10 +62,10 @@ def test_each_fold_searches_for_itself(clone, tmp_path):
 def test_patches_are_cut_for_each_preprocessing_that_is_tried(clone, tmp_path):
     patch = {"preprocessing.patch": {"choices": [32, 64]}}
     counts = counted(clone, tmp_path, SEARCH | {"space": SPACE | patch})
-    assert counts["prepare_variant"] == 2 and "prepare" not in counts
-    scaling = {"preprocessing.scaling": {"choices": ["unit", "standard"]}}
+    assert counts["extract_variant_patches"] == 2 and "extract_patches" not in counts
+    scaling = {"preprocessing.input_scaling": {"choices": ["unit", "zscore"]}}
     counts = counted(clone, tmp_path, SEARCH | {"space": SPACE | scaling})
-    assert counts["prepare"] == 1 and "prepare_variant" not in counts
+    assert counts["extract_patches"] == 1 and "extract_variant_patches" not in counts
 
 
 def test_a_mistake_is_refused_before_anything_runs(clone, tmp_path):
@@ -79,9 +79,14 @@ def test_a_mistake_is_refused_before_anything_runs(clone, tmp_path):
 
 def test_the_published_spaces_of_study_3(clone):
     counts = jobs(clone, "--configfile", "config/kaggle.yaml", "config/search.yaml")
-    assert counts["trial"] == 2 * (16 + 4) and counts["train"] == 2
-    assert counts["encoder_weights"] == 1
+    assert counts["tune_trial"] == 2 * (3 + 2) and counts["train"] == 2
+    assert counts["download_pretrained_weights"] == 1
     text = (clone / "config/search.yaml").read_text()
     studies = yaml.safe_load(text)["studies"]
-    for study in studies.values():
-        assert study["search"]["space"] == SPACE
+    cnn, resnet = (studies[f"types-{name}-search"]["search"] for name in ("cnn", "resnet"))
+    assert cnn["space"] == SPACE | {
+        "network.dense_1": {"choices": [2**power for power in range(5, 11)]},
+        "network.dense_2": {"choices": [16, 32]},
+    }
+    assert resnet["space"] == SPACE | {"training.batch_size": {"choices": [2, 4, 8]}}
+    assert cnn["metric"] == resnet["metric"] == "loss"

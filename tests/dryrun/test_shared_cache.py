@@ -43,7 +43,7 @@ def found():
     for job in plan.planned(target):
         paths = [p for v in job.input.values() for p in ([v] if isinstance(v, str) else v)]
         facts = vars(job) | {"input": paths}
-        if job.rule in ("ingest", "prepare", "train"):
+        if job.rule in ("ingest", "extract_patches", "train"):
             if cache.entry(types.SimpleNamespace(**facts)).is_dir():
                 hits.append(job.rule)
     return sorted(hits)
@@ -64,7 +64,7 @@ for name, edits in CHANGES.items():
         Path(path).write_bytes(content)
 print(json.dumps(hits))
 """
-ALL = ["ingest", "prepare", "train"]
+ALL = ["ingest", "extract_patches", "train"]
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +95,14 @@ def hits(finished, shared_cache, tmp_path_factory) -> dict[str, list[str]]:
         ("title", ALL),
         ("helper code", []),
         ("package", []),
-        ("architecture", ["ingest", "prepare"]),
-        ("learning rate", ["ingest", "prepare"]),
-        ("seed", ["ingest", "prepare"]),
-        ("split by hand", ["ingest", "prepare"]),
+        ("architecture", ["ingest", "extract_patches"]),
+        ("learning rate", ["ingest", "extract_patches"]),
+        ("seed", ["ingest", "extract_patches"]),
+        ("split by hand", ["ingest", "extract_patches"]),
         ("patch", ["ingest"]),
         ("images by hand", ["ingest", "train"]),
-        ("data", ["prepare", "train"]),
-        ("mask threshold", ["prepare", "train"]),
+        ("data", ["extract_patches", "train"]),
+        ("mask threshold", ["extract_patches", "train"]),
     ],
 )
 def test_a_change_misses_what_it_concerns(hits, change, still):

@@ -20,9 +20,9 @@ REACH_ALL = [
     ["onnx", "results/studies/nuclei/fold0_seed1/model/README.md"],
 ]
 """Arguments of dry runs that together reach every rule."""
-MADE = {"title": "Made", "source": {"kind": "synthetic"}, "layout": "dsb2018"}
+MADE = {"title": "Made", "source": {"kind": "synthetic"}, "format": "dsb2018"}
 TASKS = {
-    "datasets": {"made": MADE, "patches": MADE | {"layout": "class_folders"}},
+    "datasets": {"made": MADE, "patches": MADE | {"format": "class_folders"}},
     "studies": {
         "confluency": {
             "title": "Confluency",
@@ -37,7 +37,7 @@ TASKS = {
             "dataset": "made",
             "search": {
                 "space": {"preprocessing.patch": {"choices": [64, 128]}},
-                "trials": 2,
+                "n_trials": 2,
             },
         },
         "classes": {
@@ -49,13 +49,21 @@ TASKS = {
     },
 }
 """Every task and kind of model; a dry run does not mind that the data do not fit."""
-NETWORK = {"download", "encoder_weights"}
+NETWORK = {"download", "download_pretrained_weights"}
 LIGHT = {"ensemble", "ensemble_model"}
-LIGHT |= {"all", "split", "report", "measure", "figure_curves", "figure_scores", "figure_network"}
-HEAVY = {"synthesize", "ingest", "check", "prepare", "evaluate", "notebook", "figure_panels"}
+LIGHT |= {
+    "all",
+    "split",
+    "report",
+    "measure",
+    "plot_learning_curves",
+    "plot_metrics",
+    "plot_network",
+}
+HEAVY = {"simulate", "ingest", "check", "extract_patches", "evaluate", "notebook", "plot_examples"}
 HEAVY |= {"measure_tables", "measure_page", "evaluate_ensemble"}
-GPU = {"train", "trial", "predict", "predict_ensemble", "measure_shard"}
-GOES_ON = {"train", "trial", "measure_shard"}
+GPU = {"train", "tune_trial", "predict", "predict_ensemble", "measure_images"}
+GOES_ON = {"train", "tune_trial", "measure_images"}
 """Rules that go on where they were, so that the same time is enough for a second attempt."""
 SHARED = ("rerun-triggers", "max-checksum-file-size", "show-failed-logs")
 

@@ -28,7 +28,7 @@ def archive(tmp_path_factory) -> Path:
 def write_config(clone: Path, source: dict, **dataset) -> list[str]:
     """A config of one study of that source; its arguments for Snakemake."""
     config = {
-        "datasets": {"own": {"title": "Own", "layout": "dsb2018", "source": source} | dataset},
+        "datasets": {"own": {"title": "Own", "format": "dsb2018", "source": source} | dataset},
         "studies": {
             "one": {
                 "title": "One",
@@ -46,7 +46,7 @@ def write_config(clone: Path, source: dict, **dataset) -> list[str]:
 
 def prepare(clone: Path, arguments: list[str], check: bool = True) -> str:
     configfile = str(clone / arguments[1])
-    rest = ["--configfile", configfile, *arguments[2:], "--until", "prepare", "check"]
+    rest = ["--configfile", configfile, *arguments[2:], "--until", "extract_patches", "check"]
     profile = ["--workflow-profile", str(clone / "workflow/profiles/default")]
     return snakemake(clone, *profile, *rest, check=check)
 
@@ -97,4 +97,4 @@ def test_a_folder_is_read_like_an_archive(clone, archive, tmp_path):
     configfile = ["--configfile", str(clone / arguments[1]), *arguments[2:]]
     profile = ["--workflow-profile", str(clone / "workflow/profiles/default")]
     left = jobs(clone, *profile, *configfile)
-    assert "ingest" not in left and "prepare" not in left and left["train"] == 1
+    assert "ingest" not in left and "extract_patches" not in left and left["train"] == 1

@@ -83,7 +83,7 @@ def test_folders_of_classes_from_images_to_report(tmp_path):
     )
     assert checked["classes"] == {"long": 16, "rare": 1, "round": 16}
     assert "Class rare has a single image: it is either learned or tested." in checked["warnings"]
-    labels = pd.read_csv(home / "labels.csv")
+    labels = pd.read_csv(home / "predicted_classes.csv")
     assert set(labels["Label"]) <= set(scores["classes"]) and len(labels) == len(of_test)
     assert labels["Filename"].is_unique
     assert (home / "attribution/maps.h5").is_file()

@@ -28,7 +28,7 @@ def place(tmp_path_factory) -> Path:
     network = keras.Model(image, logits)
     network.set_weights([np.full((1, 1, 1, 1), 20.0), np.array([-10.0])])
     info = {"classes": ["background", "foreground"], "fitted": {}, "threshold": 0.5}
-    info["preprocessing"] = Preprocessing(channels="grey", patch=32)
+    info["preprocessing"] = Preprocessing(channels="grey", patch=32, normalization="dtype_range")
     model.save(where / "model", network, info)
     folder = where / "mine"
     folder.mkdir()
@@ -42,7 +42,7 @@ def place(tmp_path_factory) -> Path:
     stitched = np.full((130, 100), 30, np.uint8)
     stitched[60:70, 20:85] = 230
     zarr.create_array(str(folder / "stitched.zarr"), data=stitched, chunks=(32, 32))
-    settings = "{name: mine, shards: 3, minimum_area: 4, whole_megapixels: 0.01}"
+    settings = "{name: mine, shards: 3, min_area_px: 4, max_in_memory_megapixels: 0.01}"
     (where / "measure.yaml").write_text(f"measure: {settings}\n")
     return where
 
@@ -59,7 +59,7 @@ def arguments(*more: str) -> list[str]:
 
 
 def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
-    assert jobs(place, *arguments())["measure_shard"] == 3
+    assert jobs(place, *arguments())["measure_images"] == 3
     told = snakemake(place, *arguments())
     made = place / "results/measure/mine"
     assert f"coverslip: the page lies at {made.resolve()}/measure.html" in told
@@ -71,7 +71,7 @@ def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
     assert np.isnan(table.loc["black.png", "confluency_percent"])
     assert table.loc["ten.png", "confluency_percent"] == 100
     large = table.loc["stitched.zarr"]
-    assert large["confluency_percent"] == 5 and large["objects"] == 1
+    assert large["confluency_percent"] == 5 and large["n_objects"] == 1
     assert large["confluency_low_percent"] < 5 < large["confluency_high_percent"]
     label = tifffile.imread(made / "labels/stitched.zarr.label.tif")
     assert label.shape == (130, 100) and label[60:70, 20:85].all() and label.sum() == 650
@@ -84,7 +84,7 @@ def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
 
     assert jobs(place, *arguments()) == {}
     good(place / "mine/further_00d08h00m.png", 20)
-    assert jobs(place, *arguments())["measure_shard"] == 1
+    assert jobs(place, *arguments())["measure_images"] == 1
     told = snakemake(place, *arguments())
     assert told.count(" to be computed") == 1 and " 1 of them to be computed" in told
     (place / "mine/further_00d08h00m.png").unlink()
@@ -112,4 +112,4 @@ def test_what_cannot_be_measured_is_said_at_once(place, config, words):
 
 def test_a_model_of_a_study_is_trained_where_it_is_missing(place):
     counts = jobs(place, "measure", "--config", "images=mine", "model=nuclei")
-    assert counts["train"] == 1 and counts["measure_shard"] == 1 and "report" not in counts
+    assert counts["train"] == 1 and counts["measure_images"] == 1 and "report" not in counts

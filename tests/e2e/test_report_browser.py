@@ -105,8 +105,8 @@ def test_the_keyboard_reaches_the_entries_and_opens_them(chromium, page):
             break
         reached.append(tuple(here))
     assert reached[0] == ("A", "#main")
-    assert ("A", "#study-nuclei-honest") in reached
-    assert ("A", "studies/nuclei-honest/notebook.html") in reached
+    assert ("A", "#study-nuclei-grouped") in reached
+    assert ("A", "studies/nuclei-grouped/notebook.html") in reached
     folded = chromium.run("return document.querySelectorAll('summary').length")
     assert [tag for tag, _ in reached].count("SUMMARY") == folded > 0
 

@@ -16,14 +16,14 @@ SEARCH = {
         "training.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True},
         "network.filters": {"choices": [2, 3]},
     },
-    "trials": 4,
-    "epochs_first": 1,
-    "epochs_last": 2,
-    "eta": 2,
+    "n_trials": 4,
+    "min_epochs": 1,
+    "max_epochs": 2,
+    "reduction_factor": 2,
     "metric": "loss",
 }
 HOME = "results/studies/one/search"
-NEW = {"trials": 5}
+NEW = {"n_trials": 5}
 TABLES = f"{HOME}/search.json"
 
 
@@ -79,7 +79,7 @@ def test_from_trials_to_the_training_with_the_best_values(tmp_path):
 
     write(where, **NEW)
     planned = jobs(where, TABLES)
-    assert planned["trial"] == 1 + 3 and "train" not in planned
+    assert planned["tune_trial"] == 1 + 3 and "train" not in planned
     assert "rung0/4" in snakemake(where, "--dry-run", TABLES)
     snakemake(where, TABLES)
     again = trained(where)
@@ -99,5 +99,5 @@ def test_from_trials_to_the_training_with_the_best_values(tmp_path):
     assert pd.read_csv(place / "history.csv").drop(columns="seconds").equals(before)
 
     # A further rung asks for its own trials and for nothing that was done.
-    write(where, **NEW, epochs_last=4)
-    assert jobs(where, TABLES) == {"trial": 2, "rank_trials": 1, "search_tables": 1}
+    write(where, **NEW, max_epochs=4)
+    assert jobs(where, TABLES) == {"tune_trial": 2, "tune_rank": 1, "tune_tables": 1}

@@ -113,7 +113,7 @@ def meddle(cluster: slurm.Cluster, project: Path, process: subprocess.Popen) -> 
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.3)
         known = cluster.jobs()
-        prepare = [job for job in known if job.rule == "prepare"]
+        prepare = [job for job in known if job.rule == "extract_patches"]
         train = [job for job in known if job.rule == "train"]
         if prepare and not cancelled:
             cluster.ask("scancel", str(prepare[0].id))
@@ -192,7 +192,7 @@ def test_a_job_that_died_for_memory_comes_back_with_more(campaign):
 
 
 def test_a_job_that_was_cancelled_from_outside_is_sent_again(campaign):
-    assert [job.state for job in campaign.of("prepare")] == ["CANCELLED", "COMPLETED"]
+    assert [job.state for job in campaign.of("extract_patches")] == ["CANCELLED", "COMPLETED"]
 
 
 def test_a_training_that_was_ended_twice_goes_on_from_its_last_epoch(campaign):

@@ -171,7 +171,7 @@ def test_layouts_of_any_names(names, layout, nested):
         path = Path(folder) / "x.zip"
         files = packed(dict.fromkeys(names, b""))
         path.write_bytes(packed({"stage1_train.zip": files}) if nested else files)
-        dataset = Dataset(title="t", source=Source(kind="path"), layout=layout)
+        dataset = Dataset(title="t", source=Source(kind="path"), format=layout)
 
         def listed():
             with open_archive(path, Path(folder)) as archive:

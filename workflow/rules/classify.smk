@@ -1,55 +1,55 @@
 # Needs: trained classifications. Makes: maps of what answers rest on, tables of predicted labels.
 
 
-rule attribute:
+rule explain:
     input:
         weights=of_first_run("model/model.keras"),
         info=of_first_run("model/model.json"),
         predictions=first_predictions,
         split=rules.split.output.table,
-        groups=of_dataset("check/groups.csv"),
-        images=of_dataset("images.h5"),
+        groups=dataset_path("check/groups.csv"),
+        images=dataset_path("images.h5"),
     output:
         maps=f"{ATTRIBUTION}/maps.h5",
         scores=f"{ATTRIBUTION}/scores.json",
     log:
-        "results/logs/attribute/{study}.log",
+        "results/logs/explain/{study}.log",
         record=f"{ATTRIBUTION}/run.json",
     wildcard_constraints:
-        study=one_of(CLASSIFICATIONS),
+        study=wildcard_regex(CLASSIFICATIONS),
     conda:
         TRAIN_ENV
     threads: 8
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
         gpu=1,
     params:
-        attribution=of_study("attribution"),
-        bootstrap=of_study("evaluation", "bootstrap"),
+        attribution=study_config("attribution"),
+        bootstrap=study_config("evaluation", "bootstrap"),
         fold=0,
-        code=code("attribute.py"),
+        code=code("explain.py"),
     script:
-        "../scripts/attribute.py"
+        "../scripts/explain.py"
 
 
 # In the form of a competition: of the images without a label or, where all have one, of the test.
-rule submission:
+rule write_submission:
     input:
         predictions=predictions,
-        manifest=of_dataset("manifest.csv"),
+        manifest=dataset_path("manifest.csv"),
     output:
-        f"{STUDY}/labels.csv",
+        f"{STUDY}/predicted_classes.csv",
     log:
-        "results/logs/submission/{study}.log",
-        record=f"{STUDY}/labels.run.json",
+        "results/logs/write_submission/{study}.log",
+        record=f"{STUDY}/predicted_classes.run.json",
     wildcard_constraints:
-        study=one_of(CLASSIFICATIONS),
+        study=wildcard_regex(CLASSIFICATIONS),
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
         columns=label_columns,
-        code=code("submission.py"),
+        code=code("write_submission.py"),
     script:
-        "../scripts/submission.py"
+        "../scripts/write_submission.py"

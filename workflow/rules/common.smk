@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from coverslip.runtime import code_fingerprint
 from coverslip.runtime import run_record
+from coverslip.config import old_format
 from coverslip.config import validate
 from coverslip.data import folder_inventory
 from coverslip.measure import input_folder
@@ -19,6 +20,7 @@ from coverslip.data import simulate
 from coverslip.errors import CoverslipError
 
 try:
+    old_format.check_results(Path("results"))
     config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
 except CoverslipError as error:
     raise WorkflowError(str(error))
@@ -37,27 +39,27 @@ os.environ.setdefault(
     run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
 )
 FIGURES = {
-    "curves": "svg",
-    "scores": "svg",
+    "learning_curves": "svg",
+    "metrics": "svg",
     "classification_report": "svg",
     "confusion": "svg",
-    "panels": "png",
+    "examples": "png",
     "network": "svg",
 }
 # Of studies that separate objects.
-INSTANCE_FIGURES = {"average_precision": "svg", "objects": "svg", "outlines": "png"}
+INSTANCE_FIGURES = {"average_precision": "svg", "objects": "svg", "contours": "png"}
 # Of studies with `task: confluency`, and of those whose model is K-means.
 CONFLUENCY_FIGURES = {"confluency": "svg"}
 KMEANS_FIGURES = {"clusters": "png"}
 # Of studies with `task: classification`, which have none of the others.
 CLASS_FIGURES = {
-    "curves": "svg",
+    "learning_curves": "svg",
     "class_report": "svg",
     "class_confusion": "svg",
     "reliability": "svg",
-    "class_panels": "png",
-    "mistakes": "png",
-    "reasons": "png",
+    "class_examples": "png",
+    "confident_errors": "png",
+    "attribution_maps": "png",
     "network": "svg",
 }
 # Of studies with a search.
@@ -65,7 +67,14 @@ SEARCH_FIGURES = {"search_curves": "svg", "search_values": "svg"}
 ALL_FIGURES = FIGURES | INSTANCE_FIGURES | CONFLUENCY_FIGURES | KMEANS_FIGURES | CLASS_FIGURES
 ALL_FIGURES |= SEARCH_FIGURES
 # Figures that read images are jobs on a cluster; the others are drawn where Snakemake runs.
-HEAVY_FIGURES = {"panels", "objects", "outlines", "clusters", "class_panels", "mistakes"}
+HEAVY_FIGURES = {
+    "examples",
+    "objects",
+    "contours",
+    "clusters",
+    "class_examples",
+    "confident_errors",
+}
 PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
 STUDY = "results/studies/{study}"
 RUN = "results/studies/{study}/fold{fold}_seed{seed}"
@@ -90,7 +99,7 @@ def code(script, *roots, files=()):
     )
 
 
-def growing(amount):
+def scale_with_attempt(amount):
     """Resource function: this much, and as much again at each further attempt."""
 
     def of_attempt(wildcards, attempt):
@@ -99,7 +108,7 @@ def growing(amount):
     return of_attempt
 
 
-def one_of(studies):
+def wildcard_regex(studies):
     """Regular expression of these names; of no name where there are none."""
     return "|".join(studies) or "(?!)"
 
@@ -109,18 +118,18 @@ def network_code(wildcards):
     return code("train.py", *networks_of(wildcards.study))
 
 
-def recipe_code(wildcards):
-    """Code of synthetic images, with the one recipe that the dataset is drawn by."""
-    recipe = config["datasets"][wildcards.dataset]["source"]["recipe"]
-    return code("synthesize.py", simulate.MODULES[recipe])
+def simulator_code(wildcards):
+    """Code of synthetic images, with the one simulator that the dataset is drawn by."""
+    simulator = config["datasets"][wildcards.dataset]["source"]["simulator"]
+    return code("simulate.py", simulate.MODULES[simulator])
 
 
-def layout_code(wildcards):
-    """Code of ingest, with the one layout that the dataset has."""
-    return code("ingest.py", f"data.formats.{config['datasets'][wildcards.dataset]['layout']}")
+def format_code(wildcards):
+    """Code of ingest, with the one format that the dataset has."""
+    return code("ingest.py", f"data.formats.{config['datasets'][wildcards.dataset]['format']}")
 
 
-def without(section, *keys):
+def omit_keys(section, *keys):
     """A section of the config less the keys that do not change this rule's result."""
     return {key: value for key, value in section.items() if key not in keys}
 
@@ -139,7 +148,7 @@ def archive(wildcards):
     # A dataset that is made needs its archive no more: it may be deleted.
     made = Path(f"results/datasets/{wildcards.dataset}/images.h5").exists()
     if not made and not Path(source["path"]).exists():
-        return f"resources/raw/{wildcards.dataset}.awaited"
+        return f"resources/raw/{wildcards.dataset}.missing"
     return [] if Path(source["path"]).is_dir() else source["path"]
 
 
@@ -184,14 +193,14 @@ def contents(wildcards):
 def ingest_section(wildcards):
     """What of a dataset's section changes its images: neither words nor the way they came."""
     dataset = config["datasets"][wildcards.dataset]
-    section = without(dataset, *validate.WORDS["dataset"], "source")
+    section = omit_keys(dataset, *validate.WORDS["dataset"], "source")
     return section | {"sha256": dataset["source"]["sha256"]}
 
 
 def drawn(wildcards):
     """What of a synthetic source's section changes its images."""
     source = config["datasets"][wildcards.dataset]["source"]
-    return without(source, "limits", "retries")
+    return omit_keys(source, "limits", "retries")
 
 
 def named(wildcards):
@@ -226,7 +235,12 @@ def split_file(wildcards):
     return config["studies"][wildcards.study]["split"]["file"] or []
 
 
-def of_study(*keys):
+def is_reproduction(wildcards):
+    """Whether a study repeats a published protocol; the name of that protocol changes nothing."""
+    return config["studies"][wildcards.study]["reproduces"] is not None
+
+
+def study_config(*keys):
     """Params function: what the study's section says under a key, and under keys of that.
 
     Snakemake's `lookup` does the same and looks through the whole config each time, for every job.
@@ -234,7 +248,7 @@ def of_study(*keys):
     return lambda wildcards: reduce(getitem, keys, config["studies"][wildcards.study])
 
 
-def of_dataset(path):
+def dataset_path(path):
     """Input function: a file of the study's dataset."""
     return lambda wildcards: (
         f"results/datasets/{config['studies'][wildcards.study]['dataset']}/{path}"
@@ -280,7 +294,7 @@ def predictions(wildcards):
     return [f"{run}/predictions/{shard}.h5" for run in runs(wildcards.study) for shard in numbers]
 
 
-def encoder_weights(wildcards):
+def pretrained_weights(wildcards):
     """Pretrained weights of a study's encoder, if it has any."""
     return weights_for(trial_sections(wildcards.study))
 
@@ -293,12 +307,12 @@ def licence(wildcards):
 def prediction_section(wildcards):
     """What of the evaluation's section changes predictions."""
     section = config["studies"][wildcards.study]["evaluation"]
-    return without(section, "minimum_area", "bootstrap", "blank_test_labels", "ensemble")
+    return omit_keys(section, "min_area_px", "bootstrap", "blank_test_labels", "ensemble")
 
 
 def scoring_section(wildcards):
     """What of the evaluation's section changes scores."""
-    return without(config["studies"][wildcards.study]["evaluation"], "ensemble")
+    return omit_keys(config["studies"][wildcards.study]["evaluation"], "ensemble")
 
 
 def gpus(wildcards):
@@ -313,8 +327,8 @@ def figures_of(study):
     if section["task"] == "classification":
         names = class_figures(study)
     elif section["kmeans"] is not None:
-        names = without(FIGURES, "network") | KMEANS_FIGURES
-    elif section["network"]["head"] == "instances":
+        names = omit_keys(FIGURES, "network") | KMEANS_FIGURES
+    elif section["network"]["head"] == "instance":
         names |= INSTANCE_FIGURES
     if section["task"] == "confluency":
         names |= CONFLUENCY_FIGURES
@@ -344,7 +358,7 @@ def dataset_words(wildcards):
 def study_words(wildcards):
     """What is told of a study."""
     study = config["studies"][wildcards.study]
-    return {key: study[key] for key in ("title", "question", "task", "protocol", "flaws")}
+    return {key: study[key] for key in ("title", "question", "task", "reproduces", "known_issues")}
 
 
 def report_cards(wildcards):
@@ -361,6 +375,23 @@ def onnx_files(wildcards):
 def report_records(wildcards):
     """Records of all trainings of all studies that run."""
     return [f"{run}/model/run.json" for study in STUDIES for run in runs(study)]
+
+
+def result_files(wildcards):
+    """Results of all datasets and studies that run, less what only later steps read."""
+    names = ["metrics.json", "images.csv", "notebook.html"]
+    cards = ["model.json", "README.md"]
+    searched = [study for study in STUDIES if study in SEARCHED]
+    return [
+        *expand("results/datasets/{dataset}/check/report.json", dataset=DATASETS),
+        *expand(f"{STUDY}/{{file}}", study=STUDIES, file=names),
+        *(f"{run}/model/{file}" for study in STUDIES for run in runs(study) for file in cards),
+        *(f"{run}/model/model.keras" for s in STUDIES if s not in KMEANS for run in runs(s)),
+        *report_figures(wildcards),
+        *submissions(wildcards),
+        *expand(f"{SEARCH}/{{file}}", study=searched, file=SEARCH_TABLES),
+        *ensemble_scores(wildcards),
+    ]
 
 
 def command():

@@ -43,23 +43,38 @@ def image_folder(wildcards):
     return input_folder.plain(config["images"])
 
 
+def notes_of(wildcards):
+    """Path of what is remembered of the folder of images."""
+    return Path(f".snakemake/coverslip/inventory-measure-{wildcards.name}.json")
+
+
+@cache
+def folder_contents(notes):
+    """Digests of the files in the folder of images, which is looked through once a run."""
+    skip = input_folder.own_results(config["images"])
+    return folder_inventory.contents(config["images"], notes, not workflow.dryrun, skip)
+
+
 @cache
 def shard_digests(notes):
-    """Digests of the images of all shards; the folder is looked through once a run."""
-    skip = input_folder.own_results(config["images"])
-    found = folder_inventory.contents(config["images"], notes, not workflow.dryrun, skip)
-    return input_folder.digests(found, config["measure"]["shards"])
+    """Digests of the images of all shards."""
+    return input_folder.digests(folder_contents(notes), config["measure"]["shards"])
 
 
 def shard_folder(wildcards):
     """Folder of images with a digest of those of one shard."""
-    notes = Path(f".snakemake/coverslip/inventory-measure-{wildcards.name}.json")
+    notes = notes_of(wildcards)
     return {
         "path": image_folder(wildcards),
         "notes": str(notes),
         "shards": config["measure"]["shards"],
         "inventory": shard_digests(notes)[int(wildcards.shard)],
     }
+
+
+def left_out(wildcards):
+    """What of the folder of images is none."""
+    return input_folder.left_out(folder_contents(notes_of(wildcards)) or {})
 
 
 def of_shards(path):

@@ -42,7 +42,7 @@ def architectures(study):
 
 def trial_code(wildcards):
     """Code of trials, with the architectures that the study may use."""
-    return code("trial.py", *networks_of(wildcards.study))
+    return code("tune_trial.py", *networks_of(wildcards.study))
 
 
 def networks_of(study):
@@ -120,8 +120,15 @@ def variant_section(wildcards):
 
 def weights_for(sections):
     """Files of pretrained weights that networks begin with."""
-    networks = [each["network"] for each in sections if each["network"]["weights"] != "none"]
-    names = {pretrained.file_name(each["architecture"], each["weights"]) for each in networks}
+    names = {
+        pretrained.file_name(
+            each["network"]["architecture"],
+            each["network"]["weights"],
+            each["preprocessing"]["resize"],
+        )
+        for each in sections
+        if each["network"]["weights"] != "none"
+    }
     return [f"resources/weights/{name}" for name in sorted(names)]
 
 

@@ -23,10 +23,10 @@ def split_patch(wildcards):
 def threshold_goal(wildcards):
     """Params function: what the threshold is tuned for; a study as published keeps its own."""
     study = config["studies"][wildcards.study]
-    if study["protocol"] == "as-published":
+    if study["reproduces"] is not None:
         return None
     by_task = "confluency" if study["task"] == "confluency" else "iou"
-    return study["training"]["threshold"] or by_task
+    return study["training"]["threshold_metric"] or by_task
 
 
 def stage_code(stage, script=None):
@@ -58,7 +58,7 @@ def class_figures(study):
     """Figures of a classification by name, with their endings."""
     section = config["studies"][study]
     explained = section["attribution"]["images"] > 0
-    return CLASS_FIGURES if explained else without(CLASS_FIGURES, "reasons")
+    return CLASS_FIGURES if explained else omit_keys(CLASS_FIGURES, "attribution_maps")
 
 
 def attribution(wildcards):
@@ -94,4 +94,4 @@ def label_columns(wildcards):
 def submissions(wildcards):
     """Tables of predicted labels of all classifications that run."""
     chosen = [study for study in STUDIES if study in CLASSIFICATIONS]
-    return expand(f"{STUDY}/labels.csv", study=chosen)
+    return expand(f"{STUDY}/predicted_classes.csv", study=chosen)

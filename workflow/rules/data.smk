@@ -1,22 +1,22 @@
 # Needs: the datasets of the config. Makes: images with labels, a manifest, a data report.
 
 
-rule synthesize:
+rule simulate:
     output:
         "results/raw/{dataset}.zip",
     log:
-        "results/logs/synthesize/{dataset}.log",
+        "results/logs/simulate/{dataset}.log",
         record="results/raw/{dataset}.run.json",
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(10),
     params:
         source=drawn,
-        code=recipe_code,
+        code=simulator_code,
     script:
-        "../scripts/synthesize.py"
+        "../scripts/simulate.py"
 
 
 # An archive that was dropped in by hand is taken as it is; code changes download nothing again.
@@ -27,7 +27,7 @@ rule download:
         "results/logs/download/{archive}.log",
         record="resources/raw/{archive}.run.json",
     wildcard_constraints:
-        archive=one_of(ARCHIVES.values()),
+        archive=wildcard_regex(ARCHIVES.values()),
     localrule: True
     conda:
         "../envs/core.yaml"
@@ -39,14 +39,14 @@ rule download:
 
 
 # Stands for an archive or folder that nobody has put there yet: it fails, and says the fix.
-rule by_hand:
+rule require_manual_download:
     output:
-        "resources/raw/{dataset}.awaited",
+        "resources/raw/{dataset}.missing",
     log:
-        "results/logs/by_hand/{dataset}.log",
-        record="results/logs/by_hand/{dataset}.run.json",
+        "results/logs/require_manual_download/{dataset}.log",
+        record="results/logs/require_manual_download/{dataset}.run.json",
     wildcard_constraints:
-        dataset=one_of(missing()),
+        dataset=wildcard_regex(missing()),
     priority: 100
     localrule: True
     conda:
@@ -57,7 +57,7 @@ rule by_hand:
     message:
         "{wildcards.dataset}: to be put at {params.path} by hand"
     script:
-        "../scripts/by_hand.py"
+        "../scripts/require_manual_download.py"
 
 
 rule ingest:
@@ -76,14 +76,14 @@ rule ingest:
         "../envs/core.yaml"
     threads: 8
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(60),
     params:
         dataset=ingest_section,
         folder=folder,
         contents=contents,
         handling=limits,
-        code=layout_code,
+        code=format_code,
     script:
         "../scripts/ingest.py"
 
@@ -102,8 +102,8 @@ rule check:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(60),
     params:
         dataset=ingest_section,
         code=code("check.py"),
@@ -113,9 +113,9 @@ rule check:
 
 rule split:
     input:
-        groups=of_dataset("check/groups.csv"),
-        duplicates=of_dataset("check/duplicates.csv"),
-        manifest=of_dataset("manifest.csv"),
+        groups=dataset_path("check/groups.csv"),
+        duplicates=dataset_path("check/duplicates.csv"),
+        manifest=dataset_path("manifest.csv"),
         file=split_file,
     output:
         table=f"{STUDY}/split.csv",
@@ -127,8 +127,8 @@ rule split:
     conda:
         "../envs/core.yaml"
     params:
-        split=of_study("split"),
-        protocol=of_study("protocol"),
+        split=study_config("split"),
+        reproduction=is_reproduction,
         task=task_of,
         patch=split_patch,
         code=code("split.py"),
@@ -136,25 +136,25 @@ rule split:
         "../scripts/split.py"
 
 
-rule prepare:
+rule extract_patches:
     input:
-        images=of_dataset("images.h5"),
-        manifest=of_dataset("manifest.csv"),
+        images=dataset_path("images.h5"),
+        manifest=dataset_path("manifest.csv"),
     output:
         images=f"{STUDY}/patches/{{shard}}/images.npy",
         labels=f"{STUDY}/patches/{{shard}}/labels.npy",
         index=f"{STUDY}/patches/{{shard}}/index.csv",
     log:
-        "results/logs/prepare/{study}_{shard}.log",
+        "results/logs/extract_patches/{study}_{shard}.log",
         record=f"{STUDY}/patches/{{shard}}/run.json",
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(60),
     params:
-        preprocessing=of_study("preprocessing"),
+        preprocessing=study_config("preprocessing"),
         task=task_of,
-        code=stage_code("prepare"),
+        code=stage_code("prepare", "extract_patches"),
     script:
-        "../scripts/prepare.py"
+        "../scripts/extract_patches.py"

@@ -11,7 +11,7 @@ rule ensemble_model:
         "results/logs/ensemble_model/{study}_{together}.log",
         record=f"{TOGETHER}/model/run.json",
     wildcard_constraints:
-        study=one_of(NETWORKS),
+        study=wildcard_regex(NETWORKS),
     localrule: True
     conda:
         "../envs/core.yaml"
@@ -27,15 +27,15 @@ use rule predict as predict_ensemble with:
         weights=of_fold_members("model/model.keras"),
         infos=of_fold_members("model/model.json"),
         split=rules.split.output.table,
-        images=of_dataset("images.h5"),
+        images=dataset_path("images.h5"),
     output:
         f"{OF_FOLD}/predictions/{{shard}}.h5",
     log:
         "results/logs/predict/{study}_fold{fold}_ensemble_{shard}.log",
         record=f"{OF_FOLD}/predictions/{{shard}}.run.json",
     resources:
-        mem_mb=growing(6000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(6000),
+        runtime=scale_with_attempt(240),
         gpu=1,
 
 
@@ -44,8 +44,8 @@ rule evaluate_ensemble:
         singles=predictions,
         ensembles=ensemble_predictions,
         infos=of_runs("model/model.json"),
-        images=of_dataset("images.h5"),
-        groups=of_dataset("check/groups.csv"),
+        images=dataset_path("images.h5"),
+        groups=dataset_path("check/groups.csv"),
         split=rules.split.output.table,
         best=best_preprocessing,
     output:
@@ -56,10 +56,10 @@ rule evaluate_ensemble:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
     params:
-        preprocessing=of_study("preprocessing"),
+        preprocessing=study_config("preprocessing"),
         evaluation=scoring_section,
         task=task_of,
         names=class_names,

@@ -6,7 +6,7 @@ rule predict:
         weights=weights,
         info=f"{RUN}/model/model.json",
         split=rules.split.output.table,
-        images=of_dataset("images.h5"),
+        images=dataset_path("images.h5"),
     output:
         f"{RUN}/predictions/{{shard}}.h5",
     log:
@@ -16,8 +16,8 @@ rule predict:
         TRAIN_ENV
     threads: 8
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(120),
         gpu=gpus,
     params:
         evaluation=prediction_section,
@@ -30,8 +30,8 @@ rule predict:
 rule evaluate:
     input:
         predictions=predictions,
-        images=of_dataset("images.h5"),
-        groups=of_dataset("check/groups.csv"),
+        images=dataset_path("images.h5"),
+        groups=dataset_path("check/groups.csv"),
         split=rules.split.output.table,
         histories=of_runs("model/history.csv"),
         infos=of_runs("model/model.json"),
@@ -45,12 +45,12 @@ rule evaluate:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
     params:
-        preprocessing=of_study("preprocessing"),
+        preprocessing=study_config("preprocessing"),
         evaluation=scoring_section,
-        protocol=of_study("protocol"),
+        reproduction=is_reproduction,
         task=task_of,
         names=class_names,
         code=stage_code("evaluate"),
@@ -62,12 +62,12 @@ for name, extension in ALL_FIGURES.items():
 
     rule:
         name:
-            f"figure_{name}"
+            f"plot_{name}"
         input:
             metrics=rules.evaluate.output.metrics,
             table=rules.evaluate.output.table,
             predictions=predictions,
-            images=of_dataset("images.h5"),
+            images=dataset_path("images.h5"),
             histories=of_runs("model/history.csv"),
             weights=weights_of_runs,
             infos=of_runs("model/model.json"),
@@ -82,20 +82,20 @@ for name, extension in ALL_FIGURES.items():
                 labels={"figure": name.replace("_", " ")},
             ),
         log:
-            f"results/logs/figure/{{study}}_{name}.log",
+            f"results/logs/plot/{{study}}_{name}.log",
             record=f"{STUDY}/figures/{name}.run.json",
         localrule: name not in HEAVY_FIGURES
         conda:
             "../envs/core.yaml"
         resources:
-            mem_mb=growing(2000),
-            runtime=growing(20),
+            mem_mb=scale_with_attempt(2000),
+            runtime=scale_with_attempt(20),
         params:
             figure=name,
-            title=of_study("title"),
-            protocol=of_study("protocol"),
-            preprocessing=of_study("preprocessing"),
+            title=study_config("title"),
+            reproduction=is_reproduction,
+            preprocessing=study_config("preprocessing"),
             evaluation=scoring_section,
-            code=code("figure.py", f"reporting.figures.{name}"),
+            code=code("plot.py", f"reporting.figures.{name}"),
         script:
-            "../scripts/figure.py"
+            "../scripts/plot.py"

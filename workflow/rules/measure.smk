@@ -1,7 +1,7 @@
 # Needs: a folder of images and a model folder. Makes: tables, label images, overlays, a page.
 
 
-rule measure_shard:
+rule measure_images:
     input:
         model_inputs,
     output:
@@ -16,16 +16,16 @@ rule measure_shard:
         TRAIN_ENV
     threads: 8
     resources:
-        mem_mb=growing(4000),
+        mem_mb=scale_with_attempt(4000),
         runtime=240,
         gpu=measuring_gpus,
     params:
         folder=shard_folder,
         model=model_folder,
-        settings=without(config["measure"], *input_folder.ELSEWHERE),
-        code=code("measure_shard.py"),
+        settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
+        code=code("measure_images.py"),
     script:
-        "../scripts/measure_shard.py"
+        "../scripts/measure_images.py"
 
 
 rule measure_tables:
@@ -47,8 +47,8 @@ rule measure_tables:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(60),
     params:
         time={key: config["measure"][key] for key in ("time_pattern", "time_unit")},
         code=code("measure_tables.py"),
@@ -70,10 +70,11 @@ rule measure_page:
     conda:
         TRAIN_ENV
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(20),
     params:
         folder=image_folder,
+        left_out=left_out,
         model=model_folder,
         settings=config["measure"],
         code=code("measure_page.py", files=["report/measure.html.j2", "report/page.css"]),

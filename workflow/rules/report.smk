@@ -6,7 +6,7 @@ rule notebook:
         metrics=rules.evaluate.output.metrics,
         table=rules.evaluate.output.table,
         split=rules.split.output.summary,
-        check=of_dataset("check/report.json"),
+        check=dataset_path("check/report.json"),
         histories=of_runs("model/history.csv"),
         figures=figures,
     output:
@@ -23,13 +23,14 @@ rule notebook:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(20),
     params:
-        title=of_study("title"),
-        question=of_study("question"),
-        protocol=of_study("protocol"),
-        restore_best=of_study("training", "restore_best"),
+        title=study_config("title"),
+        question=study_config("question"),
+        reproduction=is_reproduction,
+        restore_best=study_config("training", "restore_best"),
+        monitor=study_config("training", "monitor"),
         template=notebook_template,
         code=notebook_code,
     script:
@@ -69,8 +70,8 @@ rule export_onnx:
     conda:
         TRAIN_ENV
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(30),
     params:
         code=code("export_onnx.py"),
     script:
@@ -98,7 +99,7 @@ rule report:
     conda:
         "../envs/core.yaml"
     params:
-        config=without(config, "images", "model", "measure", "tensorflow"),
+        config=omit_keys(config, "images", "model", "measure", "tensorflow"),
         studies=STUDIES,
         command=command(),
         code=code("report.py", files=[f"report/{name}" for name in PAGE]),

@@ -1,26 +1,29 @@
 # Needs: patches and a split. Makes: one model folder a study, fold and seed.
 
 
-rule encoder_weights:
+rule download_pretrained_weights:
     output:
         "resources/weights/{file}",
     log:
-        "results/logs/encoder_weights/{file}.log",
+        "results/logs/download_pretrained_weights/{file}.log",
         record="resources/weights/{file}.run.json",
     wildcard_constraints:
-        file=one_of(pretrained.FILES),
+        file=wildcard_regex(pretrained.FILES),
     localrule: True
     conda:
         "../envs/core.yaml"
+    params:
+        # A corrected address or digest replaces an older download.
+        published=lambda wildcards: pretrained.facts(wildcards.file),
     script:
-        "../scripts/encoder_weights.py"
+        "../scripts/download_pretrained_weights.py"
 
 
 rule train:
     input:
         patches=patches,
         split=rules.split.output.table,
-        weights=encoder_weights,
+        weights=pretrained_weights,
         best=best_values,
     output:
         model=f"{RUN}/model/model.keras",
@@ -32,18 +35,18 @@ rule train:
     benchmark:
         "results/benchmarks/train/{study}_fold{fold}_seed{seed}.tsv"
     wildcard_constraints:
-        study=one_of(NETWORKS),
+        study=wildcard_regex(NETWORKS),
     conda:
         TRAIN_ENV
     threads: 8
     resources:
-        mem_mb=growing(8000),
+        mem_mb=scale_with_attempt(8000),
         runtime=720,
         gpu=1,
     params:
-        preprocessing=of_study("preprocessing"),
-        network=of_study("network"),
-        training=of_study("training"),
+        preprocessing=study_config("preprocessing"),
+        network=study_config("network"),
+        training=study_config("training"),
         goal=threshold_goal,
         licence=licence,
         handling=watching,
@@ -53,9 +56,9 @@ rule train:
 
 
 # The same folder from whole images instead of patches, without epochs and without a GPU.
-rule fit_kmeans:
+rule train_kmeans:
     input:
-        images=of_dataset("images.h5"),
+        images=dataset_path("images.h5"),
         split=rules.split.output.table,
     output:
         info=f"{RUN}/model/model.json",
@@ -64,16 +67,16 @@ rule fit_kmeans:
     log:
         "results/logs/train/{study}_fold{fold}_seed{seed}.log",
     wildcard_constraints:
-        study=one_of(KMEANS),
+        study=wildcard_regex(KMEANS),
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(60),
     params:
-        preprocessing=of_study("preprocessing"),
-        kmeans=of_study("kmeans"),
+        preprocessing=study_config("preprocessing"),
+        kmeans=study_config("kmeans"),
         licence=licence,
-        code=code("fit_kmeans.py"),
+        code=code("train_kmeans.py"),
     script:
-        "../scripts/fit_kmeans.py"
+        "../scripts/train_kmeans.py"

@@ -2,24 +2,24 @@
 
 
 # Patches of one preprocessing of several, where trials differ in it.
-use rule prepare as prepare_variant with:
+use rule extract_patches as extract_variant_patches with:
     output:
         images=f"{SEARCH}/patches/{{variant}}/{{shard}}/images.npy",
         labels=f"{SEARCH}/patches/{{variant}}/{{shard}}/labels.npy",
         index=f"{SEARCH}/patches/{{variant}}/{{shard}}/index.csv",
     log:
-        "results/logs/prepare/{study}_{variant}_{shard}.log",
+        "results/logs/extract_patches/{study}_{variant}_{shard}.log",
         record=f"{SEARCH}/patches/{{variant}}/{{shard}}/run.json",
     wildcard_constraints:
-        study=one_of(SEARCHED),
+        study=wildcard_regex(SEARCHED),
     params:
         preprocessing=variant_section,
         task=task_of,
-        code=stage_code("prepare"),
+        code=stage_code("prepare", "extract_patches"),
 
 
 # A trial keeps its training in results/state/search and goes on there (docs/method.md#search).
-rule trial:
+rule tune_trial:
     input:
         patches=trial_patches,
         split=rules.split.output.table,
@@ -30,71 +30,71 @@ rule trial:
         history=f"{TRIAL}/history.csv",
         record=f"{TRIAL}/run.json",
     log:
-        "results/logs/trial/{study}_fold{fold}_rung{rung}_{slot}.log",
+        "results/logs/tune_trial/{study}_fold{fold}_rung{rung}_{slot}.log",
     wildcard_constraints:
-        study=one_of(SEARCHED),
+        study=wildcard_regex(SEARCHED),
         rung=r"\d+",
         slot=r"\d+",
     conda:
         TRAIN_ENV
     threads: 8
     resources:
-        mem_mb=growing(8000),
+        mem_mb=scale_with_attempt(8000),
         runtime=720,
         gpu=1,
     params:
-        preprocessing=of_study("preprocessing"),
-        network=of_study("network"),
-        training=of_study("training"),
-        seed=of_study("search", "seed"),
+        preprocessing=study_config("preprocessing"),
+        network=study_config("network"),
+        training=study_config("training"),
+        seed=study_config("search", "seed"),
         values=first_values,
         epochs=rung_epochs,
         code=trial_code,
     script:
-        "../scripts/trial.py"
+        "../scripts/tune_trial.py"
 
 
-rule rank_trials:
+rule tune_rank:
     input:
         trials=rung_trials,
     output:
         f"{RUNG}/ranking.csv",
     log:
-        "results/logs/rank_trials/{study}_fold{fold}_rung{rung}.log",
+        "results/logs/tune_rank/{study}_fold{fold}_rung{rung}.log",
         record=f"{RUNG}/ranking.run.json",
     wildcard_constraints:
-        study=one_of(SEARCHED),
+        study=wildcard_regex(SEARCHED),
         rung=r"\d+",
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        metric=of_study("search", "metric"),
-        code=code("rank_trials.py"),
+        metric=study_config("search", "metric"),
+        code=code("tune_rank.py"),
     script:
-        "../scripts/rank_trials.py"
+        "../scripts/tune_rank.py"
 
 
-rule best_trial:
+rule tune_best:
     input:
         ranking=last_ranking,
     output:
         f"{FOLD}/best.json",
     log:
-        "results/logs/best_trial/{study}_fold{fold}.log",
+        "results/logs/tune_best/{study}_fold{fold}.log",
         record=f"{FOLD}/best.run.json",
     wildcard_constraints:
-        study=one_of(SEARCHED),
+        study=wildcard_regex(SEARCHED),
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        code=code("best_trial.py"),
+        code=code("tune_best.py"),
     script:
-        "../scripts/best_trial.py"
+        "../scripts/tune_best.py"
 
 
-rule search_tables:
+rule tune_tables:
     input:
         trials=all_trials,
     output:
@@ -102,18 +102,18 @@ rule search_tables:
         curves=f"{SEARCH}/curves.csv",
         summary=f"{SEARCH}/search.json",
     log:
-        "results/logs/search_tables/{study}.log",
+        "results/logs/tune_tables/{study}.log",
         record=f"{SEARCH}/run.json",
     wildcard_constraints:
-        study=one_of(SEARCHED),
+        study=wildcard_regex(SEARCHED),
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        search=of_study("search"),
-        folds=of_study("split", "folds"),
+        search=study_config("search"),
+        folds=study_config("split", "folds"),
         slots=rung_sizes,
         epochs=epochs_of_rungs,
-        code=code("search_tables.py"),
+        code=code("tune_tables.py"),
     script:
-        "../scripts/search_tables.py"
+        "../scripts/tune_tables.py"

@@ -16,7 +16,7 @@ with run_script(snakemake):
         preprocessing=Preprocessing(**sections["preprocessing"]),
         evaluation=Evaluation(**snakemake.params.evaluation),
         study=snakemake.wildcards.study,
-        protocol=snakemake.params.protocol,
+        reproduction=snakemake.params.reproduction,
         output=Path(snakemake.output.metrics),
         table=Path(snakemake.output.table),
         **snakemake.params.names,

@@ -1,10 +1,13 @@
 from pathlib import Path
 
+from coverslip.measure.input_folder import left_out_lines
 from coverslip.measure.page import build
 from coverslip.models.model import load
-from coverslip.runtime.run_script import run_script
+from coverslip.runtime.run_script import LOG, run_script
 
 with run_script(snakemake):
+    for line in left_out_lines(snakemake.params.left_out):
+        LOG.warning(line)
     build(
         images=Path(snakemake.input.images),
         overlays=Path(snakemake.input.overlays),
@@ -12,6 +15,7 @@ with run_script(snakemake):
         facts={
             "name": snakemake.wildcards.name,
             "folder": snakemake.params.folder,
+            "left_out": snakemake.params.left_out,
             "model": snakemake.params.model,
             "settings": snakemake.params.settings,
         },

@@ -10,9 +10,9 @@ with run_script(snakemake) as facts:
     evaluation = Evaluation(**snakemake.params.evaluation)
     policy = None
     if snakemake.input.weights:
-        found = device.prepare(threads=snakemake.threads)
+        found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         facts["device"] = asdict(found)
-        policy = found.dtype_policy if evaluation.fast else None
+        policy = found.dtype_policy if evaluation.mixed_precision else None
         LOG.info(found.line(policy or "float32"))
     stage(snakemake.params.task, "predict")(
         model=Path(snakemake.input.info).parent,

@@ -10,7 +10,7 @@ with run_script(snakemake):
         manifest=Path(snakemake.input.manifest),
         duplicates=Path(snakemake.input.duplicates),
         config=Split(**snakemake.params.split),
-        protocol=snakemake.params.protocol,
+        reproduction=snakemake.params.reproduction,
         table=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         task=snakemake.params.task,

@@ -11,13 +11,14 @@ from coverslip.training.trial_sections import patch_folders, training_sections, 
 output = Path(snakemake.output.model).parent
 with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
-        found = device.prepare(threads=snakemake.threads)
+        sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
+        found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
+        found = found.suited(sections["network"]["architecture"])
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
         from coverslip.training.trainer import train
 
         key = identity(snakemake)
-        sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
         facts["training"] = train(
             patches=patch_folders(snakemake.input.patches, sections["preprocessing"]),
             split=Path(snakemake.input.split),
@@ -36,7 +37,9 @@ with run_script(snakemake, reuse=True) as facts:
             },
             identity=key,
             device=found,
-            weights_file=weights_file(snakemake.input.weights, sections["network"]),
+            weights_file=weights_file(
+                snakemake.input.weights, sections["network"], sections["preprocessing"]
+            ),
             goal=snakemake.params.goal,
             report=LOG.info,
             watch=progress.writer(snakemake.params.handling["tensorboard"]),

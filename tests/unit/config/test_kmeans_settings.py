@@ -22,7 +22,7 @@ def resolved(**changes):
 def test_defaults_are_filled_in_where_it_stands_and_nowhere_else():
     studies = resolved(kmeans={})
     assert studies["honest"]["kmeans"] == KMeans().model_dump(mode="json")
-    assert studies["published"]["kmeans"]["recipe"] == "published"
+    assert studies["published"]["kmeans"]["features"] == "raw_color"
     assert studies["published"]["kmeans"]["scales"] == KMeans().scales
     assert studies["network"]["kmeans"] is None
     config = kmeans_study.config()
@@ -38,7 +38,7 @@ def test_defaults_are_filled_in_where_it_stands_and_nowhere_else():
         ({"kmeans": {"clusters": [1]}}, r"studies.honest.kmeans.clusters.0: 1 is less than"),
         ({"kmeans": {"clusters": [65]}}, r"studies.honest.kmeans.clusters.0: 65 is greater"),
         ({"kmeans": {"scales": [0]}}, "studies.honest.kmeans.scales.0"),
-        ({"kmeans": {"recipe": "other"}}, "'other' is not known; known: honest, published"),
+        ({"kmeans": {"features": "other"}}, "'other' is not known; known: raw_color, texture"),
         ({"preprocessing": {"resize": [64, 64]}}, "kmeans: it needs native size"),
     ],
 )

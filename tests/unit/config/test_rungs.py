@@ -18,13 +18,13 @@ from coverslip.config import search_space
     ],
 )
 def test_sizes_of_rungs(trials, first, last, eta, epochs, slots):
-    search = {"trials": trials, "epochs_first": first, "epochs_last": last, "eta": eta}
+    search = {"n_trials": trials, "min_epochs": first, "max_epochs": last, "reduction_factor": eta}
     assert search_space.rung_epochs(search) == epochs
     assert search_space.rung_sizes(search) == slots
 
 
 def test_more_epochs_leave_the_earlier_rungs_as_they_are():
-    search = {"trials": 30, "epochs_first": 1, "epochs_last": 3, "eta": 3}
-    more = search | {"epochs_last": 9}
+    search = {"n_trials": 30, "min_epochs": 1, "max_epochs": 3, "reduction_factor": 3}
+    more = search | {"max_epochs": 9}
     assert search_space.rung_epochs(more)[:2] == search_space.rung_epochs(search) == [1, 3]
     assert search_space.rung_sizes(more)[:2] == search_space.rung_sizes(search) == [30, 10]

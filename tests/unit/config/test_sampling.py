@@ -28,7 +28,7 @@ SPACE = {
 
 
 def search(trials: int, space: dict = SPACE, seed: int = 1) -> dict:
-    return {"space": space, "trials": trials, "seed": seed}
+    return {"space": space, "n_trials": trials, "seed": seed}
 
 
 def test_more_trials_leave_the_earlier_ones_as_they_are():
@@ -81,8 +81,8 @@ def test_values_are_put_at_their_places_in_a_copy():
 
 
 def test_patches_are_named_by_what_changes_them():
-    section = {"patch": 64, "scaling": "unit", "minimum_foreground": 0.0}
-    assert variant_name(section) == variant_name(section | {"scaling": "standard"})
+    section = {"patch": 64, "input_scaling": "unit", "min_foreground_fraction": 0.0}
+    assert variant_name(section) == variant_name(section | {"input_scaling": "zscore"})
     assert variant_name(section) != variant_name(section | {"patch": 32})
     assert varies_patches({"preprocessing.patch": 1, "network.depth": 1})
-    assert not varies_patches({"preprocessing.scaling": 1, "network.depth": 1})
+    assert not varies_patches({"preprocessing.input_scaling": 1, "network.depth": 1})

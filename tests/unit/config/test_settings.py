@@ -56,33 +56,59 @@ def test_order_of_keys_is_the_schemas(config):
         ("studies.nuclei.network.architecture", "unett", "did you mean `unet`"),
         ("studies.nuclei.network.architecture", "zzz", "known: cnn, efficientnet_lite0_unet"),
         ("studies.nuclei.training.learning_rate", "1e-3", "write 1.0e-3"),
-        ("measure.fast", "true", "true is text: write it without quotes; what lies inside"),
+        (
+            "measure.mixed_precision",
+            "true",
+            "true is text: write it without quotes; what lies inside",
+        ),
         ("studies.nuclei.training.patience", 0, "studies.nuclei.training.patience: 0 is less"),
         ("studies.nuclei.dataset", "synthetic-nucle", "did you mean `synthetic-nuclei`"),
-        ("studies.nuclei.beside", "nucle", "did you mean `nuclei`"),
+        ("studies.nuclei.compare_with", "nucle", "did you mean `nuclei`"),
         ("studies.nuclei.seeds", [1, 1], "a seed stands there twice"),
         ("studies.nuclei.seeds", [], "studies.nuclei.seeds"),
-        ("studies.nuclei.preprocessing.mask_resize", "bilinear-ceil", "as-published"),
-        ("studies.nuclei.evaluation.blank_test_labels", True, "as-published"),
+        ("studies.nuclei.preprocessing.mask_resize", "bilinear-ceil", "needs `reproduces`"),
+        ("studies.nuclei.evaluation.blank_test_labels", True, "needs `reproduces`"),
         ("studies.nuclei.evaluation.resolution", "network", "preprocessing.resize"),
-        ("studies.nuclei.evaluation.scales", [1.0, 1.0], "a scale stands there twice"),
-        ("studies.nuclei.evaluation.scales", [0.0], "evaluation.scales.0: 0.0 is less than"),
-        ("studies.nuclei.evaluation.scales", [], "studies.nuclei.evaluation.scales"),
-        ("studies.confluency-kmeans.evaluation", {"scales": [0.5]}, "no probabilities to average"),
+        ("studies.nuclei.evaluation.tta_scales", [1.0, 1.0], "a scale stands there twice"),
+        (
+            "studies.nuclei.evaluation.tta_scales",
+            [0.0],
+            "evaluation.tta_scales.0: 0.0 is less than",
+        ),
+        ("studies.nuclei.evaluation.tta_scales", [], "studies.nuclei.evaluation.tta_scales"),
+        (
+            "studies.confluency-kmeans.evaluation",
+            {"tta_scales": [0.5]},
+            "no probabilities to average",
+        ),
         ("studies.nuclei.preprocessing.patch", 100, "not a multiple of 16"),
         ("studies.nuclei.split.method", "file", "studies.nuclei.split.file"),
         ("studies.nuclei.network.weights", "imagenet", "only mobilenetv2_unet"),
         ("studies.nuclei.network.freeze_encoder", True, "random features"),
         ("studies.nuclei.training.augmentation.scale", [2.0, 1.0], "smallest <= largest"),
-        ("studies.nuclei.training.restarts", [500], "needs rising numbers below training.epochs"),
-        ("studies.nuclei.training.restarts", [6, 3], "needs rising numbers below training.epochs"),
-        ("studies.confluency-kmeans.training", {"restarts": [3]}, "goes with `schedule: cosine`"),
-        ("datasets.synthetic-nuclei.layout", "dsb", "did you mean `dsb2018`"),
-        ("datasets.synthetic-nuclei.group_pattern", None, "groups: pattern"),
+        (
+            "studies.nuclei.training.warm_restarts",
+            [500],
+            "needs rising numbers below training.epochs",
+        ),
+        (
+            "studies.nuclei.training.warm_restarts",
+            [6, 3],
+            "needs rising numbers below training.epochs",
+        ),
+        (
+            "studies.confluency-kmeans.training",
+            {"schedule": "step", "warm_restarts": [3]},
+            "goes with `schedule: cosine`",
+        ),
+        ("datasets.synthetic-nuclei.format", "dsb", "did you mean `dsb2018`"),
+        ("datasets.synthetic-nuclei.group_pattern", None, "group_by: filename"),
         ("datasets.synthetic-nuclei.group_pattern", "(", "not a regular expression"),
         ("datasets.synthetic-nuclei.group_pattern", "plate", "no named group"),
         ("datasets.synthetic-nuclei.source", {"kind": "path"}, "name an archive or a folder"),
         ("datasets.synthetic-nuclei.source", {"kind": "kaggle"}, "`competition` or a `dataset`"),
+        ("run", "nuclei", "write a list: [nuclei]; on the command line: '[nuclei]'"),
+        ("measure.channel", "DAPI", "a number is wanted; channels count from 0"),
         ("run", ["nucle"], "did you mean `nuclei`"),
     ],
 )
@@ -95,9 +121,17 @@ def test_a_mistake_is_named_with_its_mend(config, path, value, words):
     assert words in refuse(config)
 
 
+def test_only_a_folder_to_measure_needs_neither_datasets_nor_studies():
+    told = refuse({})
+    assert "the key `datasets` is missing" in told and "the key `studies` is missing" in told
+    resolved = validate.resolve({"images": "mine", "model": "model"}, SCHEMA)
+    assert resolved["datasets"] == resolved["studies"] == {}
+    assert resolved["measure"]["min_area_px"] == 16
+
+
 def test_a_missing_key_and_a_bad_name_are_named(config):
-    del config["datasets"]["synthetic-nuclei"]["layout"]
-    assert "datasets.synthetic-nuclei: the key `layout` is missing" in refuse(config)
+    del config["datasets"]["synthetic-nuclei"]["format"]
+    assert "datasets.synthetic-nuclei: the key `format` is missing" in refuse(config)
 
 
 def test_a_name_with_a_slash_is_refused(config):

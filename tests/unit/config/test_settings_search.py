@@ -18,8 +18,8 @@ RATE = {"training.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True}}
 
 def with_search(space: dict, study: str = "nuclei", **more) -> dict:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config["studies"][study]["training"]["epochs"] = 9  # the default of `epochs_last`
-    config["studies"][study]["search"] = {"space": copy.deepcopy(space), "trials": 4, **more}
+    config["studies"][study]["training"]["epochs"] = 9  # the default of `max_epochs`
+    config["studies"][study]["search"] = {"space": copy.deepcopy(space), "n_trials": 4, **more}
     return config
 
 
@@ -33,7 +33,7 @@ def test_a_search_is_completed_as_pydantic_does():
     raw = with_search(RATE | {"training.batch_size": {"choices": [4, 8]}})
     resolved = validate.resolve(raw, SCHEMA)
     assert resolved == Config(**raw).model_dump(mode="json")
-    assert resolved["studies"]["nuclei"]["search"]["eta"] == 3
+    assert resolved["studies"]["nuclei"]["search"]["reduction_factor"] == 3
     assert validate.resolve(resolved, SCHEMA) == resolved
 
 
@@ -48,7 +48,7 @@ def test_a_search_is_completed_as_pydantic_does():
         ({"title": {"choices": ["a"]}}, "search.space.title: no such key can be searched"),
         ({"split.seed": {"low": 1, "high": 9}}, "split.seed: no such key can be searched"),
         ({"training.epochs": {"low": 1, "high": 9}}, "epochs: cannot be searched: the rungs"),
-        ({"network.head": {"choices": ["mask"]}}, "network.head: cannot be searched"),
+        ({"network.head": {"choices": ["semantic"]}}, "network.head: cannot be searched"),
         ({"network.depth": {}}, "network.depth: needs either `low` and `high`, or `choices`"),
         ({"network.depth": {"low": 1}}, "network.depth: needs either `low` and `high`"),
         ({"network.depth": {"low": 3, "high": 1}}, "low (3) is above high (1)"),
@@ -79,8 +79,8 @@ def test_each_trial_is_a_valid_study(space, words):
 
 
 def test_what_goes_together():
-    assert "above training.epochs (9)" in refuse(with_search(RATE, epochs_last=13))
-    assert "below epochs_first (9)" in refuse(with_search(RATE, epochs_first=9, epochs_last=8))
+    assert "above training.epochs (9)" in refuse(with_search(RATE, max_epochs=13))
+    assert "below min_epochs (9)" in refuse(with_search(RATE, min_epochs=9, max_epochs=8))
     assert "no IoU" in refuse(with_search(RATE, "cell-lines", metric="iou"))
     folds = with_search({"preprocessing.patch": {"choices": [32, 64, 96, 128]}})
     assert validate.resolve(folds, SCHEMA)

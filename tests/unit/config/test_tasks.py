@@ -14,12 +14,12 @@ CONFIG = {
         "mine": {
             "title": "My cells",
             "source": {"kind": "path", "path": "data/mine"},
-            "layout": "class_folders",
+            "format": "class_folders",
         },
         "masks": {
             "title": "Masks",
             "source": {"kind": "path", "path": "data/masks"},
-            "layout": "paired",
+            "format": "paired",
         },
     },
     "studies": {
@@ -46,38 +46,66 @@ def changed(path, value):
 def test_head_and_network_are_implied_and_may_be_said():
     resolved = validate.resolve(CONFIG, SCHEMA)
     network = resolved["studies"]["types"]["network"]
-    assert (network["head"], network["architecture"]) == ("class", "cnn")
+    assert (network["head"], network["architecture"]) == ("classification", "cnn")
     assert resolved == Config(**CONFIG).model_dump(mode="json")
     assert validate.resolve(resolved, SCHEMA) == resolved
     said = validate.resolve(changed("studies.types.network", {"architecture": "resnet18"}), SCHEMA)
     assert said["studies"]["types"]["network"]["architecture"] == "resnet18"
-    assert said["studies"]["types"]["network"]["head"] == "class"
+    assert said["studies"]["types"]["network"]["head"] == "classification"
 
 
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
         ("studies.types.task", "segmentation", "`segmentation` needs a dataset with masks"),
-        ("studies.types.dataset", "masks", "needs a dataset with classes, and `layout: paired`"),
+        ("studies.types.dataset", "masks", "needs a dataset with classes, and `format: paired`"),
         ("studies.types.network.architecture", "unet", "`unet` gives masks, which is not what"),
-        ("studies.types.network.head", "mask", "network.head: `class` goes with `task: class"),
+        ("studies.types.network.head", "semantic", "head: `classification` goes with `task"),
         ("studies.types.preprocessing.resize", None, "resize: `task: classification` looks at"),
         ("studies.types.preprocessing.resize", [60, 90], "size of 60 pixels is not a multiple"),
-        ("studies.types.preprocessing.minimum_foreground", 0.1, "minimum_foreground: goes with m"),
+        (
+            "studies.types.preprocessing.min_foreground_fraction",
+            0.1,
+            "min_foreground_fraction: goes with m",
+        ),
         ("studies.types.training.loss", "dice", "training.loss: .* `crossentropy` only"),
         ("studies.types.evaluation.resolution", "network", "evaluation.resolution: goes with"),
-        ("studies.types.evaluation.scales", [1.0, 0.5], "scales: need native size, without"),
+        ("studies.types.evaluation.tta_scales", [1.0, 0.5], "scales: need native size, without"),
         ("studies.types.kmeans", {}, "kmeans: K-means gives masks"),
         ("studies.types.network.weights", "imagenet", "efficientnet_lite0_unet and resnet18 have"),
-        ("studies.types.split", {"method": "folder"}, "test_folder: goes with `method: folder`"),
-        ("studies.types.split", {"test_folder": "x"}, "test_folder: goes with `method: folder`"),
         (
             "studies.types.split",
-            {"method": "folder", "test_folder": "x", "folds": 2},
-            "split.folds: `folder` has one fold",
+            {"method": "official"},
+            "test_folder: goes with `method: official`",
         ),
-        ("datasets.mine.groups", "layout", "groups: `layout` goes with `layout: livecell`"),
-        ("datasets.mine.layout", "livecell", "groups: images of one well are alike"),
+        ("studies.types.split", {"test_folder": "x"}, "test_folder: goes with `method: official`"),
+        (
+            "studies.types.split",
+            {"method": "official", "test_folder": "x", "folds": 2},
+            "split.folds: `official` has one fold",
+        ),
+        (
+            "studies.types.split",
+            {"method": "train_test_split", "folds": 2},
+            "split.folds: `train_test_split` has one fold",
+        ),
+        ("studies.types.split", {"method": "train_test_split", "test": 0}, "needs a test set"),
+        ("studies.types.split", {"validation": 0}, "split.validation: 0 needs `reproduces`"),
+        ("studies.types.preprocessing.resize_filter", "bicubicc", "did you mean `bicubic`"),
+        (
+            "studies.types.preprocessing",
+            {"resize": [64, 96], "channels": "grey", "input_scaling": "imagenet"},
+            "input_scaling: `imagenet` needs `channels: rgb`",
+        ),
+        ("studies.types.preprocessing.fit_scaling_on", "all", "goes with `input_scaling: zscore`"),
+        ("studies.types.preprocessing.fit_scaling_on", "all", "needs `reproduces`"),
+        ("studies.types.preprocessing.input_scaling", "column_l2", "set evaluation.overlap to 0"),
+        ("studies.types.training", {"steps_per_epoch": 3, "patches_per_epoch": 9}, "combined"),
+        ("studies.types.training", {"shuffle": "once", "patches_per_epoch": 9}, "at random"),
+        ("studies.types.training.overwrite_masks", True, "overwrite_masks: needs `reproduces`"),
+        ("studies.types.training.augmentation", {"zoom": [1.2, 0.8]}, "zoom: needs 0 < smallest"),
+        ("datasets.mine.group_by", "metadata", "`metadata` goes with `format: livecell`"),
+        ("datasets.mine.format", "livecell", "group_by: images of one well are alike"),
     ],
 )
 def test_mistakes(path, value, words):
@@ -110,3 +138,44 @@ def test_an_ensemble_of_seeds_needs_seeds_and_a_network():
     config["studies"]["kmeans"] = masks | {"evaluation": {"ensemble": True}}
     with pytest.raises(CoverslipError, match="K-means has no probabilities to average"):
         validate.resolve(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("split.method", "grouped", "`patch` goes with `random` and `train_test_split`"),
+        ("split.validation", 0.1, "`patch` needs `validation: 0`"),
+        ("preprocessing.overlap", 0.5, "`patch` needs `validation: 0` and `preprocessing.overlap"),
+        ("preprocessing.resize", [64, 64], "needs a network with `head: semantic` at native size"),
+        ("network.head", "instances", "needs a network with `head: semantic` at native size"),
+        ("reproduces", "honest", "split.unit: `patch` needs `reproduces`"),
+        ("preprocessing.resize_filter", "bilinear", "resize_filter: goes with `resize`"),
+        ("training.overwrite_masks", True, "`training.overwrite_masks` needs whole images"),
+    ],
+)
+def test_mistakes_in_a_split_of_patches(path, value, words):
+    config = copy.deepcopy(CONFIG)
+    config["studies"] = {
+        "cover": {
+            "title": "Covered area",
+            "dataset": "masks",
+            "reproduces": "Study",
+            "split": {"method": "train_test_split", "unit": "patch", "validation": 0},
+        }
+    }
+    assert validate.resolve(config, SCHEMA)
+    *folders, last = path.split(".")
+    section = config["studies"]["cover"]
+    for name in folders:
+        section = section.setdefault(name, {})
+    section[last] = value
+    with pytest.raises(CoverslipError, match=words):
+        validate.resolve(config, SCHEMA)
+
+
+def test_frozen_copies_and_widths_are_options_of_the_config():
+    config = changed("studies.types.training", {"augmentation": {"frozen_copies": 1}})
+    config["studies"]["types"]["network"] = {"architecture": "nuclei_cnn", "dense_1": 512}
+    study = validate.resolve(config, SCHEMA)["studies"]["types"]
+    assert study["training"]["augmentation"]["frozen_copies"] == 1
+    assert (study["network"]["dense_1"], study["network"]["dense_2"]) == (512, 32)

@@ -41,14 +41,14 @@ def patches():
 
 
 def test_labelled_csv(tmp_path):
-    table, groups, report = taken_in(tmp_path, patches(), layout="labelled_csv", groups="overlap")
+    table, groups, report = taken_in(tmp_path, patches(), format="labelled_csv", group_by="overlap")
     assert table["class"].to_dict() == {
         "test_4": "",
         "train_1": "0",
         "train_2": "1",
         "train_3": "0",
     }
-    assert (table["objects"] == 0).all()
+    assert (table["n_objects"] == 0).all()
     assert (table["foreground"] == 0).all()
     assert groups["group"].tolist() == ["test_4", "train_1", "train_2", "train_1"]
     assert report["classes"] == {"0": 2, "1": 1}
@@ -58,7 +58,7 @@ def test_labelled_csv(tmp_path):
         "Class 1 has a single image: it is either learned or tested.",
     ]
     facts = json.loads((tmp_path / "dataset.json").read_text())
-    assert facts["objects_by"] == {"mask": 0, "label": 0, "component": 0}
+    assert facts["n_objects_by"] == {"mask": 0, "label": 0, "component": 0}
     with ImageStore(tmp_path / "images.h5") as store:
         assert store.ids() == list(table.index)
         assert not any(store.has_label(id) for id in store.ids())
@@ -67,7 +67,7 @@ def test_labelled_csv(tmp_path):
 
 
 def test_overlap_is_looked_for_only_where_it_is_asked_for(tmp_path):
-    _, groups, report = taken_in(tmp_path, patches(), layout="labelled_csv")
+    _, groups, report = taken_in(tmp_path, patches(), format="labelled_csv")
     assert groups["group"].nunique() == 4
     assert "overlap" not in report["duplicates"]
 
@@ -77,7 +77,7 @@ def test_wells_of_livecell(tmp_path):
     for seed, (line, well) in enumerate([("A172", "B7"), ("A172", "B7"), ("BV2", "B4")]):
         name = f"{line}_Phase_{well}_1_00d0{seed}h00m_1.tif"
         files[f"livecell_test_images/{line}/{name}"] = png(cut(scene(seed)[48:], 9, 9))
-    table, groups, _ = taken_in(tmp_path, files, layout="livecell", groups="layout")
+    table, groups, _ = taken_in(tmp_path, files, format="livecell", group_by="metadata")
     assert table["class"].tolist() == ["A172", "A172", "BV2"]
     assert groups["group"].tolist() == ["A172_B7", "A172_B7", "BV2_B4"]
     assert groups["stratum"].tolist() == ["A172", "A172", "BV2"]
@@ -85,7 +85,7 @@ def test_wells_of_livecell(tmp_path):
 
 def test_a_layout_without_groups(tmp_path):
     files = {"a/1.png": png(cut(scene(1)[48:], 0, 0)), "b/2.png": png(cut(scene(2)[48:], 0, 0))}
-    with pytest.raises(CoverslipError, match=r"a/1\.png: this layout knows no groups: set `groups"):
-        taken_in(tmp_path, files, layout="class_folders", groups="layout")
-    table, _, _ = taken_in(tmp_path, files, layout="class_folders")
+    with pytest.raises(CoverslipError, match=r"a/1\.png: this format has no groups: set `group_by"):
+        taken_in(tmp_path, files, format="class_folders", group_by="metadata")
+    table, _, _ = taken_in(tmp_path, files, format="class_folders")
     assert table["class"].tolist() == ["a", "b"]

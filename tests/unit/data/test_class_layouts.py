@@ -193,7 +193,7 @@ def test_labels_are_part_of_the_contents(tmp_path):
     from coverslip.data.archive import open_archive
     from coverslip.data.formats import read_samples as records
 
-    dataset = Dataset(title="t", source=Source(kind="path"), layout="labelled_csv")
+    dataset = Dataset(title="t", source=Source(kind="path"), format="labelled_csv")
     with open_archive(pack(tmp_path / "a.zip", LABELLED)) as archive:
         records("labelled_csv", archive, dataset)
         assert list(archive.digests) == ["train.csv"]

@@ -20,7 +20,7 @@ BOWL_RECORDS = [
 
 
 def listed(tmp_path, files, layout="dsb2018", **options):
-    dataset = Dataset(title="t", source=Source(kind="path"), layout=layout, **options)
+    dataset = Dataset(title="t", source=Source(kind="path"), format=layout, **options)
     with open_archive(pack(tmp_path / "archive.zip", files)) as archive:
         return read_samples(layout, archive, dataset)
 
@@ -97,10 +97,10 @@ def test_no_images(tmp_path, layout, files):
 
 
 def test_unknown_layout(tmp_path):
-    dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
+    dataset = Dataset(title="t", source=Source(kind="path"), format="paired")
     with (
         open_archive(pack(tmp_path / "archive.zip", BOWL)) as archive,
-        pytest.raises(CoverslipError, match="unknown layout 'bowl': choose one of .*dsb2018.*pai"),
+        pytest.raises(CoverslipError, match="unknown format 'bowl': choose one of .*dsb2018.*pai"),
     ):
         read_samples("bowl", archive, dataset)
 

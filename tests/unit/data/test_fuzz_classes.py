@@ -38,7 +38,7 @@ def answered(members, layout):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.zip"
         path.write_bytes(packed(members))
-        dataset = Dataset(title="t", source=Source(kind="path"), layout=layout)
+        dataset = Dataset(title="t", source=Source(kind="path"), format=layout)
 
         def listed():
             with open_archive(path, Path(folder)) as archive:

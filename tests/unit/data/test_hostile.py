@@ -215,7 +215,7 @@ def test_ingest_of_hostile_archives_writes_nothing(tmp_path, bomb):
 def test_limits_of_the_config_reach_the_images(tmp_path):
     run = Run(tmp_path)
     source = Source(kind="path", limits=Limits(megapixels=0.0001))
-    dataset = Dataset(title="T", layout="dsb2018", source=source)
+    dataset = Dataset(title="T", format="dsb2018", source=source)
     with pytest.raises(CoverslipError, match=r"a\.png: an image of 12x10 pixels, more than"):
         ingest(run.pack(bowl()), dataset, *run.files, 1)
     assert run.left() == []

@@ -65,7 +65,7 @@ class Run:
         self.files = [self.out / name for name in ("images.h5", "manifest.csv", "dataset.json")]
 
     def __call__(self, source, processes=1, sha256=None, **options):
-        options = {"layout": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
+        options = {"format": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
         dataset = Dataset(source=Source(kind="path", sha256=sha256), **options)
         ingest(source, dataset, *self.files, processes)
         return tables.read(self.files[1])
@@ -96,7 +96,7 @@ def test_mixed_images(run):
     assert list(table["group"]) == list(table.index)
     assert list(table["channels"]) == [1, 3, 1, 3]
     assert list(table["dtype"]) == ["uint8", "uint8", "uint16", "uint8"]
-    assert list(table["objects"]) == [2, 1, 0, 2]
+    assert list(table["n_objects"]) == [2, 1, 0, 2]
     assert list(table["empty_masks"]) == [0, 1, 1, 0]
     assert list(table["overlap_pixels"]) == [0, 0, 0, 12]
     assert list(table["foreground"]) == [24 / 120, 12 / 120, 0, 24 / 120]
@@ -113,7 +113,7 @@ def test_mixed_images(run):
         np.testing.assert_array_equal(store.label("p1_a"), expected)
         np.testing.assert_array_equal(store.label("p2_d"), expected)
         assert not store.label("p2_c").any()
-    assert run.left() == ["dataset.json", "manifest.csv", "images.h5"]
+    assert run.left() == ["dataset.json", "images.h5", "manifest.csv"]
 
 
 def test_summary(run):
@@ -122,8 +122,8 @@ def test_summary(run):
     facts = json.loads(run.files[2].read_text())
     assert facts["format"] == 1
     assert not {"title", "licence", "citation"} & set(facts), "words are in the config alone"
-    assert (facts["images"], facts["objects"], facts["empty_masks"]) == (4, 5, 2)
-    assert facts["objects_by"] == {"mask": 4, "label": 0, "component": 0}
+    assert (facts["images"], facts["n_objects"], facts["empty_masks"]) == (4, 5, 2)
+    assert facts["n_objects_by"] == {"mask": 4, "label": 0, "component": 0}
     assert facts["source"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert facts["source"]["name"] == "archive.zip"
     assert str(run.folder) not in run.files[2].read_text()
@@ -152,7 +152,7 @@ def test_folder_and_nested_zip_give_the_same_images(run, tmp_path):
     outer = pack(tmp_path / "outer.zip", {"stage1_train.zip": source.read_bytes(), "x.csv": b""})
     run(outer, processes=2)
     assert run.files[0].read_bytes() == alone
-    assert run.left() == ["dataset.json", "manifest.csv", "images.h5"]
+    assert run.left() == ["dataset.json", "images.h5", "manifest.csv"]
 
 
 def test_one_changed_image_changes_its_row_only(run):
@@ -168,21 +168,21 @@ def test_paired(run, options):
     both = np.maximum(LEFT, RIGHT)
     files = {"inputs/1.png": png(GREY), "masks/1.png": png(both)}
     files |= {"inputs/2.png": png(GREY), "masks/2.png": png(LEFT // 255 + RIGHT // 255 * 2)}
-    table = run(run.pack(files), layout="paired", **options)
+    table = run(run.pack(files), format="paired", **options)
     facts = json.loads(run.files[2].read_text())
     if options:
-        assert list(table["objects"]) == [1, 0]
-        assert facts["objects_by"] == {"mask": 0, "label": 0, "component": 2}
+        assert list(table["n_objects"]) == [1, 0]
+        assert facts["n_objects_by"] == {"mask": 0, "label": 0, "component": 2}
     else:
-        assert list(table["objects"]) == [1, 2]
-        assert facts["objects_by"] == {"mask": 0, "label": 1, "component": 1}
+        assert list(table["n_objects"]) == [1, 2]
+        assert facts["n_objects_by"] == {"mask": 0, "label": 1, "component": 1}
 
 
 def test_groups(run):
     source = run.pack(bowl())
-    pattern = {"groups": "pattern", "group_pattern": "^(?P<group>p[0-9])_"}
+    pattern = {"group_by": "filename", "group_pattern": "^(?P<group>p[0-9])_"}
     assert list(run(source, **pattern)["group"]) == ["p1", "p1", "p2", "p2"]
-    assert list(run(source, groups="acquisition")["group"]) == [""] * 4
+    assert list(run(source, group_by="acquisition")["group"]) == [""] * 4
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_groups(run):
     ],
 )
 def test_group_pattern_faults(run, pattern, message):
-    run.refused(bowl(), message, groups="pattern", group_pattern=pattern)
+    run.refused(bowl(), message, group_by="filename", group_pattern=pattern)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -213,7 +213,7 @@ def test_mask_of_another_size(run):
     message = r"p1_b/masks/2\.png: mask of 10x12 pixels, .*p1_b/images/b\.png has 12x10"
     run.refused(files, message)
     files = {"inputs/1.png": png(GREY), "masks/1.png": png(LEFT[:-1])}
-    run.refused(files, r"masks/1\.png: mask of 11x10 pixels", layout="paired")
+    run.refused(files, r"masks/1\.png: mask of 11x10 pixels", format="paired")
 
 
 def test_faults_of_archive_and_layout_leave_nothing(run, tmp_path):
@@ -306,8 +306,8 @@ from pathlib import Path
 from coverslip.config.sections import Dataset, Source
 from coverslip.data.ingest import ingest
 source, *files = map(Path, sys.argv[1:])
-options = {"title": "T", "source": Source(kind="path"), "groups": "acquisition"}
-ingest(source, Dataset(layout="dsb2018", **options), *files, 2)
+options = {"title": "T", "source": Source(kind="path"), "group_by": "acquisition"}
+ingest(source, Dataset(format="dsb2018", **options), *files, 2)
 status = Path("/proc/self/status").read_text()  # the other way counts the parent's memory
 workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print((int(re.search(r"VmHWM:\s+(\d+)", status)[1]) + 2 * workers) // 1024)
@@ -328,7 +328,7 @@ def test_the_bowl(run, real_data):
     assert int(done.stdout) < 1000
     table = tables.read(run.files[1])
     assert len(table) == 664
-    assert table["objects"].sum() == 28986
+    assert table["n_objects"].sum() == 28986
     assert table["foreground"].mean() == pytest.approx(0.139, abs=5e-4)
     assert table.groupby(["height", "width"]).ngroups == 9
     assert set(table["channels"]) == {3}

@@ -52,7 +52,7 @@ def files(document, *names, json_name="livecell_coco_test.json"):
 
 
 def dataset(**options):
-    return Dataset(title="t", source=Source(kind="path"), layout=LAYOUT, **options)
+    return Dataset(title="t", source=Source(kind="path"), format=LAYOUT, **options)
 
 
 def listed(folder, members, **options):
@@ -180,7 +180,7 @@ def test_from_archive_to_store(tmp_path):
         here = tmp_path / str(processes)
         here.mkdir()
         paths = [here / name for name in ("images.h5", "manifest.csv", "dataset.json")]
-        section = dataset(groups="layout")
+        section = dataset(group_by="metadata")
         ingest(source, section, *paths, processes)
         assert sorted(p.name for p in here.iterdir()) == sorted(p.name for p in paths)
         outputs.append([path.read_bytes() for path in paths])
@@ -188,7 +188,7 @@ def test_from_archive_to_store(tmp_path):
     table = pd.read_csv(paths[1], index_col="id", keep_default_na=False)
     assert table["group"].tolist() == ["A172_C7", "BV2_B4"]
     assert table["class"].tolist() == ["A172", "BV2"]
-    assert table["objects"].tolist() == [1, 0] and table["overlap_pixels"].tolist() == [6, 0]
+    assert table["n_objects"].tolist() == [1, 0] and table["overlap_pixels"].tolist() == [6, 0]
     with ImageStore(paths[0]) as store:
         assert store.label(FIRST[:-4]).sum() == 6
     facts = json.loads(paths[2].read_text())
@@ -211,11 +211,11 @@ import re, resource, sys
 from pathlib import Path
 from coverslip.data.archive import open_archive
 from coverslip.config.sections import Dataset, Source
-from coverslip.data.formats import records
+from coverslip.data.formats import read_samples
 folder = Path(sys.argv[1])
 with open_archive(folder, folder.parent) as archive:
-    dataset = Dataset(title="t", source=Source(kind="path"), layout="livecell_coco")
-    assert len(records("livecell_coco", archive, dataset)) == 3
+    dataset = Dataset(title="t", source=Source(kind="path"), format="livecell_coco")
+    assert len(read_samples("livecell_coco", archive, dataset)) == 3
 status = Path("/proc/self/status")  # the other way counts the parent's memory on Linux
 if status.exists():
     print(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])

@@ -22,7 +22,7 @@ Image = tuple[np.ndarray, np.ndarray]
 
 
 def dataset(**changes: object) -> Dataset:
-    return Dataset(title="cells", source=Source(kind="path"), layout="dsb2018", **changes)
+    return Dataset(title="cells", source=Source(kind="path"), format="dsb2018", **changes)
 
 
 def random_image(seed: int, size: int = 64, background: int = 10) -> Image:
@@ -54,7 +54,7 @@ def write(folder: Path, images: dict[str, Image], **columns: dict[str, object]) 
                 "dtype": str(image.dtype),
                 "sha256": sha256(image.tobytes()).hexdigest(),
                 "member": f"{name}/images/{name}.png",
-                "objects": len(np.unique(label[label > 0])),
+                "n_objects": len(np.unique(label[label > 0])),
                 "foreground": float((label > 0).mean()),
                 "overlap_pixels": 0,
                 "empty_masks": 0,
@@ -165,7 +165,7 @@ def test_pattern_groups_are_kept_and_united_by_duplicates(tmp_path: Path) -> Non
     images["f"] = images["a"]
     plates = dict(zip("abcdef", ["p1", "p1", "p2", "p3", "p3", "p3"], strict=True))
     write(tmp_path, images, group=plates)
-    report, groups, _ = run(tmp_path, dataset(groups="pattern", group_pattern="x"))
+    report, groups, _ = run(tmp_path, dataset(group_by="filename", group_pattern="x"))
     assert groups["group"].tolist() == ["p1", "p1", "p2", "p1", "p1", "p1"]
     assert "Group p3 was united with p1: duplicates join them." in report["warnings"]
 
@@ -174,7 +174,7 @@ def test_acquisition_groups_and_classes(tmp_path: Path) -> None:
     images = {f"a{i}": random_image(i, background=10) for i in range(5)}
     images |= {f"b{i}": random_image(i + 9, background=70) for i in range(5)}
     write(tmp_path, images, **{"class": {name: name[0].upper() for name in images}})
-    report, groups, _ = run(tmp_path, dataset(groups="acquisition"))
+    report, groups, _ = run(tmp_path, dataset(group_by="acquisition"))
     expected = ["fluorescence-64x64-01"] * 5 + ["fluorescence-64x64-02"] * 5
     assert groups["group"].tolist() == expected
     assert groups["stratum"].tolist() == ["A"] * 5 + ["B"] * 5
@@ -202,12 +202,12 @@ def test_faults_stop_after_the_report(tmp_path: Path, case: str) -> None:
     plate = {"a": "p1", "b": "p1"} if case == "one group" else {}
     write(tmp_path, images, group=plate)
     said = {
-        "none": "no images: check the source and the layout",
+        "none": "no images: check the source and the format",
         "empty": "all 2 masks are empty \\(a, b\\): check the masks",
         "one group": "in one group \\(p1\\), so none can be held out: give more",
     }[case]
     with pytest.raises(CoverslipError, match=f"manifest.csv.*{said}"):
-        run(tmp_path, dataset(groups="pattern", group_pattern="x"))
+        run(tmp_path, dataset(group_by="filename", group_pattern="x"))
     report = json.loads((tmp_path / "check" / "report.json").read_text())
     assert len(report["faults"]) == 1
     assert (tmp_path / "check" / "groups.csv").exists()
@@ -240,7 +240,7 @@ def test_a_part_of_the_real_bowl(real_data: Path, tmp_path: Path) -> None:
                 label[(mask.reshape(*label.shape, -1)[..., 0] > 0) & (label == 0)] = number
             images[name] = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), label
     write(tmp_path, images)
-    report, groups, pairs = run(tmp_path, dataset(groups="acquisition"))
+    report, groups, pairs = run(tmp_path, dataset(group_by="acquisition"))
     assert report["objects"]["total"] == sum(len(members[name]) - 1 for name in images)
     assert report["channels"] == {"4": 60}
     assert set(report["modalities"]) <= {"fluorescence", "histology", "brightfield"}

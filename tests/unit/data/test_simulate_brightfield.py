@@ -41,7 +41,7 @@ def test_same_arguments_give_the_same_bytes(archive, tmp_path):
 
 
 def test_layout_is_paired(archive):
-    dataset = Dataset(title="t", source=Source(kind="path"), layout="paired")
+    dataset = Dataset(title="t", source=Source(kind="path"), format="paired")
     with open_archive(archive) as opened:
         found = read_samples("paired", opened, dataset)
     assert len(found) == 24
@@ -91,7 +91,7 @@ def test_any_number_of_images(tmp_path, images):
 
 
 def test_every_recipe_can_be_made_and_asked_for(tmp_path):
-    assert set(simulate.MODULES) <= set(Source.model_fields["recipe"].annotation.__args__)
+    assert set(simulate.MODULES) <= set(Source.model_fields["simulator"].annotation.__args__)
     for recipe in simulate.MODULES:
         simulate.make(recipe, tmp_path / f"{recipe}.zip", images=4, size=32, seed=1)
         with zipfile.ZipFile(tmp_path / f"{recipe}.zip") as archive:

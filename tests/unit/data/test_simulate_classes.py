@@ -24,7 +24,7 @@ RECIPES = {"livecell": "phase_contrast", "labelled_csv": "histology_patches"}
 
 
 def listed(path: Path, layout: str) -> tuple[list[Sample], list[np.ndarray]]:
-    dataset = Dataset(title="t", source=Source(kind="path"), layout=layout)
+    dataset = Dataset(title="t", source=Source(kind="path"), format=layout)
     with open_archive(path) as archive:
         found = read_samples(layout, archive, dataset)
         images = [decode.image(archive.read(record.image), "")[0] for record in found]

@@ -43,12 +43,12 @@ def write(
     return ids
 
 
-def run(folder: Path, protocol: str = "honest", **config: object) -> tuple[pd.DataFrame, dict]:
+def run(folder: Path, reproduction: bool = False, **config: object) -> tuple[pd.DataFrame, dict]:
     names = [folder / name for name in ("groups.csv", "manifest.csv", "duplicates.csv")]
     splits.split(
         *names,
         Split(**config),
-        protocol,
+        reproduction,
         folder / "out" / "split.csv",
         folder / "out" / "split.json",
     )
@@ -164,11 +164,11 @@ def test_grouped_and_stratified_by_modality(tmp_path: Path) -> None:
 
 def test_listed_follows_the_archive(tmp_path: Path) -> None:
     ids = write(tmp_path, [str(i) for i in range(50)])
-    table, _ = run(tmp_path, method="listed", test=0.0)
+    table, _ = run(tmp_path, method="archive_order", test=0.0)
     subset = table.set_index("id")["subset"]
     assert (subset[ids[:10]] == "validation").all(), "the archive's order is reversed here"
     assert (subset[ids[10:]] == "train").all()
-    table, _ = run(tmp_path, method="listed", test=0.1)
+    table, _ = run(tmp_path, method="archive_order", test=0.1)
     subset = table.set_index("id")["subset"]
     assert (subset[ids[:5]] == "test").all()
     assert (subset[ids[5:14]] == "validation").all()
@@ -177,7 +177,7 @@ def test_listed_follows_the_archive(tmp_path: Path) -> None:
 
 def test_listed_folds_are_blocks(tmp_path: Path) -> None:
     ids = write(tmp_path, [str(i) for i in range(12)])
-    table, _ = run(tmp_path, method="listed", folds=3)
+    table, _ = run(tmp_path, method="archive_order", folds=3)
     check_folds(table, ids, 3)
     tested = table[table["subset"] == "test"].groupby("fold")["id"].apply(list)
     assert tested.tolist() == [ids[8:], ids[4:8], ids[:4]]
@@ -213,9 +213,9 @@ def test_a_leak_is_refused_unless_as_published(tmp_path: Path) -> None:
     )
     # The archive's order is reversed: test 0000 0001, validation 0002 0003, train the others.
     with pytest.raises(CoverslipError, match="1 pairs of duplicates .* 0001 = 0002: use method"):
-        run(tmp_path, method="listed")
+        run(tmp_path, method="archive_order")
     assert not (tmp_path / "out").exists()
-    table, summary = run(tmp_path, "as-published", method="listed")
+    table, summary = run(tmp_path, True, method="archive_order")
     assert summary["leaking"] is True
     assert summary["leaks"][0] == {
         "groups": 0,
@@ -320,7 +320,7 @@ def subsets(table: pd.DataFrame) -> dict[str, list[str]]:
 def test_train_test_split_is_that_of_sklearn(tmp_path):
     ids = write(tmp_path, [f"g{number}" for number in range(103)])[::-1]  # order of the archive
     config = {"method": "train_test_split", "test": 0.1, "validation": 0.2, "seed": 12345}
-    found = subsets(run(tmp_path, "as-published", **config)[0])
+    found = subsets(run(tmp_path, True, **config)[0])
     rest, test = train_test_split(ids, test_size=0.1, random_state=12345)
     train, validation = train_test_split(rest, test_size=0.2, random_state=12345)
     assert {name: set(part) for name, part in found.items()} == {
@@ -328,10 +328,10 @@ def test_train_test_split_is_that_of_sklearn(tmp_path):
         "validation": set(validation),
         "test": set(test),
     }
-    last = subsets(run(tmp_path, "as-published", **config, validation_method="last")[0])
+    last = subsets(run(tmp_path, True, **config, validation_method="last")[0])
     cut = int(len(rest) * 0.8)
     assert set(last["train"]) == set(rest[:cut]) and set(last["validation"]) == set(rest[cut:])
-    alone = subsets(run(tmp_path, "as-published", **(config | {"validation": 0}))[0])
+    alone = subsets(run(tmp_path, True, **(config | {"validation": 0}))[0])
     assert set(alone["train"]) == set(rest) and "validation" not in alone
 
 
@@ -340,7 +340,7 @@ def test_validation_by_sklearn_beside_an_official_test_folder(tmp_path):
     table = pd.read_csv(tmp_path / "manifest.csv", dtype=str, keep_default_na=False)
     table["member"] = [f"{'test' if n < 20 else 'train'}/{n:02d}" for n in range(60)]
     table.to_csv(tmp_path / "manifest.csv", index=False)
-    config = {"method": "folder", "test_folder": "test", "validation": 0.05, "seed": 2}
+    config = {"method": "official", "test_folder": "test", "validation": 0.05, "seed": 2}
     found = subsets(run(tmp_path, **config, validation_method="train_test_split")[0])
     train, validation = train_test_split(ids[20:], test_size=0.05, random_state=2)
     assert set(found["test"]) == set(ids[:20])
@@ -357,6 +357,7 @@ def test_a_split_of_patches_leaves_remainders_out(tmp_path):
     config = Split(method="train_test_split", unit="patch", test=0.4, validation=0, seed=0)
     splits.split(*names, config, "as-published", *out, patch=256)
     found = pd.read_csv(out[0], dtype={"id": str})
+    assert (found["y"].dtype, found["x"].dtype) == (int, int)
     places = [("0000", y, x) for y in (0, 256) for x in (0, 256)]
     expected = [("0001", 0, 0), *places]  # order of the archive
     rows = list(found[["id", "y", "x"]].itertuples(index=False, name=None))

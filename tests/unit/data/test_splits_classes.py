@@ -17,7 +17,7 @@ def classified(folder: Path, **config: object) -> tuple[pd.DataFrame, dict]:
     """The split of a classification."""
     names = [folder / name for name in ("groups.csv", "manifest.csv", "duplicates.csv")]
     out = [folder / name for name in ("split.csv", "split.json")]
-    splits.split(*names, Split(**config), "honest", *out, task="classification")
+    splits.split(*names, Split(**config), False, *out, task="classification")
     table = pd.read_csv(out[0], dtype={"id": str}, keep_default_na=False)
     return table, pd.read_json(out[1], typ="series").to_dict()
 
@@ -60,7 +60,7 @@ def test_folder_of_test_images(tmp_path: Path) -> None:
     rest = table[table["subset"] != "test"]
     assert rest.groupby("group")["subset"].nunique().max() == 1, "validation is whole groups"
     assert (rest["subset"] == "validation").sum() == 3
-    assert summary["method"] == "folder"
+    assert summary["method"] == "official"
     with pytest.raises(CoverslipError, match="no image lies in a folder called 'tests'"):
         classified_like(tmp_path, test_folder="tests")
     with pytest.raises(CoverslipError, match="all images lie in a folder called 'x'"):
@@ -68,7 +68,7 @@ def test_folder_of_test_images(tmp_path: Path) -> None:
 
 
 def classified_like(folder: Path, test_folder: str = "test") -> tuple[pd.DataFrame, dict]:
-    return run(folder, method="folder", test_folder=test_folder)
+    return run(folder, method="official", test_folder=test_folder)
 
 
 def test_a_folder_that_tears_groups_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from coverslip.evaluation import class_predictions
 from coverslip.evaluation.class_evaluate import TABLE, evaluate
 from coverslip.models import heads
 
-PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16))
+PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16), normalization="dtype_range")
 EVALUATION = Evaluation(bootstrap=200)
 
 
@@ -30,7 +30,7 @@ def scored(folder: Path, files: class_files.ClassFiles, **changes) -> tuple[dict
         "preprocessing": PREPROCESSING,
         "evaluation": EVALUATION,
         "study": "lines",
-        "protocol": "honest",
+        "reproduction": False,
     }
     evaluate(**arguments | changes, output=output, table=table)
     return json.loads(output.read_text()), pd.read_csv(table, dtype={"id": str})
@@ -128,10 +128,10 @@ def test_panels_and_top_confusions(made):
     document, table, _, _ = made
     rows = table[table["subset"] == "test"].sort_values("id")
     last = [rows[rows["true"] == name]["id"].iloc[-1] for name in class_files.CLASSES]
-    assert document["panels"]["last"] == last
+    assert document["examples"]["last"] == last
     wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
-    assert document["panels"]["mistakes"] == wrong["id"].tolist()[:9]
-    assert document["panels_subset"] == "test"
+    assert document["examples"]["confident_errors"] == wrong["id"].tolist()[:9]
+    assert document["examples_subset"] == "test"
     assert sum(each["images"] for each in document["top_confusions"]["test"]) == len(wrong)
 
 

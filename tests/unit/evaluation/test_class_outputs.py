@@ -33,7 +33,12 @@ def test_the_card_is_about_classes(tmp_path):
     scored(tmp_path, files)
     facts = json.loads((files.models[0] / "model.json").read_text())
     facts |= {"fold": 0, "seed": 1, "device": {"name": "CPU", "dtype_policy": "float32"}}
-    facts |= {"epochs_run": 6, "parameters": 1234567, "architecture": "cnn", "head": "class"}
+    facts |= {
+        "epochs_run": 6,
+        "parameters": 1234567,
+        "architecture": "cnn",
+        "head": "classification",
+    }
     facts |= {"patch": [16, 16], "preprocessing": {"resize": [16, 16]}}
     (tmp_path / "model.json").write_text(json.dumps(facts))
     row = {"fold": 0, "images": 4, "groups": 2, "strata": {"a172": 2, "bv2": 2}}
@@ -49,8 +54,8 @@ def test_the_card_is_about_classes(tmp_path):
             "title": "A study",
             "question": "",
             "task": "classification",
-            "protocol": "honest",
-            "flaws": [],
+            "reproduces": None,
+            "known_issues": [],
         },
         tmp_path / "README.md",
     )

@@ -29,9 +29,9 @@ def rows(field, true, predicted, group=None, subset="test"):
             "subset": subset,
             "fold": 0,
             "seed": 1,
-            "field_px": field,
-            "field_true_px": true,
-            "field_predicted_px": predicted,
+            "fov_area_px": field,
+            "fov_true_px": true,
+            "fov_predicted_px": predicted,
             "field_otsu_px": 0,
             "field_deviation_px": true,
         }
@@ -48,7 +48,7 @@ def test_whole_groups_are_taken_together():
     observed = rows([100, 300, 200], [10, 90, 50], [30, 70, 80], group=["a", "a", "b"])
     groups = confluency.of_groups(observed)
     assert groups["id"].tolist() == ["a", "b"]
-    assert groups["field_px"].tolist() == [400, 200]
+    assert groups["fov_area_px"].tolist() == [400, 200]
     found = metric_records(
         confluency.group_metrics(), groups, "test", [], 100, confluency.sources()
     )
@@ -147,15 +147,15 @@ def test_areas_leave_out_black_surroundings():
         around = ((pad[0], 0), (pad[1], 0))
         padded = np.pad(image, (*around, (0, 0)))
         truth = np.pad(covered, around)
-        field = field_of_view(padded, "black")
+        field = field_of_view(padded)
         rough_mask = confluency.deviation_mask(padded, field)
         areas = confluency.truth_areas(field, truth, baselines.otsu(padded), rough_mask)
-        assert field.sum() == areas["field_px"] == covered.size
-        assert areas["field_true_px"] == covered.sum()
+        assert field.sum() == areas["fov_area_px"] == covered.size
+        assert areas["fov_true_px"] == covered.sum()
         assert abs(areas["field_deviation_px"] - covered.sum()) < 0.25 * covered.sum()
-        assert areas["field_otsu_px"] <= areas["field_px"]
+        assert areas["field_otsu_px"] <= areas["fov_area_px"]
         everything = np.ones(truth.shape, bool)
-        assert confluency.predicted_area(field, everything) == {"field_predicted_px": covered.size}
+        assert confluency.predicted_area(field, everything) == {"fov_predicted_px": covered.size}
 
 
 def test_rough_is_foreground_and_flat_is_not():

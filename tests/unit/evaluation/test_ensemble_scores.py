@@ -18,7 +18,7 @@ from coverslip.evaluation.predictions import Predictions
 from coverslip.evaluation.runs import ENSEMBLE, fold_and_seed, run_name, run_of
 from coverslip.evaluation.tasks import stage
 
-PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16))
+PREPROCESSING = Preprocessing(channels="grey", resize=(16, 16), normalization="dtype_range")
 
 
 def together(files, seed: int) -> list[Path]:
@@ -44,7 +44,7 @@ def compared(module, files, predictions, folder: Path, **more) -> dict:
         evaluation=Evaluation(bootstrap=200),
         study="s",
         output=folder / "scores.json",
-        **({"preprocessing": Preprocessing()} | more),
+        **({"preprocessing": Preprocessing(channels="rgb", normalization="dtype_range")} | more),
     )
     return json.loads((folder / "scores.json").read_text())
 

@@ -25,10 +25,10 @@ def run(files, folder, preprocessing=None, **evaluation):
         images=files.images,
         groups=files.groups,
         split=files.split,
-        preprocessing=preprocessing or Preprocessing(),
+        preprocessing=preprocessing or Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(**evaluation),
         study="study",
-        protocol="honest",
+        reproduction=False,
         output=folder / "metrics.json",
         table=folder / "images.csv",
     )
@@ -136,15 +136,24 @@ def test_blank_labels_only_on_test_and_on_request(files, tmp_path):
 
 def test_at_network_resolution_truth_is_resized(tmp_path):
     files = study_files.make(tmp_path, images=9, size=(24, 32))
-    document, _ = run(files, tmp_path, Preprocessing(resize=(24, 32)), resolution="network")
+    document, _ = run(
+        files,
+        tmp_path,
+        Preprocessing(resize=(24, 32), channels="rgb", normalization="dtype_range"),
+        resolution="network",
+    )
     assert find(document, "pixel_accuracy")["support"] == 3 * 24 * 32
     with pytest.raises(CoverslipError, match="pixels, its truth"):
-        run(files, tmp_path, Preprocessing(resize=(24, 32)))
+        run(
+            files,
+            tmp_path,
+            Preprocessing(resize=(24, 32), channels="rgb", normalization="dtype_range"),
+        )
 
 
 def test_minimum_area_changes_counts_of_objects(files, tmp_path):
-    small, _ = run(files, tmp_path, minimum_area=0)
-    large, _ = run(files, tmp_path, minimum_area=100_000)
+    small, _ = run(files, tmp_path, min_area_px=0)
+    large, _ = run(files, tmp_path, min_area_px=100_000)
     assert find(small, "object_count_ratio")["value"] > 0.5
     assert find(large, "object_count_ratio")["value"] == 0
 
@@ -153,10 +162,10 @@ def test_panels_are_chosen_by_iou(files, tmp_path):
     document, table = run(files, tmp_path)
     of_test = table[(table["subset"] == "test") & (table["foreground_true"] > 0)]
     ranked = of_test.sort_values(["iou", "id"])["id"].tolist()
-    assert document["panels_subset"] == "test"
-    assert document["panels"]["worst"] == ranked[:2]
-    assert document["panels"]["best"] == ranked[::-1][:2]
-    assert set(document["panels"]["draw"]) <= set(table["id"][table["subset"] == "test"])
+    assert document["examples_subset"] == "test"
+    assert document["examples"]["worst"] == ranked[:2]
+    assert document["examples"]["best"] == ranked[::-1][:2]
+    assert set(document["examples"]["draw"]) <= set(table["id"][table["subset"] == "test"])
 
 
 def test_two_runs_write_equal_bytes(files, tmp_path):
@@ -200,10 +209,10 @@ def test_instances_are_scored_where_they_are_predicted(tmp_path):
     assert find(document, "mean_ap")["value"] == pytest.approx(ap.mean(), abs=1e-6)
     assert 0.2 < find(document, "mean_ap")["value"] < 1
     tp = sum(each.tp[0] for each in found.values())
-    both = sum(each.objects_true + each.objects_predicted for each in found.values())
+    both = sum(each.n_true + each.n_predicted for each in found.values())
     record = find(document, "ap50_pooled")
     assert record["value"] == pytest.approx(tp / (both - tp), abs=1e-6)
-    assert record["support"] == sum(each.objects_true for each in found.values())
+    assert record["support"] == sum(each.n_true for each in found.values())
     assert record["low"] <= record["value"] <= record["high"] and record["groups"] == 6
     told = [
         (each["name"], each["class"])
@@ -217,8 +226,8 @@ def test_instances_are_scored_where_they_are_predicted(tmp_path):
         assert record["definition"] == metric.definition
     # Objects are counted from the instances, and not from regions of the mask.
     of_test = table[table["subset"] == "test"].set_index("id")
-    predicted = {id: each.objects_predicted for id, each in found.items()}
-    assert of_test["objects_predicted"].to_dict() == predicted
+    predicted = {id: each.n_predicted for id, each in found.items()}
+    assert of_test["n_predicted"].to_dict() == predicted
     assert list(table.columns) == [*TABLE, *INSTANCE_TABLE]
     np.testing.assert_allclose(of_test["mean_ap"].loc[list(found)], ap.mean(axis=1), atol=1e-6)
     columns = [f"tp_{percent}" for percent in PERCENT]
@@ -252,7 +261,7 @@ def test_instances_are_told_by_modality_and_by_group(tmp_path):
     assert all(each["groups"] == 1 and each["modalities"] for each in groups)
     assert all((each["interval_reason"] is None) == (each["images"] > 1) for each in groups)
     assert {each["intervals_over"] for each in groups} == {"images"}
-    assert sum(each["objects_true"] for each in groups) == of_test["objects_true"].sum()
+    assert sum(each["n_true"] for each in groups) == of_test["n_true"].sum()
 
 
 def test_instances_of_folds_and_seeds(tmp_path):
@@ -306,3 +315,29 @@ def test_confluency_is_told_of_every_study(files, tmp_path):
     assert record["unit"] == "percentage points"
     assert find(document, "confluency_bias_0_25")["support"] == len(rows)
     assert {r["name"] for r in document["metrics"]}.isdisjoint({"confluency_bias_75_100"})
+
+
+def test_of_a_split_of_patches_test_patches_alone_are_scored(files, tmp_path):
+    split = pd.read_csv(files.split, dtype=str, keep_default_na=False)
+    split = split[split["subset"] != "validation"]
+    corners = [(0, 0), (0, 16), (16, 0)]
+    rows = [
+        {**row, "y": y, "x": x, "subset": row["subset"] if (y, x) != (0, 16) else "train"}
+        for row in split.to_dict("records")
+        for y, x in corners
+    ]
+    pd.DataFrame(rows).to_csv(files.split, index=False)
+    document, table = run(files, tmp_path, Preprocessing(patch=16))
+    ious, right, total = [], 0, 0
+    with ImageStore(files.images) as store, Predictions(files.predictions) as predictions:
+        for id in split["id"][split["subset"] == "test"]:
+            both = (store.label(id) > 0, predictions.label(id) > 0)
+            truth, found = (np.stack([m[:16, :16], m[16:32, :16]]) for m in both)
+            union = (truth | found).sum()
+            ious.append((truth & found).sum() / union if union else 1.0)
+            right, total = right + (truth == found).sum(), total + truth.size
+    assert find(document, "iou")["value"] == pytest.approx(np.mean(ious), abs=1e-6)
+    assert find(document, "pixel_accuracy")["value"] == pytest.approx(right / total, abs=1e-6)
+    assert find(document, "pixel_accuracy")["support"] == total == len(ious) * 2 * 16 * 16
+    assert {record["subset"] for record in document["metrics"]} == {"test", "train"}
+    assert sorted(table["id"].astype(str)) == sorted(set(split["id"][split["subset"] == "test"]))

@@ -20,7 +20,7 @@ def brightness(model):
 
     def predict(tiles):
         one = tiles.astype(np.float32) / 255
-        if model.info["outputs"] == 1:
+        if model.info["num_classes"] == 1:
             return one
         return np.concatenate([1 - one, one / 4, one * 3 / 4], axis=-1)
 
@@ -58,7 +58,7 @@ def run(tmp_path, monkeypatch):
         shards=1,
         **evaluation,
     ):
-        p = Preprocessing(channels="grey", patch=16, resize=resize)
+        p = Preprocessing(channels="grey", patch=16, resize=resize, normalization="dtype_range")
         info = {"classes": [], "preprocessing": p, "fitted": {}, "threshold": 0.25}
         models.save(tmp_path / "model", Untrained(outputs), info)
         predictions.predict(
@@ -106,7 +106,7 @@ def test_the_size_of_the_network_on_request(run):
 
 
 def test_scales_on_request(run):
-    with h5py.File(run()) as once, h5py.File(run("two.h5", scales=[1.0, 0.5])) as twice:
+    with h5py.File(run()) as once, h5py.File(run("two.h5", tta_scales=[1.0, 0.5])) as twice:
         for id in once["probability"]:
             assert twice[f"probability/{id}"].shape == SIZE
             # Noise is smoothed by what is averaged over twice two pixels.

@@ -14,10 +14,16 @@ from coverslip.evaluation.predictions import (
 
 
 def test_size_is_that_of_the_network_only_where_the_study_resizes():
-    resized = Preprocessing(resize=(32, 48))
+    resized = Preprocessing(resize=(32, 48), channels="rgb", normalization="dtype_range")
     assert scored_size(resized, Evaluation(resolution="network")) == (32, 48)
     assert scored_size(resized, Evaluation()) is None
-    assert scored_size(Preprocessing(), Evaluation(resolution="network")) is None
+    assert (
+        scored_size(
+            Preprocessing(channels="rgb", normalization="dtype_range"),
+            Evaluation(resolution="network"),
+        )
+        is None
+    )
 
 
 def test_truth_is_resized_as_in_training():

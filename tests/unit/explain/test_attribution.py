@@ -62,7 +62,7 @@ def test_windows_reach_the_border_and_are_cut_there():
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(4)
-    section = Network(architecture="cnn", filters=4, depth=1, outputs=3, normalization="none")
+    section = Network(architecture="cnn", filters=4, depth=1, num_classes=3, normalization="none")
     return networks.build(section, (16, 16, 1))
 
 
@@ -106,10 +106,42 @@ def test_smoothgrad():
     seen.clear()
     found = gradients.smoothgrad(attribute, image, 40, 0.1, 1)
     noise = np.stack(seen) - image
-    assert noise.std() == pytest.approx(0.2, rel=0.02)
+    assert noise.std() == pytest.approx(0.1, rel=0.02)
     np.testing.assert_allclose(found, np.mean(seen, axis=0)[..., 0], atol=1e-6)
     np.testing.assert_array_equal(found, gradients.smoothgrad(attribute, image, 40, 0.1, 1))
     assert (found != gradients.smoothgrad(attribute, image, 40, 0.1, 2)).any()
+    squares = gradients.smoothgrad(attribute, image, 40, 0.1, 1, squared=True)
+    noisy = np.stack(seen)[:40, ..., 0].astype(float)
+    np.testing.assert_allclose(squares, (noisy**2).mean(axis=0), atol=1e-6)
+
+
+def test_gradient_shap_of_a_linear_score_is_the_weighted_way_from_the_mean_baseline():
+    weights = RNG.normal(size=(6, 5, 2))
+    image = RNG.normal(size=(6, 5, 2)).astype(np.float32)
+
+    def gradient(images, target):
+        return np.broadcast_to((target + 1) * weights, images.shape)
+
+    one = gradients.gradient_shap(gradient, image, 1, [0.5], 20, 0.0, 1, batch=7)
+    np.testing.assert_allclose(one, 2 * weights * (image - 0.5), atol=1e-6)
+    two = gradients.gradient_shap(gradient, image, 0, [0.0, image], 400, 1e-4, 1)
+    share = np.median(two / (weights * image))
+    assert share == pytest.approx(0.5, abs=0.1), "half of the baselines are the image itself"
+    np.testing.assert_allclose(two, share * weights * image, atol=1e-3)
+
+
+def test_gradient_shap_takes_gradients_between_baseline_and_image():
+    image = np.full((1, 1, 1), 2.0, np.float32)
+    seen = []
+
+    def gradient(images, target):
+        seen.append(images.ravel())
+        return 2 * images  # of the square, whose integral is 4
+
+    found = gradients.gradient_shap(gradient, image, 0, [0.0], 2000, 0.0, 3)
+    assert found.item() == pytest.approx(4.0, rel=0.05)
+    points = np.concatenate(seen)
+    assert len(points) == 2000 and 0 <= points.min() < 0.1 and 1.9 < points.max() <= 2
 
 
 def test_deletion_and_insertion_reward_the_right_map():
@@ -183,7 +215,7 @@ class TestAsCaptum:
         reference = torch_models.lively(torch, torch_models.resnet18(torch))
         path = tmp_path_factory.mktemp("weights") / "weights.npz"
         np.savez(path, **{name: t.numpy() for name, t in reference.state_dict().items()})
-        section = Network(architecture="resnet18", outputs=4, weights="imagenet")
+        section = Network(architecture="resnet18", num_classes=4, weights="imagenet")
         model = networks.build(section, (self.SIDE, self.SIDE, 3))
         networks.load_pretrained(model, section, path)
         image = np.random.default_rng(1).normal(size=(self.SIDE, self.SIDE, 3)).astype(np.float32)

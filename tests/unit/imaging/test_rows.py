@@ -80,13 +80,13 @@ def test_percentiles_of_histograms_are_those_of_numpy(share, size):
 SECTIONS = [
     {"channels": "grey"},
     {"channels": "rgb"},
-    {"channels": "grey", "intensity": "percentile", "polarity": "dark-background"},
-    {"channels": "rgb", "intensity": "percentile", "polarity": "dark-background"},
-    {"channels": "grey", "polarity": "dark-background", "transform": "sqrt"},
+    {"channels": "grey", "normalization": "percentile", "invert_bright_background": True},
+    {"channels": "rgb", "normalization": "percentile", "invert_bright_background": True},
+    {"channels": "grey", "invert_bright_background": True, "transform": "sqrt"},
     {"channels": "max_contrast"},
-    {"channels": "max_contrast", "intensity": "percentile", "polarity": "dark-background"},
+    {"channels": "max_contrast", "normalization": "percentile", "invert_bright_background": True},
     {"channels": "grey", "clahe_clip": 3.0},
-    {"channels": "rgb", "clahe_clip": 2.0, "intensity": "percentile"},
+    {"channels": "rgb", "clahe_clip": 2.0, "normalization": "percentile"},
 ]
 
 
@@ -105,7 +105,7 @@ def test_preprocessing_is_that_of_the_whole_image(section, kind, size):
 @pytest.mark.parametrize("channels", ["grey", "max_contrast", "rgb"])
 @pytest.mark.parametrize("height", [12, 60, 130, 200])
 def test_noise_is_that_of_the_whole_image(channels, height):
-    p = Preprocessing(channels=channels, intensity="percentile")
+    p = Preprocessing(channels=channels, normalization="percentile")
     image = RNG.poisson((9, 40, 15), (height, 70, 3)).astype(np.uint8)
     found, expected = read(prepared(Whole(image), p), 13), preprocessing.to_input(image, p)
     assert (found == expected).all() and expected.std() < 30
@@ -113,7 +113,7 @@ def test_noise_is_that_of_the_whole_image(channels, height):
 
 def test_clahe_of_a_large_image_is_that_of_opencv():
     image = textured(1003, 777, 1)
-    p = Preprocessing(channels="grey", clahe_clip=3.0)
+    p = Preprocessing(channels="grey", clahe_clip=3.0, normalization="dtype_range")
     found, expected = read(prepared(Whole(image), p), 256), preprocessing.to_input(image, p)
     # OpenCV may fuse a multiplication with an addition: one digit of the last place.
     assert np.abs(found.astype(int) - expected).max() <= 1 and (found != expected).mean() < 1e-5
@@ -129,7 +129,7 @@ def fitted(scales):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_published_clusters_are_those_of_the_whole_image(channels):
     image = textured(70, 90, channels)
-    recipe = KMeans(recipe="published", clusters=[3])
+    recipe = KMeans(features="raw_color", clusters=[3])
     expected = kmeans.cluster_labels(image, recipe, {"number": 3}, 1)
     found = np.concatenate(list(label_rows(Whole(image), recipe, {"number": 3}, 1)))
     assert (found == expected).all() and len(np.unique(found)) == 3
@@ -160,10 +160,10 @@ def blurred(batch):
 
 @pytest.mark.parametrize("size", [(150, 77), (64, 33), (16, 16), (5, 3), (33, 100), (100, 1)])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-@pytest.mark.parametrize("flips", [False, True])
-def test_bands_of_tiles_are_the_whole_prediction_bit_by_bit(size, overlap, flips):
+@pytest.mark.parametrize("tta", [False, True])
+def test_bands_of_tiles_are_the_whole_prediction_bit_by_bit(size, overlap, tta):
     image = textured(*size, 1)
-    whole = tiles.predict_tiled(blurred, image, 16, overlap, 5, flips)
-    bands = list(tiles.predict_rows(blurred, Whole(image), 16, overlap, 5, flips))
+    whole = tiles.predict_tiled(blurred, image, 16, overlap, 5, tta)
+    bands = list(tiles.predict_rows(blurred, Whole(image), 16, overlap, 5, tta))
     assert (np.concatenate(bands) == whole).all()
     assert max(map(len, bands)) <= 16

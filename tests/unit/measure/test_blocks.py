@@ -21,16 +21,16 @@ INFO = {
     "format": 1,
     "kind": "bright",
     "classes": ["background", "foreground"],
-    "preprocessing": {"channels": "grey", "patch": 32, "intensity": "percentile"},
+    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "percentile"},
     "fitted": {},
     "threshold": 0.5,
-    "outputs": 1,
+    "num_classes": 1,
 }
 INSTANCES = INFO | {
     "kind": "network",
-    "head": "instances",
-    "outputs": 4,
-    "instances": {"threshold": 0.5, "seed": 0.6, "minimum_area": 30, "minimum_share": 0.15},
+    "head": "instance",
+    "num_classes": 4,
+    "instances": {"threshold": 0.5, "seed": 0.6, "min_area_px": 30, "minimum_share": 0.15},
 }
 CLUSTERS = names(KMeans().scales)
 HONEST = INFO | {
@@ -46,7 +46,7 @@ HONEST = INFO | {
     },
 }
 PUBLISHED = HONEST | {
-    "kmeans": KMeans(recipe="published", clusters=[3]).model_dump(mode="json"),
+    "kmeans": KMeans(features="raw_color", clusters=[3]).model_dump(mode="json"),
     "clusters": {"number": 3, "cells": [1, 2]},
 }
 
@@ -108,6 +108,7 @@ def field_of_cells(height, width):
 def run(place, info, out, **settings):
     (place / "model").mkdir(exist_ok=True)
     (place / "model/model.json").write_text(json.dumps(info))
+    (place / "model/model.keras").write_text("")
     folder = place / out
     names = ("images.csv", "objects.csv", "labels", "overlays")
     outputs = Outputs(*(folder / name for name in names))
@@ -128,13 +129,13 @@ def run(place, info, out, **settings):
 
 
 @pytest.mark.parametrize(
-    "info", [INFO, INSTANCES, HONEST, PUBLISHED], ids=["mask", "instances", "honest", "published"]
+    "info", [INFO, INSTANCES, HONEST, PUBLISHED], ids=["mask", "instances", "texture", "raw_color"]
 )
 def test_it_is_measured_as_if_whole(place, info):
     whole = run(place, info, "whole", pixel_size_um=0.5)
-    large = run(place, info, "large", pixel_size_um=0.5, whole_megapixels=0.01)
+    large = run(place, info, "large", pixel_size_um=0.5, max_in_memory_megapixels=0.01)
     expected, found = (pd.read_csv(outputs.images) for outputs in (whole, large))
-    assert found["error"].isna().all() and expected["objects"].max() > 10
+    assert found["error"].isna().all() and expected["n_objects"].max() > 10
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
     expected, found = (pd.read_csv(outputs.objects) for outputs in (whole, large))
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
@@ -152,9 +153,9 @@ def test_it_is_measured_as_if_whole(place, info):
 
 
 def test_flips_and_padding_settings_are_those_of_whole_images(place):
-    settings = {"flips": True, "padding": "none", "minimum_area": 0, "overlap": 0.5}
+    settings = {"tta": True, "ignore_black_border": False, "min_area_px": 0, "overlap": 0.5}
     whole = run(place, INFO, "whole", **settings)
-    large = run(place, INFO, "large", whole_megapixels=0.01, **settings)
+    large = run(place, INFO, "large", max_in_memory_megapixels=0.01, **settings)
     expected, found = (pd.read_csv(outputs.images) for outputs in (whole, large))
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1.01e-4)
 
@@ -166,10 +167,10 @@ def test_damage_in_a_large_image_is_a_row_and_stops_nothing(place):
     data = bytearray(path.read_bytes())
     data[offset : offset + 60] = bytes(60)
     path.write_bytes(bytes(data))
-    outputs = run(place, INFO, "large", whole_megapixels=0.01)
+    outputs = run(place, INFO, "large", max_in_memory_megapixels=0.01)
     table = pd.read_csv(outputs.images).set_index("image")
     assert "cannot be decoded" in table.loc["plain.tif", "error"]
-    assert table["error"].notna().sum() == 1 and table.loc["padded.tif", "objects"] > 10
+    assert table["error"].notna().sum() == 1 and table.loc["padded.tif", "n_objects"] > 10
     assert not (outputs.labels / "plain.tif.label.tif").exists()
     assert not list((place / "state").rglob("provisional"))
 
@@ -187,13 +188,13 @@ def test_what_was_measured_before_a_kill_is_kept(place, monkeypatch):
 
     monkeypatch.setattr(measuring, "add_large", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(place, INFO, "large", whole_megapixels=0.01)
+        run(place, INFO, "large", max_in_memory_megapixels=0.01)
     assert len(list((place / "state/large").rglob("record.json"))) == 2
 
 
 def test_models_of_one_size_refuse_large_images(place):
     info = INFO | {"preprocessing": INFO["preprocessing"] | {"resize": [64, 64]}}
-    table = pd.read_csv(run(place, info, "large", whole_megapixels=0.01).images)
+    table = pd.read_csv(run(place, info, "large", max_in_memory_megapixels=0.01).images)
     assert table["error"].str.contains("that brings images to 64x64").all()
 
 
@@ -206,7 +207,7 @@ def test_the_overlay_of_a_very_large_image_is_small(place):
     with patch.context() as changed:
         changed.setattr(overlay, "LONGEST", 100)
         changed.setattr(overlay, "SMALLEST", 10)
-        outputs = run(place, INFO, "large", whole_megapixels=0.01)
+        outputs = run(place, INFO, "large", max_in_memory_megapixels=0.01)
     shown = cv2.imread(str(outputs.overlays / "plain.tif.overlay.png"))
     assert shown.shape == (100, 88, 3) and blocks.TILE == 512
     red = (shown[..., 2] > shown[..., 0].astype(int) + 60).mean()

@@ -70,14 +70,19 @@ def test_classes_of_images(tmp_path, monkeypatch, told):
     inputs = keras.Input((8, 8, 1))
     network = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
     preprocessing = {"channels": "grey", "resize": [8, 8]}
-    info = {"head": "class", "classes": ["a", "b", "c"], "threshold": None, "temperature": 2.0}
+    info = {
+        "head": "classification",
+        "classes": ["a", "b", "c"],
+        "threshold": None,
+        "temperature": 2.0,
+    }
     model.save(tmp_path, network, info | {"preprocessing": preprocessing, "fitted": {}})
-    assert json.loads((tmp_path / "model.json").read_text())["outputs"] == 3
+    assert json.loads((tmp_path / "model.json").read_text())["num_classes"] == 3
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (9, 9), np.uint8) for _ in range(7)]
-    expected = list(model.load(tmp_path).predict(images, flips=True, batch=8))
+    expected = list(model.load(tmp_path).predict(images, tta=True, batch=8))
     hungry(monkeypatch, "network", LIMIT)
-    found = list(model.load(tmp_path).predict(images, flips=True, batch=8))
+    found = list(model.load(tmp_path).predict(images, tta=True, batch=8))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert told == [
         "memory ran out with 8 tiles at once: goes on with 4",

@@ -47,7 +47,7 @@ def test_a_spiral_over_all_bands_is_one_region():
 
 
 def nuclei(height=310, width=290, count=150):
-    """Probabilities of a network with the head `instances`, of nuclei in all places."""
+    """Probabilities of a network with the head `instance`, of nuclei in all places."""
     depth, border = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     inside = np.zeros((height, width), np.float32)
     y, x = np.mgrid[:height, :width]
@@ -68,12 +68,12 @@ def nuclei(height=310, width=290, count=150):
 
 @pytest.fixture
 def instances(tmp_path):
-    info = {"format": 1, "kind": "network", "head": "instances", "threshold": 0.5, "outputs": 4}
+    info = {"format": 2, "kind": "network", "head": "instance", "threshold": 0.5, "num_classes": 4}
     info |= {"classes": ["background", "nucleus"], "preprocessing": {}, "fitted": {}}
     info["instances"] = {
         "threshold": 0.45,
         "seed": 0.6,
-        "minimum_area": 12,
+        "min_area_px": 12,
         "minimum_share": 0.2,
     }
     (tmp_path / "model.json").write_text(json.dumps(info))

@@ -118,6 +118,13 @@ def test_resolution_for_paper_is_no_size_of_a_pixel(tmp_path, per_cm, known):
     assert (size == pytest.approx((0.5, 0.5))) if known else size is None
 
 
+def test_negative_values_are_told_as_such(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[-3, 200]], np.int16))
+    (plane,) = read(tmp_path / "a.tif")
+    assert "values from -3 to 200, some below 0: save it" in plane.error
+    assert "without sign" in plane.error
+
+
 def test_floats_are_refused_with_the_mend(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.float32))
     assert "float32" in read(tmp_path / "a.tif")[0].error

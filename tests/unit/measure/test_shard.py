@@ -1,14 +1,23 @@
 """A folder is measured once: only what is new or changed is computed again."""
 
+import errno
 import json
+import os
+import shutil
+from functools import reduce
 
 import cv2
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
 from coverslip.config.sections import Measure
+from coverslip.data import folder_inventory
+from coverslip.errors import CoverslipError
+from coverslip.measure import image_result, input_folder, readers
+from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
@@ -18,10 +27,10 @@ INFO = {
     "format": 1,
     "kind": "bright",
     "classes": ["background", "foreground"],
-    "preprocessing": {"channels": "grey", "patch": 32, "intensity": "range"},
+    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "dtype_range"},
     "fitted": {},
     "threshold": 0.5,
-    "outputs": 1,
+    "num_classes": 1,
 }
 
 
@@ -94,7 +103,7 @@ def test_only_what_is_new_or_changed_is_computed(place):
     draw(place / "in/a.png", 30)
     computed, outputs = run(place)
     assert computed == 1
-    assert pd.read_csv(outputs.images)["objects"].sum() == 5
+    assert pd.read_csv(outputs.images)["n_objects"].sum() == 5
     (place / "in/b.png").rename(place / "in/renamed.png")
     computed, outputs = run(place)
     assert computed == 0 and "renamed.png" in list(pd.read_csv(outputs.images)["image"])
@@ -108,10 +117,149 @@ def test_other_files_in_the_model_folder_are_no_part_of_the_model(place):
     assert run(place)[0] == 0
 
 
+def in_between(monkeypatch, action):
+    """Do something when the inventory is taken and no image is read yet."""
+    taken = folder_inventory.entries
+
+    def then(*arguments, **more):
+        found = taken(*arguments, **more)
+        action()
+        return found
+
+    monkeypatch.setattr(folder_inventory, "entries", then)
+
+
+def test_images_that_change_while_they_are_measured_are_not_kept(place, monkeypatch):
+    """Their numbers would be filed under the digest of what was there before, for ever."""
+    before = {name: (place / "in" / name).read_bytes() for name in ("a.png", "b.png")}
+
+    def swap():
+        (place / "in/a.png").unlink()
+        draw(place / "in/b.png", 40)
+
+    with monkeypatch.context() as patch:
+        in_between(patch, swap)
+        with pytest.raises(CoverslipError, match=r"in/a.png \(and 1 more\): changed, or could not"):
+            run(place)
+    for name, data in before.items():
+        (place / "in" / name).write_bytes(data)
+    computed, outputs = run(place)
+    assert computed == 2, "all others are kept"
+    table = pd.read_csv(outputs.images).set_index("image")
+    assert table["error"].notna().sum() == 1 and table.loc["b.png", "foreground_px"] == 11 * 11
+
+
+def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
+    whole = readers._single
+
+    def failing(path, *more):
+        if path.name == "a.png":
+            raise OSError(errno.EIO, "Input/output error")
+        yield from whole(path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(readers, "_single", failing)
+        with pytest.raises(CoverslipError, match="in/a.png: changed, or could not be read"):
+            run(place)
+    computed, outputs = run(place)
+    assert computed == 1 and len(pd.read_csv(outputs.images)["error"].dropna()) == 1
+
+
+@pytest.mark.parametrize("where", ["field_of_view", "overlay", "predict"])
+@pytest.mark.parametrize("error", [MemoryError("no room"), ValueError("odd image")])
+def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, where, error):
+    expected = pd.read_csv(run(place)[1].images).set_index("image")
+
+    def odd(image):
+        return image.shape[:2] == (61, 70)
+
+    draw(place / "in/odd.png", 10)
+    cv2.imwrite(str(place / "in/odd.png"), np.full((61, 70), 20, np.uint8))
+    if where == "predict":
+        plain = model.preprocessing.to_input
+
+        def broken(image, *more):
+            if odd(image):
+                raise error
+            return plain(image, *more)
+
+        monkeypatch.setattr(model.preprocessing, "to_input", broken)
+    else:
+        room = measure_module if where == "field_of_view" else image_result
+        whole = getattr(room, where)
+
+        def broken(image, *more):
+            if odd(image):
+                raise error
+            return whole(image, *more)
+
+        monkeypatch.setattr(room, where, broken)
+    computed, outputs = run(place, code="y")
+    table = pd.read_csv(outputs.images).set_index("image")
+    assert computed == 6 and str(error) in table.loc["odd.png", "error"]
+    pd.testing.assert_frame_equal(table.drop("odd.png"), expected, check_dtype=False)
+    again = run(place, code="y")[0]
+    assert again == (1 if isinstance(error, MemoryError) else 0), "memory may do another time"
+
+
+def test_an_answer_that_is_no_number_is_no_empty_image(place, monkeypatch):
+    monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles * np.float32("nan"))
+    _, outputs = run(place)
+    table = pd.read_csv(outputs.images).set_index("image")
+    assert table["error"].notna().all() and table["confluency_percent"].isna().all()
+    assert table.loc["a.png", "error"] == "the model answers with what is no number"
+
+
+def test_a_full_disk_is_no_fault_of_an_image(place, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(image_result.ImageResult, "draw", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(place)
+
+
+def test_files_that_are_none_are_not_opened(place):
+    os.mkfifo(place / "in/pipe.png")
+    (place / "in/zero.tif").symlink_to("/dev/zero")
+    (place / "in/gone.png").symlink_to(place / "nowhere")
+    (place / "in/linked.zarr").symlink_to(place)
+    table = pd.read_csv(run(place)[1].images).set_index("image")
+    for name in ("pipe.png", "zero.tif", "linked.zarr"):
+        assert "no regular file" in table.loc[name, "error"]
+    assert table.loc["gone.png", "error"] == "cannot be read (No such file or directory)"
+
+
+def test_any_name(place):
+    from coverslip.measure import plot, tables
+    from coverslip.measure.tables import write_parquet
+
+    names = [f"{'ä' * 125}{at}.png" for at in (1, 2)] + ['5" dish.png', "a,b.png", "a\nb.png"]
+    names += ["a\rb.png", "a\r\nb.png", "'; drop.png", " a.png", "NA.png", "\udcff.png", "x\\.png"]
+    for name in names:
+        shutil.copyfile(place / "in/a.png", place / "in" / name)
+    _, outputs = run(place)
+    table = tables.read_images(outputs.images)
+    ways = {"\udcff": "\\xff", "\n": "\\x0a", "\r": "\\x0d"}
+    shown = [reduce(lambda text, way: text.replace(*way), ways.items(), name) for name in names]
+    assert set(shown) <= set(table["image"]) and len(table) == 5 + len(names)
+    whole = tables.image_table([outputs.images], Measure().time_pattern, "frame")
+    plot.draw(whole, place / "plot.svg")
+    tables.write_images(whole, place / "images.csv")
+    tables.merge_objects([outputs.objects], place / "objects.csv")
+    write_parquet(place / "objects.csv", place / "objects.parquet")
+    facts = {"name": "in", "folder": "in", "model": "model", "settings": Measure().model_dump()}
+    page = place / "measure.html"
+    build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
+    assert page.stat().st_size > 0
+    found = duckdb.sql(f"select image from '{place / 'objects.parquet'}'").fetchall()
+    assert {name for (name,) in found} == set(table.loc[table["error"] == "", "image"])
+
+
 def test_what_changes_results_computes_all_and_what_does_not_nothing(place):
     assert run(place)[0] == 5
     assert run(place, time_pattern="(?P<time>x)", shards=1)[0] == 0
-    assert run(place, minimum_area=1000)[0] == 5
+    assert run(place, min_area_px=1000)[0] == 5
     assert run(place, code="y")[0] == 5
     assert run(place)[0] == 0
     (place / "model/model.json").write_text(json.dumps(INFO | {"threshold": 0.6}))
@@ -169,7 +317,7 @@ def test_pages_have_rows_labels_and_overlays_of_their_own(place):
     _, outputs = run(place)
     table = pd.read_csv(outputs.images)
     table = table[table["image"] == "t.ome.tif"]
-    assert list(table["plane"]) == ["t1", "t2", "t3"] and list(table["objects"]) == [0, 1, 1]
+    assert list(table["plane"]) == ["t1", "t2", "t3"] and list(table["n_objects"]) == [0, 1, 1]
     assert tifffile.imread(outputs.labels / "t.ome.tif.label.tif").shape == (3, 40, 40)
     assert (outputs.overlays / "t.ome.tif.page2.overlay.png").is_file()
 
@@ -183,9 +331,16 @@ def test_the_page_holds_all_it_shows(place):
     plot.draw(table, place / "plot.svg")
     facts = {"name": "<in>", "folder": "in", "model": "model"}
     facts["settings"] = Measure().model_dump()
+    for name in ("old.czi", "new.CZI", "a.gif"):
+        (place / "in" / name).write_text("x")
+    (place / "in/plate2").symlink_to(place / "model")
+    found = folder_inventory.contents(place / "in", place / "notes.json")
+    facts["left_out"] = input_folder.left_out(found)
     page = place / "measure.html"
     build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
     text = page.read_text(encoding="utf-8")
     assert "&lt;in&gt;" in text and "broken.png" in text and "sub/c.tif.overlay.png" in text
     assert text.count("<figure><a ") == 4
     assert "<script" not in text and 'src="http' not in text
+    assert "files that are not read: 2 .czi, 1 .gif: convert them to OME-TIFF" in text
+    assert "are not followed: plate2" in text and "2 .czi, 1 .gif, 1 .txt" in text

@@ -62,7 +62,9 @@ def shard(path, rows):
 
 
 def rows(*names, **more):
-    return [{"image": n, "page": 1, "confluency_percent": 5.0, "objects": 1, **more} for n in names]
+    return [
+        {"image": n, "page": 1, "confluency_percent": 5.0, "n_objects": 1, **more} for n in names
+    ]
 
 
 def test_shards_become_one_table(tmp_path):
@@ -89,7 +91,7 @@ def test_objects_are_merged_in_order_and_read_back_from_parquet(tmp_path):
     def objects(path, names):
         table = pd.DataFrame(0, index=range(len(names)), columns=OBJECT_COLUMNS).astype(object)
         table["image"], table["label"], table["area_um2"] = names, range(1, len(names) + 1), None
-        table["at_border"] = True
+        table["touches_border"] = True
         table.to_csv(path, index=False)
         return path
 
@@ -103,10 +105,28 @@ def test_objects_are_merged_in_order_and_read_back_from_parquet(tmp_path):
     assert [row[0] for row in read] == ["a", "a", "b", "d, e"]
     assert [row[2] for row in read] == [1, 2, 1, 3]
     assert read[0][OBJECT_COLUMNS.index("area_um2")] is None
-    assert read[0][OBJECT_COLUMNS.index("at_border")] is True
+    assert read[0][OBJECT_COLUMNS.index("touches_border")] is True
     first = (tmp_path / "all.parquet").read_bytes()
     write_parquet(tmp_path / "all.csv", tmp_path / "all.parquet")
     assert (tmp_path / "all.parquet").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "last", ['z Dish 3, well "B2".png', 'z 5" dish.png', "z'a\nb;\t.png", "z,"]
+)
+@pytest.mark.parametrize("before", [0, 30_000])
+def test_no_name_is_mistaken_in_parquet(tmp_path, last, before):
+    """What a look at the first 20,480 rows cannot know."""
+    names = ["a.png"] * before + [last] * 3
+    table = pd.DataFrame(0, index=range(len(names)), columns=OBJECT_COLUMNS).astype(object)
+    table["image"], table["label"], table["touches_border"] = names, range(len(names)), False
+    table["area_um2"] = [None] * before + [1.5] * 3
+    table.to_csv(tmp_path / "objects.csv", index=False)
+    write_parquet(tmp_path / "objects.csv", tmp_path / "objects.parquet")
+    found = duckdb.read_parquet(str(tmp_path / "objects.parquet"))
+    read = found.project("image, label, area_um2").fetchall()
+    assert read[-3:] == [(last, before + at, 1.5) for at in range(3)] and len(read) == before + 3
+    assert [str(kind) for kind in found.types[1:5]] == ["BIGINT"] * 3 + ["DOUBLE"]
 
 
 @pytest.mark.parametrize("names", [[], ["a.png"], ["a_t1.png", "a_t2.png", "b_t1.png"]])

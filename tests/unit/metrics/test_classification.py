@@ -165,3 +165,11 @@ def test_brightness_tells_bright_from_dark_and_nothing_else(channels):
 def test_brightness_with_one_class():
     found = baselines.Brightness(np.zeros((5, 2)), np.full(5, 1), 3)(np.ones((2, 2)))
     np.testing.assert_array_equal(found, [[0, 1, 0]] * 2)
+
+
+def test_the_loss_has_the_penalty_on_weights():
+    raw = np.array([[0.7, 0.3], [0.4, 0.6]])
+    sums = metrics.statistics(np.array([0, 1]), raw, raw).sum(axis=0)
+    (loss,) = (m for m in metrics.classification(2, penalty=0.05) if m.name == "loss")
+    assert loss.compute(sums) == pytest.approx(-np.log([0.7, 0.6]).mean() + 0.05)
+    assert "loss" not in {m.name for m in metrics.classification(2)}

@@ -106,7 +106,7 @@ def test_statistics_are_in_their_order():
     row = statistics(found)
     assert row.shape == (len(STATISTICS),) and len(set(STATISTICS)) == len(STATISTICS)
     assert [column(row, f"tp_{percent}") for percent in PERCENT] == found.tp.tolist()
-    assert column(row, "objects_predicted") == 3
+    assert column(row, "n_predicted") == 3
     assert column(row, "invented") == 1
 
 
@@ -136,8 +136,8 @@ def test_equal_to_stardist_over_images_of_the_real_bowl(real_data):
     pooled, mean = wanted(False), wanted(True)
     tp = [column(sums, f"tp_{percent}") for percent in PERCENT]
     assert tp == pooled["tp"]
-    assert column(sums, "objects_true") == pooled["n_true"][0]
-    assert column(sums, "objects_predicted") == pooled["n_pred"][0]
+    assert column(sums, "n_true") == pooled["n_true"][0]
+    assert column(sums, "n_predicted") == pooled["n_pred"][0]
     ap = [found[f"ap{percent}_pooled"] for percent in PERCENT]
     np.testing.assert_allclose(ap, pooled["accuracy"], rtol=1e-12)
     assert found["mean_ap_pooled"] == pytest.approx(np.mean(pooled["accuracy"]))

@@ -26,7 +26,7 @@ def square(y, x, side, number=1, shape=(30, 30)):
 def test_equal_maps_score_one_everywhere():
     truth = square(2, 2, 5) + square(10, 10, 7, 2)
     found = match(truth, truth * 10)
-    assert (found.objects_true, found.objects_predicted) == (2, 2)
+    assert (found.n_true, found.n_predicted) == (2, 2)
     assert found.tp.tolist() == [2] * 10
     assert found.fp.tolist() == found.fn.tolist() == [0] * 10
     for scores in (found.accuracy, found.precision, found.recall, found.f1):
@@ -146,7 +146,7 @@ def test_any_integers_and_labels_far_apart(dtype):
 
 def test_masks_count_as_one_object():
     found = match(square(2, 2, 10) > 0, square(2, 2, 10) > 0)
-    assert (found.objects_true, found.objects_predicted, found.tp[-1]) == (1, 1, 1)
+    assert (found.n_true, found.n_predicted, found.tp[-1]) == (1, 1, 1)
 
 
 def test_what_is_no_pair_of_label_maps_is_refused():
@@ -192,7 +192,7 @@ def test_equal_to_the_optimal_assignment(maps):
     np.testing.assert_allclose(found.iou_sum, [total for _, total in wanted], atol=1e-12)
 
 
-WHOLE = ("objects_true", "objects_predicted", "splits", "merges", "missed", "invented")
+WHOLE = ("n_true", "n_predicted", "splits", "merges", "missed", "invented")
 
 
 @settings(deadline=None)
@@ -242,8 +242,8 @@ def test_equal_to_stardist_on_the_real_bowl(real_data):
         for name, prediction in disturbed(label, rng).items():
             found = match(label, prediction)
             wanted = oracle.matching(label, prediction, thresh=THRESHOLDS)
-            assert found.objects_true == wanted[0].n_true
-            assert found.objects_predicted == wanted[0].n_pred
+            assert found.n_true == wanted[0].n_true
+            assert found.n_predicted == wanted[0].n_pred
             for score in SCORES:  # counts, and ratios of counts: equal to the last bit
                 other = [getattr(each, score) for each in wanted]
                 assert getattr(found, score).tolist() == other, f"{score}, {name}"

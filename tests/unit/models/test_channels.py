@@ -17,4 +17,4 @@ def test_foreground_and_classes():
     assert heads.foreground(three).tolist() == pytest.approx(np.array([[0.5, 0.8]]))
     result = heads.class_map(three, 0.35)
     assert result.tolist() == [[0, 2]] and result.dtype == np.uint8
-    assert heads.class_map(three, 0.55, "instances").tolist() == [[0, 1]]
+    assert heads.class_map(three, 0.55, "instance").tolist() == [[0, 1]]

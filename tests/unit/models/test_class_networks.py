@@ -27,7 +27,7 @@ def trainable(model: keras.Model) -> int:
 
 
 def built(architecture, shape, outputs, **options):
-    return networks.build(Network(architecture=architecture, outputs=outputs, **options), shape)
+    return networks.build(Network(architecture=architecture, num_classes=outputs, **options), shape)
 
 
 def test_published_numbers_of_parameters():
@@ -53,8 +53,8 @@ def test_cnn_looks_at_any_size(normalization):
         architecture="cnn",
         filters=4,
         depth=2,
-        maximum_filters=8,
-        outputs=3,
+        max_filters=8,
+        num_classes=3,
         normalization=normalization,
         dropout=0.2,
     )
@@ -115,7 +115,7 @@ def saved(model, path):
 
 @pytest.mark.parametrize(("side", "ending"), [(100, "npz"), (65, "safetensors")])
 def test_resnet18_is_that_of_torch(torch, reference, tmp_path, side, ending):
-    network = Network(architecture="resnet18", outputs=4, weights="imagenet")
+    network = Network(architecture="resnet18", num_classes=4, weights="imagenet")
     model = networks.build(network, (side, side, 3))
     networks.load_pretrained(model, network, saved(reference, tmp_path / f"weights.{ending}"))
     rng = np.random.default_rng(1)
@@ -128,7 +128,7 @@ def test_resnet18_is_that_of_torch(torch, reference, tmp_path, side, ending):
 
 def test_resnet18_adapted_to_grey_and_to_other_classes(torch, reference, tmp_path):
     path = saved(reference, tmp_path / "weights.npz")
-    network = Network(architecture="resnet18", outputs=7, weights="imagenet")
+    network = Network(architecture="resnet18", num_classes=7, weights="imagenet")
     keras.utils.set_random_seed(0)
     model = networks.build(network, (64, 64, 1))
     last = model.get_layer("fc").get_weights()[0]
@@ -145,7 +145,7 @@ def test_resnet18_adapted_to_grey_and_to_other_classes(torch, reference, tmp_pat
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path):
-    network = Network(architecture="resnet18", outputs=4, weights="imagenet")
+    network = Network(architecture="resnet18", num_classes=4, weights="imagenet")
     model = networks.build(network, (32, 32, 3))
     tensors = {"conv1.weight": np.zeros((64, 3, 5, 5), np.float32)}
     np.savez(tmp_path / "other.npz", **tensors)

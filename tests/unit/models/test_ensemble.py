@@ -15,10 +15,12 @@ from coverslip.measure import input_folder
 from coverslip.models import ensemble, export_onnx, heads
 from coverslip.models import model as models
 
-STANDARD = Preprocessing(channels="grey", patch=16, scaling="standard")
+STANDARD = Preprocessing(
+    channels="grey", patch=16, input_scaling="zscore", normalization="dtype_range"
+)
 RULES = [
-    {"threshold": 0.4, "seed": 0.3, "minimum_area": 10},
-    {"threshold": 0.5, "seed": 0.6, "minimum_area": 30, "minimum_share": 0.1},
+    {"threshold": 0.4, "seed": 0.3, "min_area_px": 10},
+    {"threshold": 0.5, "seed": 0.6, "min_area_px": 30, "minimum_share": 0.1},
 ]
 
 
@@ -39,8 +41,8 @@ def classifier(root: Path, number: int) -> Path:
     flat = keras.layers.Flatten()(inputs)
     made = keras.Model(inputs, keras.layers.Dense(3)(flat))
     folder = root / f"fold0_seed{number}" / "model"
-    p = Preprocessing(channels="grey", resize=(16, 16))
-    facts = {"head": "class", "classes": ["a", "b", "c"], "threshold": None}
+    p = Preprocessing(channels="grey", resize=(16, 16), normalization="dtype_range")
+    facts = {"head": "classification", "classes": ["a", "b", "c"], "threshold": None}
     models.save(folder, made, info(p, **facts, temperature=0.5 + number))
     return folder
 
@@ -52,12 +54,12 @@ def combined(members: list[Path]) -> models.Model:
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-@pytest.mark.parametrize("flips", [False, True])
-def test_the_mean_of_probabilities(tmp_path, outputs, flips):
+@pytest.mark.parametrize("tta", [False, True])
+def test_the_mean_of_probabilities(tmp_path, outputs, tta):
     members = [member(tmp_path, number, outputs) for number in range(3)]
     images = [grey(40, 23), grey(5, 3)]
-    single = [list(models.load(each).predict(images, flips=flips)) for each in members]
-    found = list(combined(members).predict(images, flips=flips))
+    single = [list(models.load(each).predict(images, tta=tta)) for each in members]
+    found = list(combined(members).predict(images, tta=tta))
     for place, answer in enumerate(found):
         mean = np.mean([answers[place] for answers in single], axis=0)
         np.testing.assert_allclose(answer, mean, atol=1e-6)
@@ -65,27 +67,27 @@ def test_the_mean_of_probabilities(tmp_path, outputs, flips):
 
 
 def test_instances_are_made_once_of_the_mean_of_classes_and_depth(tmp_path):
-    facts = {"head": "instances", "classes": ["background", "nucleus"]}
+    facts = {"head": "instance", "classes": ["background", "nucleus"]}
     members = [member(tmp_path, n, 4, **facts, instances=RULES[n]) for n in range(2)]
     together = combined(members)
     image = grey(32, 32)
     (answer,) = together.predict([image])
     single = [next(models.load(each).predict([image])) for each in members]
     np.testing.assert_allclose(answer, np.mean(single, axis=0), atol=1e-6)
-    rules = {"threshold": 0.45, "seed": 0.45, "minimum_area": 10, "minimum_share": 0.05}
-    assert together.info["instances"] == rules and together.head == "instances"
+    rules = {"threshold": 0.45, "seed": 0.45, "min_area_px": 10, "minimum_share": 0.05}
+    assert together.info["instances"] == rules and together.head == "instance"
     assert together.objects(answer).shape == (32, 32)
 
 
-@pytest.mark.parametrize("flips", [False, True])
-def test_classes_after_each_members_own_temperature(tmp_path, flips):
+@pytest.mark.parametrize("tta", [False, True])
+def test_classes_after_each_members_own_temperature(tmp_path, tta):
     members = [classifier(tmp_path, number) for number in range(3)]
     together = combined(members)
     images = [grey(20, 18) for _ in range(5)]
-    single = [list(models.load(each).predict(images, flips=flips)) for each in members]
-    found = list(together.predict(images, flips=flips, batch=2))
+    single = [list(models.load(each).predict(images, tta=tta)) for each in members]
+    found = list(together.predict(images, tta=tta, batch=2))
     np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-6)
-    logits = np.stack(list(together.logits(images, flips)))
+    logits = np.stack(list(together.logits(images, tta)))
     assert logits.shape == (5, 3) and together.temperature == 1.0
     np.testing.assert_allclose(heads.calibrated_probabilities(logits), found, atol=1e-6)
 
@@ -94,7 +96,7 @@ def test_what_the_folder_tells(tmp_path):
     members = [member(tmp_path, n, threshold=0.4 + 0.1 * n) for n in range(2)]
     ensemble.write(members, tmp_path / "ensemble" / "model", {"study": "t"})
     told = json.loads((tmp_path / "ensemble/model/model.json").read_text())
-    assert (told["kind"], told["format"], told["outputs"]) == ("ensemble", 1, 1)
+    assert (told["kind"], told["format"], told["num_classes"]) == ("ensemble", 2, 1)
     assert told["threshold"] == 0.45 and "mean of the members" in told["settled"]
     assert (told["study"], told["licence"], told["parameters"]) == ("t", "CC0", 20)
     assert told["preprocessing"] == STANDARD.model_dump(mode="json")
@@ -123,9 +125,9 @@ def test_members_that_differ_are_refused(tmp_path):
     for facts, name in (
         ({"preprocessing": GREY16}, "preprocessing"),
         ({"classes": ["background", "cell"]}, "classes"),
-        ({"outputs": 3}, "outputs"),
+        ({"num_classes": 3}, "num_classes"),
     ):
-        other = member(tmp_path, 1, **{"outputs": 1, **facts})
+        other = member(tmp_path, 1, **{"num_classes": 1, **facts})
         with pytest.raises(CoverslipError, match=rf"fold0_seed1/model: its {name} differs"):
             ensemble.write([first, other], folder)
     with pytest.raises(CoverslipError, match="two trained networks or more"):
@@ -152,8 +154,18 @@ def test_members_that_are_missing_or_others_are_named(tmp_path):
     told = json.loads((folder / "model.json").read_text())
     for wrong in ([], None, [{"fold": 0}]):
         (folder / "model.json").write_text(json.dumps(told | {"members": wrong}))
-        with pytest.raises(CoverslipError, match=r"model\.json: tells no members"):
+        with pytest.raises(CoverslipError, match=r"model\.json: (tells no members|`members)"):
             next(models.load(folder).predict([grey(16, 16)]))
+
+
+def test_an_ensemble_is_no_member_of_another_or_of_itself(tmp_path):
+    folder = combined([member(tmp_path, number) for number in range(2)]).folder
+    told = json.loads((folder / "model.json").read_text())
+    for members in ([{"folder": "."}], [{"folder": "."}, {"folder": "../../fold0_seed0/model"}]):
+        (folder / "model.json").write_text(json.dumps(told | {"members": members}))
+        with pytest.raises(CoverslipError, match="is no network like the ensemble") as error:
+            next(models.load(folder).predict([grey(16, 16)]))
+        assert "\n" not in str(error.value)
 
 
 def test_an_ensemble_has_no_network_to_export(tmp_path):

@@ -23,8 +23,21 @@ FITTED = {"mean": [100.0, 110.0, 120.0], "standard_deviation": [20.0, 30.0, 0.0]
 @pytest.mark.parametrize(
     ("network", "scaling"),
     [
-        (Network(filters=2, depth=1, stem=2, normalization="batch", head="instances"), "unit"),
-        (Network(filters=2, depth=1, outputs=2), "standard"),
+        (
+            Network(filters=2, depth=1, stem_stride=2, normalization="batch", head="instance"),
+            "unit",
+        ),
+        (
+            Network(
+                filters=2,
+                depth=1,
+                num_classes=2,
+                head="semantic",
+                stem_stride=1,
+                normalization="group",
+            ),
+            "zscore",
+        ),
     ],
 )
 def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
@@ -32,11 +45,13 @@ def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
     built = networks.build(network, (None, None, 3))
     info = {
         "classes": ["background", "foreground"],
-        "preprocessing": Preprocessing(scaling=scaling, patch=16),
-        "fitted": FITTED if scaling == "standard" else {},
+        "preprocessing": Preprocessing(
+            input_scaling=scaling, patch=16, channels="rgb", normalization="dtype_range"
+        ),
+        "fitted": FITTED if scaling == "zscore" else {},
         "threshold": 0.5,
         "head": network.head,
-        "instances": {"threshold": 0.5, "seed": 0.5, "minimum_area": 9},
+        "instances": {"threshold": 0.5, "seed": 0.5, "min_area_px": 9},
     }
     model.save(tmp_path / "model", built, info)
     path = tmp_path / "model.onnx"
@@ -49,7 +64,7 @@ def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
         image = RNG.integers(0, 256, shape, dtype=np.uint8)
         found = session.run(None, {name: image[None].astype(np.float32)})[0]
         whole = heads.probabilities(model.read_network(loaded), loaded.head)
-        scaled = model.preprocess.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
+        scaled = model.preprocessing.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
         expected = whole.predict_on_batch(scaled)
         assert found.shape == expected.shape
         assert np.abs(found - expected).max() < 1e-5
@@ -66,7 +81,7 @@ def test_a_model_without_a_network_is_refused(tmp_path, monkeypatch):
         "format": 1,
         "kind": "other",
         "classes": ["background", "foreground"],
-        "outputs": 1,
+        "num_classes": 1,
         "preprocessing": {},
         "fitted": {},
         "threshold": 0.5,

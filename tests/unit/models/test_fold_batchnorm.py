@@ -8,12 +8,12 @@ from coverslip.config.sections import Network
 from coverslip.models import fold_batchnorm, networks
 
 SECTIONS = [
-    {"architecture": "unet", "normalization": "batch", "stem": 2, "head": "instances"},
+    {"architecture": "unet", "normalization": "batch", "stem_stride": 2, "head": "instance"},
     {"architecture": "unet", "normalization": "group", "filters": 8},
     {"architecture": "unet_confluency"},
     {"architecture": "mobilenetv2_unet", "weights": "none"},
     {"architecture": "efficientnet_lite0_unet", "filters": 4, "normalization": "batch"},
-    {"architecture": "resnet18", "weights": "none", "head": "class", "outputs": 4},
+    {"architecture": "resnet18", "weights": "none", "head": "classification", "num_classes": 4},
 ]
 
 

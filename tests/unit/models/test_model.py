@@ -13,7 +13,7 @@ from coverslip.models import model as models
 from coverslip.models import preprocessing
 
 RNG = np.random.default_rng(4)
-GREY16 = Preprocessing(channels="grey", patch=16)
+GREY16 = Preprocessing(channels="grey", patch=16, normalization="dtype_range")
 
 
 def network(outputs=1, shape=(None, None, 1), kernel=3, gain=1.0):
@@ -58,7 +58,11 @@ def test_a_folder_tells_what_was_saved(tmp_path):
     assert loaded.preprocessing == GREY16
     assert loaded.threshold == 0.4
     assert loaded.info["licence"] == "CC0"
-    assert (loaded.info["format"], loaded.info["kind"], loaded.info["outputs"]) == (1, "network", 1)
+    assert (loaded.info["format"], loaded.info["kind"], loaded.info["num_classes"]) == (
+        1,
+        "network",
+        1,
+    )
     names = sorted(path.name for path in (tmp_path / "model").iterdir())
     assert names == ["history.csv", "model.json", "model.keras"]
 
@@ -165,7 +169,9 @@ def test_images_of_all_sizes_and_kinds_are_predicted_in_order(tmp_path):
 
 
 def test_the_fitted_numbers_are_used(tmp_path):
-    p = Preprocessing(channels="grey", patch=16, scaling="standard")
+    p = Preprocessing(
+        channels="grey", patch=16, input_scaling="zscore", normalization="dtype_range"
+    )
     made = network()
     fitted = {"mean": [100.0], "standard_deviation": [20.0]}
     loaded = saved(tmp_path, p, made, fitted=fitted)
@@ -184,9 +190,9 @@ def test_softmax_sums_to_one(tmp_path):
 @pytest.mark.parametrize("outputs", [1, 6])
 @pytest.mark.parametrize("size", [(40, 64), (10, 64), (16, 24)])
 def test_a_resizing_model_comes_back_to_native_size(tmp_path, outputs, size):
-    p = Preprocessing(channels="grey", resize=(16, 24))
+    p = Preprocessing(channels="grey", resize=(16, 24), normalization="dtype_range")
     loaded = saved(tmp_path, p, network(outputs, (16, 24, 1)))
-    small = next(loaded.predict([grey(*size)], resolution="network", flips=True))
+    small = next(loaded.predict([grey(*size)], resolution="network", tta=True))
     assert small.shape == (16, 24, outputs)
     ramp = np.tile(np.linspace(0, 255, size[1]).astype(np.uint8), (size[0], 1))
     native = next(loaded.predict([ramp]))
@@ -200,7 +206,7 @@ def test_a_resizing_model_comes_back_to_native_size(tmp_path, outputs, size):
 def test_scales_are_averaged_at_native_size(tmp_path, outputs):
     loaded = saved(tmp_path, made=network(outputs))
     images = [grey(40, 23), grey(5, 3), grey(32, 32)]
-    found = list(loaded.predict(images, scales=(1.0, 0.75, 0.1)))
+    found = list(loaded.predict(images, tta_scales=(1.0, 0.75, 0.1)))
     for image, mean in zip(images, found, strict=True):
         parts = [next(loaded.predict([image]))]
         for scale in (0.75, 0.1):
@@ -217,11 +223,11 @@ def test_scales_are_averaged_at_native_size(tmp_path, outputs):
 def test_one_scale_changes_nothing_and_a_resizing_model_has_one(tmp_path):
     image = grey(40, 23)
     loaded = saved(tmp_path / "native")
-    once = next(loaded.predict([image], scales=[1.0]))
+    once = next(loaded.predict([image], tta_scales=[1.0]))
     assert np.array_equal(once, next(loaded.predict([image])))
-    p = Preprocessing(channels="grey", resize=(16, 24))
+    p = Preprocessing(channels="grey", resize=(16, 24), normalization="dtype_range")
     loaded = saved(tmp_path / "resizing", p, network(1, (16, 24, 1)))
-    two = list(loaded.predict([image, image], scales=[1.0, 0.5]))
+    two = list(loaded.predict([image, image], tta_scales=[1.0, 0.5]))
     assert len(two) == 2 and np.array_equal(two[0], next(loaded.predict([image])))
 
 
@@ -232,7 +238,9 @@ def brighter(model):
 
 def test_each_image_comes_back_to_its_own_size(tmp_path, monkeypatch):
     monkeypatch.setitem(models.KINDS, "network", brighter)
-    loaded = saved(tmp_path, Preprocessing(channels="grey", resize=(16, 24)))
+    loaded = saved(
+        tmp_path, Preprocessing(channels="grey", resize=(16, 24), normalization="dtype_range")
+    )
     images = [np.full(size, 10 * size[0], np.uint8) for size in [(9, 5), (20, 8), (6, 30), (7, 7)]]
     results = list(loaded.predict(images))
     for image, result in zip(images, results, strict=True):

@@ -28,13 +28,17 @@ def trainable(model: keras.Model) -> int:
 
 @pytest.mark.parametrize(("channels", "parameters"), [(1, 1_940_817), (3, 1_941_105)])
 def test_unet_confluency_is_the_published_one(channels, parameters):
-    model = networks.build(Network(architecture="unet_confluency"), (256, 256, channels))
+    model = networks.build(
+        Network(architecture="unet_confluency", head="semantic"), (256, 256, channels)
+    )
     assert model.count_params() == trainable(model) == parameters
 
 
 @pytest.mark.parametrize(("outputs", "parameters"), [(2, 6_502_786), (3, 6_504_227)])
 def test_mobilenetv2_unet_is_the_published_one(outputs, parameters):
-    network = Network(architecture="mobilenetv2_unet", outputs=outputs, freeze_encoder=True)
+    network = Network(
+        architecture="mobilenetv2_unet", num_classes=outputs, freeze_encoder=True, head="semantic"
+    )
     model = networks.build(network, (128, 128, 3))
     assert model.count_params() == parameters
     assert trainable(model) == 4_658_882 + parameters - 6_502_786
@@ -51,7 +55,13 @@ def test_mobilenetv2_unet_is_the_published_one(outputs, parameters):
 @pytest.mark.parametrize(("filters", "depth", "outputs"), [(3, 1, 1), (4, 3, 2)])
 def test_unet(filters, depth, outputs, normalization):
     network = Network(
-        filters=filters, depth=depth, outputs=outputs, normalization=normalization, dropout=0.2
+        filters=filters,
+        depth=depth,
+        num_classes=outputs,
+        normalization=normalization,
+        dropout=0.2,
+        head="semantic",
+        stem_stride=1,
     )
     model = networks.build(network, (None, None, 2))
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
@@ -63,7 +73,9 @@ def test_unet(filters, depth, outputs, normalization):
 
 
 def test_unet_at_half_resolution():
-    network = Network(filters=4, depth=2, stem=2, maximum_filters=8, head="instances")
+    network = Network(
+        filters=4, depth=2, stem_stride=2, max_filters=8, head="instance", normalization="group"
+    )
     model = networks.build(network, (None, None, 3))
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert max(layer.filters for layer in convolutions) == 8
@@ -98,7 +110,7 @@ def test_logits_are_float32_and_a_saved_network_needs_no_coverslip(architecture,
     [("unet", 8), ("unet_confluency", 16), *((name, 32) for name in ENCODERS)],
 )
 def test_a_size_that_cannot_be_halved_is_refused(architecture, multiple):
-    network = Network(architecture=architecture, depth=3)
+    network = Network(architecture=architecture, depth=3, stem_stride=1)
     with pytest.raises(CoverslipError, match=f"multiples of {multiple}$"):
         networks.build(network, (multiple * 3 // 2, multiple, 3))
 
@@ -110,6 +122,7 @@ class TestEfficientNetLite0:
         normalization="batch",
         weights="imagenet",
         freeze_encoder=True,
+        head="semantic",
     )
 
     def test_size(self):
@@ -152,7 +165,9 @@ def unfrozen() -> Network:
 
 
 class TestPretrained:
-    NETWORK = Network(architecture="mobilenetv2_unet", outputs=2, weights="imagenet")
+    NETWORK = Network(
+        architecture="mobilenetv2_unet", num_classes=2, weights="imagenet", head="semantic"
+    )
 
     @pytest.fixture(scope="class")
     def file(self, tmp_path_factory):
@@ -182,6 +197,6 @@ class TestPretrained:
         absent.write_bytes(b"not HDF5")
         with pytest.raises(CoverslipError, match="do not fit"):
             networks.load_pretrained(grey, self.NETWORK, absent)
-        network = Network(weights="imagenet")
+        network = Network(weights="imagenet", head="semantic", stem_stride=1, normalization="group")
         with pytest.raises(CoverslipError, match="unet has no pretrained weights"):
             networks.load_pretrained(grey, network, file[0])

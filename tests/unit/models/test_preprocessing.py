@@ -11,8 +11,8 @@ from coverslip.errors import CoverslipError
 from coverslip.models import preprocessing
 
 RNG = np.random.default_rng(5)
-GREY = Preprocessing(channels="grey")
-RGB = Preprocessing(channels="rgb")
+GREY = Preprocessing(channels="grey", normalization="dtype_range")
+RGB = Preprocessing(channels="rgb", normalization="dtype_range")
 
 
 def noise(*shape, dtype=np.uint8):
@@ -66,8 +66,8 @@ def test_a_shape_that_is_no_image_is_named(shape):
         preprocessing.to_input(np.zeros(shape, np.uint8), GREY)
 
 
-PERCENTILE = Preprocessing(channels="grey", intensity="percentile")
-TINTED = Preprocessing(channels="max_contrast", intensity="percentile")
+PERCENTILE = Preprocessing(channels="grey", normalization="percentile")
+TINTED = Preprocessing(channels="max_contrast", normalization="percentile")
 
 
 def test_percentiles_use_the_full_bit_depth():
@@ -81,7 +81,9 @@ def test_percentiles_use_the_full_bit_depth():
 def test_all_channels_have_one_scale():
     ramp = np.arange(1001, dtype=np.uint16)[np.newaxis, :, np.newaxis] + np.uint16(40)
     image = np.concatenate([ramp, 3 * ramp, 50 * ramp], axis=2)
-    result = preprocessing.to_input(image, Preprocessing(channels="rgb", intensity="percentile"))
+    result = preprocessing.to_input(
+        image, Preprocessing(channels="rgb", normalization="percentile")
+    )
     assert result[..., 2].max() == 255
     assert result[..., 1].max() <= 16 and result[..., 0].max() <= 6
 
@@ -128,7 +130,9 @@ def test_a_tinted_jpeg_gives_what_its_channel_gives():
             ).mean()
             < 16
         )
-        red = preprocessing.to_input(image, Preprocessing(channels="rgb", intensity="percentile"))
+        red = preprocessing.to_input(
+            image, Preprocessing(channels="rgb", normalization="percentile")
+        )
         assert red[..., 0].max() < 60
 
 
@@ -136,7 +140,7 @@ def test_equal_channels_are_as_one():
     image = np.repeat(blobs((12, 12, 12), (170, 170, 170))[..., :1], 3, axis=2)
     grey = preprocessing.to_input(image, PERCENTILE)
     assert np.array_equal(preprocessing.to_input(image, TINTED), grey)
-    rgb = preprocessing.to_input(image, Preprocessing(channels="rgb", intensity="percentile"))
+    rgb = preprocessing.to_input(image, Preprocessing(channels="rgb", normalization="percentile"))
     assert (rgb == grey).all()
 
 
@@ -155,7 +159,7 @@ def test_real_images_are_above_the_floor(real_data):
 
 
 def test_percentile_does_not_blow_up_a_flat_image():
-    p = Preprocessing(channels="grey", intensity="percentile")
+    p = Preprocessing(channels="grey", normalization="percentile")
     assert (preprocessing.to_input(np.full((8, 8), 700, np.uint16), p) == 0).all()
 
 
@@ -178,14 +182,17 @@ def blobs(background, objects):
 def test_polarity(background, objects, bright):
     image = blobs(background, objects)
     assert preprocessing.has_bright_background(image) is bright
-    result = preprocessing.to_input(image, Preprocessing(polarity="dark-background"))
+    result = preprocessing.to_input(
+        image,
+        Preprocessing(invert_bright_background=True, channels="rgb", normalization="dtype_range"),
+    )
     assert np.array_equal(result, 255 - image if bright else image)
     assert np.array_equal(preprocessing.to_input(image, RGB), image)
 
 
 def test_a_flat_image_is_not_inverted():
     image = np.full((8, 8, 1), 250, np.uint8)
-    p = Preprocessing(channels="grey", polarity="dark-background")
+    p = Preprocessing(channels="grey", invert_bright_background=True, normalization="dtype_range")
     assert np.array_equal(preprocessing.to_input(image, p), image)
 
 
@@ -216,7 +223,9 @@ def test_polarity_on_real_images(real_data):
 @pytest.mark.parametrize("shape", [(64, 64, 3), (64, 64, 1), (3, 5, 1)])
 def test_clahe_spreads_a_dull_image(shape):
     image = RNG.integers(100, 120, shape, dtype=np.uint8)
-    p = Preprocessing(channels="rgb" if shape[2] == 3 else "grey", clahe_clip=3.0)
+    p = Preprocessing(
+        channels="rgb" if shape[2] == 3 else "grey", clahe_clip=3.0, normalization="dtype_range"
+    )
     result = preprocessing.to_input(image, p)
     assert result.shape == shape and result.dtype == np.uint8
     assert result.std() > image.std()
@@ -226,7 +235,9 @@ def test_clahe_is_that_of_opencv_on_the_lightness():
     image = noise(64, 48, 3)
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     expected = cv2.createCLAHE(3.0, (8, 8)).apply(lab[..., 0].copy())
-    result = preprocessing.to_input(image, Preprocessing(clahe_clip=3.0))
+    result = preprocessing.to_input(
+        image, Preprocessing(clahe_clip=3.0, channels="rgb", normalization="dtype_range")
+    )
     lightness = cv2.cvtColor(result, cv2.COLOR_RGB2LAB)[..., 0].astype(int)
     assert np.abs(lightness - expected).mean() < 8  # the way back to RGB clips a little
     assert np.corrcoef(lightness.ravel(), expected.ravel())[0, 1] > 0.97
@@ -290,7 +301,7 @@ def test_area_needs_more_than_half_a_pixel():
 
 
 def test_fit_is_exact_and_the_same_in_blocks():
-    p = Preprocessing(scaling="standard")
+    p = Preprocessing(input_scaling="zscore", channels="rgb", normalization="dtype_range")
     images = noise(300, 8, 8, 3)
     fitted = preprocessing.fit(images, p)
     reference = images.astype(np.float64)
@@ -301,7 +312,7 @@ def test_fit_is_exact_and_the_same_in_blocks():
 
 
 def test_standard_scaling_has_zero_mean_and_unit_deviation():
-    p = Preprocessing(scaling="standard")
+    p = Preprocessing(input_scaling="zscore", channels="rgb", normalization="dtype_range")
     images = noise(20, 8, 8, 3)
     images[..., 2] = 9
     scaled = preprocessing.batch(images, p, preprocessing.fit(images, p))
@@ -312,7 +323,7 @@ def test_standard_scaling_has_zero_mean_and_unit_deviation():
 
 @pytest.mark.parametrize(("scaling", "highest"), [("none", 255.0), ("unit", 1.0)])
 def test_fixed_scalings(scaling, highest):
-    p = Preprocessing(scaling=scaling)
+    p = Preprocessing(input_scaling=scaling, channels="rgb", normalization="dtype_range")
     images = np.array([0, 255], np.uint8).reshape(1, 2, 1, 1)
     assert preprocessing.fit(images, p) == {}
     scaled = preprocessing.batch(images, p, {})
@@ -321,15 +332,25 @@ def test_fixed_scalings(scaling, highest):
 
 def test_nothing_to_fit_on_is_named():
     with pytest.raises(CoverslipError, match="no training patches"):
-        preprocessing.fit(np.zeros((0, 8, 8, 3), np.uint8), Preprocessing(scaling="standard"))
+        preprocessing.fit(
+            np.zeros((0, 8, 8, 3), np.uint8),
+            Preprocessing(input_scaling="zscore", channels="rgb", normalization="dtype_range"),
+        )
 
 
 def test_the_square_root_lifts_dim_objects_after_polarity():
     image = np.full((8, 8), 250, np.uint8)
     image[2:4, 2:4] = 186  # a pale object on a bright background
-    p = Preprocessing(channels="grey", polarity="dark-background", transform="sqrt")
+    p = Preprocessing(
+        channels="grey",
+        invert_bright_background=True,
+        transform="sqrt",
+        normalization="dtype_range",
+    )
     out = preprocessing.to_input(image, p)[..., 0]
     assert out[0, 0] == round(np.sqrt(255 * 5)) and out[2, 2] == round(np.sqrt(255 * 69))
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    lifted = preprocessing.to_input(ramp, Preprocessing(channels="grey", transform="sqrt"))
+    lifted = preprocessing.to_input(
+        ramp, Preprocessing(channels="grey", transform="sqrt", normalization="dtype_range")
+    )
     assert (np.diff(lifted.ravel().astype(int)) >= 0).all() and lifted.max() == 255

@@ -178,7 +178,9 @@ UNET_CONFLUENCY = [
     ],
 )
 def test_layers(architecture, shape, outputs, expected):
-    model = networks.build(Network(architecture=architecture, outputs=outputs), shape)
+    model = networks.build(
+        Network(architecture=architecture, head="semantic", num_classes=outputs), shape
+    )
     assert lines(model) == expected
     assert all(layer.trainable for layer in model.layers)
 
@@ -186,7 +188,11 @@ def test_layers(architecture, shape, outputs, expected):
 @pytest.mark.parametrize("outputs", [2, 3])
 def test_decoder_of_mobilenetv2_unet(outputs):
     network = Network(
-        architecture="mobilenetv2_unet", outputs=outputs, weights="imagenet", freeze_encoder=True
+        architecture="mobilenetv2_unet",
+        head="semantic",
+        num_classes=outputs,
+        weights="imagenet",
+        freeze_encoder=True,
     )
     model = networks.build(network, (128, 128, 3))
     decoder = [
@@ -216,7 +222,7 @@ def test_decoder_of_mobilenetv2_unet(outputs):
 
 
 def test_mobilenetv2_encoder_is_that_of_keras():
-    network = Network(architecture="mobilenetv2_unet", outputs=2)
+    network = Network(architecture="mobilenetv2_unet", head="semantic", num_classes=2)
     model = networks.build(network, (128, 128, 3))
     keras_one = keras.applications.MobileNetV2((128, 128, 3), include_top=False, weights=None)
     for layer in keras_one.layers[1:]:
@@ -228,7 +234,7 @@ def test_mobilenetv2_encoder_is_that_of_keras():
 
 
 def test_stem_and_last_layer_of_resnet18():
-    network = Network(architecture="resnet18", outputs=4, stem_kernel=3, weights="imagenet")
+    network = Network(architecture="resnet18", num_classes=4, stem_kernel=3, weights="imagenet")
     model = networks.build(network, (100, 100, 3))
     assert sum(math.prod(v.shape) for v in model.trainable_variables) == 11_170_884
     assert lines(model)[:4] == [
@@ -250,9 +256,9 @@ def test_stem_and_last_layer_of_resnet18():
 
 
 def test_new_stem_keeps_its_random_weights_and_the_norm_after_it_gets_pretrained_ones(tmp_path):
-    network = Network(architecture="resnet18", outputs=4, stem_kernel=3, weights="imagenet")
+    network = Network(architecture="resnet18", num_classes=4, stem_kernel=3, weights="imagenet")
     model = networks.build(network, (32, 32, 3))
-    full = networks.build(Network(architecture="resnet18", outputs=1000), (64, 64, 3))
+    full = networks.build(Network(architecture="resnet18", num_classes=1000), (64, 64, 3))
     tensors = {}
     for layer in full.layers:
         module = layer.name.replace("downsample_", "downsample.")
@@ -276,7 +282,7 @@ def test_new_stem_keeps_its_random_weights_and_the_norm_after_it_gets_pretrained
 
 
 def test_widths_of_the_dense_layers_are_options():
-    network = Network(architecture="nuclei_cnn", outputs=4, dense_1=512, dense_2=64)
+    network = Network(architecture="nuclei_cnn", num_classes=4, dense_1=512, dense_2=64)
     model = networks.build(network, (20, 20, 3))
     units = [layer.units for layer in model.layers if isinstance(layer, layers.Dense)]
     assert units == [512, 64, 4]
@@ -284,7 +290,7 @@ def test_widths_of_the_dense_layers_are_options():
 
 def test_torch_initializers_stay_within_their_bounds():
     keras.utils.set_random_seed(0)
-    model = networks.build(Network(architecture="nuclei_cnn", outputs=4), (20, 20, 3))
+    model = networks.build(Network(architecture="nuclei_cnn", num_classes=4), (20, 20, 3))
     kernel, bias = model.layers[1].get_weights()
     for values in (kernel, bias):
         assert 0.5 * 27**-0.5 < np.abs(values).max() <= 27**-0.5

@@ -51,7 +51,9 @@ def test_masks_grow_as_in_studies_2_and_4():
 
 
 def batch(scaling, images, fitted=None, **section):
-    return preprocessing.batch(images, Preprocessing(scaling=scaling, **section), fitted or {})
+    return preprocessing.batch(
+        images, Preprocessing(input_scaling=scaling, **section), fitted or {}
+    )
 
 
 def test_imagenet_scaling_is_that_of_torchvision():
@@ -73,7 +75,7 @@ def test_columns_of_each_patch_have_norm_one():
 
 def test_standard_scaling_of_grey_images_has_one_mean_and_deviation():
     images = RNG.integers(0, 256, (4, 9, 7, 1), dtype=np.uint8)
-    p = Preprocessing(channels="grey", scaling="standard")
+    p = Preprocessing(channels="grey", input_scaling="zscore")
     found = preprocessing.batch(images, p, preprocessing.fit(images, p))
     whole = images.astype(np.float32)
     np.testing.assert_allclose(found, (whole - whole.mean()) / whole.std(), atol=1e-5)

@@ -21,7 +21,7 @@ def blobs(side: int = 64) -> np.ndarray:
 
 def test_a_mask_is_all_objects():
     label = blobs()
-    found = heads.encode(label[None], "mask")
+    found = heads.encode(label[None], "semantic")
     assert found.dtype == np.uint8 and np.array_equal(found[0], label > 0)
 
 
@@ -63,7 +63,7 @@ def test_depth_is_the_distance_to_what_is_not_the_object():
 
 @pytest.mark.parametrize("value", [0, 7])
 def test_a_patch_of_one_kind(value):
-    found = heads.encode(np.full((1, 8, 8), value, np.uint16), "instances")
+    found = heads.encode(np.full((1, 8, 8), value, np.uint16), "instance")
     assert found.shape == (1, 8, 8, 2)
     assert (found[..., 0] == (heads.INTERIOR if value else 0)).all()
     assert (found[..., 1] == (255 if value else 0)).all()

@@ -51,11 +51,11 @@ def test_padding_reflects_again_and_again():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (5, 3), (1, 1), (16, 40), (37, 53), (64, 17)])
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("tta", [False, True])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-def test_images_of_any_size_come_back_whole(size, flips, overlap):
+def test_images_of_any_size_come_back_whole(size, tta, overlap):
     image = np.random.default_rng(8).random((*size, 3), np.float32)  # alike in any order of tests
-    result = tiles.predict_tiled(identity, image, 16, overlap, batch=3, flips=flips)
+    result = tiles.predict_tiled(identity, image, 16, overlap, batch=3, tta=tta)
     assert result.dtype == np.float32
     assert np.abs(result - image).max() < 1e-6
 
@@ -76,17 +76,17 @@ def pooled(image):
     return 0.5 * blurred(image, 1) + 0.5 * high
 
 
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("tta", [False, True])
 @pytest.mark.parametrize(("size", "tile", "overlap"), [((96, 64), 32, 0.5), ((88, 136), 40, 0.4)])
-def test_a_network_with_poolings_gives_in_tiles_what_it_gives_whole(size, tile, overlap, flips):
+def test_a_network_with_poolings_gives_in_tiles_what_it_gives_whole(size, tile, overlap, tta):
     image = RNG.random((*size, 1), np.float32)
 
     def predict(batch):
         return np.stack([pooled(one) for one in batch])
 
-    result = tiles.predict_tiled(predict, image, tile, overlap, batch=4, flips=flips)
+    result = tiles.predict_tiled(predict, image, tile, overlap, batch=4, tta=tta)
     assert np.abs(result - pooled(image)).max() < 1e-4
-    bands = tiles.predict_rows(predict, Whole(image), tile, overlap, batch=4, flips=flips)
+    bands = tiles.predict_rows(predict, Whole(image), tile, overlap, batch=4, tta=tta)
     assert (np.concatenate(list(bands)) == result).all()
 
 
@@ -153,10 +153,10 @@ def test_flips_average_over_all_orientations():
         return np.broadcast_to(batch[:, :1, :1], batch.shape)
 
     image = np.array([[1, 2], [3, 6]], np.float32).reshape(2, 2, 1)
-    result = tiles.predict_tiled(upper_left, image, 2, 0.0, batch=3, flips=True)
+    result = tiles.predict_tiled(upper_left, image, 2, 0.0, batch=3, tta=True)
     assert result.ravel() == pytest.approx([3.0] * 4)
     image = np.array([[1, 2, 3], [4, 5, 9]], np.float32).reshape(2, 3, 1)
-    result = tiles.predict_tiled(upper_left, image, (2, 3), 0.0, batch=1, flips=True)
+    result = tiles.predict_tiled(upper_left, image, (2, 3), 0.0, batch=1, tta=True)
     assert result.ravel() == pytest.approx([(1 + 3 + 4 + 9) / 4] * 6)
 
 

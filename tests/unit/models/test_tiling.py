@@ -66,7 +66,12 @@ def unet(normalization="batch", depth=1, stem=1):
 
     keras.utils.set_random_seed(5)
     settings = Network(
-        architecture="unet", filters=2, depth=depth, stem=stem, normalization=normalization
+        architecture="unet",
+        filters=2,
+        depth=depth,
+        stem_stride=stem,
+        normalization=normalization,
+        head="semantic",
     )
     return build(settings, (None, None, 1))
 
@@ -90,7 +95,7 @@ def test_the_receptive_field_is_what_a_network_sees():
         ({}, 64, 32),
         ({"depth": 4}, 256, 32),
         ({"depth": 4}, 128, None),  # sees 200 pixels
-        ({"depth": 3, "stem": 2}, 256, 32),
+        ({"depth": 3, "stem_stride": 2}, 256, 32),
         ({}, 40, None),
         ({"normalization": "none"}, 64, 32),
         ({"normalization": "group"}, 64, None),
@@ -119,15 +124,15 @@ def test_no_network_that_looks_at_the_whole_tile_takes_larger_ones():
 
 
 def saved(folder, network):
-    p = Preprocessing(channels="grey", patch=64, scaling="unit")
+    p = Preprocessing(channels="grey", patch=64, input_scaling="unit", normalization="dtype_range")
     facts = {"classes": ["background", "nucleus"], "fitted": {}, "threshold": 0.5}
     models.save(folder, network, facts | {"preprocessing": p})
     return models.load(folder)
 
 
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("tta", [False, True])
 def test_a_network_in_larger_tiles_gives_what_it_gives_whole_and_by_rows(
-    tmp_path, monkeypatch, flips
+    tmp_path, monkeypatch, tta
 ):
     monkeypatch.setattr(tiling, "LARGEST", 128 * 96)
     network = unet()
@@ -135,12 +140,12 @@ def test_a_network_in_larger_tiles_gives_what_it_gives_whole_and_by_rows(
     image = RNG.integers(0, 255, (192, 288), np.uint8)
     cut = tiling.tiling(image.shape, (64, 64), 0.5, 32)
     assert cut.wide and len(cut.corners) > 2 and cut.tile[0] != cut.tile[1]
-    found = next(loaded.predict([image], overlap=0.5, flips=flips))
-    if not flips:
-        whole = heads.probabilities(network, "mask")
+    found = next(loaded.predict([image], overlap=0.5, tta=tta))
+    if not tta:
+        whole = heads.probabilities(network, "semantic")
         expected = whole.predict_on_batch(image[None, :, :, None] / np.float32(255))[0]
         assert np.abs(found - expected).max() < 1e-4
-    bands = answers(loaded, Whole(image[:, :, None]), 0.5, flips)
+    bands = answers(loaded, Whole(image[:, :, None]), 0.5, tta)
     assert (np.concatenate(list(bands)) == found).all()
 
 

@@ -14,8 +14,13 @@ from test_trainer import run, study  # noqa: E402, F401 (a fixture)
 # noqa: E402
 # noqa: E402
 
-NETWORK = Network(filters=2, depth=1, head="instances")
-SHORT = Training(epochs=1, batch_size=4)
+NETWORK = Network(filters=2, depth=1, head="instance", stem_stride=1, normalization="group")
+SHORT = Training(
+    epochs=1,
+    batch_size=4,
+    loss="crossentropy",
+    schedule="constant",
+)
 
 
 def two_seeds(study, folder, network):  # noqa: F811
@@ -35,14 +40,14 @@ def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
     assert {each["fold"] for each in together.info["members"]} == {0}
     assert together.info["licence"] == "CC0" and together.info["task"] == "segmentation"
     image = np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8)
-    (answer,) = together.predict([image], flips=True)
-    single = [next(model.load(folder).predict([image], flips=True)) for folder in folders]
+    (answer,) = together.predict([image], tta=True)
+    single = [next(model.load(folder).predict([image], tta=True)) for folder in folders]
     np.testing.assert_allclose(answer, np.mean(single, axis=0), atol=1e-6)
     assert together.objects(answer).shape == together.mask(answer).shape == image.shape
 
 
 def test_members_are_fast_where_the_ensemble_is(study, tmp_path):  # noqa: F811
-    network = Network(filters=2, depth=1, normalization="batch", head="instances")
+    network = Network(filters=2, depth=1, normalization="batch", head="instance", stem_stride=1)
     folders, whole = two_seeds(study, tmp_path, network)
     image = np.random.default_rng(0).integers(0, 255, (90, 140), np.uint8)
     answers = []

@@ -19,7 +19,7 @@ from coverslip.models.watershed import (
 )
 from coverslip.training.calibration import tune_watershed
 
-RULES = WatershedParams(threshold=0.5, seed=0.5, minimum_area=5)
+RULES = WatershedParams(threshold=0.5, seed=0.5, min_area_px=5)
 
 
 def certain(label: np.ndarray, doubt: float = 0.02) -> np.ndarray:
@@ -88,7 +88,7 @@ def test_tuning_finds_the_size_of_dirt():
     for y, x in ((25, 50), (50, 5), (50, 35)):
         probabilities[y : y + 4, x : x + 4] = (0.02, 0.96, 0.02, 1.0)  # 16 pixels of dirt
     rules = tune_watershed([(label, probabilities)], 0.5)
-    assert rules.minimum_area in AREAS and rules.minimum_share in SHARES
+    assert rules.min_area_px in AREAS and rules.minimum_share in SHARES
     assert rules.seed in SEEDS and abs(rules.threshold - 0.5) <= 0.1 + 1e-9
     assert match(label, segment(probabilities, rules)).accuracy[0] == 1
     assert WatershedParams(**rules.facts()) == rules
@@ -126,4 +126,4 @@ def test_what_is_dirt_among_large_nuclei_is_a_nucleus_among_small_ones():
 
 
 def test_a_model_of_before_has_no_share():
-    assert WatershedParams(**{"threshold": 0.5, "seed": 0.4, "minimum_area": 30}).minimum_share == 0
+    assert WatershedParams(**{"threshold": 0.5, "seed": 0.4, "min_area_px": 30}).minimum_share == 0

@@ -13,8 +13,8 @@ from test_class_evaluate import EVALUATION, PREPROCESSING, scored
 from coverslip.errors import CoverslipError
 from coverslip.reporting import figures
 
-VECTOR = ("curves", "class_confusion", "class_report", "reliability")
-RASTER = ("class_panels", "mistakes", "reasons")
+VECTOR = ("learning_curves", "class_confusion", "class_report", "reliability")
+RASTER = ("class_examples", "confident_errors", "attribution_maps")
 METHODS = ["occlusion 10/5", "integrated gradients", "grad-cam"]
 
 
@@ -40,14 +40,14 @@ def explained(folder, ids, labels):
     return folder
 
 
-def inputs_of(folder, title="Cell lines", protocol="honest", changes=None, **options):
+def inputs_of(folder, title="Cell lines", reproduction=False, changes=None, **options):
     files = class_files.make(folder, **options)
-    document, _ = scored(folder, files, protocol=protocol, **(changes or {}))
-    ids = document["panels"]["last"] * 3
+    document, _ = scored(folder, files, reproduction=reproduction, **(changes or {}))
+    ids = document["examples"]["last"] * 3
     return figures.load(
         study="lines",
         title=title,
-        protocol=protocol,
+        reproduction=reproduction,
         metrics=folder / "metrics.json",
         table=folder / "images.csv",
         images=files.images,
@@ -71,7 +71,7 @@ def extreme(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extreme")
     options = {"images": 18, "folds": 3, "seeds": (1, 2), "epochs": 1}
     changes = {"class_names": names}
-    return inputs_of(folder, "A very long title " * 12, "as-published", changes, **options)
+    return inputs_of(folder, "A very long title " * 12, True, changes, **options)
 
 
 @pytest.mark.parametrize("name", (*VECTOR, *RASTER))
@@ -99,12 +99,12 @@ def test_extreme_studies_are_drawn(extreme, tmp_path, name):
 
 
 def test_no_mistakes_and_no_maps(usual, tmp_path):
-    document = usual.metrics | {"panels": {"last": [], "mistakes": []}}
+    document = usual.metrics | {"examples": {"last": [], "confident_errors": []}}
     nothing = figures.FigureInputs(**{**vars(usual), "metrics": document, "attribution": None})
-    for name in ("mistakes", "class_panels"):
+    for name in ("confident_errors", "class_examples"):
         figures.draw(name, nothing, tmp_path / f"{name}.png")
     with pytest.raises(CoverslipError, match="lines: no maps were made"):
-        figures.draw("reasons", nothing, tmp_path / "reasons.png")
+        figures.draw("attribution_maps", nothing, tmp_path / "attribution_maps.png")
     missing = figures.FigureInputs(**{**vars(usual), "metrics": document | {"confusion": {}}})
     with pytest.raises(CoverslipError, match="no confusion matrix of test images"):
         figures.draw("class_confusion", missing, tmp_path / "x.svg")

@@ -11,37 +11,37 @@ from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import evaluate
 from coverslip.imaging import intensity
 from coverslip.reporting import figures
-from coverslip.reporting.figures import outlines, panels, style
+from coverslip.reporting.figures import contours, examples, style
 from coverslip.reporting.figures.style import shorten, thousands
 
-VECTOR = ("curves", "scores", "classification_report", "confusion", "network")
-INSTANCES = ("average_precision", "objects", "outlines")
+VECTOR = ("learning_curves", "metrics", "classification_report", "confusion", "network")
+INSTANCES = ("average_precision", "objects", "contours")
 
 
-def inputs_of(files, folder, title="A study of nuclei", protocol="honest"):
+def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
     evaluate(
         predictions=files.predictions,
         models=files.models,
         images=files.images,
         groups=files.groups,
         split=files.split,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(bootstrap=100),
         study="study",
-        protocol=protocol,
+        reproduction=reproduction,
         output=folder / "metrics.json",
         table=folder / "images.csv",
     )
     return figures.load(
         study="study",
         title=title,
-        protocol=protocol,
+        reproduction=reproduction,
         metrics=folder / "metrics.json",
         table=folder / "images.csv",
         images=files.images,
         predictions=files.predictions,
         models=files.models,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(bootstrap=100),
     )
 
@@ -66,7 +66,7 @@ def extreme(tmp_path_factory):
         shapes=((20, 90), (64, 24)),
         instances=True,
     )
-    return inputs_of(files, folder, "A very long title " * 12, "as-published")
+    return inputs_of(files, folder, "A very long title " * 12, True)
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +79,10 @@ def test_outlines_are_coloured_by_what_they_match():
     truth, found = np.zeros((2, 20, 40), np.int32)
     truth[4:14, 4:14], truth[4:14, 24:34] = 1, 2
     found[4:14, 4:14], found[16:20, 0:6] = 7, 9
-    drawn = outlines.outlined(
-        np.zeros((20, 40), np.uint8), truth, found, outlines.match(truth, found)
+    drawn = contours.outlined(
+        np.zeros((20, 40), np.uint8), truth, found, contours.match(truth, found)
     )
-    colours = [np.rint(255 * np.array(to_rgb(c))).tolist() for c in outlines.COLOURS.values()]
+    colours = [np.rint(255 * np.array(to_rgb(c))).tolist() for c in contours.COLOURS.values()]
     at = [drawn[4, 8].tolist(), drawn[16, 2].tolist(), drawn[4, 30].tolist()]
     assert at == colours and not drawn[8, 8].any() and not drawn[8, 30].any()
 
@@ -108,7 +108,7 @@ def test_vector_figures_are_small_and_the_same_each_time(usual, tmp_path, name):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("name", (*VECTOR, *INSTANCES, "panels"))
+@pytest.mark.parametrize("name", (*VECTOR, *INSTANCES, "examples"))
 def test_extreme_studies_are_drawn(extreme, tmp_path, name):
     path = tmp_path / f"{name}.png"
     figures.draw(name, extreme, path)
@@ -122,8 +122,8 @@ def test_extreme_studies_are_drawn(extreme, tmp_path, name):
 
 
 def test_panels_stay_below_their_size(usual, tmp_path):
-    figures.draw("panels", usual, tmp_path / "panels.png")
-    assert 5_000 < (tmp_path / "panels.png").stat().st_size < 300_000
+    figures.draw("examples", usual, tmp_path / "examples.png")
+    assert 5_000 < (tmp_path / "examples.png").stat().st_size < 300_000
 
 
 def test_few_colours_keep_white_white_and_greys_grey():
@@ -167,7 +167,7 @@ def test_errors_are_coloured_by_kind():
     image = np.full((1, 4), 100, np.uint8)
     truth = np.array([[True, False, True, False]])
     mask = np.array([[True, True, False, False]])
-    found, wrong, missed, rest = panels.coloured_errors(image, truth, mask)[0].tolist()
+    found, wrong, missed, rest = examples.coloured_errors(image, truth, mask)[0].tolist()
     assert rest == [100, 100, 100]
     assert found[2] > found[0]  # sky blue
     assert wrong[0] > wrong[1] > wrong[2]  # vermillion
@@ -200,7 +200,7 @@ def test_unreadable_metrics_are_named(usual, tmp_path):
             usual.images,
             [],
             [],
-            Preprocessing(),
+            Preprocessing(channels="rgb", normalization="dtype_range"),
             Evaluation(),
         )
 

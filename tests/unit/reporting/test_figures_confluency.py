@@ -17,7 +17,7 @@ from coverslip.reporting import figures
 from coverslip.reporting.figures import clusters
 from coverslip.training import kmeans as kmeans_module
 
-NAMES = ("confluency", "clusters", "curves")
+NAMES = ("confluency", "clusters", "learning_curves")
 
 
 @pytest.fixture(scope="module", params=["honest", "published"])
@@ -25,8 +25,8 @@ def kmeans(request, tmp_path_factory):
     """A study whose models are K-means; its predictions are the truth, shifted."""
     folder = tmp_path_factory.mktemp(request.param)
     files = study_files.make(folder, seeds=(1, 2))
-    p = Preprocessing(channels="grey", scaling="none")
-    recipe = KMeans(recipe=request.param, clusters=[3])
+    p = Preprocessing(channels="grey", input_scaling="none", normalization="dtype_range")
+    recipe = KMeans(features=request.param, clusters=[3])
     for seed, model in zip((1, 2), files.models, strict=True):
         arguments = (files.images, files.split, 0, seed, p, recipe, model, {})
         kmeans_module.train(*arguments, report=lambda line: None)
@@ -61,7 +61,7 @@ def extreme(tmp_path_factory):
     files = study_files.make(
         folder, images=3, folds=3, seeds=(1, 2), groups=1, epochs=1, shapes=shapes
     )
-    return inputs_of(files, folder, "A very long title " * 12, "as-published")
+    return inputs_of(files, folder, "A very long title " * 12, True)
 
 
 def test_extreme_studies_are_drawn(extreme, tmp_path):

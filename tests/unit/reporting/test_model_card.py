@@ -13,8 +13,8 @@ STUDY = {
     "title": "A study",
     "question": "Where?",
     "task": "segmentation",
-    "protocol": "honest",
-    "flaws": ["Too few."],
+    "reproduces": None,
+    "known_issues": ["Too few."],
 }
 
 

@@ -40,26 +40,26 @@ def nuclei(tmp_path):
         images=files.images,
         groups=files.groups,
         split=files.split,
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(bootstrap=100),
         study="study",
-        protocol="as-published",
+        reproduction=True,
         output=tmp_path / "metrics.json",
         table=tmp_path / "images.csv",
     )
     leaks = [{"groups": 3, "pairs": 2}]
-    beside(tmp_path, files.split, "curves.svg", groups=4, leaks=leaks)
+    beside(tmp_path, files.split, "learning_curves.svg", groups=4, leaks=leaks)
     return tmp_path
 
 
 def test_a_segmentation_is_told_and_runs_again_by_hand(nuclei):
-    said = {"study": "study", "title": "Nuclei again", "protocol": "as-published"}
+    said = {"study": "study", "title": "Nuclei again", "reproduction": True}
     execute(SEGMENTATION, said, nuclei / "notebook.ipynb", nuclei / "notebook.html")
     page = (nuclei / "notebook.html").read_text()
     records = json.loads((nuclei / "metrics.json").read_text())["metrics"]
     (iou,) = (r for r in records if (r["name"], r["subset"], r["run"]) == ("iou", "test", "all"))
     assert f"{iou['value']:.3f} (95 % interval {iou['low']:.3f}" in page
-    drawn = base64.b64encode((nuclei / "figures/curves.svg").read_bytes()).decode()
+    drawn = base64.b64encode((nuclei / "figures/learning_curves.svg").read_bytes()).decode()
     for words in ("Nuclei again", "Do not use its numbers", "3 groups and 2 pairs", drawn):
         assert words in page
     assert "def record(" not in page and "In&nbsp;[" not in page
@@ -72,16 +72,16 @@ def test_a_segmentation_is_told_and_runs_again_by_hand(nuclei):
 def lines(tmp_path):
     """The folder of a classification as the workflow leaves it, but for the figures."""
     files = class_files.make(tmp_path)
-    scored(tmp_path, files, protocol="as-published")
+    scored(tmp_path, files, reproduction=True)
     facts = {"dataset": "Made up", "images": 60, "classes": {"a172": 20}, "warnings": ["Look!"]}
     (tmp_path / "report.json").write_text(json.dumps(facts))
     leaks = [{"groups": 3, "pairs": 2, "relatives": 0.81}]
-    beside(tmp_path, files.split, "reasons.svg", groups=10, unlabelled=7, leaks=leaks)
+    beside(tmp_path, files.split, "attribution_maps.svg", groups=10, unlabelled=7, leaks=leaks)
     return tmp_path
 
 
 def test_a_classification_is_told_and_runs_again_by_hand(lines):
-    said = {"study": "lines", "title": "Lines again", "protocol": "as-published"}
+    said = {"study": "lines", "title": "Lines again", "reproduction": True}
     said["check_path"] = "report.json"
     execute(CLASSIFICATION, said, lines / "notebook.ipynb", lines / "notebook.html")
     page = (lines / "notebook.html").read_text()
@@ -111,7 +111,7 @@ def test_the_last_epoch_is_told_where_it_is_kept(template, name, request):
     epochs = len(history) + 1
     worse = history.iloc[[-1]].assign(epoch=epochs, validation_loss=9.0)
     pd.concat([history, worse]).to_csv(path, index=False)
-    said = {"study": name, "protocol": "as-published", "restore_best": False}
+    said = {"study": name, "reproduction": True, "restore_best": False}
     execute(template, said, folder / "notebook.ipynb", folder / "notebook.html")
     page = (folder / "notebook.html").read_text()
     assert "those of the last epoch are kept" in page and "choose the epoch" not in page

@@ -91,7 +91,7 @@ def test_every_link_leads_somewhere(output, page):
     links = [link["href"] for link in page.of("a")]
     assert all(link[1:] in ids for link in links if link.startswith("#"))
     files = [link for link in links if not link.startswith("#")]
-    assert "studies/nuclei-honest/notebook.html" in files
+    assert "studies/nuclei-grouped/notebook.html" in files
     assert all((output.parent / link).is_file() for link in files)
 
 
@@ -120,10 +120,10 @@ def test_the_first_table_pairs_published_repeated_and_honest(page):
 
 
 def test_flaws_stand_in_red_in_their_study_only(page, studies):
-    flawed = [a for _, a in page.tags if a.get("class") == "flaws"]
+    flawed = [a for _, a in page.tags if a.get("class") == "known_issues"]
     assert len(flawed) == 2
     assert page.text.count("What to keep in mind:") == 1  # of an honest study
-    assert all(flaw in page.text for study in studies for flaw in study.study["flaws"])
+    assert all(flaw in page.text for study in studies for flaw in study.study["known_issues"])
 
 
 def test_each_number_has_its_definition_and_captions_their_values(page):
@@ -145,7 +145,7 @@ def test_the_engineer_finds_machine_time_versions_and_code(page):
     assert "CPU, Intel Xeon Platinum, 2 cores" in page.text
     assert "12.2 minutes" in page.text
     assert "5f1b20c9a7e4d310" in page.text and "keras 3.15.0" in page.text
-    assert "training.augmentation.flips" in page.text
+    assert "training.augmentation.flip" in page.text
 
 
 def test_building_twice_gives_the_same_bytes(studies, output, tmp_path):
@@ -160,7 +160,7 @@ def test_what_is_absent_is_a_dash(studies, tmp_path):
     metrics = json.loads(study.metrics.read_text())
     for record in metrics["metrics"]:
         record |= {"low": None, "high": None, "baselines": {"otsu": None}, "support": None}
-    metrics["panels"] = {}
+    metrics["examples"] = {}
     metrics["confusion"] = {}
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(metrics))
@@ -298,7 +298,7 @@ def test_the_best_trivial_answer_is_the_lowest_of_errors():
 
 def test_a_study_of_confluency_is_told_by_its_error_first(studies):
     metrics = {study.name: results.read_metrics(study.metrics) for study in studies}
-    records = metrics["nuclei-honest"]["metrics"]
+    records = metrics["nuclei-grouped"]["metrics"]
     records.append(made_up.record("iou", "test", 0.8) | {"name": "confluency_rmse"})
     for task, first in (("confluency", "confluency_rmse"), ("segmentation", "pixel_accuracy")):
         told = [replace(study, study=dict(study.study) | {"task": task}) for study in studies]
@@ -322,8 +322,8 @@ def test_the_main_scores_stand_before_all_others(studies):
 def test_an_honest_study_stands_beside_one_as_published_whichever_names_the_other(studies):
     found = [(a and a.name, b and b.name) for a, b in results.pairs(studies)]
     assert found == [
-        ("nuclei-mobilenet-published", "nuclei-honest"),
-        ("nuclei-semantic-published", "nuclei-honest"),
+        ("nuclei-mobilenet-reproduced", "nuclei-grouped"),
+        ("nuclei-semantic-reproduced", "nuclei-grouped"),
         (None, "nuclei-random"),
     ]
     first, honest = studies[0], studies[-1]
@@ -334,7 +334,7 @@ def test_an_honest_study_stands_beside_one_as_published_whichever_names_the_othe
 
 
 def test_a_class_by_class_metric_is_told_of_the_foreground():
-    metrics = made_up.metrics("nuclei-honest", "honest")
+    metrics = made_up.metrics("nuclei-grouped", False)
     assert results.find(metrics, "precision", "test")["class"] == "nucleus"
     assert results.find(metrics, "iou", "test")["run"] == "all"
     assert results.find(metrics, "unheard_of", "test") is None

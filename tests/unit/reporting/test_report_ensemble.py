@@ -34,7 +34,7 @@ def record(name, single, together, gain, subset="test", class_name=None, unit="s
 def document(*records, folds=(0,)):
     return {
         "format": 1,
-        "study": "nuclei-honest",
+        "study": "nuclei-grouped",
         "task": "segmentation",
         "folds": list(folds),
         "seeds": [1, 2],
@@ -110,9 +110,9 @@ def test_another_format_is_named(tmp_path):
 
 def test_the_page_has_the_table_in_its_study_only(tmp_path):
     config, figures = made_up.results(tmp_path)
-    config["studies"]["nuclei-honest"]["evaluation"]["ensemble"] = True
+    config["studies"]["nuclei-grouped"]["evaluation"]["ensemble"] = True
     studies = results.collect(config, list(config["studies"]), figures, tmp_path)
-    wanted = tmp_path / "studies/nuclei-honest/ensemble/scores.json"
+    wanted = tmp_path / "studies/nuclei-grouped/ensemble/scores.json"
     assert [study.ensemble for study in studies if study.ensemble] == [wanted]
     wanted.parent.mkdir()
     wanted.write_text(json.dumps(document(IOU)), encoding="utf-8")

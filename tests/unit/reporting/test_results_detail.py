@@ -61,7 +61,7 @@ def part(subset, of, **scores):
     return of | {
         "subset": subset,
         "images": 3,
-        "objects_true": 1200,
+        "n_true": 1200,
         "scores": {
             name: {"value": value, "low": None, "high": None, "baselines": {"otsu watershed": 0.25}}
             for name, value in filled.items()

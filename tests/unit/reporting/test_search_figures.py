@@ -55,14 +55,14 @@ def inputs(folder):
     return figures.FigureInputs(
         study="study",
         title="A study of nuclei",
-        protocol="honest",
+        reproduction=False,
         metrics={},
         table=pd.DataFrame(),
         histories={},
         images=None,
         predictions=[],
         models=[],
-        preprocessing=Preprocessing(),
+        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(),
         search=folder,
     )
@@ -97,7 +97,7 @@ def test_facts_for_the_report(tmp_path):
 
 def test_the_report_shows_what_was_searched_and_chosen(tmp_path):
     config, drawn = made_up.results(tmp_path)
-    name = "nuclei-honest"
+    name = "nuclei-grouped"
     home = tmp_path / "studies" / name
     config["studies"][name]["search"] = {"space": SPACE}
     given = inputs(write(home / "search"))

@@ -76,6 +76,11 @@ def stranger():
         ("b.py", "return 0", "return 1", False),
         ("a.py", "import json", "import json\nimport math", False),
         ("a.py", "LIMIT = 3", "LIMIT = 3\nprint(LIMIT)", True),
+        ("a.py", "LIMIT = 3", "LIMIT: int = 3", False),
+        ("a.py", "def used(x):", "def used(x: float) -> float:", False),
+        ("a.py", "# a comment", 'LOG.info("%s", unused(x))', False),
+        ("a.py", "# a comment", "report(unused(x))", False),
+        ("a.py", "# a comment", 'warn("words")', True),
     ],
 )
 def test_edits_count_where_they_are_reached(package, module, old, new, changes):
@@ -181,3 +186,34 @@ def test_digests_are_known_at_the_next_start_until_any_code_changes(package, tmp
     for broken in ("{", "[]", '{"package": 1}', '{"package": "x", "digests": []}'):
         (notes / code_fingerprint.KNOWN).write_text(broken)
         assert asked() == (value(), True)
+
+
+def test_words_of_an_error_do_not_count_but_its_type_does(package):
+    write, value = package
+    body = "def used(x):\n    if x:\n        raise {}\n    return x\n"
+    write("a.py", body.format('ValueError("one")'))
+    before = value()
+    write("a.py", body.format('ValueError(f"{x}: another") from None'))
+    assert value() == before
+    write("a.py", body.format('TypeError("one")'))
+    assert value() != before
+
+
+def test_fields_of_values_do_not_count_but_their_methods_do(package, monkeypatch):
+    write, value = package
+    monkeypatch.setattr(code_fingerprint, "VALUE_MODULES", {"pack.sections"})
+    text = "class Network:\n    outputs: int = 1\n    def channels(self):\n        return {}\n"
+    write("sections.py", text.format("4"))
+    write("a.py", "from pack.sections import Network\ndef used(x):\n    return Network()\n")
+    before = value()
+    write("sections.py", text.format("4").replace("outputs: int = 1", "outputs: float = 2"))
+    assert value() == before
+    write("sections.py", text.format("5"))
+    assert value() != before
+
+
+def test_the_package_is_as_the_lists_say():
+    """Modules that are left out exist, so that a rename cannot bring them back unseen."""
+    for module in code_fingerprint.IGNORED_MODULES | code_fingerprint.VALUE_MODULES:
+        path = code_fingerprint.PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        assert path.is_file(), module

@@ -30,7 +30,7 @@ def test_xla_on_gpus_only_and_never_with_determinism():
 def test_one_line_tells_what_computes_and_how():
     gpu = device.Device("H100", gpu=True, capability=(9, 0), threads=4, deterministic=False)
     assert gpu.line(gpu.dtype_policy) == (
-        "device: H100, capability 9.0; tensorflow, dtype policy mixed_float16, XLA on, "
+        "device: H100, capability 9.0; dtype policy mixed_float16, XLA on, "
         "deterministic operations off, CPU threads: 4"
     )
     line = device.Device("CPU").line()
@@ -77,3 +77,45 @@ def test_prepared_in_a_fresh_process():
         "print('to stderr', file=sys.stderr)\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "to stderr\n")
+
+
+def test_another_backend_is_rejected_in_one_line():
+    done = in_a_fresh_process("device.prepare()\n", KERAS_BACKEND="jax")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "KERAS_BACKEND=jax" in last and "unset" in last
+
+
+GREETINGS = [
+    "I0000 00:00:1 port.cc:153] oneDNN custom operations are on.\n",
+    "W0000 00:00:1767 gpu_device.cc:2342] Cannot dlopen some GPU libraries. Skipping.\n",
+    "E0000 00:00:1767 cuda_platform.cc:51] failed call to cuInit: CUDA_ERROR_NO_DEVICE\n",
+]
+
+
+@pytest.mark.parametrize(
+    ("greetings", "cuda", "expected"),
+    [
+        (GREETINGS, True, ["Cannot dlopen some GPU libraries", "CUDA_ERROR_NO_DEVICE"]),
+        (GREETINGS[:1], True, ["no reason"]),
+        (GREETINGS[:1], False, ["requirements-gpu.txt"]),
+    ],
+)
+def test_the_reason_why_no_gpu_is_used(greetings, cuda, expected):
+    reason = device.no_gpu_reason(greetings, cuda)
+    assert all(words in reason for words in expected), reason
+    assert "\n" not in reason and "oneDNN" not in reason
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "warns"), [(1, "0", True), (1, "", False), (0, "0", False)]
+)
+def test_a_job_with_a_gpu_that_finds_none_warns(gpus, devices, warns):
+    done = in_a_fresh_process(
+        "import logging; logging.basicConfig(format='%(levelname)s %(message)s')\n"
+        f"d = device.prepare(threads=1, gpus={gpus})\n"
+        "assert not d.gpu and 'requirements-gpu.txt' in d.no_gpu\n",
+        CUDA_VISIBLE_DEVICES=devices,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("WARNING this job was given a GPU" in done.stderr) is warns, done.stderr

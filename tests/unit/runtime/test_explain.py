@@ -63,7 +63,7 @@ def test_parameters_are_compared_key_by_key():
 def test_inputs_are_compared_by_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a").write_text("a")
-    digest = explain.contents.sha256(Path("a"))
+    digest = explain.files.sha256(Path("a"))
     then = {"data": {"a": digest, "b": "1" * 64, "c": digest}}
     Path("b").write_text("b")
     lines = list(explain.compared_inputs(then, {"data": ["a", "b", "d"], "weights": []}))

@@ -12,8 +12,8 @@ from coverslip.runtime import device
 JOB = """
 import sys
 from pathlib import Path
-from coverslip.learning import gpus
-print(gpus.claim(Path(sys.argv[1]), Path(sys.argv[2])), flush=True)
+from coverslip.runtime import device
+print(device.claim_gpu(Path(sys.argv[1]), Path(sys.argv[2])), flush=True)
 sys.stdin.read()
 """
 

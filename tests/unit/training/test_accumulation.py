@@ -21,7 +21,7 @@ from coverslip.runtime import device
 from coverslip.training import checkpoint, dataset, losses, trainer
 
 FLOAT32 = device.Device("CPU", threads=1)
-PLAIN = Network(filters=4, depth=1, normalization="group")
+PLAIN = Network(filters=4, depth=1, normalization="group", head="semantic", stem_stride=1)
 EXACT = TRAINING.model_copy(update={"loss": "crossentropy", "epochs": 3})
 """What is equal in parts: no batch normalization, no dropout, no Dice over a batch."""
 

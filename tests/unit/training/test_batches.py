@@ -39,7 +39,9 @@ def test_validation_keeps_its_order(patches):
 def test_an_epoch_is_a_permutation_of_its_own(patches):
     orders = []
     for seed, epoch in ((1, 0), (1, 1), (2, 0), (1, 0)):
-        given = batches(patches).shuffled(seed, epoch, Augmentation())
+        given = batches(patches).shuffled(
+            seed, epoch, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0))
+        )
         orders.append(np.concatenate([given.places(i) for i in range(len(given))]).tolist())
         images, targets = given[1]
         assert np.array_equal(targets, patches.labels(given.places(1)))
@@ -72,7 +74,7 @@ def test_rows_of_a_fold(patches, tmp_path):
     table["subset"] = np.where(table["id"] > "08", "validation", "train")
     table.to_csv(split, index=False)
     assert select(patches, split, 0, 0.01).training.tolist() == list(range(1, 9))
-    with pytest.raises(CoverslipError, match="minimum_foreground"):
+    with pytest.raises(CoverslipError, match="min_foreground_fraction"):
         select(patches, split, 0, 0.9)
     with pytest.raises(CoverslipError, match="fold 7 of .*split.csv has no train"):
         select(patches, split, 7, 0.0)
@@ -81,11 +83,11 @@ def test_rows_of_a_fold(patches, tmp_path):
 def test_class_weights(patches):
     rows = np.arange(11)
     share = patches.labels(rows).mean()
-    weights = class_weights(patches, rows, 2, "mask")
+    weights = class_weights(patches, rows, 2, "semantic")
     assert weights == pytest.approx([0.5 / (1 - share), 0.5 / share])
-    assert class_weights(patches, rows, 3, "mask")[2] == 0
-    assert class_weights(patches, rows[:1], 2, "mask") == [1.0, 0.0]
-    background, interior, border = class_weights(patches, rows, 3, "instances")
+    assert class_weights(patches, rows, 3, "semantic")[2] == 0
+    assert class_weights(patches, rows[:1], 2, "semantic") == [1.0, 0.0]
+    background, interior, border = class_weights(patches, rows, 3, "instance")
     assert background == pytest.approx(2 / 3 * weights[0])
     # A square of 8x8: its two outer rings are border, but for what is half as deep as the middle.
     assert 0 < interior < border or 0 < border < interior
@@ -109,7 +111,7 @@ def test_groups_are_drawn_alike(patches, tmp_path):
     data = select(patches, tmp_path / "split.csv", 0, 0.0)
     assert data.groups.tolist() == ["a"] * 9 + ["b"]
     given = Batches(patches, data.training, PREPROCESSING, {}, 4, units=data.groups)
-    epoch = given.shuffled(1, 0, Augmentation(), 40)
+    epoch = given.shuffled(1, 0, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)), 40)
     drawn = np.concatenate([epoch.places(i) for i in range(len(epoch))])
     assert (data.groups[drawn] == "b").sum() == 20
     assert len(set(drawn.tolist())) > 7
@@ -172,9 +174,11 @@ def test_validation_steps_go_round_again(patches):
     assert max(map(len, places(smaller))) == 2
 
 
-def test_without_shuffling_an_epoch_is_in_order(patches):
-    given = batches(patches).shuffled(1, 3, Augmentation(), shuffle=False)
-    assert sum(places(given), []) == list(range(11))
+def test_patches_shuffled_once_keep_their_order(patches):
+    first, later = (
+        batches(patches).shuffled(1, epoch, Augmentation(), shuffle="once") for epoch in (0, 3)
+    )
+    assert places(first) == places(later) == places(batches(patches).shuffled(1, 0, AUGMENTATION))
 
 
 def test_frozen_copies_are_made_once_and_added(patches):

@@ -81,10 +81,10 @@ def test_what_does_not_fit_stays_as_it_is(channels, options):
 @pytest.mark.parametrize(
     "section",
     [
-        {"architecture": "unet", "normalization": "batch", "stem": 2, "head": "instances"},
+        {"architecture": "unet", "normalization": "batch", "stem_stride": 2, "head": "instance"},
         {"architecture": "mobilenetv2_unet", "weights": "none"},
         {"architecture": "efficientnet_lite0_unet", "filters": 4, "normalization": "batch"},
-        {"architecture": "resnet18", "weights": "none", "head": "class", "outputs": 4},
+        {"architecture": "resnet18", "weights": "none", "head": "classification", "num_classes": 4},
     ],
     ids=lambda section: section["architecture"],
 )

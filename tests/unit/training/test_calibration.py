@@ -20,8 +20,11 @@ from test_batches import batches, patches  # noqa: E402, F401
 
 
 def test_statistics_are_the_plain_mean_over_batches(patches):  # noqa: F811
-    given = batches(patches).shuffled(1, 0, Augmentation(flips=True))
-    network = networks.build(Network(filters=2, depth=1, normalization="batch"), (None, None, 1))
+    given = batches(patches).shuffled(1, 0, Augmentation(flip=True, rot90=False, gamma=(1.0, 1.0)))
+    network = networks.build(
+        Network(filters=2, depth=1, normalization="batch", head="semantic", stem_stride=1),
+        (None, None, 1),
+    )
     first = next(x for x in network.layers if isinstance(x, keras.layers.BatchNormalization))
     before = keras.Model(network.input, first.input)
     calibration.recalibrate_batchnorm(network, given)
@@ -34,8 +37,14 @@ def test_statistics_are_the_plain_mean_over_batches(patches):  # noqa: F811
 
 
 def test_a_network_without_batch_normalization_is_left_alone(patches):  # noqa: F811
-    network = networks.build(Network(filters=2, depth=1), (None, None, 1))
+    network = networks.build(
+        Network(filters=2, depth=1, head="semantic", stem_stride=1, normalization="group"),
+        (None, None, 1),
+    )
     before = [value.numpy().copy() for value in network.variables]
-    calibration.recalibrate_batchnorm(network, batches(patches).shuffled(1, 0, Augmentation()))
+    calibration.recalibrate_batchnorm(
+        network,
+        batches(patches).shuffled(1, 0, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0))),
+    )
     for old, new in zip(before, network.variables, strict=True):
         assert np.array_equal(old, new.numpy())

@@ -10,10 +10,10 @@ import pytest
 
 from coverslip.config.sections import Augmentation, Evaluation, Network, Preprocessing, Training
 from coverslip.data import tables
-from coverslip.data.image_store import ImageStoreWriter
+from coverslip.data.image_store import ImageStore, ImageStoreWriter
 from coverslip.errors import CoverslipError
 from coverslip.evaluation import class_predictions
-from coverslip.models import heads, model
+from coverslip.models import heads, model, preprocessing
 from coverslip.models.heads import encode
 from coverslip.models.model import predict_classes
 from coverslip.runtime import device
@@ -37,14 +37,22 @@ import keras  # noqa: E402
 
 SIZE = (16, 16)
 LABELS = ["cross", "disc", "ring"]
-NETWORK = Network(architecture="cnn", head="class", filters=4, depth=2, normalization="batch")
-PREPROCESSING = Preprocessing(channels="grey", scaling="standard", resize=SIZE)
+NETWORK = Network(
+    architecture="cnn", head="classification", filters=4, depth=2, normalization="batch"
+)
+PREPROCESSING = Preprocessing(
+    channels="grey", input_scaling="zscore", resize=SIZE, normalization="dtype_range"
+)
 TRAINING = Training(
     epochs=6,
     batch_size=8,
     learning_rate=1e-2,
     class_weights="balanced",
-    augmentation=Augmentation(flips=True, quarter_turns=True, scale=(0.9, 1.1), noise=0.02),
+    augmentation=Augmentation(
+        flip=True, rot90=True, scale=(0.9, 1.1), noise=0.02, gamma=(1.0, 1.0)
+    ),
+    loss="crossentropy",
+    schedule="constant",
 )
 
 
@@ -129,7 +137,7 @@ def test_patches_are_whole_images_with_the_number_of_their_class(study):
     numbers = found.labels(np.arange(56))
     assert numbers.shape == (56, 1, 1)
     assert numbers[:6, 0, 0].tolist() == [0, 1, 2, 0, 1, 2]
-    np.testing.assert_array_equal(encode(numbers, "class"), numbers[:, 0, 0])
+    np.testing.assert_array_equal(encode(numbers, "classification"), numbers[:, 0, 0])
     assert (
         found.index["class"].tolist()[-5:] == ["ring" if 55 % 3 == 2 else LABELS[55 % 3]] + [""] * 4
     )
@@ -161,7 +169,7 @@ def test_images_of_other_sizes_and_types_are_brought_to_one(tmp_path):
 def test_augmentation_changes_the_image_and_not_the_class(study):
     found = patches(study)
     rows = np.arange(0, 12)
-    plain = dataset.Batches(found, rows, PREPROCESSING, fitted(), 12, head="class")
+    plain = dataset.Batches(found, rows, PREPROCESSING, fitted(), 12, head="classification")
     changed = plain.shuffled(1, 0, TRAINING.augmentation)
     images, classes = changed[0]
     assert sorted(classes) == sorted(plain[0][1])
@@ -176,7 +184,7 @@ def fitted() -> dict:
 def test_class_weights_count_images(study):
     found = patches(study)
     rows = np.array([0, 3, 6, 1])
-    weights = dataset.class_weights(found, rows, 3, "class")
+    weights = dataset.class_weights(found, rows, 3, "classification")
     np.testing.assert_allclose(weights, [4 / (2 * 3), 4 / 2, 0])
 
 
@@ -184,22 +192,37 @@ def test_loss_and_accuracy_of_classes():
     logits = np.array([[2.0, 0, 0], [0, 1.0, 0]], np.float32)
     truth = np.array([0, 2], np.int32)
     expected = -np.log(heads.calibrated_probabilities(logits)[[0, 1], truth])
-    loss = losses.make(Training(), "class")
+    loss = losses.make(
+        Training(
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        ),
+        "classification",
+    )
     assert float(loss(truth, logits)) == pytest.approx(expected.mean(), rel=1e-5)
-    weighted = losses.make(Training(), "class", [1.0, 1.0, 3.0])
+    weighted = losses.make(
+        Training(
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        ),
+        "classification",
+        [1.0, 1.0, 3.0],
+    )
     assert float(weighted(truth, logits)) == pytest.approx((expected * [1, 3]).mean(), rel=1e-5)
-    (accuracy,) = losses.metrics("class")
+    (accuracy,) = losses.metrics("classification")
     accuracy.update_state(truth, logits)
     assert float(accuracy.result()) == 0.5
-    assert losses.watched("class") == ["loss", "accuracy"]
-    assert losses.watched("mask") == ["loss", "accuracy", "iou"]
+    assert losses.watched("classification") == ["loss", "accuracy"]
+    assert losses.watched("semantic") == ["loss", "accuracy", "iou"]
 
 
 def test_model_folder(finished):
     info = json.loads((finished / "model" / "model.json").read_text())
     assert info["task"] == "classification"
     assert info["classes"] == LABELS
-    assert (info["head"], info["outputs"], info["threshold"]) == ("class", 3, None)
+    assert (info["head"], info["num_classes"], info["threshold"]) == ("classification", 3, None)
     assert info["temperature"] > 0
     assert "absent_classes" not in info
     history = pd.read_csv(finished / "model" / "history.csv")
@@ -230,15 +253,15 @@ def test_flips_are_averaged():
 
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 9, (4, 4, 1), dtype=np.uint8) for _ in range(5)]
-    plain = np.stack(list(predict_classes(predict, images, 2, flips=False)))
+    plain = np.stack(list(predict_classes(predict, images, 2, tta=False)))
     np.testing.assert_allclose(plain[:, 0], [image[0, 0, 0] for image in images])
-    turned = np.stack(list(predict_classes(predict, images, 2, flips=True)))
+    turned = np.stack(list(predict_classes(predict, images, 2, tta=True)))
     corners = [image[[0, 0, -1, -1], [0, -1, 0, -1], 0].mean() for image in images]
     np.testing.assert_allclose(turned[:, 0], corners, rtol=1e-6)
     np.testing.assert_allclose(turned[:, 1], plain[:, 1], rtol=1e-6)
     wide = [image[:2] for image in images]
-    assert np.stack(list(predict_classes(predict, wide, 3, flips=True))).shape == (5, 2)
-    assert list(predict_classes(predict, [], 3, flips=True)) == []
+    assert np.stack(list(predict_classes(predict, wide, 3, tta=True))).shape == (5, 2)
+    assert list(predict_classes(predict, [], 3, tta=True)) == []
 
 
 def predicted(study: Path, finished: Path, output: Path, shard: int, shards: int) -> Path:
@@ -305,11 +328,46 @@ def test_a_class_that_training_lacks_is_told(study, tmp_path):
 
 
 def test_a_network_bound_to_its_size(study, tmp_path):
-    network = Network(architecture="livecell_cnn", head="class")
-    short = TRAINING.model_copy(update={"epochs": 1, "augmentation": Augmentation()})
+    network = Network(architecture="livecell_cnn", head="classification")
+    short = TRAINING.model_copy(
+        update={
+            "epochs": 1,
+            "augmentation": Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        }
+    )
     trained(study, tmp_path, network=network, training=short)
     loaded = model.load(tmp_path / "model")
     saved = keras.saving.load_model(tmp_path / "model" / "model.keras", compile=False)
     assert saved.input_shape == (None, *SIZE, 1)
     (answer,) = loaded.predict([draw("disc", np.random.default_rng(1))])
     assert answer.shape == (3,)
+
+
+def test_test_images_may_be_scaled_by_their_own_mean_and_deviation(study, tmp_path):
+    section = PREPROCESSING.model_copy(update={"fit_scaling_on": "each_subset"})
+    short = TRAINING.model_copy(update={"epochs": 1})
+    folder = tmp_path / "fold0_seed3"
+    trained(study, folder, preprocessing=section, training=short)
+    inputs = (study / "images.h5", study / "split.csv", 0, ["validation", "test"], Evaluation())
+    class_predictions.predict(folder / "model", *inputs, 0, 1, folder / "predictions.h5")
+    found = class_predictions.read_class_predictions([folder / "predictions.h5"])
+    loaded = model.load(folder / "model")
+    assert set(found.subsets) == {"validation", "test", "unlabelled"}
+    own = loaded.info["fitted"]["test"]
+    with ImageStore(study / "images.h5") as store:
+        for id, subset, logits in zip(found.ids, found.subsets, found.logits, strict=True):
+            fitted = own if subset == "test" else loaded.info["fitted"]
+            tile = class_patches.network_input(store, id, section)[None]
+            network = keras.saving.load_model(folder / "model" / "model.keras", compile=False)
+            expected = network.predict_on_batch(preprocessing.batch(tile, section, fitted))[0]
+            np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_penalty_on_weights_is_part_of_the_reported_loss(study, tmp_path):
+    network = Network(architecture="livecell_cnn", head="classification")
+    short = TRAINING.model_copy(update={"epochs": 1})
+    trained(study, tmp_path, network=network, training=short)
+    info = json.loads((tmp_path / "model" / "model.json").read_text())
+    kept = keras.saving.load_model(tmp_path / "model" / "model.keras", compile=False)
+    kernel = kept.get_layer("dense").get_weights()[0]
+    assert info["regularization_loss"] == pytest.approx(1e-3 * (kernel**2).sum(), rel=1e-4)

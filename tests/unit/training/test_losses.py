@@ -48,7 +48,7 @@ def test_losses(outputs):
     truth, logits = batch(outputs)
 
     def loss(name, weights=None) -> float:
-        return float(losses.make(Training(loss=name), "mask", weights)(truth, logits))
+        return float(losses.make(Training(loss=name), "semantic", weights)(truth, logits))
 
     crossentropy, dice = expected_crossentropy(truth, logits), expected_dice(truth, logits)
     assert loss("crossentropy") == pytest.approx(crossentropy, rel=1e-5)
@@ -103,9 +103,9 @@ def test_loss_and_metrics_of_instances():
     expected += expected_crossentropy(classes, logits)
     inside, q = classes > 0, 1 - probabilities(logits)[..., 0]
     expected += 1 - (2 * (q * inside).sum() + 1) / ((q**2).sum() + inside.sum() + 1)
-    loss = losses.make(Training(loss="crossentropy+dice"), "instances")
+    loss = losses.make(Training(loss="crossentropy+dice"), "instance")
     assert float(loss(truth, found)) == pytest.approx(expected, rel=1e-5)
-    accuracy, iou = losses.metrics("instances")
+    accuracy, iou = losses.metrics("instance")
     accuracy.update_state(truth, found)
     iou.update_state(truth, found)
     predicted = logits.argmax(axis=-1)

@@ -45,7 +45,7 @@ def prepared(folder, p, shards, **options):
 
 @pytest.mark.parametrize("overlap", [0.0, 0.3])
 def test_patches_are_windows_of_their_images(tmp_path, overlap):
-    p = Preprocessing(patch=16, overlap=overlap)
+    p = Preprocessing(patch=16, overlap=overlap, channels="rgb", normalization="dtype_range")
     data = prepared(tmp_path, p, shards=2)
     with patches.Store(tmp_path / "images.h5") as store:
         for number, row in data.index.iterrows():
@@ -64,7 +64,7 @@ def test_patches_are_windows_of_their_images(tmp_path, overlap):
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.6])
 def test_all_pixels_are_covered(tmp_path, overlap):
-    p = Preprocessing(patch=16, overlap=overlap)
+    p = Preprocessing(patch=16, overlap=overlap, channels="rgb", normalization="dtype_range")
     index = prepared(tmp_path, p, shards=1).index
     assert list(index.columns) == list(patches.INDEX_TYPES)
     for id, (height, width) in SIZES.items():
@@ -76,7 +76,12 @@ def test_all_pixels_are_covered(tmp_path, overlap):
 
 
 def test_images_far_smaller_than_a_patch_are_reflected(tmp_path):
-    data = prepared(tmp_path, Preprocessing(patch=32), shards=1, sizes={"s": (3, 5)})
+    data = prepared(
+        tmp_path,
+        Preprocessing(patch=32, channels="rgb", normalization="dtype_range"),
+        shards=1,
+        sizes={"s": (3, 5)},
+    )
     image = data.images([0])[0]
     assert np.array_equal(image[:3, :5], image[3:6, :5][::-1])
     assert np.array_equal(image[:, :5], image[:, 5:10][:, ::-1])
@@ -85,7 +90,9 @@ def test_images_far_smaller_than_a_patch_are_reflected(tmp_path):
 
 @pytest.mark.parametrize("resize", [None, (24, 20)])
 def test_the_number_of_shards_changes_nothing(tmp_path, resize):
-    p = Preprocessing(patch=16, overlap=0.25, resize=resize, channels="grey")
+    p = Preprocessing(
+        patch=16, overlap=0.25, resize=resize, channels="grey", normalization="dtype_range"
+    )
     one = prepared(tmp_path, p, shards=1)
     many = prepared(tmp_path, p, shards=7)  # more than images: empty shards
     pd.testing.assert_frame_equal(one.index, many.index)
@@ -95,14 +102,20 @@ def test_the_number_of_shards_changes_nothing(tmp_path, resize):
 
 
 def test_shards_take_turns_through_the_sorted_manifest(tmp_path):
-    prepared(tmp_path, Preprocessing(patch=16), shards=2)
+    prepared(
+        tmp_path, Preprocessing(patch=16, channels="rgb", normalization="dtype_range"), shards=2
+    )
     index = pd.read_csv(tmp_path / "2" / "1" / "index.csv", dtype=str, keep_default_na=False)
     assert sorted(set(index["id"])) == sorted(SIZES)[1::2]
     assert index["patch"].tolist() == [str(number) for number in range(len(index))]
 
 
 def test_resized_images_are_one_patch(tmp_path):
-    data = prepared(tmp_path, Preprocessing(resize=(24, 20)), shards=1)
+    data = prepared(
+        tmp_path,
+        Preprocessing(resize=(24, 20), channels="rgb", normalization="dtype_range"),
+        shards=1,
+    )
     assert data.shape == (24, 20, 3)
     assert data.index["id"].tolist() == sorted(SIZES)
     assert (data.labels(range(len(data))) > 0).mean() == pytest.approx(0.25, abs=0.1)
@@ -110,10 +123,12 @@ def test_resized_images_are_one_patch(tmp_path):
 
 
 def test_rows_by_image_and_foreground(tmp_path):
-    data = prepared(tmp_path, Preprocessing(patch=16), shards=2)
+    data = prepared(
+        tmp_path, Preprocessing(patch=16, channels="rgb", normalization="dtype_range"), shards=2
+    )
     rows = data.rows(["NA", "b", "unknown"])
     assert set(data.index["id"][rows]) == {"NA", "b"}
-    fuller = data.rows(["NA", "b"], minimum_foreground=0.5)
+    fuller = data.rows(["NA", "b"], min_foreground_fraction=0.5)
     assert 0 < len(fuller) < len(rows)
     assert (data.index["foreground"][fuller] >= 0.5).all()
     blocks = list(data.blocks(rows, size=4))
@@ -122,7 +137,7 @@ def test_rows_by_image_and_foreground(tmp_path):
 
 
 def test_two_runs_give_equal_bytes(tmp_path):
-    p = Preprocessing(patch=16, clahe_clip=2.0)
+    p = Preprocessing(patch=16, clahe_clip=2.0, channels="rgb", normalization="dtype_range")
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         prepared(tmp_path / name, p, shards=1)
@@ -134,7 +149,7 @@ def test_two_runs_give_equal_bytes(tmp_path):
 def test_ten_thousand_patches_are_never_held(tmp_path):
     sizes = {f"p{number:02}": (640, 640) for number in range(25)}
     images, manifest = dataset(tmp_path, sizes, channels=1)
-    p = Preprocessing(patch=32, channels="grey")
+    p = Preprocessing(patch=32, channels="grey", normalization="dtype_range")
     total = 10_000 * 32 * 32  # bytes of the images
     tracemalloc.start()
     try:
@@ -161,7 +176,14 @@ def test_a_failure_leaves_nothing_and_names_the_image(tmp_path, monkeypatch):
 
     monkeypatch.setattr(patches.Store, "image", image)
     with pytest.raises(CoverslipError, match="'b'.*float32"):
-        patches.prepare(images, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
+        patches.prepare(
+            images,
+            manifest,
+            Preprocessing(patch=16, channels="rgb", normalization="dtype_range"),
+            0,
+            1,
+            tmp_path / "out",
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -175,7 +197,14 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(patches, "array_file", full)
     with pytest.raises(OSError, match="No space left"):
-        patches.prepare(images, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
+        patches.prepare(
+            images,
+            manifest,
+            Preprocessing(patch=16, channels="rgb", normalization="dtype_range"),
+            0,
+            1,
+            tmp_path / "out",
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -185,11 +214,20 @@ def test_a_manifest_of_another_store_is_named(tmp_path):
     table.loc["b", "height"] = 41
     manifests.write(table, manifest)
     with pytest.raises(CoverslipError, match="'b'.*41x56"):
-        patches.prepare(images, manifest, Preprocessing(patch=16), 0, 1, tmp_path / "out")
+        patches.prepare(
+            images,
+            manifest,
+            Preprocessing(patch=16, channels="rgb", normalization="dtype_range"),
+            0,
+            1,
+            tmp_path / "out",
+        )
 
 
 def test_broken_folders_are_named(tmp_path):
-    prepared(tmp_path, Preprocessing(patch=16), shards=1)
+    prepared(
+        tmp_path, Preprocessing(patch=16, channels="rgb", normalization="dtype_range"), shards=1
+    )
     folder = tmp_path / "1" / "0"
     with pytest.raises(CoverslipError, match="nowhere"):
         Patches([tmp_path / "nowhere"])

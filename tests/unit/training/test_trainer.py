@@ -29,7 +29,7 @@ DEVICE = device.prepare(threads=1)
 
 SIDE = 16
 AUGMENTATION = Augmentation(
-    flips=True, quarter_turns=True, scale=(0.7, 1.4), gamma=(0.7, 1.4), noise=0.02, invert=0.1
+    flip=True, rot90=True, scale=(0.7, 1.4), gamma=(0.7, 1.4), noise=0.02, invert=0.1
 )
 TRAINING = Training(
     epochs=5,
@@ -40,8 +40,12 @@ TRAINING = Training(
     class_weights="balanced",
     augmentation=AUGMENTATION,
 )
-NETWORK = Network(filters=4, depth=1, dropout=0.3)
-PREPROCESSING = Preprocessing(channels="grey", scaling="standard", patch=SIDE)
+NETWORK = Network(
+    filters=4, depth=1, dropout=0.3, head="semantic", stem_stride=1, normalization="group"
+)
+PREPROCESSING = Preprocessing(
+    channels="grey", input_scaling="zscore", patch=SIDE, normalization="dtype_range"
+)
 
 
 IDENTITY = trainer.state_identity("a", DEVICE)
@@ -271,9 +275,18 @@ def test_the_best_epoch_is_kept_and_patience_stops(study, tmp_path):
         shards.append(copy)
     changes = {
         "training": Training(
-            epochs=20, batch_size=4, learning_rate=0.01, patience=2, restore_best=False
+            epochs=20,
+            batch_size=4,
+            learning_rate=0.01,
+            patience=2,
+            restore_best=False,
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
         ),
-        "network": Network(filters=4, depth=1, normalization="none"),
+        "network": Network(
+            filters=4, depth=1, normalization="none", head="semantic", stem_stride=1
+        ),
         "goal": None,
     }
     changed = study | {"patches": shards}
@@ -289,7 +302,14 @@ def test_the_best_epoch_is_kept_and_patience_stops(study, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops(study, tmp_path):
-    wild = Training(epochs=3, batch_size=4, learning_rate=1e30)
+    wild = Training(
+        epochs=3,
+        batch_size=4,
+        learning_rate=1e30,
+        loss="crossentropy",
+        schedule="constant",
+        augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+    )
     with pytest.raises(CoverslipError, match="diverged.*learning_rate"):
         run(study, tmp_path, training=wild, network=NETWORK)
     assert (
@@ -299,8 +319,16 @@ def test_a_loss_that_is_not_a_number_stops(study, tmp_path):
 
 def test_mixed_precision_and_three_outputs(study, tmp_path):
     mixed = device.Device("CPU", gpu=True, capability=(7, 0), threads=1)
-    small = Training(epochs=2, batch_size=4, loss="dice")
-    network = Network(filters=2, depth=1, outputs=3)
+    small = Training(
+        epochs=2,
+        batch_size=4,
+        loss="dice",
+        schedule="constant",
+        augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+    )
+    network = Network(
+        filters=2, depth=1, num_classes=3, head="semantic", stem_stride=1, normalization="group"
+    )
     run(study, tmp_path, device=mixed, training=small, network=network)
     weights, _, info = result(tmp_path)
     assert {weight.dtype for weight in weights} == {np.dtype("float32")}
@@ -321,7 +349,13 @@ class TenBatches(list):
 def test_the_learning_rate_is_set_before_each_step(parts):
     from types import SimpleNamespace
 
-    fast = Training(epochs=4, learning_rate=0.1, schedule="cosine")
+    fast = Training(
+        epochs=4,
+        learning_rate=0.1,
+        schedule="cosine",
+        loss="crossentropy",
+        augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+    )
     steps = trainer.Steps(fast, epoch=2, batches=TenBatches(parts), stop=None, report=print)
     optimizer = SimpleNamespace(learning_rate=None)
     steps.set_model(SimpleNamespace(optimizer=optimizer))

@@ -12,7 +12,7 @@ from coverslip.training.trial_sections import patch_folders, training_sections, 
 SCRIPTS = Path(__file__).resolve().parents[3] / "workflow/scripts"
 
 PARAMS = {
-    "preprocessing": {"patch": 64, "scaling": "unit"},
+    "preprocessing": {"patch": 64, "input_scaling": "unit"},
     "network": {"depth": 3},
     "training": {"learning_rate": 0.1, "augmentation": {"noise": 0.0}},
     "licence": "CC0-1.0",
@@ -25,14 +25,14 @@ def test_values_reach_the_sections_that_a_job_has(tmp_path):
     best.write_text(json.dumps({"trial": 4, "values": values}))
     sections = training_sections(PARAMS, [str(best)])
     assert sections == {
-        "preprocessing": {"patch": 32, "scaling": "unit"},
+        "preprocessing": {"patch": 32, "input_scaling": "unit"},
         "network": {"depth": 2},
         "training": {"learning_rate": 0.1, "augmentation": {"noise": 0.1}},
     }
     assert PARAMS["network"] == {"depth": 3}
     own = {"preprocessing": PARAMS["preprocessing"]}
     assert training_sections(own, [str(best)]) == {
-        "preprocessing": {"patch": 32, "scaling": "unit"}
+        "preprocessing": {"patch": 32, "input_scaling": "unit"}
     }
 
 
@@ -55,7 +55,7 @@ def test_scores_use_the_preprocessing_that_the_search_chose(
     Path(snakemake_object.output[0]).write_text("")
     for key in ("metrics", "table"):
         setattr(snakemake_object.output, key, tmp_path / key)
-    params = {"task": "segmentation", "names": {}, "evaluation": {}, "protocol": "x"}
+    params = {"task": "segmentation", "names": {}, "evaluation": {}, "reproduces": "x"}
     snakemake_object.wildcards.study = "one"
     for key, value in (params | {"preprocessing": {"patch": 64}}).items():
         setattr(snakemake_object.params, key, value)
@@ -65,7 +65,7 @@ def test_scores_use_the_preprocessing_that_the_search_chose(
 
 
 def test_patches_are_those_of_the_preprocessing():
-    sections = [{"patch": side, "scaling": "unit"} for side in (32, 64)]
+    sections = [{"patch": side, "input_scaling": "unit"} for side in (32, 64)]
     homes = [f"search/patches/{variant_name(section)}/{n}" for section in sections for n in (0, 1)]
     files = [f"{home}/{name}" for home in homes for name in ("images.npy", "labels.npy")]
     assert patch_folders(files, sections[1]) == sorted(map(Path, homes[2:]))
@@ -74,7 +74,9 @@ def test_patches_are_those_of_the_preprocessing():
 
 
 def test_weights_are_those_of_the_network():
-    files = ["w/mobilenetv2_unet_imagenet.h5", "w/resnet18_imagenet.safetensors"]
+    files = ["w/mobilenetv2_unet_imagenet_128.h5", "w/resnet18_imagenet.safetensors"]
     network = {"architecture": "resnet18", "weights": "imagenet"}
-    assert weights_file(files, network) == Path(files[1])
-    assert weights_file(files, network | {"weights": "none"}) is None
+    assert weights_file(files, network, {"resize": None}) == Path(files[1])
+    assert weights_file(files, network | {"weights": "none"}, {}) is None
+    mobile = network | {"architecture": "mobilenetv2_unet"}
+    assert weights_file(files, mobile, {"resize": [128, 128]}) == Path(files[0])

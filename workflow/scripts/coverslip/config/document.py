@@ -27,7 +27,7 @@ def table() -> str:
     """The parameter table of `config/README.md`, one Markdown table a section."""
     document = Config.model_json_schema()
     parts = [_section("Config (top level)", document, document)]
-    order = ["Dataset", "Source", "Study", "Published", "Split", "Preprocessing", "Network"]
+    order = ["Dataset", "Source", "Study", "ReportedResult", "Split", "Preprocessing", "Network"]
     order += [name for name in document["$defs"] if name not in order]
     parts += [_section(name, document["$defs"][name], document) for name in order]
     return "\n".join(parts)

@@ -22,12 +22,12 @@ SECTIONS = ("preprocessing", "network", "training")
 FIXED = {
     "training.epochs": "the rungs give the epochs of trials",
     "network.head": "it says what is learned, and scores of other answers are no rivals",
-    "network.outputs": "it says what is learned, and scores of other answers are no rivals",
+    "network.num_classes": "it says what is learned, and scores of other answers are no rivals",
     "preprocessing.shards": "it changes no result",
 }
 """Keys that may not, and why."""
 
-OF_TRAINING = ("preprocessing.scaling", "preprocessing.minimum_foreground")
+OF_TRAINING = ("preprocessing.input_scaling", "preprocessing.min_foreground_fraction")
 """Keys of the preprocessing that patches do not depend on."""
 
 
@@ -106,7 +106,7 @@ def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises:
         CoverslipError: the space has fewer combinations than there are to be trials.
     """
-    count, space = search["trials"], search["space"]
+    count, space = search["n_trials"], search["space"]
     if count > (most := combinations(space)):
         raise CoverslipError(f"the space has {most:.0f} combinations, fewer than {count} trials")
     return list(islice(_distinct(space, search["seed"]), count))
@@ -159,27 +159,26 @@ def _whole(values: Mapping[str, Any]) -> bool:
 def rung_epochs(search: Mapping[str, Any]) -> list[int]:
     """Epochs after which the trials of each rung are compared.
 
-    Rung r has `epochs_first` eta^r of them, up to `epochs_last`. A rung on which one trial would
-    stand alone compares nothing, so there is none.
+    Rung r has `min_epochs` `reduction_factor`^r of them, up to `max_epochs`. A rung with only one
+    trial compares nothing, so there is none.
 
     Args:
         search: the section `search` of a study, with all defaults.
     """
-    found = [search["epochs_first"]]
+    found = [search["min_epochs"]]
     while (
-        found[-1] * search["eta"] <= search["epochs_last"]
-        and _slots(search["trials"], search["eta"], len(found)) > 1
+        found[-1] * search["reduction_factor"] <= search["max_epochs"]
+        and _slots(search["n_trials"], search["reduction_factor"], len(found)) > 1
     ):
-        found.append(found[-1] * search["eta"])
+        found.append(found[-1] * search["reduction_factor"])
     return found
 
 
 def rung_sizes(search: Mapping[str, Any]) -> list[int]:
-    """Number of trials on each rung: ceil(trials / eta^r), whoever they are."""
-    return [
-        _slots(search["trials"], search["eta"], rung) for rung in range(len(rung_epochs(search)))
-    ]
+    """Number of trials on each rung: ceil(n_trials / reduction_factor^r), whoever they are."""
+    trials, factor = search["n_trials"], search["reduction_factor"]
+    return [_slots(trials, factor, rung) for rung in range(len(rung_epochs(search)))]
 
 
-def _slots(trials: int, eta: int, rung: int) -> int:
-    return -(-trials // eta**rung)
+def _slots(trials: int, factor: int, rung: int) -> int:
+    return -(-trials // factor**rung)

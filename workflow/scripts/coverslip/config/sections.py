@@ -88,18 +88,19 @@ class Measure(Section):
     channel: int | None = Field(default=None, ge=0)
     """Channel to measure, from 0, where an image has several; none: grey and RGB images as they
     are, while others with several channels are listed as not measured."""
-    padding: Literal["black", "none"] = "black"
-    """`black`: black surroundings of the field of view do not count as area; `none`: all does."""
-    minimum_area: int = Field(default=16, ge=0)
+    ignore_black_border: bool = True
+    """Black surroundings of the field of view do not count as area."""
+    min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
-    flips: bool = False
-    """Average the predictions over the eight flips and turns of an image."""
-    fast: bool = False
+    tta: bool = False
+    """Test-time augmentation: average the predictions over the eight flips and turns of an
+    image."""
+    mixed_precision: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
-    whole_megapixels: float = Field(default=17.0, gt=0)
+    max_in_memory_megapixels: float = Field(default=17.0, gt=0)
     """Larger images, in million pixels, are read, predicted and written by some rows at a time,
     so that they fit in memory; 4096 x 4096 pixels are 16.8 million."""
     time_pattern: str = (
@@ -117,7 +118,7 @@ class Measure(Section):
     @property
     def largest_whole(self) -> int:
         """Pixels of the largest image that is held in memory whole."""
-        return int(self.whole_megapixels * 1e6)
+        return int(self.max_in_memory_megapixels * 1e6)
 
 
 # --- The section of the configuration on the search of hyper-parameters
@@ -144,14 +145,14 @@ class Search(Section):
     """What is tried, by the path of the key in the study: `training.learning_rate`,
     `network.filters`; any key of `preprocessing`, `network` and `training` but those that say what
     is learned, and `training.epochs`."""
-    trials: int = Field(default=16, ge=2)
+    n_trials: int = Field(default=16, ge=2)
     """Trials at the start. More of them later leave the earlier ones as they are."""
-    epochs_first: int = Field(default=1, ge=1)
+    min_epochs: int = Field(default=1, ge=1)
     """Epochs that every trial gets: the first rung."""
-    epochs_last: int = Field(default=9, ge=1)
-    """Largest number of epochs: there are rungs of `epochs_first`, times `eta`, times `eta` again
-    up to it, as long as more than one trial is left."""
-    eta: int = Field(default=3, ge=2)
+    max_epochs: int = Field(default=9, ge=1)
+    """Largest number of epochs: there are rungs of `min_epochs`, times `reduction_factor`, times
+    `reduction_factor` again up to it, as long as more than one trial is left."""
+    reduction_factor: int = Field(default=3, ge=2)
     """One trial of so many goes on to the next rung, with so many times the epochs."""
     metric: Literal["loss", "accuracy", "iou"] = "loss"
     """What ranks trials, on validation images, at the epoch whose weights would be kept. A low
@@ -166,9 +167,9 @@ class Search(Section):
 class Augmentation(Section):
     """Random changes of the training patches, drawn again in each epoch."""
 
-    flips: bool = False
+    flip: bool = True
     """Flip left-right and up-down."""
-    quarter_turns: bool = False
+    rot90: bool = True
     """Turn by multiples of 90 degrees."""
     rotation: float = Field(default=0.0, ge=0, le=180)
     """Largest rotation to either side, in degrees (uniform)."""
@@ -187,7 +188,7 @@ class Augmentation(Section):
     """Smallest and largest magnification (log-uniform)."""
     contrast: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest factor of the contrast about the patch's mean (log-uniform)."""
-    gamma: tuple[float, float] = (1.0, 1.0)
+    gamma: tuple[float, float] = (0.7, 1.4)
     """Smallest and largest exponent of the brightness (log-uniform)."""
     illumination: float = Field(default=0.0, ge=0, lt=1)
     """Largest loss of light towards one side of the patch, as a fraction."""
@@ -220,8 +221,8 @@ class Training(Section):
     epoch; none: one pass."""
     validation_steps: int | None = Field(default=None, ge=1)
     """Batches of a validation, from the first patch on and round again; none: every patch once."""
-    shuffle: bool = True
-    """Shuffle the training patches in each epoch."""
+    shuffle: Literal["each_epoch", "once"] = "each_epoch"
+    """When the training patches are shuffled. `once`: all epochs have the same random order."""
     micro_batch_size: int | None = Field(default=None, ge=1)
     """Patches that pass through the network together; gradients of a batch are averaged, and batch
     normalization sees so many patches. None: the whole batch."""
@@ -230,28 +231,30 @@ class Training(Section):
     batch, which it also adds to the running ones, as PyTorch does without `eval()`."""
     overwrite_masks: bool = False
     """The first training images, in order of their ids, get the masks of the test images: a mistake
-    of study 4; for `protocol: as-published` only."""
+    of study 4; for reproductions (`reproduces`) only."""
     adam_epsilon: float = Field(default=1.0e-7, gt=0)
     """Epsilon of Adam; 1.0e-7 is the default of Keras, 1.0e-8 that of PyTorch."""
-    learning_rate: float = Field(default=1.0e-3, gt=0)
+    learning_rate: float = Field(default=3.0e-3, gt=0)
     """Learning rate at the start (Adam)."""
-    schedule: Literal["constant", "step", "cosine"] = "constant"
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
     """`step`: times `step_factor` every `step_epochs`; `cosine`: to zero at the last epoch."""
-    restarts: list[Annotated[int, Field(ge=1)]] = []
+    warm_restarts: list[Annotated[int, Field(ge=1)]] = []
     """For `cosine`: epochs after which the learning rate is at its height again, to fall to zero
     once more; [60] with 100 epochs goes on where a training of 60 epochs ends."""
     step_epochs: int = Field(default=10, ge=1)
     """For `step`: epochs between two steps."""
     step_factor: float = Field(default=0.9, gt=0, le=1)
     """For `step`: factor at each step."""
-    loss: Literal["crossentropy", "dice", "crossentropy+dice"] = "crossentropy"
-    """Loss function; cross-entropy is binary with one output channel."""
+    loss: Literal["crossentropy", "dice", "crossentropy+dice"] = "crossentropy+dice"
+    """Loss function; cross-entropy is binary with one output channel. `task: classification` has
+    `crossentropy` only."""
     dice: Literal["batch", "patch"] = "batch"
     """For Dice: over all pixels of a batch, or of each patch on its own, which gives a patch with
     little foreground the same say."""
-    statistics: Literal["running", "precise"] = "running"
-    """Of batch normalization, for prediction. `running`: those that training leaves, which follow
-    its last few batches; `precise`: taken again from some hundred batches at the end."""
+    batchnorm_statistics: Literal["running", "recalibrated"] = "running"
+    """Means and variances of batch normalization, for prediction. `running`: those that training
+    leaves, which follow its last few batches; `recalibrated`: computed again from some hundred
+    batches at the end."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weights inverse to the share of a class among the training pixels."""
     monitor: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
@@ -260,10 +263,10 @@ class Training(Section):
     """Stop after this many epochs without a better value of `monitor`; none: never."""
     restore_best: bool = True
     """Keep the weights of the best epoch rather than of the last."""
-    threshold: Literal["iou", "iou_pooled", "confluency"] | None = None
+    threshold_metric: Literal["iou", "iou_pooled", "confluency"] | None = None
     """What the threshold on the probability of foreground is tuned for, on the validation images:
     mean IoU of images, IoU of all their pixels, or confluency; none: `confluency` for that task,
-    else `iou`. With `protocol: as-published` it stays 0.5."""
+    else `iou`. In a reproduction (`reproduces`) it stays 0.5."""
     augmentation: Augmentation = Augmentation()
     """Random changes of the training patches."""
 
@@ -302,11 +305,11 @@ class Source(Section):
     """Expected SHA-256 of the archive; where it is absent the digest found is only recorded."""
     retries: int = Field(default=5, ge=0)
     """For `kaggle`: how often a download that gets no further is tried again."""
-    recipe: Literal["nuclei", "brightfield", "phase_contrast", "histology_patches"] = "nuclei"
-    """For `synthetic`: what is drawn. `nuclei`: fluorescent nuclei with masks (layout `dsb2018`);
-    `brightfield`: unstained cells that cover more or less of a dish (layout `paired`);
-    `phase_contrast`: nine cell lines (layout `livecell`); `histology_patches`: four kinds of
-    nuclei, cut from slides (layout `labelled_csv`)."""
+    simulator: Literal["nuclei", "brightfield", "phase_contrast", "histology_patches"] = "nuclei"
+    """For `synthetic`: what is drawn. `nuclei`: fluorescent nuclei with masks (format `dsb2018`);
+    `brightfield`: unstained cells that cover more or less of a dish (format `paired`);
+    `phase_contrast`: nine cell lines (format `livecell`); `histology_patches`: four kinds of
+    nuclei, cut from slides (format `labelled_csv`)."""
     images: int = Field(default=96, ge=4)
     """For `synthetic`: number of images."""
     size: int = Field(default=256, ge=32)
@@ -328,7 +331,7 @@ class Dataset(Section):
     """How to cite the data."""
     source: Source
     """Where the raw archive comes from."""
-    layout: Literal[
+    format: Literal[
         "dsb2018", "paired", "livecell_coco", "livecell", "labelled_csv", "class_folders"
     ]
     """How the archive becomes records. `dsb2018`: `<id>/images/*.png` with one mask a nucleus in
@@ -350,13 +353,13 @@ class Dataset(Section):
     """Names of classes for reading, by their labels; a class without one is called by its label."""
     mask_threshold: int = Field(default=0, ge=0)
     """Mask values above it are foreground (127 for masks with soft edges)."""
-    groups: Literal["image", "pattern", "layout", "acquisition", "overlap"] = "image"
-    """What must not cross a split. `image`: each image on its own; `pattern`: taken from the
-    image's id; `layout`: what the layout knows (line and well of LIVECell); `acquisition`:
+    group_by: Literal["image", "filename", "metadata", "acquisition", "overlap"] = "image"
+    """What must not cross a split. `image`: each image on its own; `filename`: taken from the
+    image's id; `metadata`: from the archive (line and well of LIVECell); `acquisition`:
     derived from size, modality and look; `overlap`: images with a common area, pixel by pixel.
     Duplicates and images that were cut side by side from one field share a group in any case."""
     group_pattern: str | None = None
-    """For `pattern`: regular expression with a named group `group`, searched in the id."""
+    """For `filename`: regular expression with a named group `group`, searched in the id."""
     near_duplicate_distance: int = Field(default=6, ge=0, le=64)
     """Two images of one size whose 64-bit perceptual hashes differ in at most this many bits, and
     whose thumbnails correlate, are near duplicates."""
@@ -375,24 +378,27 @@ def bare_dataset(
 class Split(Section):
     """Which images are for training, validation and test."""
 
-    method: Literal["random", "grouped", "listed", "folder", "file", "train_test_split"] = "grouped"
-    """`random`: images at random; `grouped`: whole groups; `listed`: in the order of the archive,
-    train, validation, test; `folder`: the archive's own folder of test images, validation in
-    whole groups; `file`: from a table; `train_test_split`: scikit-learn's function on the images in
-    the order of the archive, with `seed` as its `random_state`."""
+    method: Literal[
+        "random", "grouped", "archive_order", "official", "file", "train_test_split"
+    ] = "grouped"
+    """`random`: images at random; `grouped`: whole groups; `archive_order`: in the order
+    of the archive, train, validation, test; `official`: the archive's own folder of test
+    images, validation in whole groups; `file`: from a table; `train_test_split`:
+    scikit-learn's function on the images in the order of the archive, with `seed` as its
+    `random_state`."""
     unit: Literal["image", "patch"] = "image"
     """What is drawn. `patch`: patches of `preprocessing.patch` pixels side by side, remainders left
-    out, so that patches of one image are in training and test; for `protocol: as-published` with
-    `validation: 0` only. Test patches alone are scored."""
+    out, so that patches of one image are in training and test; for reproductions (`reproduces`)
+    with `validation: 0` only. Test patches alone are scored."""
     test_folder: str | None = None
-    """For `folder`: name of the folder of test images, at any depth."""
+    """For `official`: name of the folder of test images, at any depth."""
     folds: int = Field(default=1, ge=1)
     """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
     test: float = Field(default=0.2, ge=0, lt=1)
     """Share of the images for test, with one fold."""
     validation: float = Field(default=0.2, ge=0, lt=1)
     """Share of the images that are not for test which go to validation; 0: the test images are
-    the validation images, too, for `protocol: as-published` only."""
+    the validation images, too, for reproductions (`reproduces`) only."""
     validation_method: Literal["method", "train_test_split", "last"] = "method"
     """How validation is drawn from the images that are not for test. `method`: as `method` does;
     `train_test_split`: by scikit-learn's function; `last`: the last ones, in the order of the
@@ -408,29 +414,31 @@ class Split(Section):
 class Preprocessing(Section):
     """From an image to what the network sees; stored in the model folder."""
 
-    channels: Literal["grey", "max_contrast", "rgb"] = "rgb"
+    channels: Literal["grey", "max_contrast", "rgb"] = "max_contrast"
     """Channels of the network's input. `grey`: luma; `max_contrast`: one of the image's channels,
     that with the largest range between the 1st and 99.8th percentile: of a tinted fluorescence
-    image, the channel that was stained."""
-    intensity: Literal["range", "percentile"] = "range"
-    """`range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
+    image, the channel that was stained. With `task: classification` and with K-means it is `rgb`
+    where none is named."""
+    normalization: Literal["dtype_range", "percentile"] = "percentile"
+    """`dtype_range`: the range of the data type becomes 0..255; `percentile`: the 1st and 99.8th
     percentile of each image do, the same for all channels; a range that is hardly more than noise
-    is widened, so that an empty field stays nearly flat."""
-    polarity: Literal["as-is", "dark-background"] = "as-is"
-    """`dark-background`: images with a bright background are inverted."""
+    is widened, so that an empty field stays nearly flat. With `task: classification` and with
+    K-means it is `dtype_range` where none is named."""
+    invert_bright_background: bool = False
+    """Invert images with a bright background."""
     transform: Literal["linear", "sqrt"] = "linear"
-    """`sqrt`: square root of the brightness, after polarity: dim objects come out beside bright
-    ones, and shot noise is alike at all levels."""
+    """`sqrt`: square root of the brightness, after the inversion: dim objects show next to
+    bright ones, and shot noise is alike at all levels."""
     clahe_clip: float | None = Field(default=None, gt=0)
     """Clip limit of CLAHE on the L channel of CIELAB (8x8 tiles); none: no CLAHE."""
-    scaling: Literal["none", "unit", "standard", "imagenet", "column_l2"] = "unit"
-    """`none`: 0..255; `unit`: 0..1; `standard`: one mean and standard deviation a channel,
+    input_scaling: Literal["none", "unit", "zscore", "imagenet", "column_l2"] = "unit"
+    """`none`: 0..255; `unit`: 0..1; `zscore`: one mean and standard deviation a channel,
     fitted on images (`fit_scaling_on`); `imagenet`: 0..1, then the mean and standard deviation of
     ImageNet (RGB only); `column_l2`: each pixel column of a patch divided by its Euclidean norm."""
     fit_scaling_on: Literal["training", "all", "each_subset"] = "training"
-    """For `standard`, images that it is fitted on. `all`: with validation and test images;
+    """For `zscore`, images that it is fitted on. `all`: with validation and test images;
     `each_subset`: training and validation images together, test images on themselves. The last
-    two leak and need `protocol: as-published`."""
+    two leak and need a reproduction (`reproduces`)."""
     resize: tuple[int, int] | None = None
     """Resize whole images to height and width in pixels; none: patches at native size."""
     resize_filter: Literal["area", "bilinear", "bicubic"] = "area"
@@ -439,12 +447,12 @@ class Preprocessing(Section):
     mask_resize: Literal["area", "nearest", "bilinear-ceil", "bicubic-nonzero"] = "area"
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
     nearest pixel); `bilinear-ceil`: bilinear, rounded up, and `bicubic-nonzero`: Pillow's bicubic,
-    every value above 0, both grow objects; for `protocol: as-published` only."""
-    patch: int = Field(default=256, ge=16)
+    every value above 0, both grow objects; for reproductions (`reproduces`) only."""
+    patch: int = Field(default=128, ge=16)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
     """Share of a patch that its neighbour covers too."""
-    minimum_foreground: float = Field(default=0.0, ge=0, le=1)
+    min_foreground_fraction: float = Field(default=0.0, ge=0, le=1)
     """Training patches with a smaller share of foreground are left out."""
     shards: int = Field(default=1, ge=1)
     """Number of jobs and files that patches are cut into."""
@@ -474,7 +482,7 @@ class Network(Section):
     `efficientnet_lite0_unet`: those of the decoder, at half the resolution."""
     depth: int = Field(default=4, ge=1, le=7)
     """For `unet` and `cnn`: number of poolings."""
-    stem: Literal[1, 2] = 1
+    stem_stride: Literal[1, 2] = 2
     """For `unet`: 2: all levels work at half the resolution, with twice the view at a quarter of
     the cost; a thin branch at full resolution draws the outlines."""
     stem_kernel: Literal[3, 7] = 7
@@ -484,19 +492,20 @@ class Network(Section):
     """For `nuclei_cnn`: units of its first dense layer."""
     dense_2: int = Field(default=32, ge=1)
     """For `nuclei_cnn`: units of its second dense layer."""
-    maximum_filters: int | None = Field(default=None, ge=1)
+    max_filters: int | None = Field(default=None, ge=1)
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
-    normalization: Literal["none", "batch", "group"] = "group"
+    normalization: Literal["none", "batch", "group"] = "batch"
     """With `filters`: normalization after each convolution."""
-    head: Literal["mask", "instances", "class"] = "mask"
-    """What is learned. `mask`: the class of each pixel; `instances`: background, interior and
+    head: Literal["semantic", "instance", "classification"] = "instance"
+    """What is learned. `semantic`: the class of each pixel; `instance`: background, interior and
     border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
-    `class`: the class of the image, which goes with `task: classification`."""
-    outputs: int = Field(default=1, ge=1)
-    """For `mask`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background). For
-    `class` it is the number of classes in the data, whatever stands here."""
+    `classification`: the class of the image, which goes with `task: classification`. With `task:
+    confluency` it is `semantic` where none is named."""
+    num_classes: int = Field(default=1, ge=1)
+    """For `semantic`: output channels; 1 is a sigmoid, more are a softmax (class 0 is background).
+    For `classification` it is the number of classes in the data, whatever is given here."""
     weights: Literal["none", "imagenet"] = "none"
     """For `mobilenetv2_unet`, `efficientnet_lite0_unet` and `resnet18`: pretrained weights. The
     `imagenet` file is downloaded into `resources/weights/` or dropped there by hand."""
@@ -505,20 +514,20 @@ class Network(Section):
 
     @property
     def channels(self) -> int:
-        """Channels of the output: `outputs`, or the four of `instances`."""
-        return 4 if self.head == "instances" else self.outputs
+        """Channels of the output: `num_classes`, or the four of `instance`."""
+        return 4 if self.head == "instance" else self.num_classes
 
 
 class KMeans(Section):
     """K-means in place of a network: no epochs, no GPU, done in seconds."""
 
-    recipe: Literal["published", "honest"] = "honest"
-    """`published`: the raw colours of each image are clustered again, as study 5 did; `honest`:
-    clusters of brightness and local texture under even light, found on the training images."""
+    features: Literal["raw_color", "texture"] = "texture"
+    """`raw_color`: the raw colours of each image are clustered again, as study 5 did; `texture`:
+    clusters of brightness and local texture under even light, fitted on the training images."""
     clusters: list[Annotated[int, Field(ge=2, le=64)]] = Field([2, 3, 4, 6, 8, 12], min_length=1)
     """Numbers of clusters to try; the one with the best IoU on the training images is kept."""
     scales: list[Annotated[float, Field(ge=0.5, le=50)]] = Field([1.5, 4.0], min_length=1)
-    """For `honest`: standard deviations, in pixels, of the Gaussian windows of the texture."""
+    """For `texture`: standard deviations, in pixels, of the Gaussian windows of the texture."""
 
 
 class Evaluation(Section):
@@ -530,38 +539,39 @@ class Evaluation(Section):
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch that neighbouring tiles both cover; overlaps are blended by a Gaussian
     window. Without any, tiles are patches side by side."""
-    flips: bool = False
-    """Average the predictions over the eight flips and turns of an image."""
-    scales: list[Annotated[float, Field(ge=0.25, le=4)]] = Field(default=[1.0], min_length=1)
+    tta: bool = False
+    """Test-time augmentation: average the predictions over the eight flips and turns of an
+    image."""
+    tta_scales: list[Annotated[float, Field(ge=0.25, le=4)]] = Field(default=[1.0], min_length=1)
     """Factors that each image is resized by to be predicted; the answers are resized back and
     averaged. Best within the scales that augmentation has shown to the network. With
-    `head: instances` the first one alone separates objects."""
-    fast: bool = False
+    `head: instance` the first one alone separates objects."""
+    mixed_precision: bool = False
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
     ensemble: bool = False
     """Also predict with the mean of the networks of all seeds of a fold, and score that beside the
     single ones."""
-    minimum_area: int = Field(default=16, ge=0)
+    min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples for the intervals."""
     blank_test_labels: bool = False
-    """Also report accuracy against all-zero test labels, as study 4 did by mistake; for
-    `protocol: as-published` only."""
+    """Also report accuracy against all-zero test labels, as study 4 did by mistake; in
+    a reproduction (`reproduces`) only."""
     shards: int = Field(default=1, ge=1)
     """Number of jobs and files that prediction is cut into."""
 
 
-class Published(Section):
-    """A figure that the published study reports."""
+class ReportedResult(Section):
+    """A metric that the published study reports."""
 
     metric: str
     """Name of the metric, as in `metrics.json`."""
     subset: Literal["train", "validation", "test"]
     """Subset that it was measured on."""
     value: float
-    """The published value."""
+    """The reported value."""
 
 
 class Study(Section):
@@ -578,15 +588,17 @@ class Study(Section):
     task: Literal["segmentation", "confluency", "classification"] = "segmentation"
     """Kind of the answer. `confluency`: a segmentation whose report also tells how much of each
     image is covered, and how far that is off; `classification`: the class of each image;
-    `network.head` is then `class`, and `network.architecture` is `cnn` where none is named."""
-    protocol: Literal["honest", "as-published"] = "honest"
-    """`as-published` allows what the published study did wrong; the report says so in red."""
-    flaws: list[str] = []
-    """For `as-published`: what is known to be wrong with the protocol."""
-    published: list[Published] = []
-    """Figures of the published study."""
-    beside: str | None = None
-    """Name of the study to show beside this one."""
+    `network.head` is then `classification`, and `network.architecture` is `cnn` where none is
+    named."""
+    reproduces: str | None = Field(default=None, min_length=1)
+    """For a reproduction: name of the published study. It allows what that study did wrong; the
+    report marks it in red."""
+    known_issues: list[str] = []
+    """What is known to be wrong with the protocol or the data."""
+    reported_results: list[ReportedResult] = []
+    """Metrics that the published study reports."""
+    compare_with: str | None = None
+    """Name of the study to compare this one with."""
     seeds: list[int] = Field(default=[1], min_length=1)
     """One training a seed."""
     split: Split = Split()
@@ -619,6 +631,8 @@ class Study(Section):
 class Config(Section):
     """The whole configuration."""
 
+    format: Literal[2] = 2
+    """Version of the names of keys and values."""
     datasets: dict[str, Dataset] = {}
     """Datasets by name (letters, digits, `_` and `-`)."""
     studies: dict[str, Study] = {}

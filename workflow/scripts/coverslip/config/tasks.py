@@ -4,13 +4,13 @@ Needs only the standard library.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 MASKS = ("dsb2018", "paired", "livecell_coco")
-"""Layouts that know masks."""
+"""Formats with masks."""
 
 CLASSES = ("livecell_coco", "livecell", "labelled_csv", "class_folders")
-"""Layouts that know classes of images."""
+"""Formats with classes of images."""
 
 CLASS_NETWORKS = ("cnn", "livecell_cnn", "livecell_cnn_bn", "nuclei_cnn", "resnet18")
 """Architectures whose answer is the class of the image."""
@@ -28,12 +28,33 @@ def implied(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "studies": studies}
 
 
+COLOURS = {"channels": "rgb", "normalization": "dtype_range"}
+"""What classes and K-means look at: colours and brightness as they are."""
+
+
 def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The study with what `task: classification` implies, where it is not said otherwise."""
-    if study.get("task") != "classification":
-        return dict(study)
-    network = {"architecture": "cnn", "head": "class", **study.get("network", {})}
-    return {**study, "network": network}
+    """The study with what its task implies, where it is not said otherwise."""
+    implied: dict[str, dict[str, Any]] = {}
+    if study.get("task") == "classification":
+        implied["network"] = {"architecture": "cnn", "head": "classification"}
+        implied["training"] = {"loss": "crossentropy"}
+    elif study.get("task") == "confluency":
+        implied["network"] = {"head": "semantic"}
+    if study.get("task") == "classification" or study.get("kmeans") is not None:
+        implied["preprocessing"] = COLOURS
+    sections = {name: {**values, **study.get(name, {})} for name, values in implied.items()}
+    return {**study, **sections}
+
+
+def kind_of_result(study: Mapping[str, Any]) -> Literal["reproduced", "random", "grouped"]:
+    """Return what the numbers of a study are: its kind of split, or a reproduction.
+
+    `reproduced`: the protocol of a published study; `random`: images at random, which may share a
+    group with those of training; `grouped`: no group is in two subsets.
+    """
+    if study["reproduces"] is not None:
+        return "reproduced"
+    return "random" if study["split"]["method"] == "random" else "grouped"
 
 
 def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Iterable[str]:
@@ -47,13 +68,16 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
             f"{where}.network.architecture: `{architecture}` gives {kind}, which is not what "
             f"`task: {study['task']}` asks for"
         )
-    if (head == "class") != for_classes:
-        yield f"{where}.network.head: `class` goes with `task: classification`, and only with it"
+    if (head == "classification") != for_classes:
+        yield (
+            f"{where}.network.head: `classification` goes with `task: classification`, and only "
+            "with it"
+        )
     known = CLASSES if for_classes else MASKS
-    if dataset is not None and dataset["layout"] not in known:
+    if dataset is not None and dataset["format"] not in known:
         yield (
             f"{where}.task: `{study['task']}` needs a dataset with "
-            f"{'classes' if for_classes else 'masks'}, and `layout: {dataset['layout']}` has none; "
+            f"{'classes' if for_classes else 'masks'}, and `format: {dataset['format']}` has none; "
             f"known: {', '.join(known)}"
         )
     if architecture not in PRETRAINED and network["weights"] != "none":
@@ -76,8 +100,8 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
             f"{where}.preprocessing.resize: `task: classification` looks at whole images: give "
             "height and width"
         )
-    if study["preprocessing"]["minimum_foreground"] > 0:
-        yield f"{where}.preprocessing.minimum_foreground: goes with masks"
+    if study["preprocessing"]["min_foreground_fraction"] > 0:
+        yield f"{where}.preprocessing.min_foreground_fraction: goes with masks"
     if study["training"]["loss"] != "crossentropy":
         yield f"{where}.training.loss: `task: classification` has `crossentropy` only"
     if study["evaluation"]["resolution"] != "native":
@@ -87,31 +111,33 @@ def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]
 def check_preprocessing(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of the preprocessing that go together."""
     preprocessing = study["preprocessing"]
-    scaling, channels = preprocessing["scaling"], preprocessing["channels"]
+    scaling, channels = preprocessing["input_scaling"], preprocessing["channels"]
     where = f"{where}.preprocessing"
     if scaling == "imagenet" and channels != "rgb":
         yield f"{where}.scaling: `imagenet` needs `channels: rgb`"
     if preprocessing["resize_filter"] != "area" and preprocessing["resize"] is None:
         yield f"{where}.resize_filter: goes with `resize`, and only with it"
-    if preprocessing["fit_scaling_on"] != "training" and scaling != "standard":
-        yield f"{where}.fit_scaling_on: goes with `scaling: standard`, and only with it"
+    if preprocessing["fit_scaling_on"] != "training" and scaling != "zscore":
+        yield f"{where}.fit_scaling_on: goes with `input_scaling: zscore`, and only with it"
     if preprocessing["fit_scaling_on"] == "each_subset" and study["task"] != "classification":
         yield f"{where}.fit_scaling_on: `each_subset` goes with `task: classification`"
+    if study["training"]["overwrite_masks"] and preprocessing["resize"] is None:
+        yield f"{where}.resize: `training.overwrite_masks` needs whole images of one size"
     if scaling == "column_l2" and study["evaluation"]["overlap"] > 0:
         yield f"{where}.scaling: `column_l2` is that of a patch: set evaluation.overlap to 0"
 
 
 def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the scales that images are predicted at."""
-    scales = study["evaluation"]["scales"]
+    scales = study["evaluation"]["tta_scales"]
     if len(set(scales)) != len(scales):
-        yield f"{where}.evaluation.scales: a scale stands there twice"
+        yield f"{where}.evaluation.tta_scales: a scale stands there twice"
     if scales == [1.0]:
         return
     if study["kmeans"] is not None:
-        yield f"{where}.evaluation.scales: K-means has no probabilities to average"
+        yield f"{where}.evaluation.tta_scales: K-means has no probabilities to average"
     elif study["preprocessing"]["resize"] is not None:
-        yield f"{where}.evaluation.scales: need native size, without preprocessing.resize"
+        yield f"{where}.evaluation.tta_scales: need native size, without preprocessing.resize"
 
 
 def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
@@ -129,14 +155,14 @@ def check_ensemble(where: str, study: Mapping[str, Any]) -> Iterable[str]:
 
 def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a training that go together."""
-    restarts, epochs = training["restarts"], training["epochs"]
+    restarts, epochs = training["warm_restarts"], training["epochs"]
     if restarts and training["schedule"] != "cosine":
-        yield f"{where}.restarts: goes with `schedule: cosine`, and only with it"
+        yield f"{where}.warm_restarts: goes with `schedule: cosine`, and only with it"
     if restarts != sorted(set(restarts)) or any(restart >= epochs for restart in restarts):
-        yield f"{where}.restarts: needs rising numbers below training.epochs ({epochs})"
+        yield f"{where}.warm_restarts: needs rising numbers below training.epochs ({epochs})"
     if training["steps_per_epoch"] and training["patches_per_epoch"]:
         yield f"{where}.steps_per_epoch: cannot be combined with `patches_per_epoch`"
-    if not training["shuffle"] and training["patches_per_epoch"]:
+    if training["shuffle"] == "once" and training["patches_per_epoch"]:
         yield f"{where}.shuffle: `patches_per_epoch` draws patches at random"
     for key in ("scale", "zoom", "contrast", "gamma"):
         low, high = training["augmentation"][key]
@@ -146,9 +172,11 @@ def check_training(where: str, training: Mapping[str, Any]) -> Iterable[str]:
 
 def check_split(where: str, split: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the keys of a split that go together."""
-    if (split["method"] == "folder") != (split["test_folder"] is not None):
-        yield f"{where}.split.test_folder: goes with `method: folder`, and only with it"
-    for method in ("listed", "folder", "train_test_split"):
+    if (split["method"] == "official") != (split["test_folder"] is not None):
+        yield f"{where}.split.test_folder: goes with `method: official`, and only with it"
+    if split["method"] == "train_test_split" and split["test"] == 0:
+        yield f"{where}.split.test: `train_test_split` needs a test set"
+    for method in ("archive_order", "official", "train_test_split"):
         if split["folds"] > 1 and split["method"] == method:
             yield f"{where}.split.folds: `{method}` has one fold"
 
@@ -160,19 +188,21 @@ def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str
         return
     if split["method"] not in ("random", "train_test_split") or split["folds"] > 1:
         yield f"{where}.split.unit: `patch` goes with `random` and `train_test_split`, one fold"
-    if split["validation"] > 0:
-        yield f"{where}.split.unit: `patch` needs `validation: 0`"
+    if split["validation"] > 0 or study["preprocessing"]["overlap"] > 0:
+        yield f"{where}.split.unit: `patch` needs `validation: 0` and `preprocessing.overlap: 0`"
     whole = study["preprocessing"]["resize"] is not None or study["kmeans"] is not None
-    if whole or study["network"]["head"] != "mask":
-        yield f"{where}.split.unit: `patch` needs a network with `head: mask` at native size"
+    if whole or study["network"]["head"] != "semantic":
+        yield f"{where}.split.unit: `patch` needs a network with `head: semantic` at native size"
 
 
 def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in how the groups of a dataset are known."""
-    if dataset["groups"] == "layout" and dataset["layout"] not in ("livecell", "livecell_coco"):
-        yield f"{where}.groups: `layout` goes with `layout: livecell` and `livecell_coco`: wells"
-    if dataset["groups"] == "image" and dataset["layout"] == "livecell":
+    if dataset["group_by"] == "metadata" and dataset["format"] not in ("livecell", "livecell_coco"):
         yield (
-            f"{where}.groups: images of one well are alike: set `groups: layout`, so that wells "
-            "are known"
+            f"{where}.group_by: `metadata` goes with `format: livecell` and `livecell_coco`: wells"
+        )
+    if dataset["group_by"] == "image" and dataset["format"] == "livecell":
+        yield (
+            f"{where}.group_by: images of one well are alike: set `group_by: metadata`, so that "
+            "wells are known"
         )

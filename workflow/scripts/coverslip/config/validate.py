@@ -15,13 +15,21 @@ from typing import Any
 
 import jsonschema
 
+from coverslip.config import old_format, tasks
 from coverslip.config import search_space as spaces
-from coverslip.config import tasks
 from coverslip.errors import CoverslipError
 
 WORDS = {
     "dataset": ("title", "licence", "citation", "class_names"),
-    "study": ("title", "question", "source", "flaws", "published", "beside", "tensorboard"),
+    "study": (
+        "title",
+        "question",
+        "source",
+        "known_issues",
+        "reported_results",
+        "compare_with",
+        "tensorboard",
+    ),
 }
 """Keys that are only shown: they never cause work beyond the report."""
 
@@ -50,6 +58,8 @@ def _resolved(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """The config with every default, empty where it does not fit the schema; and the mistakes."""
+    if mistakes := list(old_format.renamed_keys(config)):
+        return {}, mistakes
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
     if mistakes := [line for error in errors for line in _explain(error, schema)]:
@@ -130,11 +140,13 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> li
         return [line for part in parts for line in _explain(part, schema)]
     hint = ""
     if error.validator == "type" and isinstance(error.instance, str):
-        hint = _text_hint(error.instance)
+        hint = _text_hint(error.instance, error.validator_value)
     return [f"{where}: {error.message}{hint}"]
 
 
-def _text_hint(text: str) -> str:
+def _text_hint(text: str, wanted: str) -> str:
+    if wanted == "array":
+        return f" (write a list: [{text}]; on the command line: '[{text}]')"
     if re.fullmatch(r"true|false|[+-]?\d+(\.\d*)?", text, flags=re.IGNORECASE):
         return (
             f" (here {text} is text: write it without quotes; what lies inside a value of --config "
@@ -143,7 +155,7 @@ def _text_hint(text: str) -> str:
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
         mantissa, exponent = re.split("e", text, flags=re.IGNORECASE)
         return f" (YAML reads {text} as text: write {mantissa}.0e{exponent})"
-    return ""
+    return " (a number is wanted; channels count from 0)" if wanted == "integer" else ""
 
 
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
@@ -185,8 +197,8 @@ def _check_dataset(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
         yield f"{where}.source: name either a `competition` or a `dataset`"
     yield from tasks.check_groups(where, dataset)
     pattern = dataset["group_pattern"]
-    if (dataset["groups"] == "pattern") != (pattern is not None):
-        yield f"{where}.group_pattern: goes with `groups: pattern`, and only with it"
+    if (dataset["group_by"] == "filename") != (pattern is not None):
+        yield f"{where}.group_pattern: goes with `group_by: filename`, and only with it"
     if pattern is not None:
         try:
             names = re.compile(pattern).groupindex
@@ -205,29 +217,29 @@ def _check_study(
             f"{where}.dataset: no dataset is called `{study['dataset']}`"
             f"{closest_name(study['dataset'], datasets)}"
         )
-    if study["beside"] is not None and study["beside"] not in studies:
+    if study["compare_with"] is not None and study["compare_with"] not in studies:
         yield (
-            f"{where}.beside: no study is called `{study['beside']}`"
-            f"{closest_name(study['beside'], studies)}"
+            f"{where}.compare_with: no study is called `{study['compare_with']}`"
+            f"{closest_name(study['compare_with'], studies)}"
         )
     if len(set(study["seeds"])) != len(study["seeds"]):
         yield f"{where}.seeds: a seed stands there twice"
     preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
     if study["kmeans"] is not None and preprocessing["resize"] is not None:
         yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
-    if study["protocol"] != "as-published":
+    if study["reproduces"] is None:
         if preprocessing["mask_resize"] in ("bilinear-ceil", "bicubic-nonzero"):
-            yield f"{where}.preprocessing.mask_resize: that needs `protocol: as-published`"
+            yield f"{where}.preprocessing.mask_resize: needs `reproduces`, a reproduction"
         if preprocessing["fit_scaling_on"] != "training":
-            yield f"{where}.preprocessing.fit_scaling_on: that needs `protocol: as-published`"
+            yield f"{where}.preprocessing.fit_scaling_on: needs `reproduces`, a reproduction"
         if split["validation"] == 0:
-            yield f"{where}.split.validation: 0 needs `protocol: as-published`"
+            yield f"{where}.split.validation: 0 needs `reproduces`, a reproduction"
         if split["unit"] == "patch":
-            yield f"{where}.split.unit: `patch` needs `protocol: as-published`"
+            yield f"{where}.split.unit: `patch` needs `reproduces`, a reproduction"
         if study["training"]["overwrite_masks"]:
-            yield f"{where}.training.overwrite_masks: needs `protocol: as-published`"
+            yield f"{where}.training.overwrite_masks: needs `reproduces`, a reproduction"
         if study["evaluation"]["blank_test_labels"]:
-            yield f"{where}.evaluation.blank_test_labels: needs `protocol: as-published`"
+            yield f"{where}.evaluation.blank_test_labels: needs `reproduces`, a reproduction"
     if split["method"] == "file" and not split["file"]:
         yield f"{where}.split.file: name the table with the columns id, fold, subset"
     yield from tasks.check_split(where, split)
@@ -241,14 +253,15 @@ def _check_study(
         yield f"{where}.evaluation.resolution: `network` needs `preprocessing.resize`"
     if network["architecture"] == "mobilenetv2_unet" and preprocessing["channels"] != "rgb":
         yield f"{where}.preprocessing.channels: `mobilenetv2_unet` needs `rgb`"
-    if network["architecture"] == "efficientnet_lite0_unet" and preprocessing["scaling"] != "unit":
-        yield f"{where}.preprocessing.scaling: `efficientnet_lite0_unet` needs `unit`"
+    scaling = preprocessing["input_scaling"]
+    if network["architecture"] == "efficientnet_lite0_unet" and scaling != "unit":
+        yield f"{where}.preprocessing.input_scaling: `efficientnet_lite0_unet` needs `unit`"
     if network["freeze_encoder"] and network["weights"] == "none":
         yield f"{where}.network.freeze_encoder: random features would stay random; needs weights"
     side = min(preprocessing["resize"] or [preprocessing["patch"]])
-    if network["head"] == "instances" and preprocessing["resize"] is not None:
-        yield f"{where}.network.head: `instances` needs native size, without preprocessing.resize"
-    halvings = network["depth"] + (network["stem"] == 2)
+    if network["head"] == "instance" and preprocessing["resize"] is not None:
+        yield f"{where}.network.head: `instance` needs native size, without preprocessing.resize"
+    halvings = network["depth"] + (network["stem_stride"] == 2)
     steps = dict.fromkeys(tasks.ENCODERS, 5)
     steps |= {"unet": halvings, "unet_confluency": 4, "cnn": network["depth"]}
     factor = 2 ** steps.get(network["architecture"], 0)
@@ -292,10 +305,10 @@ def _check(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     search, epochs = study["search"], study["training"]["epochs"]
     if study["kmeans"] is not None:
         yield f"{where}: K-means has no epochs; it tries `kmeans.clusters` itself"
-    if search["epochs_last"] < search["epochs_first"]:
-        yield f"{where}.epochs_last: is below epochs_first ({search['epochs_first']})"
-    if search["epochs_last"] > epochs:
-        yield f"{where}.epochs_last: is above training.epochs ({epochs}); trials are parts of that"
+    if search["max_epochs"] < search["min_epochs"]:
+        yield f"{where}.max_epochs: is below min_epochs ({search['min_epochs']})"
+    if search["max_epochs"] > epochs:
+        yield f"{where}.max_epochs: is above training.epochs ({epochs}); trials are parts of that"
     if search["metric"] == "iou" and study["task"] == "classification":
         yield f"{where}.metric: classes of images have no IoU; known: accuracy, loss"
     for key in OF_LOSS:
@@ -347,10 +360,10 @@ def _check_trials(
         yield f"{where}: trials are drawn where Snakemake starts: install scikit-learn ({error})"
         return
     except CoverslipError as error:
-        yield f"{where}.trials: {error}"
+        yield f"{where}.n_trials: {error}"
         return
     for number, values in enumerate(trials):
-        alone = {**spaces.place_values(study, values), "search": None, "beside": None}
+        alone = {**spaces.place_values(study, values), "search": None, "compare_with": None}
         found = list(validate({**config, "run": None, "studies": {name: alone}}))
         if found:
             told = ", ".join(f"{key}: {value}" for key, value in values.items())

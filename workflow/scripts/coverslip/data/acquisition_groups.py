@@ -18,7 +18,7 @@ between fields among 256x256 fluorescence images: background level 0.97, noise o
 Limits: two plates taken with the same settings become one group, which costs images but leaks
 nothing; a plate whose images vary much is torn, which may leak. On 96 synthetic images of
 12 known plates there are 8 clusters, and 7 images stand apart from most of their plate. Where the
-truth is known (file names, a table), `groups: pattern` is better.
+truth is known (file names, a table), `group_by: filename` is better.
 """
 
 from __future__ import annotations

@@ -68,7 +68,12 @@ def integers(array: np.ndarray, name: str = "") -> np.ndarray:
             f"{where}pixels are of type {array.dtype}: save it with 8- or 16-bit integers"
         )
     if array.dtype != np.uint8:
-        if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
+        if array.min() < 0:
+            raise CoverslipError(
+                f"{where}values from {array.min()} to {array.max()}, some below 0: save it with "
+                "8- or 16-bit integers without sign"
+            )
+        if array.max() > np.iinfo(np.uint16).max:
             raise CoverslipError(
                 f"{where}values from {array.min()} to {array.max()} do not fit 16 bits: "
                 "save it with 8- or 16-bit integers"

@@ -2,9 +2,10 @@
 
 A folder's own time stamp says nothing about its files, and a hundred thousand inputs would slow
 every parse. So a folder is summed up in one digest of names and contents. As git does, contents are
-read again only where the state of a file (inode, size, time stamps, see `contents`) differs from the
-last reading, kept in `.snakemake/`; a file that was only touched leaves the digest as it is. Links to folders and what cannot be read count by
-what they are, and are not followed: ingest refuses them by name. Needs only the standard library.
+read again only where the state of a file (inode, size, time stamps; see `contents`) differs from
+that of the last reading, kept in `.snakemake/`; a file that was only touched leaves the digest as
+it is. Links to folders and what cannot be read count by what they are, and are not followed: ingest
+refuses them by name. Needs only the standard library.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ cannot be read."""
 NO_STATE = (-1, -1, -1, -1, -1)
 """A state that no file has, so that it is read again."""
 
-Entry = tuple[int, int, int, int, int, str]
+Known = tuple[int, int, int, int, int, str]
 """State of a file and digest of its content."""
 
 ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
@@ -101,7 +102,7 @@ def contents(
 
 def entries(
     folder: Path, notes: Path, read: bool = True, skip: Collection[str] = ()
-) -> dict[str, Entry] | None:
+) -> dict[str, Known] | None:
     """State and digest of every file, see `contents`."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -117,7 +118,7 @@ def entries(
     return found
 
 
-def changed(folder: Path, name: str, known: Mapping[str, Entry]) -> bool:
+def changed(folder: Path, name: str, known: Mapping[str, Known]) -> bool:
     """Whether a file below `folder`, or one of the folder `name`, is not what it was.
 
     Args:
@@ -127,21 +128,21 @@ def changed(folder: Path, name: str, known: Mapping[str, Entry]) -> bool:
     """
     path = os.path.join(folder, name)
     found = {name: path}
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not os.path.islink(path):
         found = {f"{name}/{each}": place for each, place in _files(Path(path), "", ())}
     return set(found) != set(known) or any(
         _stat_and_digest(place, known[each])[-1] != known[each][-1] for each, place in found.items()
     )
 
 
-def _keep(notes: Path, found: Mapping[str, Entry]) -> None:
+def _keep(notes: Path, found: Mapping[str, Known]) -> None:
     notes.parent.mkdir(parents=True, exist_ok=True)
     part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
     part.write_text(json.dumps(found), encoding="utf-8")
     part.replace(notes)
 
 
-def _notes(path: Path) -> dict[str, Entry]:
+def _notes(path: Path) -> dict[str, Known]:
     """Former readings; none where the file is missing or damaged: all is then read again."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -153,7 +154,7 @@ def _notes(path: Path) -> dict[str, Entry]:
     return {name: (*entry[:5], entry[5]) for name, entry in known.items()} if whole else {}
 
 
-def _stat_and_digest(path: str, former: Entry | None) -> Entry:
+def _stat_and_digest(path: str, former: Known | None) -> Known:
     """State and digest of a file, read only where the state differs from the former one.
 
     A file that changes while it is read, or was written a moment ago and could be written again

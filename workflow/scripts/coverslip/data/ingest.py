@@ -65,7 +65,7 @@ def ingest(
         images: the store to write (HDF5).
         manifest: the manifest to write (csv), see `coverslip.data.tables`.
         summary: facts of the whole dataset (JSON): layout, digest of the archive and of the files
-            read, numbers of images and objects, and `objects_by`: how many images have objects
+            read, numbers of images and objects, and `n_objects_by`: how many images have objects
             that are masks, labels or connected components. Title, licence and citation are not
             among them, since they are no parameters: a changed word reads no archive again. Report
             and crate take them from the config. Images of a layout without masks have no label
@@ -85,7 +85,7 @@ def ingest(
         store = stack.enter_context(ImageStoreWriter(images))
         archive = stack.enter_context(open_archive(source, images.parent, dataset.source.limits))
         digest = None if archive.is_folder else check_digest(source, read_sha256(source), dataset)
-        found = read_samples(dataset.layout, archive, dataset)
+        found = read_samples(dataset.format, archive, dataset)
         contents = dict(archive.digests)
         groups = {record.id: group_of(record) for record in found}
         LOG.info("%s: %d images", source, len(found))
@@ -123,11 +123,11 @@ def describe_dataset(
     """Facts of a dataset for `dataset.json`, but for its source."""
     return {
         "format": FORMAT,
-        "layout": dataset.layout,
+        "dataset_format": dataset.format,
         "mask_threshold": dataset.mask_threshold,
         "images": len(table),
-        "objects": int(table["objects"].sum()),
-        "objects_by": {kind: totals[kind] for kind in ("mask", "label", "component")},
+        "n_objects": int(table["n_objects"].sum()),
+        "n_objects_by": {kind: totals[kind] for kind in ("mask", "label", "component")},
         "overlap_pixels": int(table["overlap_pixels"].sum()),
         "empty_masks": int(table["empty_masks"].sum()),
         "transparency_dropped": totals["transparent"],
@@ -162,19 +162,19 @@ class Groups:
     """Group of a record, as the config says; empty where `check` derives it."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self.method = dataset.groups
+        self.method = dataset.group_by
         self.pattern: re.Pattern[str] | None = None
-        if self.method == "pattern":
+        if self.method == "filename":
             self.pattern = compile_pattern(dataset.group_pattern)
 
     def __call__(self, record: Sample) -> str:
         if self.method == "image":
             return record.id
-        if self.method == "layout":
+        if self.method == "metadata":
             if record.group is None:
                 raise CoverslipError(
-                    f"{record.image}: this layout knows no groups: set `groups` of the dataset to "
-                    "another rule"
+                    f"{record.image}: this format has no groups: set `group_by` of the dataset "
+                    "to another rule"
                 )
             return record.group
         if self.pattern is None:
@@ -201,7 +201,7 @@ def compile_pattern(pattern: str | None) -> re.Pattern[str]:
     """Compile a group pattern, which has to hold a group named `group`."""
     fix = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
     if not pattern:
-        raise CoverslipError(f"`groups: pattern` needs `group_pattern`: {fix}")
+        raise CoverslipError(f"`group_by: filename` needs `group_pattern`: {fix}")
     try:
         found = re.compile(pattern)
     except re.error as error:
@@ -317,7 +317,7 @@ def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
         "dtype": image.dtype.name,
         "sha256": pixel_digest(image),
         "member": record.image,
-        "objects": merged.objects,
+        "n_objects": merged.objects,
         "foreground": float((merged.label > 0).mean()),
         "overlap_pixels": merged.overlap_pixels,
         "empty_masks": merged.empty_masks,

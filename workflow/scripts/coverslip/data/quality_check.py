@@ -83,7 +83,7 @@ def check(
     pairs = acquisition_groups.find_pairs(
         contents.traits, table["sha256"].tolist(), dataset.near_duplicate_distance
     )
-    if dataset.groups == "overlap":
+    if dataset.group_by == "overlap":
         pairs = with_overlaps(pairs, images, table)
     names, merged = _groups(table, contents.traits, pairs, dataset)
     facts = _facts(table, contents, pairs, names, dataset)
@@ -150,11 +150,11 @@ def _groups(
     dataset: Dataset,
 ) -> tuple[list[str], list[str]]:
     """The group of each image, and lines about groups that duplicates have united."""
-    if dataset.groups == "acquisition":
+    if dataset.group_by == "acquisition":
         return acquisition_groups.acquisition_groups(traits, pairs), []
     given = [group or name for name, group in zip(table.index, table["group"], strict=True)]
     united = acquisition_groups.merge(given, pairs)
-    if dataset.groups in ("image", "overlap"):
+    if dataset.group_by in ("image", "overlap"):
         return united, []
     moved = sorted({(old, new) for old, new in zip(given, united, strict=True) if old != new})
     lines = [f"Group {old} was united with {new}: duplicates join them." for old, new in moved]
@@ -183,9 +183,9 @@ def _facts(
         "modalities": _counts(image.modality for image in contents.traits),
         "classes": _counts(table["class"][table["class"] != ""]),
         "objects": {
-            "total": int(table["objects"].sum()),
-            "images without": int((table["objects"] == 0).sum()),
-            **_spread(table["objects"]),
+            "total": int(table["n_objects"].sum()),
+            "images without": int((table["n_objects"] == 0).sum()),
+            **_spread(table["n_objects"]),
         },
         "foreground": _spread(table["foreground"]),
         "diameter": {"unit": "pixels", **_spread(contents.diameters)},
@@ -195,10 +195,12 @@ def _facts(
             "images with overlap": int((table["overlap_pixels"] > 0).sum()),
         },
         "duplicates": {
-            kind: kinds[kind] for kind in KINDS if kind != "overlap" or dataset.groups == "overlap"
+            kind: kinds[kind]
+            for kind in KINDS
+            if kind != "overlap" or dataset.group_by == "overlap"
         },
         "groups": {
-            "method": dataset.groups,
+            "method": dataset.group_by,
             "count": len(members),
             "single images": counts.count(1),
             "largest": dict(sorted(members.items(), key=lambda item: (-item[1], item[0]))[:20]),
@@ -234,9 +236,9 @@ def _warnings(
     """What a scientist should look at, one line each."""
     ids = table.index.to_numpy()
     contrast = np.array([image.contrast for image in contents.traits])
-    masked = (table["objects"] > 0).any()
+    masked = (table["n_objects"] > 0).any()
     cases = [
-        ("without any object", (table["objects"] == 0).to_numpy() & masked),
+        ("without any object", (table["n_objects"] == 0).to_numpy() & masked),
         ("with empty masks", (table["empty_masks"] > 0).to_numpy()),
         ("with overlapping masks", (table["overlap_pixels"] > 0).to_numpy()),
         ("of one single brightness", contrast == 0),
@@ -280,11 +282,11 @@ def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: P
     """What makes learning or its assessment impossible, with the file and the fix."""
     if table.empty:
         return [
-            f"{manifest}: no images: check the source and the layout ({dataset.layout}) of "
+            f"{manifest}: no images: check the source and the format ({dataset.format}) of "
             f"dataset {dataset.title}."
         ]
     faults = []
-    if not table["objects"].any() and (table["class"] == "").all():
+    if not table["n_objects"].any() and (table["class"] == "").all():
         faults.append(
             f"{manifest}: all {len(table)} masks are empty ({_named(table.index.to_numpy())}): "
             f"check the masks and mask_threshold ({dataset.mask_threshold}) of dataset "

@@ -1,9 +1,9 @@
 """Which images are for training, validation and test, and what leaks between them.
 
 Units are assigned to subsets: images (`random`), whole groups (`grouped`), places in the archive
-(`listed`), its own folder of test images (`folder`) or rows of a table (`file`). With k folds the
-units are cut into k parts, fold f tests on part f, and validation is drawn from the rest by the
-same method (`folder`: by whole groups).
+(`archive_order`), its own folder of test images (`official`) or rows of a table (`file`). With k
+folds the units are cut into k parts, fold f tests on part f, and validation is drawn from the rest
+by the same method (`official`: by whole groups).
 
 Images without a class cannot be learned nor scored by a classification; they are the subset
 `unlabelled` of every fold.
@@ -81,8 +81,7 @@ KINDS = ("exact", "near", "abutting", "overlap")
 
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
 
-PLACE = ["y", "x"]
-"""Further columns of a split of patches: the upper left corner."""
+PLACE = ["y", "x"]  # further columns of a split of patches: the upper left corner
 
 TRIES = 200
 """Random orders that `assign_groups` tries."""
@@ -99,7 +98,7 @@ def split(
     manifest: Path,
     duplicates: Path,
     config: Split,
-    protocol: str,
+    reproduction: bool,
     table: Path,
     summary: Path,
     task: str = "segmentation",
@@ -109,18 +108,18 @@ def split(
 
     Args:
         groups, duplicates: csv files of `coverslip.data.quality_check`. manifest: of the dataset.
-        config: method, folds, shares, stratification, seed. protocol: `honest` or `as-published`.
+        config: method, folds, shares, stratification, seed.
+        reproduction: whether the study repeats a published protocol.
         table: csv to write: id, group, stratum, fold, subset; one row an image and fold; stratum
             is the class with `stratify: class`, else the modality.
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
             duplicates that stand in two subsets.
         task: `segmentation` or `classification`.
-        patch: for `unit: patch`, height and width of a patch in pixels; the table then has one row
-            a patch, with its upper left corner in the columns y and x.
+        patch: for `unit: patch`, its side in pixels; the table then has its corner, y and x.
 
     Raises:
         CoverslipError: too few images or groups; a file that does not fit; a leak, unless the
-            protocol is `as-published` or the method `random` (then it is only told). After a leak
+            study is a reproduction or the method `random` (then a warning is logged). After a leak
             the two files are not written.
     """
     everything = _frame(groups, manifest, config, task)
@@ -130,18 +129,19 @@ def split(
     folds = read(frame, config) if config.method == "file" else _draw(frame, config)
     rows = [frame.assign(fold=fold, subset=subset) for fold, subset in enumerate(folds)]
     other = everything[~everything["labelled"]]
-    rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in range(len(folds))]
+    unlabelled = range(len(folds) if len(other) else 0)  # an empty table would lose its types
+    rows += [other.assign(fold=fold, subset=UNLABELLED) for fold in unlabelled]
     result = pd.concat(rows).sort_index(kind="stable").sort_values("fold", kind="stable")
     columns = [*COLUMNS, *(name for name in PLACE if name in frame)]
     result = result.rename_axis("id").reset_index()[columns]
     pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str}, keep_default_na=False)
     pairs = pairs[pairs["a"].isin(frame.index) & pairs["b"].isin(frame.index)]
     leaks = [leakage_report(frame["group"], subset, pairs) for subset in folds]
-    _judge(leaks, config, protocol)
+    _judge(leaks, config, reproduction)
     with atomic_write(table) as part:
         result.to_csv(part, index=False, lineterminator="\n")
     summary.parent.mkdir(parents=True, exist_ok=True)
-    write_json(summary, _summary(frame, folds, leaks, config, protocol, len(other)))
+    write_json(summary, _summary(frame, folds, leaks, config, reproduction, len(other)))
 
 
 def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFra
         raise CoverslipError(f"{groups}: other images than in {manifest}: remove it and run again")
     labelled = (known["class"] != "") | (task != "classification")
     if not labelled.any():
-        raise CoverslipError(f"{manifest}: no image has a class: correct the layout or labels")
+        raise CoverslipError(f"{manifest}: no image has a class: correct the format or labels")
     if config.stratify == "class" and (known["class"][labelled] == "").any():
         name = known.index[known["class"] == ""][0]
         raise CoverslipError(
@@ -193,7 +193,7 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
 
     def parts(rows: np.ndarray, shares: Sequence[float], step: int, least=(1, 1)) -> np.ndarray:
         rng = np.random.default_rng([config.seed, step])
-        if config.method == "listed":
+        if config.method == "archive_order":
             return assign_in_order(len(rows), shares)
         if config.method == "random":
             return assign_images(codes[rows], shares, rng)
@@ -202,7 +202,7 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
     everything = shuffled = np.arange(len(frame))
     folds = []
     learned = 1 + (config.validation > 0)  # what is not tested is cut into so many parts again
-    if config.method == "folder":
+    if config.method == "official":
         held = [_in_folder(frame["member"], config.test_folder)]
     elif config.method == "train_test_split":
         shuffled, test = sklearn_split(everything, config.test, config.seed)
@@ -216,12 +216,10 @@ def _draw(frame: pd.DataFrame, config: Split) -> list[np.ndarray]:
         held = [part == fold for fold in range(config.folds)]
     for fold, test in enumerate(held):
         subset = np.full(len(frame), "test", dtype=object)
-        rest = np.flatnonzero(~test)
-        if config.method == "train_test_split":
-            rest = shuffled
+        rest = shuffled if config.method == "train_test_split" else np.flatnonzero(~test)
         if config.validation_method == "last":
             drawn = np.arange(len(rest)) >= int(len(rest) * (1 - config.validation))
-        elif "train_test_split" in (config.method, config.validation_method):
+        elif config.validation and "train_test_split" in (config.method, config.validation_method):
             drawn = np.isin(rest, sklearn_split(rest, config.validation, config.seed)[1])
         else:
             drawn = parts(rest, [1 - config.validation, config.validation], fold + 1)
@@ -234,11 +232,8 @@ def sklearn_split(rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray
     """Split rows by scikit-learn's `train_test_split`; both parts keep its shuffled order."""
     from sklearn.model_selection import train_test_split
 
-    if share == 0:
-        return rows, rows[:0]
     _enough(len(rows), [1 - share, share], "images")
-    first, second = train_test_split(rows, test_size=share, random_state=seed)
-    return first, second
+    return tuple(train_test_split(rows, test_size=share, random_state=seed))
 
 
 def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
@@ -387,10 +382,9 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
     apart = [where[a] != where[b] for a, b in zip(pairs["a"], pairs["b"], strict=True)]
     crossing = pairs[np.array(apart, bool)]
     kinds = {kind: int((crossing["kind"] == kind).sum()) for kind in KINDS}
-    learned, tested = (set(groups.index[subset == name]) for name in ("train", "test"))
-    group_of = dict(zip(groups.index, groups, strict=True))
-    known = {group_of[id] for id in learned}
-    relatives = [group_of[id] in known for id in sorted(tested)]
+    tested = groups.index[subset == "test"]
+    known = set(groups[subset == "train"])
+    relatives = groups[groups.index.isin(tested)].groupby(level=0).first().isin(known).to_list()
     examples = [f"{a} = {b}" for a, b in zip(crossing["a"], crossing["b"], strict=True)]
     return {
         "groups": len(torn),
@@ -402,7 +396,7 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
     }
 
 
-def _judge(leaks: list[dict[str, Any]], config: Split, protocol: str) -> None:
+def _judge(leaks: list[dict[str, Any]], config: Split, reproduction: bool) -> None:
     """Refuse a split that leaks, or tell of it where the study asked for it."""
     worst = max(leaks, key=lambda found: (found["groups"], found["pairs"]))
     if not worst["groups"] and not worst["pairs"]:
@@ -412,9 +406,9 @@ def _judge(leaks: list[dict[str, Any]], config: Split, protocol: str) -> None:
         f"split ({config.method}): {worst['groups']} groups and {worst['pairs']} pairs of "
         f"duplicates stand in two subsets, such as {named}"
     )
-    if protocol != "as-published" and config.method != "random":
+    if not reproduction and config.method != "random":
         fix = "correct the file" if config.method == "file" else "use method grouped"
-        raise CoverslipError(f"{text}: {fix}, or state protocol: as-published")
+        raise CoverslipError(f"{text}: {fix}, or name the published study by `reproduces`")
     LOG.warning("%s: the scores of this study are too good", text)
 
 
@@ -423,7 +417,7 @@ def _summary(
     folds: list[np.ndarray],
     leaks: list[dict[str, Any]],
     config: Split,
-    protocol: str,
+    reproduction: bool,
     unlabelled: int,
 ) -> dict[str, Any]:
     """The content of `split.json`."""
@@ -445,7 +439,7 @@ def _summary(
     return {
         "format": 1,
         "method": config.method,
-        "protocol": protocol,
+        "reproduction": reproduction,
         "folds": config.folds,
         "seed": config.seed,
         "stratify": config.stratify,

@@ -19,7 +19,7 @@ DTYPES = {
     "dtype": str,
     "sha256": str,
     "member": str,
-    "objects": int,
+    "n_objects": int,
     "foreground": float,
     "overlap_pixels": int,
     "empty_masks": int,

@@ -98,7 +98,7 @@ def evaluate(
     preprocessing: Preprocessing,
     evaluation: Evaluation,
     study: str,
-    protocol: str,
+    reproduction: bool,
     output: Path,
     table: Path,
     class_names: Mapping[str, str] | None = None,
@@ -114,7 +114,7 @@ def evaluate(
         preprocessing: the study's section.
         evaluation: the study's section; `bootstrap` is used.
         study: name of the study.
-        protocol: `honest` or `as-published`.
+        reproduction: whether the study repeats a published protocol.
         output: `metrics.json` to write.
         table: `images.csv` to write.
         class_names: names of classes for reading, by their labels.
@@ -145,7 +145,7 @@ def evaluate(
     document = {
         "format": FORMAT,
         "study": study,
-        "protocol": protocol,
+        "reproduction": reproduction,
         "task": "classification",
         "classes": names,
         "labels": labels,
@@ -153,8 +153,8 @@ def evaluate(
         "metrics": [*records, *train_records(models, rows)],
         **_tables(observed, names),
         "temperature": temperatures,
-        "panels_subset": subset,
-        "panels": panels(observed[observed["subset"] == subset], names),
+        "examples_subset": subset,
+        "examples": panels(observed[observed["subset"] == subset], names),
     }
     with atomic_write(table) as part:
         image_table(observed, names).to_csv(part, index=False, lineterminator="\n")
@@ -207,8 +207,8 @@ def _tables(observed: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 def panels(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     """Ids of images to show, at most `PANELS` each.
 
-    `last`: the last image of each class, by id; `mistakes`: the wrong ones that the model was
-    surest of, in the mean over seeds.
+    `last`: the last image of each class, by id; `confident_errors`: the wrong ones that the model
+    was surest of, in the mean over seeds.
     """
     last = rows.sort_values("id").groupby("truth", sort=True)["id"].last()
     probabilities = rows[columns("calibrated", len(names))].to_numpy(float)
@@ -216,7 +216,7 @@ def panels(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     sure = pd.DataFrame({"id": rows["id"], "sure": np.where(wrong, probabilities.max(axis=1), 0)})
     sure = sure.groupby("id", as_index=False)["sure"].mean()
     sure = sure[sure["sure"] > 0].sort_values(["sure", "id"], ascending=[False, True])
-    return {"last": last.tolist()[:PANELS], "mistakes": sure["id"].tolist()[:PANELS]}
+    return {"last": last.tolist()[:PANELS], "confident_errors": sure["id"].tolist()[:PANELS]}
 
 
 def image_table(observed: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

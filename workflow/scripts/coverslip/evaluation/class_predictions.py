@@ -59,7 +59,7 @@ def predict(
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
-        evaluation: `flips` is taken from it.
+        evaluation: `tta` is taken from it.
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.
@@ -77,7 +77,7 @@ def predict(
             network.scale_as(subset)
             places = np.flatnonzero(table["subset"] == subset)
             inputs = (store.image(id) for id in table.index[places])
-            for place, found in zip(places, network.logits(inputs, evaluation.flips), strict=True):
+            for place, found in zip(places, network.logits(inputs, evaluation.tta), strict=True):
                 logits[place] = found
     with atomic_write(output) as part, h5py.File(part, "w") as file:
         file.attrs["fold"] = fold

@@ -40,7 +40,7 @@ STATISTICS = (
 (predicted less true) in percentage points, without its sign, and its square; the latter four again
 for each band of the true confluency. All are 0 for an image without a field of view."""
 
-FIELD, TRUE, PREDICTED = "field_px", "field_true_px", "field_predicted_px"
+FIELD, TRUE, PREDICTED = "fov_area_px", "fov_true_px", "fov_predicted_px"
 
 OTSU = "field_otsu_px"
 
@@ -54,7 +54,7 @@ SOURCES = {
 }
 """The model and what it is compared with: where the pixels that each covers stand."""
 
-TABLE = ["field_px", "confluency_true", "confluency_predicted", "confluency_error"]
+TABLE = ["fov_area_px", "confluency_true", "confluency_predicted", "confluency_error"]
 """Columns for `images.csv`: pixels of the field of view, and percentages of it."""
 
 POINTS = "percentage points"

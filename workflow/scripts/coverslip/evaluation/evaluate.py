@@ -55,8 +55,8 @@ TABLE = [
     "iou",
     "dice",
     "otsu_iou",
-    "objects_true",
-    "objects_predicted",
+    "n_true",
+    "n_predicted",
     "foreground_true",
     "foreground_predicted",
     *confluency.TABLE,
@@ -93,7 +93,7 @@ def evaluate(
     preprocessing: Preprocessing,
     evaluation: Evaluation,
     study: str,
-    protocol: str,
+    reproduction: bool,
     output: Path,
     table: Path,
 ) -> None:
@@ -108,7 +108,7 @@ def evaluate(
         preprocessing: the study's section; `resize` and `mask_resize` are used.
         evaluation: the study's section.
         study: name of the study.
-        protocol: `honest` or `as-published`.
+        reproduction: whether the study repeats a published protocol.
         output: `metrics.json` to write.
         table: `images.csv` to write.
 
@@ -124,15 +124,15 @@ def evaluate(
     document = {
         "format": FORMAT,
         "study": study,
-        "protocol": protocol,
+        "reproduction": reproduction,
         "task": "segmentation",
         "classes": classes,
         "resolution": evaluation.resolution,
         "runs": runs,
         "metrics": records,
         "confusion": confusion_records(observed, classes),
-        "panels_subset": panels_of,
-        "panels": panels,
+        "examples_subset": panels_of,
+        "examples": panels,
     }
     if has_instances(observed):
         document["instances"] = breakdown(observed, evaluation.bootstrap)
@@ -158,7 +158,7 @@ def wanted_metrics(
     subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
 ) -> list[tuple[list[pixels.Metric], Sources, pd.DataFrame]]:
     """Metrics of a subset, with the model and the baselines, and the rows, that they are of."""
-    wanted = pixels.foreground() if instances else pixels.segmentation(evaluation.minimum_area)
+    wanted = pixels.foreground() if instances else pixels.segmentation(evaluation.min_area_px)
     if subset == "test" and evaluation.blank_test_labels:
         wanted.append(pixels.blank_labels())
     told = [

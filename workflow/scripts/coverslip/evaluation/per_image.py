@@ -77,7 +77,7 @@ def observe(
 
     Returns:
         One row a prediction (id, group, modality, subset, fold, seed, `COUNTS`,
-        `objects_predicted`, with instances the `instance_columns` of the model and of the baselines
+        `n_predicted`, with instances the `instance_columns` of the model and of the baselines
         `INSTANCES`, and the columns of the second table), sorted by seed, fold and id; and one row
         an image of the split with the counts of the truth and of Otsu's threshold.
 
@@ -108,7 +108,7 @@ def observe(
                 if fold in scored.get(id, ()):
                     counts = _prediction(image, answers[run], instances, field)
                     found.append({"id": id, "fold": fold, "seed": seed, **counts, **trivial})
-    columns = ["id", "fold", "seed", *COUNTS, confluency.PREDICTED, "objects_predicted"]
+    columns = ["id", "fold", "seed", *COUNTS, confluency.PREDICTED, "n_predicted"]
     for source in ("model", *INSTANCES) if instances else ():
         columns += instance_columns(source)
     facts = pd.DataFrame(truths)
@@ -130,7 +130,7 @@ class _Image(NamedTuple):
     """True foreground at the scored size, bool."""
     scored: np.ndarray
     """The image at the scored size."""
-    minimum_area: int
+    min_area_px: int
     """Smaller regions of a foreground are no objects."""
     places: list[tuple[slice, slice]] | None
     """Of a split of patches: the test patches, which alone are scored, one below the other."""
@@ -161,7 +161,7 @@ def _image(
         label, image = (np.concatenate([array[at] for at in places]) for array in (label, image))
     truth = truth_mask(label, size, preprocessing.mask_resize)
     scored = scored_image(image, size)
-    return _Image(id, label, image, truth, scored, evaluation.minimum_area, places)
+    return _Image(id, label, image, truth, scored, evaluation.min_area_px, places)
 
 
 def _have_instances(answers: Mapping[str, Predictions]) -> bool:
@@ -177,16 +177,16 @@ def _have_instances(answers: Mapping[str, Predictions]) -> bool:
 
 def _truth(image: _Image) -> tuple[np.ndarray, dict[str, int]]:
     """The field of view, bool HxW, and what is counted of truth and baselines."""
-    truth, field = image.truth, field_of_view(image.scored, "black")
+    truth, field = image.truth, field_of_view(image.scored)
     otsu = baselines.otsu(image.scored)
     deviation = confluency.deviation_mask(image.scored, field)
     return field, {
         **confluency.truth_areas(field, truth, otsu, deviation),
         **dict(zip(OTSU_COUNTS, pixels.pixel_counts(truth, otsu), strict=True)),
         **dict(zip(DEVIATION_COUNTS, pixels.pixel_counts(truth, deviation), strict=True)),
-        "otsu_objects": count_objects(otsu, image.minimum_area),
-        "deviation_objects": count_objects(deviation, image.minimum_area),
-        "objects_true": count_true_objects(image.label),
+        "otsu_n_objects": count_objects(otsu, image.min_area_px),
+        "deviation_n_objects": count_objects(deviation, image.min_area_px),
+        "n_true": count_true_objects(image.label),
     }
 
 
@@ -202,15 +202,15 @@ def _prediction(
     )
     counts |= confluency.predicted_area(field, mask)
     if not instances:
-        return counts | {"objects_predicted": count_objects(mask, image.minimum_area)}
+        return counts | {"n_predicted": count_objects(mask, image.min_area_px)}
     found = match(image.label, answer.instances(image.id, image.label.shape))
-    return counts | {"objects_predicted": found.objects_predicted} | _told("model", found)
+    return counts | {"n_predicted": found.n_predicted} | _told("model", found)
 
 
 def _trivial_instances(image: _Image) -> dict[str, float]:
     told: dict[str, float] = {}
     for source, predict in INSTANCES.items():
-        told |= _told(source, match(image.label, predict(image.image, image.minimum_area)))
+        told |= _told(source, match(image.label, predict(image.image, image.min_area_px)))
     return told
 
 

@@ -46,7 +46,7 @@ def predict(
         split: the table of the split.
         fold: which fold of it.
         subsets: which subsets of it: `train`, `validation`, `test`.
-        evaluation: resolution, overlap, flips and scales are taken from it.
+        evaluation: resolution, overlap, tta and tta_scales are taken from it.
         shard: number of the shard, from 0; it holds every `shards`-th of the sorted ids.
         shards: number of shards.
         output: the HDF5 file to write.
@@ -68,7 +68,7 @@ def predict(
             write_array(file, f"probability/{id}", foreground(answer).astype(np.float16))
             label = write_array(file, f"label/{id}", network.mask(answer))
             label.attrs["subset"] = subset
-            if network.head == "instances":
+            if network.head == "instance":
                 write_array(file, f"instance/{id}", network.objects(answer))
 
 
@@ -102,8 +102,8 @@ def _predict_images(
         images,
         evaluation.resolution,
         evaluation.overlap,
-        evaluation.flips,
-        scales=evaluation.scales,
+        evaluation.tta,
+        tta_scales=evaluation.tta_scales,
     )
 
 
@@ -134,10 +134,10 @@ def count_true_objects(label: np.ndarray) -> int:
     return int(np.count_nonzero(np.bincount(label.ravel())[1:]))
 
 
-def count_objects(mask: np.ndarray, minimum_area: int) -> int:
-    """Number of 8-connected components of a mask (bool HxW) of at least `minimum_area` pixels."""
+def count_objects(mask: np.ndarray, min_area_px: int) -> int:
+    """Number of 8-connected components of a mask (bool HxW) of at least `min_area_px` pixels."""
     _, _, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return int(np.count_nonzero(facts[1:, cv2.CC_STAT_AREA] >= minimum_area))
+    return int(np.count_nonzero(facts[1:, cv2.CC_STAT_AREA] >= min_area_px))
 
 
 class Predictions:

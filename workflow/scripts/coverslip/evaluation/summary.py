@@ -277,19 +277,19 @@ def _reason(value: float, groups: int) -> str | None:
 
 def _model(rows: pd.DataFrame) -> np.ndarray:
     counts = rows[["tn", "fp", "fn", "tp"]].to_numpy()
-    return statistics(counts, rows["objects_true"], rows["objects_predicted"])
+    return statistics(counts, rows["n_true"], rows["n_predicted"])
 
 
 def _trivial(rows: pd.DataFrame, name: str) -> np.ndarray:
     counts = rows[[f"{name}_{count}" for count in ("tn", "fp", "fn", "tp")]].to_numpy()
-    return statistics(counts, rows["objects_true"], rows[f"{name}_objects"])
+    return statistics(counts, rows["n_true"], rows[f"{name}_n_objects"])
 
 
 def _all_background(rows: pd.DataFrame) -> np.ndarray:
     tn, fp, fn, tp = rows[["otsu_tn", "otsu_fp", "otsu_fn", "otsu_tp"]].to_numpy().T
     nothing = np.zeros_like(tn)
     counts = np.stack([tn + fp, nothing, fn + tp, nothing], axis=1)
-    return statistics(counts, rows["objects_true"], nothing)
+    return statistics(counts, rows["n_true"], nothing)
 
 
 # --- Scores of instances in `metrics.json`: with their baselines, by modality and by group
@@ -341,7 +341,7 @@ def _record(rows: pd.DataFrame, by: str, resamples: int) -> dict[str, Any]:
         "modalities": sorted(set(rows["modality"])),
         "groups": rows["group"].nunique(),
         "images": rows["id"].nunique(),
-        "objects_true": int(rows.drop_duplicates("id")["objects_true"].sum()),
+        "n_true": int(rows.drop_duplicates("id")["n_true"].sum()),
         "intervals_over": units,
         "interval_reason": None if found[0].units > 1 else f"fewer than two {units}",
         "scores": {each.metric.name: _score(each) for each in found},

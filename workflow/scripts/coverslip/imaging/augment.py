@@ -159,7 +159,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     _, code = cv2.imencode(
         ".jpg", image if grey else image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
-    found = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB)
+    found = np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB))
     return found.reshape(image.shape)
 
 
@@ -170,7 +170,7 @@ def empty(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     which looks like an image, is stretched more.
     """
     smoothness = rng.uniform(0.0, 8.0) * (rng.random() < 0.7)
-    field = rng.standard_normal(shape[:2], dtype=np.float32)
+    field: np.ndarray = rng.standard_normal(shape[:2], dtype=np.float32)
     if smoothness >= 0.3:
         field = cv2.GaussianBlur(field, (0, 0), smoothness)
     field *= rng.uniform(0.0, 35.0) / max(float(field.std()), 1e-6)
@@ -191,11 +191,11 @@ def noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.n
 def _orient(
     image: np.ndarray, target: np.ndarray, a: Augmentation, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    if a.flips:
+    if a.flip:
         for axis in (0, 1):
             if rng.random() < 0.5:
                 image, target = np.flip(image, axis), np.flip(target, axis)
-    if a.quarter_turns:
+    if a.rot90:
         # A patch that is not square keeps its shape by half turns only.
         square = target.shape[0] == target.shape[1]
         turns = int(rng.integers(4)) if square else 2 * int(rng.integers(2))

@@ -26,11 +26,11 @@ LEAST_LIT = 0.97
 """Least fraction of a field that is not 0: black lies around it, not within."""
 
 
-def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
+def field_of_view(image: np.ndarray, ignore_black_border: bool = True) -> np.ndarray:
     """Pixels that count as area, bool HxW.
 
     Microscopes and stitching programs lay exact black around a field that is a rectangle (also a
-    turned one) or a circle. So with `padding` `black` the field is the convex hull of all pixels
+    turned one) or a circle. So the field is the convex hull of all pixels
     that are not 0, if it is large (`LEAST_AREA`), lit nearly everywhere (`LEAST_LIT`) and cut off
     sharply: the median brightness of its rim is above 0 and at least `RIM_LEVEL` of that inside.
     Else (cells on a background that was clipped to 0, a black image) all counts. Of an edge that
@@ -38,10 +38,11 @@ def field_of_view(image: np.ndarray, padding: str) -> np.ndarray:
 
     Args:
         image: uint8 or uint16, HxWxC.
-        padding: `black`, or `none`: all pixels count.
+        ignore_black_border: false: all pixels count.
     """
     whole = np.ones(image.shape[:2], bool)
-    if padding == "none" or image[:: image.shape[0] - 1 or 1, :: image.shape[1] - 1 or 1].all():
+    corners = image[:: image.shape[0] - 1 or 1, :: image.shape[1] - 1 or 1]
+    if not ignore_black_border or corners.all():
         return whole
     lit = np.asarray(image.any(axis=2))
     rows = np.flatnonzero(lit.any(axis=1))
@@ -116,18 +117,18 @@ class Field:
             is beyond the last.
     """
 
-    def __init__(self, source: Rows, padding: str) -> None:
+    def __init__(self, source: Rows, ignore_black_border: bool = True) -> None:
         """Look at an image.
 
         Args:
             source: uint8 or uint16, HxWxC.
-            padding: `black`, or `none`: all pixels count.
+            ignore_black_border: false: all pixels count.
         """
         height, width, _ = source.shape
         self.shape = (height, width)
         self.left = np.zeros(height, np.int64)
         self.right = np.full(height, width - 1, np.int64)
-        if padding != "none" and not _lit_corners(source):
+        if ignore_black_border and not _lit_corners(source):
             self._hull(source)
         self.everything = bool((self.left == 0).all() and (self.right == width - 1).all())
 

@@ -116,17 +116,17 @@ def components(mask: np.ndarray) -> np.ndarray:
     return ndimage.label(mask, np.ones((3, 3), bool))[0].astype(np.int32)
 
 
-def drop_small(label: np.ndarray, minimum_area: int) -> np.ndarray:
+def drop_small(label: np.ndarray, min_area_px: int) -> np.ndarray:
     """Leave out small objects and close up the numbers of the others, in their order.
 
     Args:
         label: int HxW, 0 is background.
-        minimum_area: objects of fewer pixels become background.
+        min_area_px: objects of fewer pixels become background.
 
     Returns:
         int32 HxW; the objects are numbered 1, 2, ... without gaps.
     """
-    keep = np.bincount(label.ravel(), minlength=1) >= max(1, minimum_area)
+    keep = np.bincount(label.ravel(), minlength=1) >= max(1, min_area_px)
     keep[0] = False
     numbers = np.cumsum(keep) * keep
     return numbers[label].astype(np.int32)

@@ -54,7 +54,7 @@ def add_large(
     """
     height, width, _ = source.shape
     shape = (height, width)
-    field = Field(source, settings.padding)
+    field = Field(source, settings.ignore_black_border)
     filled: Rows = source if field.everything else FilledRows(source, field)
     objects = Objects(network)
     blocks, seeded, rest = Blocks(shape), Moments(), Moments()
@@ -62,7 +62,7 @@ def add_large(
     entry.part.mkdir(parents=True, exist_ok=True)
     with ScratchImage(entry.part / "provisional") as kept:
         start = 0
-        bands = answers(network, filled, settings.overlap, settings.flips)
+        bands = answers(network, filled, settings.overlap, settings.tta)
         for mask, label in objects.bands(bands):
             for first, last in spans(mask.shape):
                 rows = slice(start + first, start + last)
@@ -77,13 +77,13 @@ def add_large(
             start += len(mask)
         tables, found = _watershed_params(objects, (seeded, rest), settings)
         table = table_of(found, shape, pixel_size(plane, settings)[0])
-        entry.note(plane, source.shape, source.dtype, blocks, table, settings)
         labels = Labels(kept, tables, field, small.places)
         tiles = _tiles(labels.bands(), shape)
         entry.write_label(plane, shape, tiles, len(table), settings, (TILE, TILE))
     inside = field.at(*small.places)
     image = small.image(source.dtype)
     entry.draw(plane, overlay(image, labels.small, labels.small_mask & inside, inside))
+    entry.note(plane, source.shape, source.dtype, blocks, table, settings)
 
 
 def _watershed_params(
@@ -101,7 +101,7 @@ def _watershed_params(
     merged = [sums.merged(numbers) for sums, numbers in zip(moments, numbered, strict=True)]
     smallest = objects.smallest(np.concatenate([areas for _, areas, _ in merged]))
     for numbers, (ids, areas, totals) in zip(numbered, merged, strict=True):
-        keep = (areas >= smallest) & (totals["area"] >= max(1, settings.minimum_area))
+        keep = (areas >= smallest) & (totals["area"] >= max(1, settings.min_area_px))
         final = np.zeros(len(numbers), np.int32)
         final[ids[keep]] = np.arange(count + 1, count + 1 + np.count_nonzero(keep))
         count += int(np.count_nonzero(keep))

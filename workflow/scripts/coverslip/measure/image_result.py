@@ -15,24 +15,29 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.files import write_json
 from coverslip.imaging.labels import drop_small
+from coverslip.measure.input_folder import shown_name
 from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.planes import Plane
+from coverslip.measure.planes import SIZES_UM, Plane
 from coverslip.measure.regionprops import OBJECTS, object_table, summary
+
+UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
 
 PADDED = "black surroundings do not count"
 
 
-def overlay_name(image: str, page: int, plane: str) -> str:
-    """Name of the overlay of a plane: with its page, where a file has several."""
-    return f"{image}.page{page}.overlay.png" if plane else f"{image}.overlay.png"
+def overlay_name(page: int, plane: str) -> str:
+    """What the overlay of a plane is called after: its page, where a file has several."""
+    return f"page{page}.overlay.png" if plane else "overlay.png"
 
 
 def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | None, str]:
     """Height and width of a pixel in micrometres, if known, and whence: `config` or `file`."""
     if settings.pixel_size_um is not None:
         return (settings.pixel_size_um, settings.pixel_size_um), "config"
-    return plane.pixel_um, "file" if plane.pixel_um else ""
+    if plane.pixel_um is None or not all(SIZES_UM[0] <= s <= SIZES_UM[1] for s in plane.pixel_um):
+        return None, ""
+    return plane.pixel_um, "file"
 
 
 class ImageResult:
@@ -41,14 +46,25 @@ class ImageResult:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        shutil.rmtree(self.part, ignore_errors=True)  # of a job that was killed
+        self.labels: tifffile.TiffWriter | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin from nothing; what another job left behind that was killed goes as well."""
+        if self.labels is not None:
+            self.labels.close()
+        shutil.rmtree(self.part, ignore_errors=True)
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []
-        self.labels: tifffile.TiffWriter | None = None
+        self.labels = None
         self.expected = 0
         self.added = 0
         self.whole = False
         """Whether all planes of the file were read."""
+        self.lost = False
+        """Whether the disk kept a plane from being read."""
+        self.lasting = True
+        """Whether it would be the same another time."""
 
     @property
     def finished(self) -> bool:
@@ -57,7 +73,11 @@ class ImageResult:
 
     def refuse(self, plane: Plane) -> None:
         """Note a plane that cannot be measured."""
-        self.planes.append({"page": plane.page, "plane": plane.plane, "error": plane.error})
+        self.planes.append(
+            {"page": plane.page, "plane": plane.plane, "error": shown_name(plane.error)}
+        )
+        self.lost |= plane.lost
+        self.lasting &= plane.lasting
 
     def add(
         self,
@@ -78,12 +98,13 @@ class ImageResult:
             label: int32 HxW, its objects.
             settings: the section `measure` of the config.
         """
-        label = drop_small(np.where(field, label, 0), settings.minimum_area)
+        label = drop_small(np.where(field, label, 0), settings.min_area_px)
         objects = object_table(label, image, pixel_size(plane, settings)[0])
         blocks = blocks_of(mask & field, field)
-        self.note(plane, image.shape, image.dtype, blocks, objects, settings)
+        drawn = overlay(image, label, mask & field, field)
         self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
-        self.draw(plane, overlay(image, label, mask & field, field))
+        self.draw(plane, drawn)
+        self.note(plane, image.shape, image.dtype, blocks, objects, settings)
         self.added += 1
 
     def note(
@@ -107,6 +128,8 @@ class ImageResult:
         size, source = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
         notes = [plane.note]
+        if size is None and plane.pixel_um is not None:
+            notes.append(UNLIKELY.format(*plane.pixel_um))
         if blocks.field < shape[0] * shape[1]:
             notes.append(PADDED)
         self.planes.append(
@@ -118,7 +141,7 @@ class ImageResult:
                 "height_px": shape[0],
                 "width_px": shape[1],
                 "channels": shape[2],
-                "bits": 8 * dtype.itemsize,
+                "bit_depth": 8 * dtype.itemsize,
                 "pixel_height_um": size and size[0],
                 "pixel_width_um": size and size[1],
                 "pixel_size_from": source or None,
@@ -130,8 +153,8 @@ class ImageResult:
 
     def draw(self, plane: Plane, drawn: np.ndarray) -> None:
         """Keep the overlay of a plane, uint8 HxWx3."""
-        name = overlay_name("", plane.page, plane.plane)
-        (self.part / name.removeprefix(".")).write_bytes(encoded(drawn))
+        name = overlay_name(plane.page, plane.plane)
+        (self.part / name).write_bytes(encoded(drawn))
 
     def write_label(
         self,

@@ -13,8 +13,8 @@ import itertools
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,25 +23,37 @@ import pandas as pd
 
 from coverslip.config.sections import Measure
 from coverslip.data import folder_inventory
+from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
-from coverslip.imaging.rows import Rows, Unfit
 from coverslip.measure.blocks import add_large
 from coverslip.measure.image_result import ImageResult
 from coverslip.measure.input_folder import (
     ELSEWHERE,
+    beside,
     list_images,
     model_files,
     own_results,
+    parts,
     shard_of,
+    shown_name,
 )
-from coverslip.measure.planes import Plane
+from coverslip.measure.planes import Plane, failed
+from coverslip.measure.raster import Unread
 from coverslip.measure.readers import read_planes
 from coverslip.measure.regionprops import OBJECTS
 from coverslip.measure.tables import OBJECT_COLUMNS, SHARD_COLUMNS, link_file
-from coverslip.models.model import NETWORKS, Model, load
+from coverslip.models.model import NETWORKS, WHOLE, Model, load
 from coverslip.runtime import device
+from coverslip.runtime.oom import OutOfMemory
 from coverslip.runtime.run_record import versions
+
+PACKAGES: tuple[str, ...] = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "pillow")
+
+PACKAGES += ("tifffile", "imagecodecs", "zarr", "numcodecs", "keras", "tensorflow")
+
+PACKAGES += ("tensorflow-cpu",)
+"""Packages whose versions change what is read or measured."""
 
 
 class Outputs(NamedTuple):
@@ -90,10 +102,11 @@ def measure(
     Raises:
         CoverslipError: the folder or the model cannot be read.
     """
-    found = list_images(folder_inventory.contents(folder, notes, skip=own_results(folder)) or {})
+    known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
+    found = list_images({name: entry[-1] for name, entry in known.items()})
     names = [name for name in found if shard_of(name, shards) == shard]
     network = load(model)
-    facts = [model_digest(model), _facts(settings), code, versions()]
+    facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
     keys = {name: entry_key(found[name], facts) for name in names}
     missing: dict[str, str] = {}
     for name, key in keys.items():
@@ -103,21 +116,68 @@ def measure(
     if missing:
         if network.info["kind"] in NETWORKS:
             found_device = device.prepare(threads=threads)
-            network.policy = found_device.dtype_policy if settings.fast else None
+            network.policy = found_device.dtype_policy if settings.mixed_precision else None
             report(found_device.line(network.policy or "float32"))
+        network.predictor()  # a model that cannot predict ends the job, an image does not
+        files = parts(known)
         todo = [
-            (folder / name, ImageResult(entry_path(state, key))) for key, name in missing.items()
+            File(folder, name, files[name], ImageResult(entry_path(state, key)))
+            for key, name in missing.items()
         ]
-        counted = itertools.count(1)
+        counted, changed = itertools.count(1), list[str]()
 
-        def done(entry: ImageResult) -> None:
-            entry.close()
+        def done(file: File) -> None:
+            if file.entry.lost or folder_inventory.changed(folder, file.name, file.known):
+                file.entry.clear()
+                changed.append(file.name)
+            else:
+                file.entry.close()
             if (count := next(counted)) % 100 == 0:
                 report(f"shard {shard}: {count} of {len(missing)} files computed")
 
         _compute(network, todo, settings, done)
+        if changed:
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise CoverslipError(
+                f"{folder / changed[0]}{more}: changed, or could not be read, while it was "
+                "measured: run again; all others are kept"
+            )
     _assemble({name: entry_path(state, key) for name, key in keys.items()}, outputs)
+    for file in todo if missing else ():
+        if not file.entry.lasting:  # it may go better with more memory
+            shutil.rmtree(file.entry.path)
     return len(missing)
+
+
+@dataclass
+class File:
+    """An image to be measured.
+
+    Attributes:
+        folder: where it lies, by its `name` from there.
+        known: state of its file, or of all its files, when its digest was taken.
+        entry: where the results go.
+    """
+
+    folder: Path
+    name: str
+    known: Mapping[str, folder_inventory.Known]
+    entry: ImageResult
+
+    def planes(self, settings: Measure) -> Iterator[Plane]:
+        """Read it plane by plane; what is no readable file is not opened."""
+        reasons = [found[-1] for found in self.known.values()]
+        reason = next((r for r in reasons if r.startswith(folder_inventory.UNREADABLE)), None)
+        if reason is not None:
+            yield Plane(
+                1, error=f"cannot be read ({reason.removeprefix(folder_inventory.UNREADABLE)})"
+            )
+        elif folder_inventory.NO_FILE in reasons:
+            yield Plane(1, error="holds what is no regular file (a pipe, a device, a link)")
+        else:
+            yield from read_planes(
+                self.folder / self.name, settings.channel, settings.largest_whole
+            )
 
 
 def model_digest(folder: Path) -> str:
@@ -143,51 +203,106 @@ def entry_path(state: Path, key: str) -> Path:
 
 
 def _compute(
-    network: Model,
-    todo: list[tuple[Path, ImageResult]],
-    settings: Measure,
-    done: Callable[[ImageResult], None],
+    network: Model, files: Iterable[File], settings: Measure, done: Callable[[File], None]
 ) -> None:
-    """Predict and measure the files; hand over each entry as soon as all its planes are in it."""
+    """Predict and measure the files; hand over each as soon as all its planes are in its entry.
+
+    Images are predicted in batches across files. Where anything fails, the files on their way are
+    measured again one by one, so that only the planes at fault have an error. What is written to a
+    full disk is no fault of theirs and ends the job.
+    """
+    todo, busy = deque(files), list[File]()
+    while todo:
+        try:
+            _stream(network, todo, busy, settings, done)
+        except OSError:
+            raise
+        except Exception as error:  # libraries raise almost anything on odd images
+            if isinstance(error, OutOfMemory) and network.info["kind"] not in WHOLE:
+                raise  # a single tile is too much, for any image
+            again, busy = busy, []
+        else:
+            again = []
+        for file in again:
+            _alone(network, file, settings)
+            done(file)
+
+
+def _stream(
+    network: Model,
+    todo: deque[File],
+    busy: list[File],
+    settings: Measure,
+    done: Callable[[File], None],
+) -> None:
+    """Measure files, which are taken from `todo` and are in `busy` until they are done."""
     waiting: deque[tuple[ImageResult, Plane, np.ndarray, np.ndarray]] = deque()
-    unfinished: list[ImageResult] = []
 
     def settle() -> None:
-        for entry in [each for each in unfinished if each.finished]:
-            unfinished.remove(entry)
-            done(entry)
+        for file in [each for each in busy if each.entry.finished]:
+            done(file)
+            busy.remove(file)
 
     def images() -> Iterator[np.ndarray]:
-        for path, entry in todo:
-            unfinished.append(entry)
-            for plane in read_planes(path, settings.channel, settings.largest_whole):
-                if plane.rows is not None:
-                    _large(entry, plane, plane.rows, network, settings)
-                elif plane.image is None:
-                    entry.refuse(plane)
+        while todo:
+            file = todo.popleft()
+            busy.append(file)
+            for plane in file.planes(settings):
+                if plane.image is None:
+                    _imageless(network, file.entry, plane, settings)
                 else:
-                    entry.expected += 1
-                    field = field_of_view(plane.image, settings.padding)
-                    waiting.append((entry, plane, plane.image, field))
+                    file.entry.expected += 1
+                    field = field_of_view(plane.image, settings.ignore_black_border)
+                    waiting.append((file.entry, plane, plane.image, field))
                     yield fill_outside_fov(plane.image, field)
-            entry.whole = True
+            file.entry.whole = True
             settle()
 
-    for answer in network.predict(images(), "native", settings.overlap, settings.flips):
+    for answer in network.predict(images(), "native", settings.overlap, settings.tta):
         entry, plane, image, field = waiting.popleft()
-        mask, label = network.mask(answer) > 0, network.objects(answer)
-        entry.add(plane, image, field, mask, label, settings)
+        entry.add(plane, image, field, *_segmented(network, answer), settings)
         settle()
 
 
-def _large(
-    entry: ImageResult, plane: Plane, source: Rows, network: Model, settings: Measure
-) -> None:
-    """Measure a large plane at once, between the batches of small ones."""
+def _alone(network: Model, file: File, settings: Measure) -> None:
+    """Measure a file plane by plane; those that cannot be have an error."""
+    file.entry.clear()
+    for plane in file.planes(settings):
+        if plane.image is None:
+            _imageless(network, file.entry, plane, settings)
+            continue
+        try:
+            field = field_of_view(plane.image, settings.ignore_black_border)
+            image = fill_outside_fov(plane.image, field)
+            (answer,) = network.predict([image], "native", settings.overlap, settings.tta)
+            file.entry.add(plane, plane.image, field, *_segmented(network, answer), settings)
+        except OSError:
+            raise
+        except Exception as error:
+            file.entry.refuse(failed(error, plane.page, plane.plane, "measured"))
+
+
+def _segmented(network: Model, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground (bool HxW) and objects (int32 HxW) of what a model says of an image."""
+    if not np.isfinite(answer).all():
+        raise CoverslipError("the model answers with what is no number")
+    return network.mask(answer) > 0, network.objects(answer)
+
+
+def _imageless(network: Model, entry: ImageResult, plane: Plane, settings: Measure) -> None:
+    """Measure a large plane at once, between the batches of small ones; note one without pixels."""
+    if plane.rows is None:
+        entry.refuse(plane)
+        return
     try:
-        add_large(entry, plane, network, source, settings)
-    except Unfit as error:  # its rows were read on the way, so damage shows late
-        entry.refuse(replace(plane, rows=None, error=str(error)))
+        add_large(entry, plane, network, plane.rows, settings)
+    except OSError:
+        raise
+    except Exception as error:  # its rows were read on the way, so damage shows late
+        why = failed(error, plane.page, plane.plane, "measured")
+        if isinstance(error, Unread):
+            why = replace(error.plane, page=plane.page, plane=plane.plane)
+        entry.refuse(why)
 
 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
@@ -200,14 +315,15 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
         pd.DataFrame(columns=OBJECT_COLUMNS).to_csv(part, index=False)
         for name, entry in entries.items():
             record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
+            name = shown_name(name)
             rows += [{"image": name, **row} for row in record["planes"]]
             objects = pd.read_csv(entry / "objects.csv", dtype={"page": "int64", **OBJECTS})
             objects.insert(0, "image", name)
             objects[OBJECT_COLUMNS].to_csv(part, index=False, header=False, mode="a")
             for file in sorted(entry.iterdir()):
                 if file.name.endswith(".tif"):
-                    link_file(file, outputs.labels / f"{name}.{file.name}")
+                    link_file(file, outputs.labels / beside(name, file.name))
                 elif file.name.endswith(".png"):
-                    link_file(file, outputs.overlays / f"{name}.{file.name}")
+                    link_file(file, outputs.overlays / beside(name, file.name))
     with atomic_write(outputs.images) as part:
         pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)

@@ -5,13 +5,16 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.models.folder import member_folders, read_info
+
+T = TypeVar("T")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Endings of the names of images, in small letters; `.ome.tif` is one of them."""
@@ -26,6 +29,14 @@ ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 
 KINDS = "PNG, JPEG, TIFF, BMP or Zarr"
 
+LONG = 220
+"""Bytes of the longest name that is kept: endings have to follow, and 255 are possible."""
+
+UNREAD_IMAGES = re.compile(
+    r"\.(czi|nd2|lif|vsi|oir|oib|ims|zvi|dv|svs|ndpi|mrxs|scn|lsm|gif|webp|jp2|jxl|heic)"
+)
+"""Endings of images that are not read."""
+
 ZARR = ".zarr"
 """Ending of the name of a folder that is one image."""
 
@@ -35,16 +46,22 @@ def list_images(contents: Mapping[str, str]) -> dict[str, str]:
 
     A folder `*.zarr` is one image, whose digest is of all its files.
     """
-    found: dict[str, str] = {}
-    zarrs: dict[str, dict[str, str]] = {}
-    for name in sorted(contents):
+    return {
+        image: files[image]
+        if image in files
+        else folder_inventory.summary({name[len(image) :]: files[name] for name in files})
+        for image, files in parts(contents).items()
+    }
+
+
+def parts(files: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """The files of each image of a folder, of one or of a folder `*.zarr`, sorted by name."""
+    found: dict[str, dict[str, T]] = {}
+    for name in sorted(files):
         image = image_of(name)
-        if image == name:
-            found[name] = contents[name]
-        elif image is not None:
-            zarrs.setdefault(image, {})[name[len(image) :]] = contents[name]
-    found |= {name: folder_inventory.summary(files) for name, files in zarrs.items()}
-    return {name: found[name] for name in sorted(found)}
+        if image is not None:
+            found.setdefault(image, {})[name] = files[name]
+    return dict(sorted(found.items()))
 
 
 def image_of(name: str) -> str | None:
@@ -53,12 +70,27 @@ def image_of(name: str) -> str | None:
     for count, part in enumerate(parts[:-1], start=1):
         if part.lower().endswith(ZARR):
             return "/".join(parts[:count])
-    return name if name.lower().endswith(SUFFIXES) else None
+    return name if name.lower().endswith((*SUFFIXES, ZARR)) else None
 
 
 def shard_of(name: str, shards: int) -> int:
     """Shard of an image: a hash of its name, so that other images do not matter."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shards
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") % shards
+
+
+def shown_name(name: str) -> str:
+    """A name as text in one line: bytes that are no UTF-8, and control characters, as `\\xff`."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def beside(image: str, ending: str) -> str:
+    """Name of a file about an image, `<image>.<ending>`; a long one is cut and has a digest."""
+    folder, slash, name = image.rpartition("/")
+    if len(name.encode()) > LONG:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        name = f"{name.encode()[: LONG - 13].decode('utf-8', 'ignore')}-{digest}"
+    return f"{folder}{slash}{name}.{ending}"
 
 
 def check(folder: Path) -> None:
@@ -81,6 +113,38 @@ def own_results(folder: Path) -> list[str]:
     """Folders of results of this working directory; below the images they are left out."""
     own = (os.path.realpath(path) for path in ("results", "results/measure", "results/state"))
     return [path for path in own if path != os.path.realpath(folder)]
+
+
+def left_out(contents: Mapping[str, str]) -> dict[str, Any]:
+    """What of a folder is no image: how many files by their ending, and names of links.
+
+    Args:
+        contents: see `inventory.contents`.
+    """
+    others = [name for name in contents if image_of(name) is None]
+    links = [name for name in others if contents[name] == folder_inventory.NO_FILE]
+    endings = Counter(Path(name).suffix.lower() for name in others if name not in links)
+    names = [shown_name(name) for name in links]
+    return {"endings": dict(sorted(endings.items())), "links": sorted(names)}
+
+
+def left_out_lines(found: Mapping[str, Any]) -> list[str]:
+    """Sentences on images and folders that were left out, see `left_out`."""
+    endings = {
+        each: count for each, count in found["endings"].items() if UNREAD_IMAGES.fullmatch(each)
+    }
+    lines = []
+    if endings:
+        counts = ", ".join(f"{count} {each}" for each, count in endings.items())
+        lines.append(
+            f"files that are not read: {counts}: convert them to OME-TIFF, by Fiji or Bio-Formats"
+        )
+    if found["links"]:
+        names = ", ".join(found["links"][:5]) + (", ..." if len(found["links"]) > 5 else "")
+        lines.append(
+            f"links to folders, pipes or devices are not followed: {names}: copy the folder"
+        )
+    return lines
 
 
 def plain(path: str | Path) -> str:
@@ -157,7 +221,7 @@ def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> lis
         return [f"{folder}/{name}" for name in FILES if name == INFO or study not in kmeans]
     if not (folder / INFO).is_file():
         raise CoverslipError(f"model: {config['model']}: {_no_model(folder, config['studies'])}")
-    if read_info(folder).get("head") == "class":
+    if read_info(folder).get("head") == "classification":
         raise CoverslipError(of_classes(config["model"]))
     return [os.path.abspath(file) for file in model_files(folder)]
 

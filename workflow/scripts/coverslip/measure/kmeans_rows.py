@@ -48,10 +48,10 @@ def label_rows(
 
     See `kmeans_model.labels`, which gives the same for a whole image.
     """
-    if recipe.recipe == "published":
+    if recipe.features == "raw_color":
         yield from _published(source, clusters["number"], seed)
     else:
-        yield from _honest(source, recipe, clusters)
+        yield from _texture(source, recipe, clusters)
 
 
 def _published(source: Rows, clusters: int, seed: int) -> Iterator[np.ndarray]:
@@ -84,8 +84,8 @@ def _codes(part: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _honest(source: Rows, recipe: KMeans, clusters: dict[str, Any]) -> Iterator[np.ndarray]:
-    field = Field(source, "black")
+def _texture(source: Rows, recipe: KMeans, clusters: dict[str, Any]) -> Iterator[np.ndarray]:
+    field = Field(source)
     flat = FilledRows(Flattened(source, field), field)
     beyond = reach(recipe.scales)
     for start, stop in spans(source.shape, max(FLAT, 4 * beyond * source.shape[1])):

@@ -13,12 +13,15 @@ import pandas as pd
 
 from coverslip.files import atomic_write
 from coverslip.measure.image_result import overlay_name
+from coverslip.measure.input_folder import beside, left_out_lines
 from coverslip.measure.tables import read_images
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH
 
 SHOWN = 60
 """Images that the page shows with their outlines: more are drawn from all confluencies alike."""
+
+NOTHING: dict[str, Any] = {"endings": {}, "links": []}
 
 LISTED = 1000
 """Rows of the table on the page; `images.csv` has all."""
@@ -43,7 +46,8 @@ def build(
         images: the table `images.csv`.
         overlays: folder of the overlays.
         plot: the figure of confluency.
-        facts: `name`, `folder`, `model`, `command` and `settings` (the section `measure`).
+        facts: `name`, `folder`, `model`, `command`, `settings` (the section `measure`), and
+            `left_out`, see `measure_folder.left_out`.
         model: `model.json`.
         output: the page; it links to the files beside it.
         templates: folder of `measure.html.j2` and `page.css`.
@@ -68,9 +72,10 @@ def build(
         "measured": len(measured),
         "rows": rows,
         "total": len(table),
+        "left_out": left_out_lines(facts.get("left_out") or NOTHING),
         "unread": [{"name": _name(row), "error": row.error} for row in unread.itertuples()],
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
-        "instances": model.get("head") == "instances",
+        "instances": model.get("head") == "instance",
         "intervals": any(row["interval"] for row in rows),
         "facts": _facts(facts, model, measured),
     }
@@ -82,7 +87,8 @@ def build(
 def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
     """Names of the overlays of the rows of a table, by index."""
     return {
-        row.Index: overlay_name(row.image, row.page, row.plane) for row in measured.itertuples()
+        row.Index: beside(row.image, overlay_name(row.page, row.plane))
+        for row in measured.itertuples()
     }
 
 
@@ -120,8 +126,8 @@ def _cards(
         },
         {
             "label": "objects",
-            "value": number(measured["objects"].sum()),
-            "more": f"median of an image: {number(measured['objects'].median())}",
+            "value": number(measured["n_objects"].sum()),
+            "more": f"median of an image: {number(measured['n_objects'].median())}",
         },
     ]
     if len(unread):
@@ -143,10 +149,10 @@ def _row(row: Any, files: Mapping[int, str], overlays: Path, output: Path) -> di
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
         "interval": _interval(row.confluency_low_percent, row.confluency_high_percent),
-        "objects": number(row.objects),
+        "objects": number(row.n_objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),
-        "valid": number(row.valid_area_px),
+        "valid": number(row.fov_area_px),
         "time": "" if not row.time_unit else f"{number(row.time, 2)} {row.time_unit}",
         "note": row.error or row.note,
         "bad": bool(row.error),
@@ -164,7 +170,7 @@ def _shown(row: Any, name: str, overlays: Path, output: Path) -> dict[str, str]:
         "link": _link(overlays / name, output),
         "source": found.source,
         "confluency": number(row.confluency_percent, 1),
-        "objects": number(row.objects),
+        "objects": number(row.n_objects),
     }
 
 
@@ -181,13 +187,16 @@ def _facts(
     size = f"known for {known} of {len(measured)} images" if sources else "not known"
     size += f" (from {' and '.join(sources)})" if sources else ": no micrometres"
     study = model.get("study")
+    endings = (facts.get("left_out") or NOTHING)["endings"]
+    others = ", ".join(f"{count} {each or 'without ending'}" for each, count in endings.items())
     words = {
         "Images": str(facts["folder"]),
+        "Other files there": others or "none",
         "Model": str(facts["model"]) + (f", trained in the study {study}" if study else ""),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),
-        "Smallest object": f"{settings['minimum_area']} pixels",
-        "Black surroundings": "left out" if settings["padding"] == "black" else "counted",
+        "Smallest object": f"{settings['min_area_px']} pixels",
+        "Black surroundings": "left out" if settings["ignore_black_border"] else "counted",
         "Size of a pixel": size,
     }
     return [{"label": label, "text": text} for label, text in words.items()]

@@ -13,14 +13,14 @@ from coverslip.models.model import BATCH_PIXELS, WHOLE, Model
 from coverslip.models.tiles import predict_rows
 
 
-def answers(model: Model, source: Rows, overlap: float, flips: bool) -> Iterator[np.ndarray]:
+def answers(model: Model, source: Rows, overlap: float, tta: bool) -> Iterator[np.ndarray]:
     """What a model says of a large image: the numbers that `Model.predict` gives, band by band.
 
     Args:
         model: of a segmentation, at native size.
         source: the image, uint8 or uint16, HxWxC.
         overlap: share of a patch of the training that neighbouring tiles both cover.
-        flips: average over flips and turns.
+        tta: average over flips and turns.
 
     Yields:
         float32 hxWxK, from the top on; see `Model.predict`.
@@ -42,4 +42,4 @@ def answers(model: Model, source: Rows, overlap: float, flips: bool) -> Iterator
         return
     batch = max(1, BATCH_PIXELS // (model.tile[0] * model.tile[1]))
     predict = model.predictor()  # tells the grain
-    yield from predict_rows(predict, pixels, model.tile, overlap, batch, flips, model.grain)
+    yield from predict_rows(predict, pixels, model.tile, overlap, batch, tta, model.grain)

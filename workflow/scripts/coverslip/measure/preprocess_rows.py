@@ -43,9 +43,9 @@ class Prepared:
         self.shape = (*source.shape[:2], preprocessing.channels(p))
         self._limits: preprocessing.StretchLimits | None = None
         self._inverted = False
-        if p.channels == "max_contrast" or p.intensity == "percentile":
+        if p.channels == "max_contrast" or p.normalization == "percentile":
             self._limits = self._stretch_limits()
-        if p.polarity == "dark-background":
+        if p.invert_bright_background:
             self._inverted = self._has_bright_background()
 
     def rows(self, start: int, stop: int) -> np.ndarray:

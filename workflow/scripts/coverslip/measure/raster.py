@@ -6,7 +6,8 @@ or straight from the file where the pixels lie in it as they are.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import tifffile
 from coverslip.data import decode
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Cached, Rows, Unfit
+from coverslip.measure.planes import Plane, check_size, failed
 
 ALPHA = (1, 2)
 """Values of the tag ExtraSamples that mean transparency."""
@@ -23,8 +25,19 @@ ALPHA = (1, 2)
 BLOCK = 256
 """Rows that are read at once, about."""
 
+LARGEST_CHUNK = 1_500_000_000
+"""Most values of a strip, tile or chunk."""
+
 JPEG = (6, 7)
 """Compressions that give RGB from what is stored as luma and chroma."""
+
+
+class Unread(Unfit):
+    """Rows that cannot be read, with the `Plane` that tells why."""
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__(plane.error)
+        self.plane = plane
 
 
 class Stored:
@@ -36,6 +49,9 @@ class Stored:
         at: place along each other axis.
         samples: which of the axis S are taken.
         inverted: 0 is white.
+
+    Raises:
+        CoverslipError: it is said to be larger than any image is.
     """
 
     def __init__(
@@ -47,13 +63,14 @@ class Stored:
         self.samples = samples
         self.inverted = inverted
         sides = dict(zip(axes, array.shape, strict=True))
+        check_size(sides["Y"], sides["X"])
         count = len(range(sides.get("S", 1))[samples])
         self.shape: tuple[int, ...] = (sides["Y"], sides["X"], count)
         small = np.dtype(array.dtype).kind == "b" or np.dtype(array.dtype) == np.uint8
         self.dtype: np.dtype = np.dtype(np.uint8 if small else np.uint16)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """See `Rows`. Raises Unfit where the file is damaged or holds other numbers."""
+        """See `Rows`. Raises Unread where the file is damaged or holds other numbers."""
         whole = slice(None)
         chosen = {"Y": slice(start, stop), "X": whole, "S": self.samples} | self.at
         try:
@@ -61,12 +78,8 @@ class Stored:
             kept = [axis for axis in self.axes if axis in "YXS"]
             found = np.transpose(found, [kept.index(axis) for axis in "YXS" if axis in kept])
             pixels = decode.integers(found.reshape(stop - start, *self.shape[1:]))
-        except MemoryError:
-            raise
-        except CoverslipError as error:
-            raise Unfit(str(error)) from error
         except Exception as error:  # damaged bytes make the libraries raise almost anything
-            raise Unfit(f"cannot be decoded ({error_text(error)})") from error
+            raise Unread(failed(error, 0)) from error
         return np.invert(pixels) if self.inverted else pixels
 
 
@@ -105,6 +118,8 @@ def tiff_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, channel: int | N
     Raises:
         CoverslipError: it is neither grey nor RGB, or needs a choice.
     """
+    check_size(page.imagelength, page.imagewidth)
+    check_chunk(page.chunks)
     samples = page_samples(page, channel)
     inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     axes = "".join(axis for axis in page.axes if axis in "YXS")
@@ -118,6 +133,15 @@ def tiff_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, channel: int | N
 
     array = zarr.open_array(page.aszarr(), mode="r")
     return Cached(Stored(array, axes, {}, samples, inverted), _block(array, axes))
+
+
+def check_chunk(shape: Sequence[int]) -> None:
+    """Raise a CoverslipError where a strip, tile or chunk is too large to be decoded."""
+    if prod(shape) > LARGEST_CHUNK:
+        raise CoverslipError(
+            f"a strip, tile or chunk of {'x'.join(map(str, shape))} values is decoded whole: "
+            f"save it in tiles of at most {LARGEST_CHUNK:,}"
+        )
 
 
 def page_samples(page: tifffile.TiffPage, channel: int | None) -> slice:
@@ -172,13 +196,3 @@ def no_channel(channel: int, count: int) -> str:
 def which_channel(count: int) -> str:
     """Words for an image of several channels, none of which was chosen."""
     return f"holds {count} channels: say which to measure with `channel` (from 0) under `measure`"
-
-
-def error_text(error: BaseException) -> str:
-    """What an exception says, in one line, without addresses in memory."""
-    return plain(" ".join(str(error).split()) or type(error).__name__)[:200]
-
-
-def plain(message: str) -> str:
-    """A message without the address of an object in memory."""
-    return re.sub(r"cannot identify image file <[^>]*>", "no image is in it", message)

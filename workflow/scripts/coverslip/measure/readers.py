@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +20,24 @@ from PIL import Image
 from coverslip.data import decode
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Cached, Rows, Whole
-from coverslip.measure.planes import NAMES, Plane
+from coverslip.measure.planes import NAMES, Plane, check_planes, failed
 from coverslip.measure.raster import (
     ALPHA,
     BLOCK,
     Contiguous,
     Stored,
-    error_text,
     no_channel,
-    plain,
     tiff_rows,
     which_channel,
 )
-from coverslip.measure.tiff import frame_times, pixel_size
+from coverslip.measure.tiff import check_declared, frame_times, pixel_size
 from coverslip.measure.zarr import zarr_planes
 
 PLAIN = (1, 8, 32946, 32773)
 """Compressions that tifffile decodes by itself: none, deflate (two numbers), PackBits."""
+
+PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000)
+"""Compressions that Pillow's libtiff decodes; tifffile and imagecodecs know all the others."""
 
 PIXELS = 500_000_000
 """Largest number of pixels of an image: it is held in memory whole."""
@@ -57,14 +60,9 @@ def read_planes(path: Path, channel: int | None = None, whole: int = PIXELS) -> 
         for plane in _reader(path)(path, channel, whole):
             page = plane.page
             yield plane
-    except CoverslipError as error:
-        yield Plane(page + 1, error=plain(str(error)).removeprefix(f"{path.name}: "))
-    except OSError as error:
-        yield Plane(page + 1, error=f"cannot be read ({error.strerror or error_text(error)})")
-    except MemoryError:
-        raise
     except Exception as error:  # damaged bytes make the libraries raise almost anything
-        yield Plane(page + 1, error=f"cannot be decoded ({error_text(error)})")
+        plane = failed(error, page + 1)
+        yield replace(plane, error=plane.error.removeprefix(f"{path.name}: "))
 
 
 def _reader(path: Path) -> Callable[[Path, int | None, int], Iterator[Plane]]:
@@ -103,6 +101,7 @@ def _one_channel(array: np.ndarray, channel: int | None) -> np.ndarray:
 def _tiff(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
     # Files of one OME set name one another; each is in the folder itself and read on its own.
     with tifffile.TiffFile(path, _multifile=False) as tiff:
+        check_declared(tiff)
         if not tiff.series:
             raise CoverslipError("holds no image")
         first = tiff.series[0]
@@ -130,8 +129,17 @@ def _lone_page(path: Path, tiff: tifffile.TiffFile, channel: int | None, whole: 
         return Plane(1, _samples(page, channel), **facts)
     if channel is not None and page.samplesperpixel > 3:
         return Plane(1, _samples(page, channel), **facts)
+    if page.compression not in PILLOW:
+        note = _transparency(channel is None and page.samplesperpixel == 4)
+        return Plane(1, _all_rows(tiff, page, channel), note=note, **facts)
     array, transparent = decode.image(path.read_bytes(), path.name, PIXELS)
     return Plane(1, _one_channel(array, channel), note=_transparency(transparent), **facts)
+
+
+def _all_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, channel: int | None) -> np.ndarray:
+    """The pixels of a page as a large one is read, HxWxC."""
+    decode.refuse_large(page.imagelength, page.imagewidth, PIXELS)
+    return tiff_rows(tiff, page, channel).rows(0, page.imagelength)
 
 
 def _sample_kinds(page: tifffile.TiffPage) -> tuple[int, ...]:
@@ -171,6 +179,7 @@ def _series(
 ) -> Iterator[Plane]:
     series = tiff.series[number]
     outer = _outer(series)
+    check_planes(prod(length for _, length in outer))
     channels = dict(outer).get("C", 1)
     if channels > 1 and (channel is None or channel >= channels):
         wrong = which_channel(channels) if channel is None else no_channel(channel, channels)
@@ -222,12 +231,8 @@ def _plane(
             block = block.reshape(int(np.prod(shape)), *block.shape[-2:])
             image = decode.integers(_upright(block[at], "YX"))
         yield Plane(number, image, **facts)
-    except CoverslipError as error:
-        yield Plane(number, error=str(error), **facts)
-    except (MemoryError, GeneratorExit):
-        raise
     except Exception as error:  # one damaged page leaves the others readable
-        yield Plane(number, error=f"cannot be decoded ({error_text(error)})", **facts)
+        yield failed(error, number, facts["plane"])
 
 
 def _block_rows(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, at: int) -> Rows:
@@ -245,6 +250,8 @@ def _page_image(
     """Pixels of a page of many, HxWxC."""
     grey = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
     colour = page.photometric == tifffile.PHOTOMETRIC.RGB
+    if page.compression not in PILLOW:
+        return _all_rows(tiff, page, channel)
     if not (grey or colour) or page.compression not in PLAIN:
         with Image.open(tiff.filehandle.path) as image:
             image.seek(page.index)

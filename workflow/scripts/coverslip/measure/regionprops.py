@@ -24,17 +24,17 @@ OBJECTS = {
     "centroid_x_px": "float64",
     "centroid_y_um": "float64",
     "centroid_x_um": "float64",
-    "top_px": "int64",
-    "left_px": "int64",
-    "bottom_px": "int64",
-    "right_px": "int64",
+    "bbox_min_row": "int64",
+    "bbox_min_col": "int64",
+    "bbox_max_row": "int64",
+    "bbox_max_col": "int64",
     "top_um": "float64",
     "left_um": "float64",
     "bottom_um": "float64",
     "right_um": "float64",
     "eccentricity": "float64",
     "mean_intensity": "float64",
-    "at_border": "bool",
+    "touches_border": "bool",
 }
 """Columns of the table of objects, with their types; see `docs/usage.md`."""
 
@@ -74,8 +74,8 @@ def table_of(
     height, width = pixel_um or (np.nan, np.nan)
     top, left, bottom, right = (found[f"bbox-{at}"] for at in range(4))
     y, x = found["centroid-0"], found["centroid-1"]
-    at_border = (top == 0) | (left == 0)
-    at_border |= (bottom == shape[0]) | (right == shape[1])
+    touches_border = (top == 0) | (left == 0)
+    touches_border |= (bottom == shape[0]) | (right == shape[1])
     table = pd.DataFrame(
         {
             "label": found["label"],
@@ -85,17 +85,17 @@ def table_of(
             "centroid_x_px": x,
             "centroid_y_um": y * height,
             "centroid_x_um": x * width,
-            "top_px": top,
-            "left_px": left,
-            "bottom_px": bottom,
-            "right_px": right,
+            "bbox_min_row": top,
+            "bbox_min_col": left,
+            "bbox_max_row": bottom,
+            "bbox_max_col": right,
             "top_um": top * height,
             "left_um": left * width,
             "bottom_um": bottom * height,
             "right_um": right * width,
             "eccentricity": found["eccentricity"],
             "mean_intensity": found["intensity_mean"],
-            "at_border": at_border,
+            "touches_border": touches_border,
         }
     )
     return table.astype(OBJECTS).round(DIGITS)
@@ -121,14 +121,14 @@ def summary(
     low, high = blocks.interval() or (None, None)
     square = None if pixel_um is None else pixel_um[0] * pixel_um[1]
     numbers: dict[str, float | int | None] = {
-        "valid_area_px": valid,
+        "fov_area_px": valid,
         "valid_area_um2": None if square is None else valid * square,
         "foreground_px": foreground,
         "foreground_um2": None if square is None else foreground * square,
         "confluency_percent": 100 * foreground / valid if valid else None,
         "confluency_low_percent": low,
         "confluency_high_percent": high,
-        "objects": count,
+        "n_objects": count,
         "objects_per_mm2": count / (valid * square) * 1e6 if square and valid else None,
         "mean_area_px": objects["area_px"].mean() if count else None,
         "mean_area_um2": objects["area_px"].mean() * square if count and square else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import heapq
+import math
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ def link_file(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
+        target.unlink(missing_ok=True)
         shutil.copyfile(source, target)
 
 
@@ -48,7 +50,19 @@ def write_parquet(objects: Path, output: Path) -> None:
     types = {name: KINDS[kind] for name, kind in OBJECT_TYPES.items()}
     settings: dict[str, Any] = {"threads": 1, "preserve_insertion_order": True}
     with atomic_write(output) as part, duckdb.connect(config=settings) as database:
-        table = database.read_csv(str(objects), header=True, dtype=types, na_values=[""])
+        # Nothing is guessed: a guess looks at the first rows alone.
+        table = database.read_csv(
+            str(objects),
+            auto_detect=False,
+            header=True,
+            columns=types,
+            delimiter=",",
+            quotechar='"',
+            escapechar='"',
+            na_values=[""],
+            strict_mode=True,
+            parallel=False,
+        )
         table.write_parquet(str(part), compression="zstd")
 
 
@@ -68,7 +82,7 @@ SHARD_COLUMNS = [
     "confluency_percent",
     "confluency_low_percent",
     "confluency_high_percent",
-    "objects",
+    "n_objects",
     "objects_per_mm2",
     "mean_area_px",
     "mean_area_um2",
@@ -76,14 +90,14 @@ SHARD_COLUMNS = [
     "median_area_um2",
     "mean_eccentricity",
     "mean_intensity",
-    "valid_area_px",
+    "fov_area_px",
     "valid_area_um2",
     "foreground_px",
     "foreground_um2",
     "height_px",
     "width_px",
     "channels",
-    "bits",
+    "bit_depth",
     "pixel_height_um",
     "pixel_width_um",
     "pixel_size_from",
@@ -95,9 +109,9 @@ SHARD_COLUMNS = [
 COLUMNS = ["image", "page", "plane", "series", *SHARD_COLUMNS[3:]]
 """Columns of `images.csv`."""
 
-COUNTS = ["page", "objects", "valid_area_px", "foreground_px"]
+COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
 
-COUNTS += ["height_px", "width_px", "channels", "bits"]
+COUNTS += ["height_px", "width_px", "channels", "bit_depth"]
 
 TEXTS = ["image", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
 
@@ -168,12 +182,14 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
         series = "…".join(part for part in parts if part) or "all"
     try:
         if groups.get("time") is not None:
-            return float(groups["time"]), unit, series
+            time = float(groups["time"])
+            return (time, unit, series) if math.isfinite(time) else (None, "", "")
         told = {part: groups[part] for part in PARTS if groups.get(part) is not None}
         hours = sum(PARTS[part] * float(value) for part, value in told.items())
     except ValueError:
         return None, "", ""
-    return (round(hours, 6), "h", series) if told else (None, "", "")
+    known = told and math.isfinite(hours)
+    return (round(hours, 6), "h", series) if known else (None, "", "")
 
 
 def write_images(table: pd.DataFrame, output: Path) -> None:

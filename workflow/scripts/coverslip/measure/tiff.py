@@ -6,9 +6,12 @@ are understood.
 
 from __future__ import annotations
 
+import math
 from xml.etree import ElementTree
 
 import tifffile
+
+from coverslip.measure.planes import check_planes
 
 MICROMETRES = {
     "µm": 1.0,
@@ -51,6 +54,22 @@ TAG_UNITS = {2: "inch", 3: "cm"}
 
 COARSEST_UM = 20.0
 """Resolution tags that state larger pixels speak of paper (300 dpi are 85 µm), not of cells."""
+
+
+def check_declared(tiff: tifffile.TiffFile) -> None:
+    """Raise a CoverslipError where metadata state more planes than any file holds.
+
+    To be called before `tiff.series`, which makes a list of them.
+    """
+    count = 1.0
+    if tiff.is_ome:
+        sizes = ([pixels.get(f"Size{axis}") for axis in "CTZ"] for pixels in _all_pixels(tiff))
+        count = sum(math.prod(_number(size) or 1 for size in three) for three in sizes)
+    elif tiff.is_imagej:
+        facts = tiff.imagej_metadata or {}
+        axes = math.prod(facts.get(name) or 1 for name in ("channels", "slices", "frames"))
+        count = max(axes, facts.get("images") or 1)
+    check_planes(count)
 
 
 def pixel_size(tiff: tifffile.TiffFile, series: int) -> tuple[float, float] | None:
@@ -100,7 +119,7 @@ def frame_times(tiff: tifffile.TiffFile, series: int, frames: int) -> tuple[list
         unit = HOURS.get(str(facts.get("tunit", "s")).lower())
         if interval > 0 and unit is not None:
             times = [frame * interval * unit for frame in range(frames)]
-    if times is None:
+    if times is None or not all(map(math.isfinite, times)):
         return [float(frame) for frame in range(frames)], "frame"
     return times, "h"
 
@@ -112,12 +131,16 @@ def _ratio(value: tuple[int, int] | float) -> float:
 
 
 def _ome_pixels(tiff: tifffile.TiffFile, series: int) -> ElementTree.Element | None:
+    found = _all_pixels(tiff)
+    return found[series] if series < len(found) else None
+
+
+def _all_pixels(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
     try:
         root = ElementTree.fromstring(tiff.ome_metadata or "")
     except ElementTree.ParseError:
-        return None
-    found = [element for element in root.iter() if _tag(element) == "Pixels"]
-    return found[series] if series < len(found) else None
+        return []
+    return [element for element in root.iter() if _tag(element) == "Pixels"]
 
 
 def _tag(element: ElementTree.Element) -> str:

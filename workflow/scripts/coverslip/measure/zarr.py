@@ -7,16 +7,32 @@ of which the first is the largest; it tells the names of its axes, and the size 
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coverslip.errors import CoverslipError
-from coverslip.measure.planes import NAMES, Plane
-from coverslip.measure.raster import error_text, no_channel, which_channel, zarr_rows
+from coverslip.measure.planes import NAMES, Plane, check_planes, failed
+from coverslip.measure.raster import check_chunk, no_channel, which_channel, zarr_rows
 from coverslip.measure.tiff import HOURS, MICROMETRES
+
+ARRAYS = (".zarray", "zarr.json")
+
+NODES = (*ARRAYS, ".zgroup")
+"""Files that make a folder an array, or an array or group, of Zarr 2 or 3."""
+
+INTEGER = re.compile(r"[<>|]?[biu][1248]|bool|u?int(8|16|32|64)")
+"""Types of pixels, as Zarr 2 and 3 call them."""
+
+CODECS = {"bytes", "transpose", "sharding_indexed", "crc32c"}
+
+CODECS |= {"blosc", "zlib", "gzip", "zstd", "lz4", "lzma", "bz2", "delta", "shuffle"}
+"""Codecs that are read."""
 
 OLD_AXES = "TCZYX"
 """Axes of OME-Zarr 0.1 and 0.2, which does not name them."""
@@ -33,24 +49,91 @@ def zarr_planes(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
     Raises:
         CoverslipError: there is no image in it.
     """
-    import zarr  # half a second, and few jobs need it
-
-    found = zarr.open(path, mode="r")
     page = itertools.count(1)
-    if isinstance(found, zarr.Array):
-        yield from _planes(found, _plain_axes(found.shape), {}, "", channel, whole, page)
+    if _is_array(path):
+        array = _open(path)
+        yield from _planes(array, _plain_axes(array.shape), {}, "", channel, whole, page)
         return
-    images = list(_images(found))
+    images = list(_images(path))
     if not images:
         raise CoverslipError("no image is in it: its groups have no attribute `multiscales`")
     for number, (group, scales) in enumerate(images, start=1):
         first = scales["datasets"][0]
-        array = group[first["path"]]
+        array = _open(_below(group, first["path"]))
         axes, units = _axes(scales, array.ndim)
         steps = _steps(scales, first, array.ndim)
         facts = {axis: (step, unit) for axis, step, unit in zip(axes, steps, units, strict=True)}
         prefix = f"s{number}" if len(images) > 1 else ""
         yield from _planes(array, axes, facts, prefix, channel, whole, page)
+
+
+def _open(path: Path) -> Any:
+    """The array of a folder, once its types and codecs are known to be harmless.
+
+    Some codecs run code that is stored in the file (pickle), and objects are stored by them.
+    """
+    import zarr  # half a second, and few jobs need it
+
+    for name in ARRAYS:
+        if (path / name).is_file():
+            check_array(_read(path / name))
+    return zarr.open_array(path, mode="r")
+
+
+def check_array(facts: Mapping[str, Any]) -> None:
+    """Raise a CoverslipError where an array has other than integers, or unknown codecs.
+
+    Args:
+        facts: its `.zarray` (Zarr 2) or `zarr.json` (Zarr 3).
+    """
+    if facts.get("zarr_format") == 2:
+        kind, chunk = facts.get("dtype"), facts.get("chunks")
+        codecs = [facts.get("compressor"), *(facts.get("filters") or [])]
+        names = [codec["id"] for codec in codecs if codec is not None]
+    else:
+        kind, chunk = facts.get("data_type"), facts["chunk_grid"]["configuration"]["chunk_shape"]
+        codecs = list(facts["codecs"])
+        names = []
+        while codecs:
+            codec = codecs.pop()
+            names.append(codec["name"].removeprefix("numcodecs."))
+            if names[-1] == "sharding_indexed":
+                within = codec["configuration"]
+                chunk = within["chunk_shape"]
+                codecs += [*within["codecs"], *within["index_codecs"]]
+    if not (isinstance(kind, str) and INTEGER.fullmatch(kind)):
+        raise CoverslipError(f"pixels are of type {kind}: save it with 8- or 16-bit integers")
+    if unknown := sorted(set(names) - CODECS):
+        raise CoverslipError(
+            f"compressed by {', '.join(unknown)}, which is not read: save it with "
+            f"{', '.join(sorted(CODECS & {'blosc', 'gzip', 'zstd'}))} or without compression"
+        )
+    check_chunk(chunk or [])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of metadata; empty where there is none."""
+    if not path.is_file():
+        return {}
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(facts, dict):
+        raise CoverslipError(f"{path.name} is no JSON object")
+    return facts
+
+
+def _is_array(path: Path) -> bool:
+    return (path / ".zarray").is_file() or _read(path / "zarr.json").get("node_type") == "array"
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    return _read(path / "zarr.json").get("attributes") or _read(path / ".zattrs")
+
+
+def _below(group: Path, path: str) -> Path:
+    """A node of a group by its path, which does not lead out of it."""
+    if not set(path.split("/")).isdisjoint({"", ".", ".."}):
+        raise CoverslipError(f"its group names the array `{path}`, which is not in it")
+    return group / path
 
 
 def _plain_axes(shape: tuple[int, ...]) -> str:
@@ -61,16 +144,17 @@ def _plain_axes(shape: tuple[int, ...]) -> str:
     raise CoverslipError(f"an array of shape {shape} without names of axes: save it as OME-Zarr")
 
 
-def _images(group: Any) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+def _images(group: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Groups that are images, at any depth (plates, files converted by bioformats2raw)."""
-    facts = dict(group.attrs)
+    facts = _attributes(group)
     scales = facts.get("ome", facts).get("multiscales")
     if scales:
         yield group, scales[0]
         return
-    children = dict(group.groups())
-    for name in sorted(children, key=lambda name: (len(name), name)):
-        yield from _images(children[name])
+    children = [each for each in group.iterdir() if any((each / name).is_file() for name in NODES)]
+    for child in sorted(children, key=lambda each: (len(each.name), each.name)):
+        if not _is_array(child):
+            yield from _images(child)
 
 
 def _axes(scales: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]:
@@ -110,6 +194,7 @@ def _planes(
         yield Plane(next(page), error=wrong, plane=prefix)
         return
     outer = [axis for axis in axes if axis not in "YXSC"]
+    check_planes(prod(lengths[axis] for axis in outer))
     pixel = _pixel(steps)
     time = _factor(steps, "T", HOURS)
     for place in np.ndindex(*(lengths[axis] for axis in outer)):
@@ -132,12 +217,8 @@ def _plane(
         if rows.shape[0] * rows.shape[1] > whole:
             return Plane(page, rows=rows, **facts)
         return Plane(page, rows.rows(0, rows.shape[0]), **facts)
-    except CoverslipError as error:
-        return Plane(page, error=str(error), **facts)
-    except MemoryError:
-        raise
     except Exception as error:  # one damaged plane leaves the others readable
-        return Plane(page, error=f"cannot be decoded ({error_text(error)})", **facts)
+        return failed(error, page, facts["plane"])
 
 
 def _factor(
@@ -146,7 +227,7 @@ def _factor(
     """Step along an axis in the unit of the table, if it is told."""
     step, unit = steps.get(axis, (np.nan, None))
     scale = units.get(unit or "")
-    return None if scale is None or not step > 0 else float(step) * scale
+    return None if scale is None or not 0 < step < np.inf else float(step) * scale
 
 
 def _pixel(steps: Mapping[str, tuple[float, str | None]]) -> tuple[float, float] | None:

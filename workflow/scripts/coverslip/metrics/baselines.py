@@ -56,12 +56,12 @@ def otsu(image: np.ndarray) -> np.ndarray:
     return ~bright if bright.mean() > 0.5 else bright
 
 
-def otsu_components(image: np.ndarray, minimum_area: int) -> np.ndarray:
-    """Objects of `otsu`: its 8-connected regions of at least `minimum_area` pixels, int32 HxW."""
-    return drop_small(ndimage.label(otsu(image), NEIGHBOURS)[0], minimum_area)
+def otsu_components(image: np.ndarray, min_area_px: int) -> np.ndarray:
+    """Objects of `otsu`: its 8-connected regions of at least `min_area_px` pixels, int32 HxW."""
+    return drop_small(ndimage.label(otsu(image), NEIGHBOURS)[0], min_area_px)
 
 
-def otsu_watershed(image: np.ndarray, minimum_area: int) -> np.ndarray:
+def otsu_watershed(image: np.ndarray, min_area_px: int) -> np.ndarray:
     """Objects of `otsu`, holes filled, cut where they are narrow by a watershed on distance.
 
     Each prominent peak of the smoothed distance to the background floods its surroundings (Meyer,
@@ -71,7 +71,7 @@ def otsu_watershed(image: np.ndarray, minimum_area: int) -> np.ndarray:
 
     Args:
         image: HxW or HxWxC (1, 3 or 4 channels), uint8 or uint16.
-        minimum_area: objects of fewer pixels are left out.
+        min_area_px: objects of fewer pixels are left out.
 
     Returns:
         int32 HxW, 0 is background, objects are 1, 2, ... without gaps.
@@ -84,7 +84,7 @@ def otsu_watershed(image: np.ndarray, minimum_area: int) -> np.ndarray:
     # A region too thin for a prominent peak is an object as it is.
     flat = np.bincount(regions[peaks], minlength=count + 1) == 0
     seeds, _ = ndimage.label(peaks | (mask & flat[regions]), NEIGHBOURS)
-    return drop_small(watershed(-distance, seeds, mask=mask), minimum_area)
+    return drop_small(watershed(-distance, seeds, mask=mask), min_area_px)
 
 
 # --- Predictions of classes that every result has to be seen beside

@@ -19,8 +19,8 @@ from coverslip.metrics.pixels import Metric, ratio
 
 STATISTICS = (
     "images",
-    "objects_true",
-    "objects_predicted",
+    "n_true",
+    "n_predicted",
     "objects_absolute_error",
     *(f"tp_{percent}" for percent in PERCENT),
     *(f"ap_{percent}" for percent in PERCENT),
@@ -34,7 +34,7 @@ STATISTICS = (
 )
 """What is kept of an image: 1, its counts of objects, true positives and AP at each threshold in
 percent, F1 and PQ at IoU 0.5, the sum of the IoU matched there, and what went wrong with how many.
-False positives are `objects_predicted - tp`, false negatives `objects_true - tp`."""
+False positives are `n_predicted - tp`, false negatives `n_true - tp`."""
 
 HEADLINES = (
     "mean_ap",
@@ -59,8 +59,8 @@ AT = (
 
 COUNTED_ON = {
     "images": "images",
-    "objects_true": "true objects",
-    "objects_predicted": "predicted objects",
+    "n_true": "true objects",
+    "n_predicted": "predicted objects",
     "tp_50": "matched pairs",
 }
 """Statistics that metrics are counted on, in words."""
@@ -68,8 +68,8 @@ COUNTED_ON = {
 
 def statistics(found: Matching) -> np.ndarray:
     """Sufficient statistics of one image: (S,) float64, in the order of `STATISTICS`."""
-    error = abs(found.objects_predicted - found.objects_true)
-    counts = (1, found.objects_true, found.objects_predicted, error)
+    error = abs(found.n_predicted - found.n_true)
+    counts = (1, found.n_true, found.n_predicted, error)
     scores = (found.f1[0], found.panoptic_quality[0], found.iou_sum[0])
     wrong = (found.splits, found.merges, found.missed, found.invented)
     parts = (counts, found.tp, found.accuracy, scores, wrong)
@@ -99,7 +99,7 @@ def mean_ap(sums: np.ndarray) -> np.ndarray:
 def ap_pooled(sums: np.ndarray, percent: int) -> np.ndarray:
     """TP / (TP + FP + FN) over the objects of all images."""
     tp = column(sums, f"tp_{percent}")
-    return ratio(tp, column(sums, "objects_true") + column(sums, "objects_predicted") - tp)
+    return ratio(tp, column(sums, "n_true") + column(sums, "n_predicted") - tp)
 
 
 def mean_ap_pooled(sums: np.ndarray) -> np.ndarray:
@@ -119,13 +119,13 @@ def pq_pooled(sums: np.ndarray) -> np.ndarray:
 
 def count_bias(sums: np.ndarray) -> np.ndarray:
     """Predicted less true objects, mean over images."""
-    error = column(sums, "objects_predicted") - column(sums, "objects_true")
+    error = column(sums, "n_predicted") - column(sums, "n_true")
     return ratio(error, column(sums, "images"))
 
 
 def _both(sums: np.ndarray) -> np.ndarray:
     """Number of true and predicted objects: 2 TP + FP + FN."""
-    return column(sums, "objects_true") + column(sums, "objects_predicted")
+    return column(sums, "n_true") + column(sums, "n_predicted")
 
 
 def instances() -> list[Metric]:
@@ -138,7 +138,7 @@ def _metric(
     compute: Callable[[np.ndarray], np.ndarray],
     definition: str,
     unit: str = "share",
-    per: str = "objects_true",
+    per: str = "n_true",
 ) -> Metric:
     """A metric of instances, counted on the statistic `per`."""
     return Metric(name, unit, definition, compute, partial(column, name=per), COUNTED_ON[per])
@@ -198,13 +198,13 @@ def _at_half() -> list[Metric]:
         _metric("pq_pooled", pq_pooled, f"{pq}, {pooled}"),
         _metric(
             "precision_50",
-            partial(share, above="tp_50", below="objects_predicted"),
+            partial(share, above="tp_50", below="n_predicted"),
             f"Share of predicted objects with a partner {at}: TP / (TP + FP), {pooled}",
-            per="objects_predicted",
+            per="n_predicted",
         ),
         _metric(
             "recall_50",
-            partial(share, above="tp_50", below="objects_true"),
+            partial(share, above="tp_50", below="n_true"),
             f"Share of true objects with a partner {at}: TP / (TP + FN), {pooled}",
         ),
         _metric(
@@ -216,7 +216,7 @@ def _at_half() -> list[Metric]:
         ),
         _metric(
             "mean_true_iou",
-            partial(share, above="iou_50", below="objects_true"),
+            partial(share, above="iou_50", below="n_true"),
             f"Sum of the IoU of the pairs that match {at} over the number of true objects, "
             f"{pooled}",
         ),
@@ -228,28 +228,28 @@ def _errors() -> list[Metric]:
         (
             "split_rate",
             "splits",
-            "objects_true",
+            "n_true",
             "Share of true objects that lie in pieces: they hold more than half of each of two or "
             "more predicted objects.",
         ),
         (
             "merge_rate",
             "merges",
-            "objects_predicted",
+            "n_predicted",
             "Share of predicted objects that join true ones: they hold more than half of each of "
             "two or more.",
         ),
         (
             "missed_rate",
             "missed",
-            "objects_true",
+            "n_true",
             "Share of true objects that are at most half covered by predicted ones, all of them "
             "together.",
         ),
         (
             "invented_rate",
             "invented",
-            "objects_predicted",
+            "n_predicted",
             "Share of predicted objects at most half of which lies in true ones, all of them "
             "together.",
         ),
@@ -277,7 +277,7 @@ def _counts() -> list[Metric]:
         ),
         _metric(
             "object_count_ratio",
-            partial(share, above="objects_predicted", below="objects_true"),
+            partial(share, above="n_predicted", below="n_true"),
             "Number of predicted objects over number of true objects, over all images; 1 is "
             f"right. {counted}",
             unit="ratio",

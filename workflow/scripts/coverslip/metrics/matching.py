@@ -123,9 +123,9 @@ class Matching:
     object, true or predicted, scores 1 here and 0 there: nothing was to be found, nothing was.
     """
 
-    objects_true: int
+    n_true: int
     """Number of true objects."""
-    objects_predicted: int
+    n_predicted: int
     """Number of predicted objects."""
     true_labels: np.ndarray
     """Labels of the true objects that match at IoU 0.5, (M,)."""
@@ -149,12 +149,12 @@ class Matching:
     @property
     def fp(self) -> np.ndarray:
         """False positives: predicted objects without a partner, (10,) int64."""
-        return self.objects_predicted - self.tp
+        return self.n_predicted - self.tp
 
     @property
     def fn(self) -> np.ndarray:
         """False negatives: true objects without a partner, (10,) int64."""
-        return self.objects_true - self.tp
+        return self.n_true - self.tp
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -184,7 +184,7 @@ class Matching:
     @property
     def mean_true_score(self) -> np.ndarray:
         """Sum of the IoU of the matched pairs over the number of true objects, (10,), 0..1."""
-        return self._ratio(self.iou_sum, np.full(len(PERCENT), self.objects_true))
+        return self._ratio(self.iou_sum, np.full(len(PERCENT), self.n_true))
 
     @property
     def panoptic_quality(self) -> np.ndarray:
@@ -195,7 +195,7 @@ class Matching:
         return self._ratio(self.iou_sum, self.tp + self.fp / 2 + self.fn / 2)
 
     def _ratio(self, above: np.ndarray, below: np.ndarray) -> np.ndarray:
-        if self.objects_true == self.objects_predicted == 0:
+        if self.n_true == self.n_predicted == 0:
             return np.ones(len(PERCENT))
         return np.divide(above, below, out=np.zeros(len(PERCENT)), where=below > 0)
 
@@ -215,8 +215,8 @@ def match(truth: np.ndarray, prediction: np.ndarray) -> Matching:
     splits, merges = splits_and_merges(found)
     missed, invented = missed_and_invented(found)
     return Matching(
-        objects_true=len(found.true_labels),
-        objects_predicted=len(found.predicted_labels),
+        n_true=len(found.true_labels),
+        n_predicted=len(found.predicted_labels),
         true_labels=found.true_labels[found.true_index[pairs]],
         predicted_labels=found.predicted_labels[found.predicted_index[pairs]],
         iou=iou,

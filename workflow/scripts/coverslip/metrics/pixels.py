@@ -25,8 +25,8 @@ STATISTICS = (
     "images",
     "iou",
     "dice",
-    "objects_true",
-    "objects_predicted",
+    "n_true",
+    "n_predicted",
     "objects_absolute_error",
 )
 """What is kept of an image: pixel counts, 1, its IoU and Dice, and its counts of objects."""
@@ -79,9 +79,9 @@ def statistics(counts: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> n
     columns["images"] = np.ones(len(counts))
     columns["iou"] = image_iou(*overlap)
     columns["dice"] = image_dice(*overlap)
-    columns["objects_true"] = np.asarray(true, dtype=np.float64)
-    columns["objects_predicted"] = np.asarray(predicted, dtype=np.float64)
-    error = columns["objects_predicted"] - columns["objects_true"]
+    columns["n_true"] = np.asarray(true, dtype=np.float64)
+    columns["n_predicted"] = np.asarray(predicted, dtype=np.float64)
+    error = columns["n_predicted"] - columns["n_true"]
     columns["objects_absolute_error"] = np.abs(error)
     return np.stack([columns[name] for name in STATISTICS], axis=-1)
 
@@ -180,13 +180,13 @@ def mean(sums: np.ndarray, name: str) -> np.ndarray:
 
 def count_bias(sums: np.ndarray) -> np.ndarray:
     """Predicted less true objects, mean over images."""
-    error = column(sums, "objects_predicted") - column(sums, "objects_true")
+    error = column(sums, "n_predicted") - column(sums, "n_true")
     return ratio(error, column(sums, "images"))
 
 
 def count_ratio(sums: np.ndarray) -> np.ndarray:
     """Predicted objects over true objects, over all images."""
-    return ratio(column(sums, "objects_predicted"), column(sums, "objects_true"))
+    return ratio(column(sums, "n_predicted"), column(sums, "n_true"))
 
 
 def blank_accuracy(sums: np.ndarray) -> np.ndarray:
@@ -194,9 +194,9 @@ def blank_accuracy(sums: np.ndarray) -> np.ndarray:
     return ratio(column(sums, "tn") + column(sums, "fn"), pixels(sums))
 
 
-def segmentation(minimum_area: int) -> list[Metric]:
-    """All metrics of a segmentation; `minimum_area` in pixels stands in the definitions."""
-    return [*foreground(), *_objects(minimum_area)]
+def segmentation(min_area_px: int) -> list[Metric]:
+    """All metrics of a segmentation; `min_area_px` in pixels stands in the definitions."""
+    return [*foreground(), *_objects(min_area_px)]
 
 
 def foreground() -> list[Metric]:
@@ -299,9 +299,9 @@ def _classes() -> list[Metric]:
     ]
 
 
-def _objects(minimum_area: int) -> list[Metric]:
+def _objects(min_area_px: int) -> list[Metric]:
     counted = (
-        f"Predicted objects are 8-connected regions of at least {minimum_area} pixels, true ones "
+        f"Predicted objects are 8-connected regions of at least {min_area_px} pixels, true ones "
         "the instances of the label map; touching nuclei that the mask joins count as one."
     )
     told: list[tuple[str, str, str, Compute]] = [
@@ -324,7 +324,7 @@ def _objects(minimum_area: int) -> list[Metric]:
             count_ratio,
         ),
     ]
-    support = partial(column, name="objects_true")
+    support = partial(column, name="n_true")
     return [
         Metric(name, unit, f"{text} {counted}", compute, support, "true objects")
         for name, unit, text, compute in told

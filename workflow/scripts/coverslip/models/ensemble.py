@@ -6,7 +6,7 @@ weights of its own. Its `model.json` has the `kind` `ensemble` and `members`: th
 relative to its own, with the SHA-256 of `model.keras` and `model.json` there.
 
 What is averaged are probabilities, of classes after each member's own temperature, and with the
-head `instances` the depth, too; objects are then made once, by one watershed. What training settles
+head `instance` the depth, too; objects are then made once, by one watershed. What training settles
 on validation images is settled by the mean of the members here: the threshold, and the rules of
 instances (of the smallest area in pixels the median). Tuning it again would need
 validation images that no member was trained on; members from several folds have none.
@@ -35,12 +35,12 @@ M = TypeVar("M", bound=ModelFolder)
 
 # --- Several trained networks that answer as one: the mean of their probabilities
 
-FORMAT = 1
+FORMAT = 2
 
 FILES = ("model.keras", "model.json")
 """Files of a member that predicting needs."""
 
-ALIKE = ("head", "outputs", "classes", "preprocessing")
+ALIKE = ("head", "num_classes", "classes", "preprocessing")
 """What all members must have in common."""
 
 SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
@@ -106,7 +106,8 @@ def ensemble_predictor(
         network: gives the function of a member, see `model.KINDS`.
 
     Returns:
-        A function that gives the mean of the probabilities, or, with the head `class`, the logits
+        A function that gives the mean of the probabilities, or, with the head `classification`,
+        the logits
         of each member over its temperature, one member after the other; see `class_logits`.
 
     Raises:
@@ -117,6 +118,13 @@ def ensemble_predictor(
     for folder, told in zip(folders, model.info["members"], strict=True):
         _check(folder, told)
     loaded = [load(folder) for folder in folders]
+    for member in loaded:
+        same = all(member.info.get(key) == model.info.get(key) for key in ("outputs", "classes"))
+        if member.info["kind"] != "network" or member.head != model.head or not same:
+            raise CoverslipError(
+                f"{member.folder}: is no network like the ensemble {model.folder}: make the "
+                "ensemble again"
+            )
     members = [network(member) for member in loaded]
     scales = [np.float32(1 / member.temperature) for member in loaded]
 
@@ -133,7 +141,7 @@ def ensemble_predictor(
     grains = [member.grain if isinstance(member, HasSizeDivisor) else None for member in members]
     known = [grain for grain in grains if grain is not None]
     alike = max(known) if len(known) == len(grains) else None  # powers of two
-    return beside if model.head == "class" else HasSizeDivisor(mean, alike)
+    return beside if model.head == "classification" else HasSizeDivisor(mean, alike)
 
 
 def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
@@ -149,15 +157,15 @@ def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
 
 def _combine_params(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Threshold, temperature and rules."""
-    if told[0]["head"] == "class":
+    if told[0]["head"] == "classification":
         return {"threshold": None, "temperature": 1.0}
     found: dict[str, Any] = {"threshold": _mean([info["threshold"] for info in told])}
-    if told[0]["head"] == "instances":
+    if told[0]["head"] == "instance":
         rules = [WatershedParams(**info["instances"]) for info in told]
         found["instances"] = WatershedParams(
             threshold=_mean([each.threshold for each in rules]),
             seed=_mean([each.seed for each in rules]),
-            minimum_area=median_low(each.minimum_area for each in rules),
+            min_area_px=median_low(each.min_area_px for each in rules),
             minimum_share=_mean([each.minimum_share for each in rules]),
         ).facts()
     return found | {"settled": SETTLED}
@@ -181,7 +189,7 @@ def _member_info(folder: Path) -> dict[str, Any]:
             f"{path}: a model of kind `{kind}` has no probabilities to average: choose a study "
             "with a network"
         )
-    return {"head": "mask"} | info
+    return {"head": "semantic"} | info
 
 
 def _check(folder: Path, told: Mapping[str, Any]) -> None:

@@ -2,9 +2,9 @@
 
 The graph takes what `preprocess.image` gives, as float32 0..255 (N, height, width, channels), and
 gives probabilities (N, height, width, K) as `Model.predict` does; scaling is inside. Heights and
-widths may be any multiples of what the network needs. With the head `class` it takes images that
-are resized already, and gives (N, K). `model.json` travels as metadata, so that the
-file explains itself. ONNX: open neural network exchange, https://onnx.ai.
+widths may be any multiples of what the network needs. With the head `classification`
+it takes images that are resized already, and gives (N, K). `model.json` travels as metadata, so
+that the file explains itself. ONNX: open neural network exchange, https://onnx.ai.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def onnx(folder: Path, output: Path) -> None:
         )
     network = models.read_network(model)
     side = model.tile
-    size = side if model.head == "class" else (None, None)
+    size = side if model.head == "classification" else (None, None)
     image = keras.Input((*size, network.input_shape[-1]), name="image", dtype="float32")
     told = heads.probabilities(network, model.head, model.temperature)
     whole = keras.Model(image, told(_scaling(model)(image)))
@@ -57,19 +57,19 @@ def onnx(folder: Path, output: Path) -> None:
 
 def _scaling(model: models.Model) -> keras.layers.Layer:
     """`preprocess.batch` as a layer."""
-    if model.preprocessing.scaling == "standard":
+    if model.preprocessing.input_scaling == "zscore":
         deviation = np.asarray(model.info["fitted"]["standard_deviation"])
         scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
         mean = np.asarray(model.info["fitted"]["mean"])
         return keras.layers.Rescaling(scale.tolist(), offset=(-mean * scale).tolist())
-    if model.preprocessing.scaling == "imagenet":
+    if model.preprocessing.input_scaling == "imagenet":
         mean = np.asarray(preprocessing.IMAGENET_MEAN)
         deviation = np.asarray(preprocessing.IMAGENET_DEVIATION)
         scale = 1 / (255 * deviation)
         return keras.layers.Rescaling(scale.tolist(), offset=(-mean / deviation).tolist())
-    if model.preprocessing.scaling == "column_l2":
+    if model.preprocessing.input_scaling == "column_l2":
         return keras.layers.UnitNormalization(axis=1)
-    return keras.layers.Rescaling(1.0 / 255 if model.preprocessing.scaling == "unit" else 1.0)
+    return keras.layers.Rescaling(1.0 / 255 if model.preprocessing.input_scaling == "unit" else 1.0)
 
 
 def _describe(path: Path, model: models.Model) -> None:

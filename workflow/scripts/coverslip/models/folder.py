@@ -41,7 +41,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "model.json"
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise CoverslipError(
             f"{folder}: not a model folder ({error.strerror}: model.json): "
@@ -54,6 +54,10 @@ def read_info(folder: Path) -> dict[str, Any]:
             f"{path}: not written by coverslip: give the folder `model` of a finished training"
         )
     return info
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[Path]:

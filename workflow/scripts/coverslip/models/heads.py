@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 BACKGROUND, INTERIOR, BORDER = 0, 1, 2
-"""Classes of the head `instances`."""
+"""Classes of the head `instance`."""
 
 BORDER_WIDTH = 2
 """Thickness of the border inside each object, in pixels, where the object is thick enough."""
@@ -31,17 +31,18 @@ def encode(labels: np.ndarray, head: str) -> np.ndarray:
     """Targets of a batch of label maps.
 
     Args:
-        labels: uint16 (N, height, width), 0 is background; for `class` (N, 1, 1), the class.
-        head: `mask`, `instances` or `class`, see `config.Network`.
+        labels: uint16 (N, height, width), 0 is background; for `classification` (N, 1, 1), the
+            class.
+        head: `semantic`, `instance` or `classification`, see `config.Network`.
 
     Returns:
-        For `mask` uint8 (N, height, width), 1 is foreground. For `instances` uint8
+        For `semantic` uint8 (N, height, width), 1 is foreground. For `instance` uint8
         (N, height, width, 2): the class (0 background, 1 interior, 2 border) and the depth, 0..255.
-        For `class` int32 (N,), the class of the image.
+        For `classification` int32 (N,), the class of the image.
     """
-    if head == "class":
+    if head == "classification":
         return labels[:, 0, 0].astype(np.int32)
-    if head == "mask":
+    if head == "semantic":
         return (labels > 0).astype(np.uint8)
     return np.stack([instances(label) for label in labels])
 
@@ -131,16 +132,16 @@ def calibrated_probabilities(logits: np.ndarray, temperature: float = 1.0) -> np
 
 # --- What the channels of a network's answer mean
 
-INSTANCES = "instances"
+INSTANCES = "instance"
 """Head of models that separate objects."""
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
     """The network with its logits turned into float32 probabilities, 0..1.
 
-    `mask`: one channel by a sigmoid, more by a softmax, and so `class`, whose logits are divided by
-    the temperature. `instances`: background, interior and border by a softmax, and the depth by a
-    sigmoid, see `coverslip.models.heads`.
+    `semantic`: one channel by a sigmoid, more by a softmax, and so `classification`, whose
+    logits are divided by the temperature. `instance`: background, interior and border by a
+    softmax, and the depth by a sigmoid, see `coverslip.models.heads`.
     """
     import keras
 
@@ -149,7 +150,7 @@ def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
         classes = keras.layers.Activation("softmax", dtype="float32")(logits[..., :3])
         depth = keras.layers.Activation("sigmoid", dtype="float32")(logits[..., 3:])
         return keras.Model(network.input, keras.ops.concatenate([classes, depth], axis=-1))
-    if head == "class":
+    if head == "classification":
         logits = logits / temperature
     activation = "sigmoid" if network.output_shape[-1] == 1 else "softmax"
     return keras.Model(network.input, keras.layers.Activation(activation, dtype="float32")(logits))
@@ -166,7 +167,7 @@ def foreground(probabilities: np.ndarray) -> np.ndarray:
     return np.float32(1) - probabilities[..., 0]
 
 
-def class_map(probabilities: np.ndarray, threshold: float, head: str = "mask") -> np.ndarray:
+def class_map(probabilities: np.ndarray, threshold: float, head: str = "semantic") -> np.ndarray:
     """Class of each pixel, uint8 HxW, 0 is background.
 
     With one foreground class by the threshold on its probability, with more the most probable;

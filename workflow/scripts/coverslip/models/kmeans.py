@@ -199,10 +199,13 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
     """
     path = model.folder / "model.json"
     try:
-        cells = np.asarray(model.info["clusters"]["cells"], np.uint8)
         recipe, seed = KMeans(**model.info["kmeans"]), int(model.info["seed"])
-        return recipe, check_clusters(recipe, model.info["clusters"]), cells, seed
-    except (KeyError, TypeError, ValueError) as error:
+        clusters = check_clusters(recipe, model.info["clusters"])
+        cells = model.info["clusters"]["cells"]
+        if not cells or not set(cells) <= set(range(clusters["number"])):
+            raise ValueError(f"cells are the clusters {cells} of {clusters['number']}")
+        return recipe, clusters, np.asarray(cells, np.uint8), seed
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CoverslipError(f"{path}: tells no clusters ({reason}): train again") from error
 
@@ -216,7 +219,7 @@ def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
     number = int(clusters["number"])
     if not 2 <= number <= MOST:
         raise ValueError(f"{number} clusters")
-    if recipe.recipe == "published":
+    if recipe.features == "raw_color":
         return {"number": number}
     count = len(names(recipe.scales))
     shapes = {"mean": (count,), "standard_deviation": (count,), "centres": (number, count)}
@@ -238,9 +241,9 @@ def cluster_labels(
         image: uint8 HxWxC, C = 1 or 3, a whole image.
         recipe: the section `kmeans` of the study.
         clusters: as `checked` gives them.
-        seed: of the study; only `published` depends on it.
+        seed: of the study; only `raw_color` depends on it.
     """
-    if recipe.recipe == "published":
+    if recipe.features == "raw_color":
         return partition(image, clusters["number"], seed).labels
     found = np.full(image.shape[:2], OUTSIDE, np.uint8)
     looks = TextureFeatures(image, recipe.scales)
@@ -263,7 +266,7 @@ def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 class TextureFeatures:
-    """What the recipe `honest` sees of an image: its texture under even light, strip by strip.
+    """What the features `texture` see of an image: its texture under even light, strip by strip.
 
     Attributes:
         field: bool HxW, the field of view; black surroundings do not count.
@@ -277,7 +280,7 @@ class TextureFeatures:
             scales: see `texture.features`.
         """
         self.scales = scales
-        self.field = field_of_view(image, "black")
+        self.field = field_of_view(image)
         self._grey = to_grey(image)
         self._light = fit_background(self._grey, self.field)
         self._flat: np.ndarray | None = None

@@ -3,13 +3,13 @@
 A folder holds `model.keras` (the network, giving logits) and `model.json`. The latter tells:
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
-- `classes`: names, `background` first; `outputs`: output channels; `head`: what they mean, see
+- `classes`: names, `background` first; `num_classes`: output channels; `head`: what they mean, see
   `coverslip.models.heads`;
 - `preprocessing`: the section of the configuration; `fitted`: its numbers, see `preprocess.fit`;
 - `threshold`: probability from which a pixel is foreground, tuned on validation;
-- `temperature`: for the head `class`, in place of a threshold, see
+- `temperature`: for the head `classification`, in place of a threshold, see
   `coverslip.models.heads`;
-- `instances`: for the head `instances`, how objects are made, see `coverslip.models.watershed`;
+- `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training tells: architecture, digests, licence of the data.
 
@@ -25,16 +25,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
-from coverslip.models import ensemble, heads, preprocessing
+from coverslip.models import ensemble, heads, kmeans, preprocessing
 from coverslip.models import heads as temperatures
 from coverslip.models.folder import ENSEMBLE, read_info
-from coverslip.models.kmeans import kmeans_predictor
+from coverslip.models.model_info import checked
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
 from coverslip.models.tiling import size_divisor_of
 from coverslip.models.watershed import WatershedParams, average_scales, segment
@@ -42,7 +41,7 @@ from coverslip.runtime import oom
 
 
 def predict_classes(
-    predict: Predict, images: Iterable[np.ndarray], batch: int, flips: bool
+    predict: Predict, images: Iterable[np.ndarray], batch: int, tta: bool
 ) -> Iterator[np.ndarray]:
     """Answers of a network to images of one size, one after the other.
 
@@ -50,7 +49,7 @@ def predict_classes(
         predict: from N x height x width x C to N x K, with N = `batch`.
         images: HxWxC each, of one dtype and size.
         batch: images a call of `predict`; the last call is filled up with zeros.
-        flips: average over the eight flips and turns of an image (four where height and width
+        tta: average over the eight flips and turns of an image (four where height and width
             differ).
 
     Yields:
@@ -60,7 +59,7 @@ def predict_classes(
     visits = 1
     for image in images:
         square = image.shape[0] == image.shape[1]
-        ways = (tuple(range(8)) if square else (0, 2, 4, 6)) if flips else (0,)
+        ways = (tuple(range(8)) if square else (0, 2, 4, 6)) if tta else (0,)
         visits = len(ways)
         waiting += [apply_symmetry(image, way) for way in ways]
         while len(waiting) >= batch * visits:
@@ -86,7 +85,7 @@ def _averaged(
 
 # --- The model folder: all that predicting needs, whatever the model is
 
-FORMAT = 1
+FORMAT = 2
 
 REQUIRED = ("classes", "preprocessing", "fitted", "threshold")
 
@@ -105,7 +104,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
         model: `keras.Model` from HxWxC to HxWxK logits.
         info: values for `model.json`, JSON types, with at least `classes`, `preprocessing`
             (a `Preprocessing` or its fields), `fitted` and `threshold`; `format`, `kind` and
-            `outputs` are added.
+            `num_classes` are added.
 
     Raises:
         ValueError: a value is missing.
@@ -114,7 +113,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     if missing:
         raise ValueError(f"model.json needs {', '.join(missing)}")
     facts = {"format": FORMAT, "kind": "network", **info}
-    facts["outputs"] = int(model.output_shape[-1])
+    facts["num_classes"] = int(model.output_shape[-1])
     if isinstance(facts["preprocessing"], Preprocessing):
         facts["preprocessing"] = facts["preprocessing"].model_dump(mode="json")
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -156,17 +155,45 @@ def read_network(model: Model) -> Any:
 
     path = model.folder / "model.keras"
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises almost anything on damaged and foreign files
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CoverslipError(f"{path}: cannot be loaded ({reason}): train again") from error
+    if wrong := _misfit(network, model):
+        raise CoverslipError(f"{path}: {wrong}: it belongs to another model.json, or is damaged")
+    return network
+
+
+def _misfit(network: Any, model: Model) -> str:
+    """How a network and `model.json` do not go together; empty where they do."""
+    import keras
+
+    if not isinstance(network, keras.Model) or isinstance(network, keras.Sequential):
+        return f"is a {type(network).__name__}, and no functional network"
+    height, width = model.tile
+    channels_in, outputs = preprocessing.channels(model.preprocessing), model.info["num_classes"]
+    expected = (outputs,) if model.head == "classification" else (height, width, outputs)
+    try:
+        found = network.compute_output_shape((1, height, width, channels_in))
+        shape = tuple(network.input_shape)
+    except Exception as error:  # of foreign networks, anything
+        return f"takes no images of {height}x{width}x{channels_in} ({type(error).__name__})"
+    if len(shape) != 4 or shape[3] != channels_in:
+        return f"takes {shape}, and not {channels_in} channels of images"
+    if any(have not in (None, side) for have, side in zip(shape[1:3], model.tile, strict=True)):
+        return f"takes {shape}, and not images of {height}x{width}"
+    if tuple(found)[1:] != expected:
+        return f"gives {tuple(found)[1:]}, and not {expected}"
+    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+        return "has weights that are no numbers"
+    return ""
 
 
 def _network(model: Model) -> Predict:
     """Return the network of a folder as a function of uint8 tiles that gives probabilities, or
     the logits of classes."""
     network = read_network(model)
-    classes = model.head == "class"
+    classes = model.head == "classification"
     resized = model.preprocessing.resize is not None
     grain = None if classes or resized else size_divisor_of(network, model.tile)
     if model.policy is not None:
@@ -189,7 +216,7 @@ def _ensemble(model: Model) -> Predict:
 
 KINDS: dict[str, Callable[[Model], Predict]] = {
     "network": _network,
-    "kmeans": kmeans_predictor,
+    "kmeans": kmeans.kmeans_predictor,
     ENSEMBLE: _ensemble,
 }
 """What a folder may hold: from the name in `model.json` to what predicts tiles."""
@@ -225,44 +252,43 @@ class Model:
                 f"{path}: format {info['format']} is newer than this coverslip "
                 f"(format {FORMAT}): update coverslip"
             )
-        required = [*REQUIRED, "outputs"]
-        if info.get("head") == heads.INSTANCES:
-            required.append("instances")
-        missing = [name for name in required if name not in info]
-        if missing or info.get("kind") not in KINDS:
+        if info["format"] < FORMAT:
             raise CoverslipError(
-                f"{path}: {'no ' + missing[0] if missing else 'unknown kind of model'}: "
-                "update coverslip or train again"
+                f"{path}: format {info['format']} is of an earlier coverslip (now format "
+                f"{FORMAT}): train again, or use the version that wrote it"
             )
-        try:
-            self.preprocessing = Preprocessing(**info["preprocessing"])
-        except (ValidationError, TypeError) as error:
-            raise CoverslipError(
-                f"{path}: its preprocessing is not known to this coverslip: train again"
-            ) from error
+        facts = checked(info, path)
+        if facts.kind not in KINDS:
+            raise CoverslipError(f"{path}: unknown kind of model: update coverslip or train again")
+        self.preprocessing = facts.preprocessing
+        self._facts = facts
         self.folder = folder
         self.info: dict[str, Any] = info
         self._fitted: dict[str, Any] = info["fitted"]
         self.policy = policy
         self._predict: Predict | None = None
         self.grain: int | None = None
+        if info["kind"] == "kmeans":
+            kmeans.read_kmeans(self)
 
     @property
     def threshold(self) -> float:
         """Probability of foreground, 0..1, from which on a pixel is foreground."""
-        return float(self.info["threshold"])
+        if self._facts.threshold is None:
+            raise CoverslipError(f"{self.folder}: classifies images, and has no threshold")
+        return self._facts.threshold
 
     @property
     def head(self) -> str:
-        """What the network says of a pixel: `mask`, `instances` or `class`, see `channels`."""
-        return self.info.get("head", "mask")
+        """What the outputs mean: `semantic`, `instance` or `classification`, see `heads`."""
+        return self._facts.head
 
     def mask(self, probabilities: np.ndarray) -> np.ndarray:
         """Class of each pixel, uint8 HxW, see `channels.class_map`.
 
         Raises CoverslipError where the model knows only the class of a whole image.
         """
-        if self.head == "class":
+        if self.head == "classification":
             raise CoverslipError(
                 f"{self.folder}: tells the class of an image and draws no masks: give a model of "
                 "a segmentation"
@@ -283,13 +309,15 @@ class Model:
 
     @property
     def rules(self) -> WatershedParams:
-        """How objects are made, of a model with the head `instances`."""
-        return WatershedParams(**self.info["instances"])
+        """How objects are made, of a model with the head `instance`."""
+        if self._facts.instances is None:
+            raise CoverslipError(f"{self.folder}: does not separate objects")
+        return WatershedParams(**self._facts.instances.model_dump())
 
     @property
     def temperature(self) -> float:
         """What the logits of classes are divided by."""
-        return float(self.info.get("temperature", 1.0))
+        return self._facts.temperature
 
     def scale_as(self, subset: str) -> None:
         """Scale images by the numbers of a subset, where training fitted it on its own.
@@ -310,9 +338,9 @@ class Model:
         images: Iterable[np.ndarray],
         resolution: str = "native",
         overlap: float = 0.25,
-        flips: bool = False,
+        tta: bool = False,
         batch: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        tta_scales: Sequence[float] = (1.0,),
     ) -> Iterator[np.ndarray]:
         """Predict images one after the other, in bounded memory.
 
@@ -325,22 +353,22 @@ class Model:
                 where that is smaller); `network`: the size the model resizes to.
             overlap: share of a patch of the training that neighbouring tiles both cover; without
                 any, tiles are such patches, side by side.
-            flips: average over flips and turns, see `tiles.predict_stream`.
+            tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
             scales: factors, above 0, that an image is resized by; the answers are resized back
-                and averaged; for the head `instances` see `instances.of_scales`.
+                and averaged; for the head `instance` see `instances.of_scales`.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
-            background; with the head `instances` the last of four is the depth. With the head
-            `class` float32 (K,), one probability a class.
+            background; with the head `instance` the last of four is the depth. With the head
+            `classification` float32 (K,), one probability a class.
 
         Raises:
             CoverslipError: an image that `preprocess.image` does not read, or a network that
                 cannot be loaded.
         """
-        if self.head == "class":
-            for logits in self.logits(images, flips, batch):
+        if self.head == "classification":
+            for logits in self.logits(images, tta, batch):
                 yield temperatures.calibrated_probabilities(logits, self.temperature).astype(
                     np.float32
                 )
@@ -351,7 +379,7 @@ class Model:
                 yield predict(preprocessing.to_input(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
-        factors = (1.0,) if size else scales
+        factors = (1.0,) if size else tta_scales
         sizes: list[tuple[int, int]] = []
 
         def seen() -> Iterator[np.ndarray]:
@@ -365,7 +393,7 @@ class Model:
                     )
 
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        found = predict_stream(predict, seen(), self.tile, overlap, batch, flips, self.grain)
+        found = predict_stream(predict, seen(), self.tile, overlap, batch, tta, self.grain)
         for answer in found:
             native = sizes.pop(0)
             shape = size if size and resolution == "network" else native
@@ -379,19 +407,19 @@ class Model:
         return average_scales(parts) if self.head == heads.INSTANCES else np.mean(parts, axis=0)
 
     def logits(
-        self, images: Iterable[np.ndarray], flips: bool = False, batch: int | None = None
+        self, images: Iterable[np.ndarray], tta: bool = False, batch: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield the logits of the classes of images, float32 (K,), with the head `class`.
+        """Yield the logits of the classes of images, float32 (K,), with the head `classification`.
 
-        Arguments and errors as of `predict`; with `flips` the mean over flips and turns.
+        Arguments and errors as of `predict`; with `tta` the mean over flips and turns.
         """
         size, method = self.preprocessing.resize, self.preprocessing.resize_filter
         pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)
         seen = (preprocessing.resize_image(x, size, method) if size else x for x in pixels)
         batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
-        for found in predict_classes(self.predictor(), seen, batch, flips):
+        for found in predict_classes(self.predictor(), seen, batch, tta):
             several = self.info["kind"] == ENSEMBLE
-            yield ensemble.class_logits(found, self.info["outputs"]) if several else found
+            yield ensemble.class_logits(found, self.info["num_classes"]) if several else found
 
     def predictor(self) -> Predict:
         """What predicts tiles, as many at once as memory allows."""

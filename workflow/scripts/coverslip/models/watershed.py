@@ -39,7 +39,7 @@ class WatershedParams:
     """Probability of foreground from which on a pixel belongs to an object, 0..1."""
     seed: float
     """Depth from which on a pixel belongs to the seed of an object, 0..1."""
-    minimum_area: int
+    min_area_px: int
     """Smaller objects are left out, in pixels."""
     minimum_share: float = 0.0
     """Objects smaller than this share of the image's typical area are left out, 0..1: what is
@@ -56,11 +56,11 @@ class WatershedParams:
             areas: of all objects of the image in pixels, integers (N,).
         """
         if not len(areas):
-            return self.minimum_area
+            return self.min_area_px
         ordered = np.sort(areas)
         pixels = np.cumsum(ordered)
         typical = ordered[np.searchsorted(pixels, pixels[-1] / 2)]
-        return max(self.minimum_area, math.ceil(self.minimum_share * float(typical)))
+        return max(self.min_area_px, math.ceil(self.minimum_share * float(typical)))
 
     def facts(self) -> dict[str, Any]:
         """The rules as JSON, for `model.json`."""
@@ -75,7 +75,7 @@ def segment(probabilities: np.ndarray, rules: WatershedParams) -> np.ndarray:
     before. A region of foreground without a seed is an object of its own.
 
     Args:
-        probabilities: float32 HxWx4, 0..1, as `Model.predict` gives them for the head `instances`:
+        probabilities: float32 HxWx4, 0..1, as `Model.predict` gives them for the head `instance`:
             background, interior, border, depth.
         rules: thresholds and smallest area.
     """

@@ -61,15 +61,15 @@ class Numbers:
         return number(sum(sum(row) for row in confusion["counts"]), "count")
 
     @property
-    def panels_subset(self) -> str:
+    def examples_subset(self) -> str:
         """The subset that the panels are drawn from, as an adjective."""
-        subset = self._metrics.get("panels_subset") or "test"
+        subset = self._metrics.get("examples_subset") or "test"
         return SUBSET_WORDS.get(subset, subset)
 
     @property
     def panels(self) -> list[tuple[str, list[str]]]:
         """Kinds of panels (best, median, worst, draw) and the ids of their images, cut short."""
-        panels = self._metrics.get("panels") or {}
+        panels = self._metrics.get("examples") or {}
         listed = {kind: [ids] if isinstance(ids, str) else ids for kind, ids in panels.items()}
         return [(kind, [_short(str(id)) for id in ids]) for kind, ids in listed.items() if ids]
 

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from coverslip import __version__
+from coverslip.config.tasks import kind_of_result
 from coverslip.files import atomic_write
 from coverslip.reporting.pages import TEMPLATES
 from coverslip.reporting.results import (
@@ -58,7 +59,7 @@ def write(
         metrics: `metrics.json` of the study.
         split: `split.json` of the study.
         dataset: title, licence and citation of the data.
-        study: title, question, task, protocol and flaws of the study.
+        study: title, question, task, reproduces and known_issues of the study.
         output: the Markdown file.
     """
     facts, scores, parts = (
@@ -70,14 +71,14 @@ def write(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    subset = scores["panels_subset"]
+    subset = scores["examples_subset"]
     counts = [_count(row) for row in parts["counts"] if row["fold"] == facts["fold"]]
     text = environment.get_template(TEMPLATE).render(
         version=__version__,
-        info={"head": "mask", "instances": None, "kind": "network"} | facts,
+        info={"head": "semantic", "instances": None, "kind": "network"} | facts,
         title=study["title"],
         question=study["question"],
-        protocol=study["protocol"],
+        kind=kind_of_result({"reproduces": study["reproduces"], "split": parts}),
         dataset=dataset,
         licence=dataset["licence"],
         split=parts,
@@ -141,7 +142,7 @@ def _limits(
     study: Mapping[str, Any], scores: Mapping[str, Any], counts: list[dict], subset: str
 ) -> list[str]:
     """What a user should know before trusting the model."""
-    limits = list(study["flaws"])
+    limits = list(study["known_issues"])
     seen = {row["subset"]: set(row["strata"]) for row in counts}
     trained, tested = seen.get("train", set()), seen.get(subset, set())
     if trained - tested:

@@ -11,11 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.reporting.captions import Numbers, caption
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
-from coverslip.reporting.results import DASH, Row, StudyInputs, read_json, read_metrics, rows
+from coverslip.reporting.results import (
+    DASH,
+    KINDS,
+    Row,
+    StudyInputs,
+    read_json,
+    read_metrics,
+    rows,
+)
 from coverslip.reporting.tables import (
     answers,
     data_facts,
@@ -34,22 +43,22 @@ IMAGE_BYTES = 300_000
 PAGE_BYTES = 25_000_000
 
 ORDER = (
-    "panels",
-    "outlines",
-    "class_panels",
+    "examples",
+    "contours",
+    "class_examples",
     "confluency",
     "clusters",
-    "scores",
+    "metrics",
     "average_precision",
     "objects",
     "class_confusion",
     "class_report",
     "confusion",
     "classification_report",
-    "reasons",
-    "mistakes",
+    "attribution_maps",
+    "confident_errors",
     "reliability",
-    "curves",
+    "learning_curves",
     "search_curves",
     "search_values",
     "network",
@@ -87,10 +96,11 @@ def build(
     table = rows(studies, metrics)
     page = {
         "dash": DASH,
+        "kinds": KINDS,
         "title": facts.get("title") or "What the images say",
         "command": facts.get("command"),
         "lead": _lead(studies),
-        "any_flawed": any(s.study["protocol"] == "as-published" for s in studies),
+        "any_flawed": any(s.study["reproduces"] is not None for s in studies),
         "datasets": _datasets(studies),
         "answers": answers(table),
         "studies": _studies(studies, metrics, table, output, templates),
@@ -149,16 +159,17 @@ def _studies(
     for study in studies:
         section, report = study.study, read_json(study.report)
         numbers = Numbers(metrics[study.name])
-        beside = by_name.get(section.get("beside") or "")
+        other = by_name.get(section.get("compare_with") or "")
         shown.append(
             {
                 "name": study.name,
                 "title": section["title"],
                 "question": section.get("question"),
                 "source": section.get("source"),
-                "protocol": section["protocol"],
-                "flaws": section.get("flaws") or [],
-                "beside": beside and {"name": beside.name, "title": beside.study["title"]},
+                "reproduces": section["reproduces"],
+                "kind": kind_of_result(section),
+                "known_issues": section.get("known_issues") or [],
+                "compare_with": other and {"name": other.name, "title": other.study["title"]},
                 "readings": [
                     reading(row, study.name, section["split"]["method"])
                     for row in table

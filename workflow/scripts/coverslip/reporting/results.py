@@ -78,6 +78,9 @@ BASELINES = {
     "brightness": "brightness alone",
 }
 
+KINDS = {"reproduced": "Reproduced", "random": "Random split", "grouped": "Held-out groups"}
+"""Kinds of results as they are shown, see `config.tasks.kind_of_result`."""
+
 SUBSETS = ("test", "validation", "train")
 
 SUBSET_WORDS = {"test": "test", "validation": "validation", "train": "training"}
@@ -224,28 +227,26 @@ def find(metrics: Mapping[str, Any], name: str, subset: str) -> dict[str, Any] |
 def pairs(studies: Sequence[StudyInputs]) -> list[tuple[StudyInputs | None, StudyInputs | None]]:
     """Pair each study as published with the honest one beside it, in the order of the config.
 
-    Either may be None. A pair is named by `beside` in one of the two.
+    Either may be None. A pair is named by `compare_with` in one of the two.
     """
     by_name = {study.name: study for study in studies}
     found: list[tuple[StudyInputs | None, StudyInputs | None]] = []
     for study in studies:
-        if study.study["protocol"] != "as-published":
+        if study.study["reproduces"] is None:
             continue
-        other = by_name.get(study.study.get("beside") or "")
-        if other is None or other.study["protocol"] == "as-published":
+        other = by_name.get(study.study.get("compare_with") or "")
+        if other is None or other.study["reproduces"] is not None:
             other = next(
                 (
                     s
                     for s in studies
-                    if s.study["protocol"] != "as-published" and s.study.get("beside") == study.name
+                    if s.study["reproduces"] is None and s.study.get("compare_with") == study.name
                 ),
                 None,
             )
         found.append((study, other))
     paired = {honest.name for _, honest in found if honest is not None}
-    found += [
-        (None, s) for s in studies if s.study["protocol"] != "as-published" and s.name not in paired
-    ]
+    found += [(None, s) for s in studies if s.study["reproduces"] is None and s.name not in paired]
     return found
 
 
@@ -259,7 +260,7 @@ def rows(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]
         published: dict[tuple[str, str], float] = {}
         sides = [side for side in (repeated, honest) if side is not None]
         for side in sides:
-            for figure in side.study.get("published") or []:
+            for figure in side.study.get("reported_results") or []:
                 published.setdefault((figure["metric"], figure["subset"]), figure["value"])
         task = sides[-1].study.get("task") or "segmentation"
         own = [

@@ -18,12 +18,14 @@ import yaml
 from snakemake.utils import update_config
 
 from coverslip.config import validate
+from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import fold_and_seed
 from coverslip.files import WORKFLOW, atomic_write
 from coverslip.reporting.results import (
     DASH,
     HEADLINES,
+    KINDS,
     SUBSET_WORDS,
     Row,
     StudyInputs,
@@ -153,7 +155,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
                     f"`{study.name}`",
                     f"all {record[by]}" if by == "modality" else record[by],
                     number(record["images"], "count"),
-                    number(record["objects_true"], "count"),
+                    number(record["n_true"], "count"),
                     value_text(main),
                     interval_text(main),
                     baseline_text(main, PEER),
@@ -272,7 +274,7 @@ def _about(
     head = [
         "Study",
         "Title",
-        "Protocol",
+        "Kind",
         "Trainings",
         "Minutes in all",
         "Machine",
@@ -283,7 +285,7 @@ def _about(
         [
             f"`{study.name}`",
             study.study["title"],
-            study.study["protocol"],
+            KINDS[kind_of_result(study.study)],
             str(len(runs[study.name])),
             _total_minutes(runs[study.name]),
             _distinct(device(run) for run in runs[study.name]),
@@ -293,10 +295,10 @@ def _about(
         for study in studies
     ]
     text = ["\n## The trainings\n", table(head, lines)]
-    known = {study.name: study.study.get("flaws") or [] for study in studies}
+    known = {study.name: study.study.get("known_issues") or [] for study in studies}
     if any(known.values()):
         text.append("\n## What to keep in mind\n")
-        text += [f"- `{name}`: {' '.join(flaws)}" for name, flaws in known.items() if flaws]
+        text += [f"- `{name}`: {' '.join(issues)}" for name, issues in known.items() if issues]
     text.append("\n## The data\n")
     datasets = {study.study["dataset"]: study.dataset for study in studies}
     for name, dataset in datasets.items():

@@ -128,7 +128,7 @@ class _Crate:
         )
         read = {path: d for group in record["inputs"].values() for path, d in group.items()}
         objects = [self._file(path, digest) for path, digest in read.items()]
-        if record["rule"] in ("ingest", "synthesize"):
+        if record["rule"] in ("ingest", "simulate"):
             objects.append(self.data[wildcards["dataset"]])
         action = self._add(
             id,

@@ -40,17 +40,17 @@ SHOWN = 4
 
 GROUPS = {
     "image": "each image on its own, less duplicates",
-    "pattern": "taken from the names of the images",
+    "filename": "taken from the names of the images",
     "acquisition": "derived from size, modality and likeness",
-    "layout": "wells, as the names of the files tell",
+    "metadata": "wells, as the names of the files tell",
     "overlap": "images with a common area, pixel by pixel",
 }
 
 SPLITS = {
     "random": "at random, image by image",
     "grouped": "by whole groups: what was taken together stays together",
-    "listed": "in the order of the archive",
-    "folder": "the archive's own folder of test images, validation by whole groups",
+    "archive_order": "in the order of the archive",
+    "official": "the archive's own folder of test images, validation by whole groups",
     "file": "from a table",
 }
 
@@ -339,7 +339,7 @@ STRIP = (2.0, 148.0)
 
 def main_metrics(section: Mapping[str, Any]) -> list[str]:
     """The metrics that a study is told by first: those of its task, and what was published."""
-    published = [figure["metric"] for figure in section.get("published") or []]
+    published = [figure["metric"] for figure in section.get("reported_results") or []]
     return list(dict.fromkeys([*MAIN[section.get("task") or "segmentation"], *published]))
 
 

@@ -63,7 +63,7 @@ LEARNED = frozenset(("brightness",))
 UNSEEN = {
     "random": "on test images drawn at random",
     "grouped": "on test images from groups that training never saw",
-    "folder": "on the archive's own test images",
+    "official": "on the archive's own test images",
 }
 
 

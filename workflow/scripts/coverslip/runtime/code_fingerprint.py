@@ -1,16 +1,19 @@
-"""Digest of the code that a job reaches, so that code is an input of every rule.
+"""Fingerprint of the code that a job reaches, so that code is an input of every rule.
 
 Snakemake sees the text of a script but not the modules that it imports. This module follows a
 script's names through the package at the level of top-level definitions (functions, classes,
-constants) and hashes the syntax trees of those it reaches. Comments, docstrings and formatting do
-not count; an edited definition changes the digest of just those rules that reach it.
+constants) and hashes the syntax trees of those that it reaches. What changes no result does not
+count: comments, docstrings, formatting, type annotations, log messages (`LOG.info(...)`,
+`report(...)`) and the words of raised errors. An edited definition changes the fingerprint of just
+those rules that reach it.
 
-The modules in `SILENT` do not count: logs, records and messages change no result, and the values
-of the config are parameters of each rule anyway.
+The values of the config are parameters of each rule, so that in `VALUE_MODULES` the fields of
+classes do not count; their methods and all functions do. `IGNORED_MODULES` do not count at all:
+they write logs, records and error lines.
 
-Limits: a module loaded by name at run time is not seen and has to be given as a root (see
-`rules/common.smk`); a definition reached only through `getattr` with a computed name is not seen.
-Needs only the standard library.
+Limits: a module that is loaded by name at run time has to be given as a root (see
+`rules/common.smk`); a definition that is reached only through `getattr` with a computed name is
+missed. Needs only the standard library.
 """
 
 import ast
@@ -28,19 +31,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 NAME = PACKAGE.name
 
-IGNORED_MODULES = {
-    f"{NAME}.{module}"
-    for module in (
-        "config.sections",
-        "config.sections",
-        "config.sections",
-        "config.sections",
-        "config.sections",
-        "config.sections",
-        "errors",
-        "job",
-    )
-}
+IGNORED_MODULES = {f"{NAME}.{module}" for module in ("errors", "runtime.run_script")}
+VALUE_MODULES = {f"{NAME}.config.sections"}
 
 KNOWN = "known.json"
 
@@ -52,7 +44,8 @@ class Unit:
 
     def __init__(self, name: str, path: Path):
         self.name = name
-        tree = _strip(ast.parse(_read(path), filename=str(path)))
+        tree = ast.parse(_read(path), filename=str(path))
+        tree = _Normalized(fields=name not in VALUE_MODULES).visit(tree)
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, tuple[str, str | None]] = {}
         self.effects: list[ast.stmt] = []
@@ -262,26 +255,62 @@ def _nested_imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None
     return found
 
 
-def _strip(tree: ast.Module) -> ast.Module:
-    """Remove docstrings and other bare strings: they change no result."""
-    blocks: list[ast.AST] = [tree]
-    for node in blocks:
-        if isinstance(body := getattr(node, "body", None), list):
-            node.body = [child for child in body if not _bare_string(child)]  # type: ignore[attr-defined]
-        # Statements stand in statements only, so that expressions need no look.
-        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            inner = getattr(node, field, None)
-            if isinstance(inner, list):
-                blocks.extend(inner)
-    return tree
+class _Normalized(ast.NodeTransformer):
+    """Remove from a syntax tree what changes no result.
+
+    Args:
+        fields: whether annotated fields of classes count.
+    """
+
+    def __init__(self, fields: bool):
+        self.fields = fields
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """Drop docstrings, other bare strings and log messages."""
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return None
+        return None if isinstance(value, ast.Call) and _logs(value.func) else node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Keep the type of an error and drop its words."""
+        error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return ast.copy_location(ast.Raise(exc=error, cause=None), node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Drop the annotation of a variable or field."""
+        self.generic_visit(node)
+        node.annotation = ast.Constant(None)
+        if node.value is None:
+            return node
+        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        """Drop the annotation of an argument."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Drop the annotation of the returned value; a body is never empty."""
+        node.returns = None
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """Drop the fields of a class of values."""
+        if not self.fields:
+            node.body = [child for child in node.body if not isinstance(child, ast.AnnAssign)]
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
 
 
-def _bare_string(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+def _logs(function: ast.expr) -> bool:
+    """Tell whether a call writes a log message."""
+    if isinstance(function, ast.Attribute):
+        return isinstance(function.value, ast.Name) and function.value.id == "LOG"
+    return isinstance(function, ast.Name) and function.id == "report"
 
 
 def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:

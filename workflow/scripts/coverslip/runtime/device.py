@@ -8,19 +8,26 @@ settled by the first import. Scripts therefore call it first and import
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from coverslip.config.tasks import ENCODERS
+from coverslip.errors import CoverslipError
 from coverslip.runtime.run_record import processor
 
-CHATTER = ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
+LOG = logging.getLogger("coverslip")
+GREETINGS = ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
+"""Beginnings of the lines that TensorFlow's C++ code writes on import."""
+FAILURES = re.compile(r"dlopen|cuInit|libcu|CUDA_ERROR|driver", re.IGNORECASE)
+"""Lines among them that give the reason why no GPU is used."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,6 @@ class Device:
 
     name: str
     """Name of the processor, as reported by its driver; `CPU` without a GPU."""
-    backend: str = "tensorflow"
-    """Backend of keras."""
     gpu: bool = False
     """Whether a GPU is used."""
     capability: tuple[int, int] | None = None
@@ -41,15 +46,22 @@ class Device:
     """CPU threads of one operation; none: as many as there are cores."""
     deterministic: bool = True
     """Whether operations give the same bits each time."""
+    no_gpu: str = ""
+    """Without a GPU: the reason, as TensorFlow gave it."""
 
     @property
     def dtype_policy(self) -> str:
         """`mixed_float16` where a GPU has tensor cores (capability 7.0), `mixed_bfloat16` where a
-        CPU multiplies bfloat16 (a U-Net trains 1.2 to 1.4 times as fast), else `float32`."""
+        CPU multiplies bfloat16 (a U-Net trains 1.2 to 1.4 times as fast; encoders of depthwise
+        convolutions train half as fast, see `suited`), else `float32`."""
         if not self.gpu:
             return "mixed_bfloat16" if self.bfloat16 else "float32"
         fast = self.capability is not None and self.capability >= (7, 0)
         return "mixed_float16" if fast else "float32"
+
+    def suited(self, architecture: str) -> Device:
+        """The device as it trains a network: bfloat16 only where that is faster."""
+        return replace(self, bfloat16=self.bfloat16 and architecture not in ENCODERS)
 
     @property
     def jit_compile(self) -> bool:
@@ -63,7 +75,7 @@ class Device:
     def fused_normalization(self) -> bool:
         """Batch normalization as one operation of TensorFlow while training, for CPUs only
         (`coverslip.training.batchnorm`)."""
-        return self.backend == "tensorflow" and not self.gpu
+        return not self.gpu
 
     def line(self, policy: str = "float32") -> str:
         """One line for the log: the device, and how it computes.
@@ -76,7 +88,7 @@ class Device:
         able = f", capability {'.'.join(map(str, self.capability))}" if self.capability else ""
         threads = "all" if self.threads is None else str(self.threads)
         return (
-            f"device: {model}{able}; {self.backend}, dtype policy {policy}, XLA "
+            f"device: {model}{able}; dtype policy {policy}, XLA "
             f"{'on' if self.jit_compile else 'off'}, deterministic operations "
             f"{'on' if self.deterministic else 'off'}, CPU threads: {threads}"
         )
@@ -86,24 +98,34 @@ class Device:
         return asdict(self) | {"dtype_policy": self.dtype_policy, "xla": self.jit_compile}
 
 
-def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
-    """Settle threads, determinism, memory growth and logging; return the device.
+def prepare(threads: int | None = None, deterministic: bool = True, gpus: int = 0) -> Device:
+    """Set threads, determinism, memory growth and logging; return the device.
 
     A second call in one process cannot change the number of threads any more and leaves it as it
     is. Environment variables that the user has set (`CUDA_VISIBLE_DEVICES`, `TF_CPP_MIN_LOG_LEVEL`,
-    `TF_ENABLE_ONEDNN_OPTS`, `KERAS_BACKEND`) are respected.
+    `TF_ENABLE_ONEDNN_OPTS`) are respected.
+
+    Args:
+        threads: CPU threads of one operation; none: as many as there are cores.
+        deterministic: whether operations give the same bits each time.
+        gpus: GPUs that the job was given. If it finds none although the machine has one, or
+            although this TensorFlow is made for GPUs, it warns, with TensorFlow's reason.
+
+    Raises:
+        CoverslipError: `KERAS_BACKEND` names another backend than TensorFlow.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise CoverslipError(
+            f"KERAS_BACKEND={backend}: coverslip computes with TensorFlow: unset the variable"
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if gpus else "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     # TensorFlow leaves Intel's kernels out on processors without AVX-512, where a U-Net trains 1.3
     # to 2.3 times as fast with them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     claim_gpu()  # before a backend looks for GPUs
-    backend = os.environ["KERAS_BACKEND"]
-    if backend != "tensorflow":
-        return Device(backend, backend, threads=threads, deterministic=False)
-    with _quiet():
+    with _quiet() as greetings:
         import tensorflow as tf
 
         _set_threads(tf, threads)
@@ -111,20 +133,45 @@ def prepare(threads: int | None = None, deterministic: bool = True) -> Device:
             tf.config.experimental.enable_op_determinism()
         found = tf.config.list_physical_devices("GPU")
         intra = tf.config.threading.get_intra_op_parallelism_threads() or None
-        if not found:
-            tf.zeros(1)  # the first operation logs its own greeting; have it over with here
-            return Device(
-                "CPU", bfloat16=cpu_has_bfloat16(), threads=intra, deterministic=deterministic
-            )
-        details = tf.config.experimental.get_device_details(found[0])
+        # The first operation logs a greeting as well.
         tf.zeros(1)
+    if found:
+        details = tf.config.experimental.get_device_details(found[0])
+        return Device(
+            name=details.get("device_name", "GPU"),
+            gpu=True,
+            capability=details.get("compute_capability"),
+            threads=intra,
+            deterministic=deterministic,
+        )
+    reason = no_gpu_reason(greetings, tf.test.is_built_with_cuda())
+    if gpus and (tf.test.is_built_with_cuda() or visible_gpus()):
+        LOG.warning("this job was given a GPU and computes on the CPU: %s", reason)
     return Device(
-        name=details.get("device_name", "GPU"),
-        gpu=True,
-        capability=details.get("compute_capability"),
+        "CPU",
+        bfloat16=cpu_has_bfloat16(),
         threads=intra,
         deterministic=deterministic,
+        no_gpu=reason,
     )
+
+
+def no_gpu_reason(greetings: Sequence[str], built_with_cuda: bool) -> str:
+    """Return why TensorFlow uses no GPU, in one line.
+
+    Args:
+        greetings: the lines that TensorFlow wrote while it looked for GPUs.
+        built_with_cuda: whether this TensorFlow can use GPUs at all.
+    """
+    if not built_with_cuda:
+        return (
+            "this TensorFlow is made for CPUs: install requirements-gpu.txt (`make env GPU=1`), "
+            "or the environment for GPUs"
+        )
+    lines = [line.strip() for line in greetings if FAILURES.search(line)]
+    # Before the first bracket stand a time stamp, a thread and a place in TensorFlow's code.
+    words = [line.partition("] ")[2] or line for line in lines]
+    return "; ".join(dict.fromkeys(words)) or "TensorFlow found no GPU and gave no reason"
 
 
 def cpu_has_bfloat16() -> bool:
@@ -160,26 +207,29 @@ def _set_threads(tf, threads: int | None) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what TensorFlow's C++ code greets with on stderr; pass everything else on.
+def _quiet() -> Iterator[list[str]]:
+    """Hold back what TensorFlow's C++ code writes to stderr on import; pass everything else on.
 
-    The greeting comes before its log level is read, so that no setting silences it.
+    It writes before its log level is read, so that no setting silences it. The list that is
+    yielded has the lines afterwards.
     """
+    greetings: list[str] = []
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            yield greetings
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
             held.seek(0)
-            lines = held.read().decode(errors="replace").splitlines(keepends=True)
-            rest = "".join(line for line in lines if not line.startswith(CHATTER))
-            if rest:
-                os.write(2, rest.encode())
+            for line in held.read().decode(errors="replace").splitlines(keepends=True):
+                if line.startswith(GREETINGS) or FAILURES.search(line):
+                    greetings.append(line)
+                else:
+                    os.write(2, line.encode())
 
 
 # --- A GPU for each job, where a machine has several and no scheduler hands them out

@@ -146,10 +146,10 @@ def definitions(code: str | None) -> dict[str, str]:
         return {}
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Versions of the packages that results depend on most, as far as they are installed."""
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

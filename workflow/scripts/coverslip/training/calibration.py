@@ -162,17 +162,17 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
         goal: what the threshold is tuned for; none: it is 0.5.
 
     Returns:
-        `threshold`, and `instances` for the head `instances`; `temperature` for the head `class`,
-        which has no threshold.
+        `threshold`, and `instances` for the head `instance`; `temperature` for the head
+        `classification`, which has no threshold.
     """
-    if batches.head == "class":
+    if batches.head == "classification":
         return {"threshold": None, "temperature": _temperature(final, batches)}
     threshold = DEFAULT
     network = heads.probabilities(final, batches.head)
-    if goal and (batches.head == "instances" or final.output_shape[-1] <= 2):
+    if goal and (batches.head == "instance" or final.output_shape[-1] <= 2):
         threshold = tune_threshold(_foregrounds(network, batches), goal)
     found: dict[str, Any] = {"threshold": threshold}
-    if batches.head == "instances":
+    if batches.head == "instance":
         found["instances"] = tune_watershed(
             _probabilities_and_truth(network, batches), threshold
         ).facts()
@@ -193,7 +193,7 @@ def _foregrounds(
     names = batches.patches.index["id"].to_numpy()
     for i in range(len(batches)):
         images, targets = batches[i]
-        masks = targets if batches.head == "mask" else targets[..., 0]
+        masks = targets if batches.head == "semantic" else targets[..., 0]
         ids = names[batches.rows[batches.places(i)]]
         yield list(ids), masks, heads.foreground(network.predict_on_batch(images))
 

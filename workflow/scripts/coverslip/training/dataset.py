@@ -98,10 +98,10 @@ class Data:
     """Group of each training patch in the split, str."""
 
 
-def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) -> Data:
+def select(patches: Patches, split: Path, fold: int, min_foreground_fraction: float) -> Data:
     """Rows of one fold by the table `split` (columns id, fold, subset).
 
-    Training patches with a smaller share of foreground than `minimum_foreground` are left out;
+    Training patches with a smaller share of foreground than `min_foreground_fraction` are left out;
     validation keeps all. A split without validation images validates on its test images. Raises
     CoverslipError if either subset has no patch.
     """
@@ -115,12 +115,12 @@ def select(patches: Patches, split: Path, fold: int, minimum_foreground: float) 
             raise CoverslipError(
                 f"fold {fold} of {split} has no {name} images: change the shares in split"
             )
-    training = patches.rows_of(parts["train"], minimum_foreground)
+    training = patches.rows_of(parts["train"], min_foreground_fraction)
     validation = patches.rows_of(parts["validation"])
     if not len(training):
         raise CoverslipError(
             f"no training patch of fold {fold} of {split} has the foreground that "
-            f"preprocessing.minimum_foreground asks for ({minimum_foreground}): lower it"
+            f"preprocessing.min_foreground_fraction asks for ({min_foreground_fraction}): lower it"
         )
     if not len(validation):
         raise CoverslipError(
@@ -151,7 +151,7 @@ class Batches(keras.utils.PyDataset):
         fitted: dict,
         batch_size: int,
         workers: int = 1,
-        head: str = "mask",
+        head: str = "semantic",
         label_rows: np.ndarray | None = None,
         units: np.ndarray | None = None,
     ):
@@ -215,19 +215,19 @@ class Batches(keras.utils.PyDataset):
         augmentation: Augmentation,
         count: int | None = None,
         steps: int | None = None,
-        shuffle: bool = True,
+        shuffle: str = "each_epoch",
     ) -> Batches:
         """The batches of one epoch of training: all patches once, or `count` drawn ones.
 
         Drawn patches come from all `units` (images or groups) alike, however many patches one
         has. With `steps` the epoch has so many batches of the passes that follow those of the
-        epochs before it; without `shuffle` a pass is in the order of the rows.
+        epochs before it; with `shuffle: once` all passes have the same random order.
         """
         epoch_batches = self._like(self.batch_size)
 
         def order(number: int) -> np.ndarray:
-            rng = np.random.default_rng((ORDER, seed, number))
-            return rng.permutation(len(self.rows)) if shuffle else np.arange(len(self.rows))
+            key = (ORDER, seed, number if shuffle == "each_epoch" else 0)
+            return np.random.default_rng(key).permutation(len(self.rows))
 
         if steps is not None:
             epoch_batches._stream(epoch * steps, steps, order)
@@ -284,7 +284,7 @@ class Batches(keras.utils.PyDataset):
         images = self.patches.images(self.rows[places])
         labels = self.patches.labels(self.label_rows[places])
         # The class of an image stays what it is, however the image is turned.
-        maps = labels if self.head != "class" else np.zeros(images.shape[:3], np.uint8)
+        maps = labels if self.head != "classification" else np.zeros(images.shape[:3], np.uint8)
         if self.augmentation is not None:
             copies = self.augmentation.frozen_copies
             unchanged = len(self.rows) // (1 + copies) if copies else 0
@@ -320,7 +320,7 @@ def class_weights(patches: Patches, rows: np.ndarray, classes: int, head: str) -
     counts = np.zeros(classes, dtype=np.int64)
     for start in range(0, len(rows), 256):
         targets = encode(patches.labels(rows[start : start + 256]), head)
-        true = targets[..., 0] if head == "instances" else targets
+        true = targets[..., 0] if head == "instance" else targets
         counts += np.bincount(true.ravel(), minlength=classes)
     present = int((counts > 0).sum())
     return [float(counts.sum() / (present * n)) if n else 0.0 for n in counts]
@@ -355,7 +355,7 @@ class TrainingData:
     absent: list[str]
     """Classes of whole images of which there is no training image."""
     fitted: dict[str, Any]
-    """What `preprocessing.scaling` needs."""
+    """What `preprocessing.input_scaling` needs."""
 
 
 def load_training_data(
@@ -374,7 +374,7 @@ def load_training_data(
     data = Patches(patches)
     preprocessing, training = sections.preprocessing, sections.training
     network, classes = _outputs(sections.network, data)
-    subsets = select(data, split, fold, preprocessing.minimum_foreground)
+    subsets = select(data, split, fold, preprocessing.min_foreground_fraction)
     absent = _absent(network, data, subsets.training, classes)
     if absent:
         report(f"no training image of {', '.join(absent)}: none will be predicted as such")
@@ -400,7 +400,7 @@ def load_training_data(
 
 
 def _fitted(data: Patches, subsets: Data, preprocessing: Preprocessing) -> dict[str, Any]:
-    """What `preprocessing.scaling` needs, fitted on what `fit_scaling_on` names.
+    """What `preprocessing.input_scaling` needs, fitted on what `fit_scaling_on` names.
 
     For `each_subset` the numbers of the test patches are under `test`.
     """
@@ -417,10 +417,10 @@ def _fitted(data: Patches, subsets: Data, preprocessing: Preprocessing) -> dict[
 
 def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
     """The network section with as many outputs as there are classes, and their names."""
-    if network.head == "class":
+    if network.head == "classification":
         classes = patches.classes
-        return network.model_copy(update={"outputs": len(classes)}), classes
-    extra = [f"class {number}" for number in range(2, network.outputs)]
+        return network.model_copy(update={"num_classes": len(classes)}), classes
+    extra = [f"class {number}" for number in range(2, network.num_classes)]
     return network, ["background", "foreground", *extra]
 
 
@@ -428,6 +428,6 @@ def _absent(
     network: Network, patches: Patches, training: np.ndarray, classes: list[str]
 ) -> list[str]:
     """Classes of whole images of which there is no training image."""
-    if network.head != "class":
+    if network.head != "classification":
         return []
     return sorted(set(classes) - set(patches.index["class"].to_numpy()[training]))

@@ -69,7 +69,7 @@ def train(
         images: the store.
         split: table of the split.
         fold: fold of it.
-        seed: of the study; `honest` does not depend on it.
+        seed: of the study; `texture` does not depend on it.
         preprocessing: the section; images are not resized.
         kmeans: the section.
         output: the model folder: `model.json`, `history.csv`.
@@ -92,7 +92,7 @@ def train(
     with threadpool_limits(limits=1), ImageStore(images) as store:
         source = Source(store, preprocessing)
         fits = {}
-        if kmeans.recipe == "honest":
+        if kmeans.features == "texture":
             fits = find_clusters(source, ids["train"], kmeans)
         tallies = {name: tally(source, ids[name], kmeans, fits, seed) for name in SUBSETS}
     history, number, cells = select(tallies, kmeans.clusters, report)
@@ -222,7 +222,7 @@ def tally(
     for id in ids:
         image, truth = source.image(id), source.truth(id)
         counted = (
-            _tally_honest(image, truth, kmeans, fits)
+            _tally_texture(image, truth, kmeans, fits)
             if fits
             else _tally_published(image, truth, kmeans, seed)
         )
@@ -245,7 +245,7 @@ def _tally_published(
     return found
 
 
-def _tally_honest(
+def _tally_texture(
     image: np.ndarray, truth: np.ndarray, kmeans: KMeans, fits: dict[int, dict]
 ) -> dict[int, tuple[np.ndarray, float]]:
     looks = TextureFeatures(image, kmeans.scales)
@@ -334,7 +334,7 @@ def _info(
         "preprocessing": preprocessing.model_dump(mode="json"),
         "fitted": {},
         "classes": ["background", "foreground"],
-        "outputs": 1,
+        "num_classes": 1,
         "threshold": THRESHOLD,
         "kept_epoch": clusters["number"],
         "seed": seed,

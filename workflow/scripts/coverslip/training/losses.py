@@ -1,11 +1,11 @@
 """Losses on logits and the metrics watched during training.
 
-The head `mask` takes y_true uint8 (N, height, width), class numbers with 0 for background, and
+The head `semantic` takes y_true uint8 (N, height, width), class numbers with 0 for background, and
 y_pred float32 logits (N, height, width, outputs): one output is the logit of foreground, more are
-the logits of the classes. The head `instances` takes what `coverslip.models.heads` makes and
+the logits of the classes. The head `instance` takes what `coverslip.models.heads` makes and
 four
-logits: three classes, and the depth. The head `class` takes y_true int32 (N,), the class of each
-image, and y_pred float32 logits (N, classes).
+logits: three classes, and the depth. The head `classification` takes y_true int32 (N,), the class
+of each image, and y_pred float32 logits (N, classes).
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 SMOOTHING = 1.0
 
 CLASSES = 3
-"""Channels of the head `instances` that are classes; the one after them is the depth."""
+"""Channels of the head `instance` that are classes; the one after them is the depth."""
 
 
 def make(
-    training: Training, head: str = "mask", class_weights: Sequence[float] | None = None
+    training: Training, head: str = "semantic", class_weights: Sequence[float] | None = None
 ) -> keras.losses.Loss:
     """The loss that `training.loss` names: cross-entropy, soft Dice, or their sum.
 
     `class_weights` (one a class; two for one output) multiply the cross-entropy of each pixel by
     the weight of its true class; Dice, which balances the classes by itself, is left alone. For
-    `instances` the cross-entropy of the depth is added, and Dice is that of all foreground.
+    `instance` the cross-entropy of the depth is added, and Dice is that of all foreground.
     """
-    kind = InstanceLoss if head == "instances" else MaskLoss
+    kind = InstanceLoss if head == "instance" else MaskLoss
     return kind(training.loss, training.dice, class_weights)
 
 
-def metrics(head: str = "mask") -> list[keras.metrics.Metric]:
+def metrics(head: str = "semantic") -> list[keras.metrics.Metric]:
     """Accuracy of pixels (or images) and IoU of the foreground, as they are watched."""
     accuracy = PixelAccuracy(head)
-    return [accuracy] if head == "class" else [accuracy, ForegroundIoU(head)]
+    return [accuracy] if head == "classification" else [accuracy, ForegroundIoU(head)]
 
 
-def watched(head: str = "mask") -> list[str]:
+def watched(head: str = "semantic") -> list[str]:
     """Names of the loss and the metrics."""
     return ["loss", *(metric.name for metric in metrics(head))]
 
@@ -136,7 +136,7 @@ def soft_dice(truth, probability, patchwise: bool = False):
 
 def classes_of(head: str, y_true, y_pred):
     """The part of truth and logits that is about classes."""
-    if head != "instances":
+    if head != "instance":
         return y_true, y_pred
     return y_true[..., 0], y_pred[..., :CLASSES]
 
@@ -151,7 +151,7 @@ def foreground(y_pred):
 class PixelAccuracy(keras.metrics.Metric):
     """Share of the pixels, or of the images, of an epoch whose class is right."""
 
-    def __init__(self, head: str = "mask", name: str = "accuracy"):
+    def __init__(self, head: str = "semantic", name: str = "accuracy"):
         super().__init__(name=name, dtype="float32")
         self.head = head
         self.right = self.add_weight(name="right", initializer="zeros")
@@ -177,7 +177,7 @@ class PixelAccuracy(keras.metrics.Metric):
 class ForegroundIoU(keras.metrics.Metric):
     """Intersection over union of the foreground, from the counts of a whole epoch."""
 
-    def __init__(self, head: str = "mask", name: str = "iou"):
+    def __init__(self, head: str = "semantic", name: str = "iou"):
         super().__init__(name=name, dtype="float32")
         self.head = head
         self.intersection = self.add_weight(name="intersection", initializer="zeros")

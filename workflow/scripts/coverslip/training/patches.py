@@ -75,7 +75,7 @@ def prepare(
 
     Shard i holds the images i, i + shards, i + 2 shards, ... of the sorted manifest. Images
     smaller than a patch are continued by reflection at their lower and right border. All patches
-    are kept: `minimum_foreground` is a matter of training (`Patches.rows`).
+    are kept: `min_foreground_fraction` is a matter of training (`Patches.rows`).
 
     Args:
         images: the store.
@@ -232,19 +232,21 @@ class Patches:
         """Labels of the classes of whole images, sorted; their numbers are in `labels`."""
         return sorted(set(self.index[CLASS]) - {""})
 
-    def rows(self, ids: Iterable[str], minimum_foreground: float = 0.0) -> np.ndarray:
+    def rows(self, ids: Iterable[str], min_foreground_fraction: float = 0.0) -> np.ndarray:
         """Return the numbers of the rows of these images, int64, ascending.
 
         Args:
             ids: the images.
-            minimum_foreground: patches with a smaller share of foreground are left out.
+            min_foreground_fraction: patches with a smaller share of foreground are left out.
         """
-        keep = self.index["id"].isin(list(ids)) & (self.index["foreground"] >= minimum_foreground)
+        keep = self.index["id"].isin(list(ids)) & (
+            self.index["foreground"] >= min_foreground_fraction
+        )
         return np.flatnonzero(keep.to_numpy())
 
-    def rows_of(self, split: pd.DataFrame, minimum_foreground: float = 0.0) -> np.ndarray:
+    def rows_of(self, split: pd.DataFrame, min_foreground_fraction: float = 0.0) -> np.ndarray:
         """Rows of the images, or of the patches, of some rows of a split; see `rows`."""
-        found = self.rows(split["id"], minimum_foreground)
+        found = self.rows(split["id"], min_foreground_fraction)
         if "y" not in split:
             return found
         place = ["id", "y", "x"]

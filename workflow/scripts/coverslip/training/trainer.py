@@ -83,7 +83,7 @@ def train(
         split: table of the split.
         fold: fold of it to train.
         seed: seed of the weights, the order of the patches, augmentation and dropout.
-        preprocessing: the section; what `scaling` needs is fitted on the training patches.
+        preprocessing: the section; what `input_scaling` needs is fitted on the training patches.
         network: the section.
         training: the section.
         output: the model folder: `model.keras`, `model.json`, `history.csv`.
@@ -116,7 +116,7 @@ def train(
             loop = Trainer(sections, device, batches, Path(state), key, stop, report, watch)
             history, best = loop.run()
         final = _final(sections, shape, best)
-        if training.statistics == "precise":
+        if training.batchnorm_statistics == "recalibrated":
             report("statistics of batch normalization are taken again from training patches")
             drawn = _draw_batches(batches["train"], sections, len(history))
             loop.fitting(lambda size: calibration.recalibrate_batchnorm(final, drawn.cut(size)))
@@ -154,7 +154,7 @@ def train(
 
 def state_identity(identity: str, device: devices.Device) -> str:
     """What a state must be of, to be gone on from: numbers of another precision are others."""
-    return f"{identity} {device.dtype_policy} {device.backend}"
+    return f"{identity} {device.dtype_policy}"
 
 
 class Trainer:
@@ -300,7 +300,7 @@ def _compile(
         networks.load_pretrained(built, network, sections.weights_file)
     weights = None
     if training.class_weights == "balanced":
-        classes = losses.CLASSES if network.head == "instances" else max(network.outputs, 2)
+        classes = losses.CLASSES if network.head == "instance" else max(network.num_classes, 2)
         weights = class_weights(batches.patches, batches.rows, classes, network.head)
     if device.fused_normalization:
         built = batchnorm.fuse_batchnorm(built)
@@ -322,7 +322,7 @@ def _final(
 ) -> keras.Model:
     """The network in float32, not compiled, with the given values; for images of any size,
     or of the one that they are resized to if it is about their classes."""
-    any_size = sections.network.head != "class"
+    any_size = sections.network.head != "classification"
     final = networks.build(sections.network, (None, None, shape[2]) if any_size else shape)
     states.put(final.variables, variables)
     return final
@@ -339,7 +339,7 @@ def _info(
     network = sections.network
     best = best_epoch(history, sections.training.monitor)
     return {
-        "task": "classification" if network.head == "class" else "segmentation",
+        "task": "classification" if network.head == "classification" else "segmentation",
         "architecture": network.architecture,
         "network": network.model_dump(mode="json"),
         "preprocessing": sections.preprocessing.model_dump(mode="json"),

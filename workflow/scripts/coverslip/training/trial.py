@@ -129,6 +129,7 @@ def run(
     diverged = False
     if known < epochs and not finished(history, training):
         found = devices.prepare(threads=threads)
+        found = found.suited(trial.sections["network"]["architecture"])
         facts["device"] = asdict(found)
         history, diverged, known = _advance(trial, training, epochs, state, identity, found, report)
     else:

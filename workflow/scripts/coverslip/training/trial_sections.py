@@ -26,11 +26,14 @@ def training_sections(params: Mapping[str, Any], best: Sequence[str]) -> dict[st
     return sections
 
 
-def weights_file(files: Iterable[str], network: Mapping[str, Any]) -> Path | None:
+def weights_file(
+    files: Iterable[str], network: Mapping[str, Any], preprocessing: Mapping[str, Any]
+) -> Path | None:
     """Of some files of pretrained weights the one that a network begins with; none without."""
     if network["weights"] == "none":
         return None
-    name = pretrained.file_name(network["architecture"], network["weights"])
+    resize = preprocessing.get("resize")
+    name = pretrained.file_name(network["architecture"], network["weights"], resize)
     return next(Path(file) for file in files if Path(file).name == name)
 
 

@@ -41,12 +41,12 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
     """Return the records of an archive, sorted by id.
 
     Raises:
-        CoverslipError: the layout is unknown, no image is found, an id stands twice, or images
+        CoverslipError: the format is unknown, no image is found, an id stands twice, or images
             and masks do not belong together.
     """
     known = sorted(module.name for module in pkgutil.iter_modules(__path__))
     if layout not in known:
-        raise CoverslipError(f"unknown layout '{layout}': choose one of {', '.join(known)}")
+        raise CoverslipError(f"unknown format '{layout}': choose one of {', '.join(known)}")
     module = importlib.import_module(f"coverslip.data.formats.{layout}")
     found = sorted(module.records(archive, dataset), key=lambda record: record.id)
     for first, second in zip(found, found[1:], strict=False):
@@ -91,7 +91,7 @@ def check_not_empty(archive: Archive, found: Iterable[object], expected: str) ->
     if not any(True for _ in found):
         raise CoverslipError(
             f"{archive.path}: no images found: expected {expected} "
-            f"({', '.join(sorted(EXTENSIONS))}); fix `source` or `layout` in the config"
+            f"({', '.join(sorted(EXTENSIONS))}); fix `source` or `format` in the config"
         )
 
 
@@ -101,5 +101,5 @@ def check_several_classes(archive: Archive, labels: Iterable[str]) -> None:
     if len(known) == 1:
         raise CoverslipError(
             f"{archive.path}: all images are of one class, '{known.pop()}': nothing can be "
-            "learned from that; add images of other classes, or fix `layout` in the config"
+            "learned from that; add images of other classes, or fix `format` in the config"
         )

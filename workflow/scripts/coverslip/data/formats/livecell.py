@@ -48,7 +48,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
         archive,
         "name that does not tell line and well",
         (member for member in found if member not in names),
-        f"name it as {EXAMPLE}, or use `layout: class_folders`",
+        f"name it as {EXAMPLE}, or use `format: class_folders`",
     )
     lines = {m: below[0] if below else names[m].line for m, below in found.items()}
     check_several_classes(archive, lines.values())

@@ -10,9 +10,9 @@ is read. Images without polygons are empty; images that no json file knows are l
 of all categories are foreground.
 
 The id is the name without extension. Of a name of LIVECell (`A172_Phase_C7_1_00d00h00m_1.tif`) the
-class is the cell line, and `groups: layout` groups by line and well. Edlund et al., "LIVECell, a
-large-scale dataset for label-free live cell segmentation", Nature Methods 18, 2021. Format: Lin et
-al., "Microsoft COCO: common objects in context", ECCV 2014.
+class is the cell line, and `group_by: metadata` groups by line and well. Edlund et al., "LIVECell,
+a large-scale dataset for label-free live cell segmentation", Nature Methods 18, 2021. Format: Lin
+et al., "Microsoft COCO: common objects in context", ECCV 2014.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     x = inputs
     for level in range(network.depth + 1):
         filters = network.filters * 2**level
-        filters = min(filters, network.maximum_filters or filters)
+        filters = min(filters, network.max_filters or filters)
         if level:
             x = layers.MaxPooling2D()(x)
         x = _convolution(x, filters, network.normalization)
@@ -42,7 +42,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     x = layers.GlobalAveragePooling2D()(x)
     if network.dropout:
         x = layers.Dropout(network.dropout)(x)
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits")(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="cnn")
 
 

@@ -52,7 +52,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     """Takes float32 (N, height, width, channels), gives float32 logits (N, height, width, outputs).
 
     The encoder's weights are random; `load_pretrained` replaces them. Pretrained weights were made
-    for intensities of 0..1 (`scaling: unit`), which the network itself brings to -1..1.
+    for intensities of 0..1 (`input_scaling: unit`), which the network itself brings to -1..1.
     """
     inputs = keras.Input(shape)
     *skips, lowest = _encoder(inputs)

@@ -2,7 +2,7 @@
 
 Two 3x3 convolutions and a max-pooling at 32, 64 and 128 filters, a dense layer of 256 with an L2
 penalty of 1e-3 and dropout of 0.5: 5,007,593 parameters with grey images of 100x100 pixels and
-nine classes, as published. The size is fixed: of the section, only `outputs` applies.
+nine classes, as published. The size is fixed: of the section, only `num_classes` applies.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     penalty = keras.regularizers.L2(PENALTY)
     x = layers.Dense(DENSE, activation="relu", kernel_regularizer=penalty, name="dense")(x)
     x = layers.Dropout(DROPOUT)(x)
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits")(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="livecell_cnn")

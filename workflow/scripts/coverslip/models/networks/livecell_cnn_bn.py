@@ -3,7 +3,7 @@
 Two 3x3 convolutions, each with ReLU and then batch normalization, max-pooling and dropout of 0.25
 at 32, 64, 128 and 256 filters; a dense layer of 512 with ReLU, an L2 penalty of 1e-3 and batch
 normalization; dropout of 0.5: 9,571,305 parameters with grey images of 128x128 pixels and nine
-classes, as published. The size is fixed: of the section, only `outputs` applies.
+classes, as published. The size is fixed: of the section, only `num_classes` applies.
 """
 
 from __future__ import annotations
@@ -50,5 +50,5 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     x = layers.Dense(DENSE, activation="relu", kernel_regularizer=penalty, name="dense")(x)
     x = layers.BatchNormalization()(x)
     x = layers.Dropout(DROPOUT_DENSE)(x)
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits")(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="livecell_cnn_bn")

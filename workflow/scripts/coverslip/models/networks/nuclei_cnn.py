@@ -4,7 +4,7 @@
 256 and 32 (`dense_1`, `dense_2`), each with batch normalization and ReLU, and dropout of 0.5 after
 each dense layer: 20,587,108 trainable parameters with RGB images of 100x100 pixels and four
 classes, as published. Weights and biases start as PyTorch's default. Of the section, only these two
-and `outputs` apply.
+and `num_classes` apply.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = _normalized(layers.Dense(units, **default_initializers(x.shape[-1]))(x))
         x = layers.Dropout(DROPOUT)(x)
     start = default_initializers(x.shape[-1])
-    outputs = layers.Dense(network.outputs, dtype="float32", name="logits", **start)(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name="logits", **start)(x)
     return keras.Model(inputs, outputs, name="nuclei_cnn")
 
 

@@ -57,7 +57,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
         x = _block(x, filters, 1, f"layer{level}_1")
     x = layers.GlobalAveragePooling2D()(x)
     start = torch_weights.default_initializers(x.shape[-1])
-    outputs = layers.Dense(network.outputs, dtype="float32", name=LAST, **start)(x)
+    outputs = layers.Dense(network.num_classes, dtype="float32", name=LAST, **start)(x)
     return keras.Model(inputs, outputs, name="resnet18")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def multiple(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
-    return network.stem * 2**network.depth
+    return network.stem_stride * 2**network.depth
 
 
 def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.Model:
@@ -31,7 +31,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     inputs = keras.Input(shape)
     norm = network.normalization
     x = inputs
-    if network.stem == 2:
+    if network.stem_stride == 2:
         x = _convolution(x, network.filters, 5, norm, strides=2)
     skips = []
     for level in range(network.depth):
@@ -42,7 +42,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     if network.dropout:
         x = layers.Dropout(network.dropout)(x)
     x = decoded(x, skips, network)
-    if network.stem == 2:
+    if network.stem_stride == 2:
         x = full_resolution(x, inputs, network)
     # Logits stay float32 under a mixed policy: their exponentials overflow in float16.
     outputs = layers.Conv2D(network.channels, 1, dtype="float32", name="logits")(x)
@@ -66,7 +66,7 @@ def full_resolution(x, inputs, network: Network):
 
 def _filters(network: Network, level: int) -> int:
     filters = network.filters * 2**level
-    return min(filters, network.maximum_filters or filters)
+    return min(filters, network.max_filters or filters)
 
 
 def _up(x, skip, filters: int, normalization: str):

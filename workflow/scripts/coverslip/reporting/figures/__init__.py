@@ -30,8 +30,8 @@ class FigureInputs:
     """Name of the study."""
     title: str
     """Title of the study."""
-    protocol: str
-    """`honest` or `as-published`."""
+    reproduction: bool
+    """Whether the study repeats a published protocol."""
     metrics: dict[str, Any]
     """`metrics.json`."""
     table: pd.DataFrame
@@ -67,13 +67,13 @@ class FigureInputs:
     @property
     def subset(self) -> str:
         """`test`, or `validation` for a study without test images."""
-        return self.metrics["panels_subset"]
+        return self.metrics["examples_subset"]
 
 
 def load(
     study: str,
     title: str,
-    protocol: str,
+    reproduction: bool,
     metrics: Path,
     table: Path,
     images: Path,
@@ -100,7 +100,7 @@ def load(
     return FigureInputs(
         study=study,
         title=title,
-        protocol=protocol,
+        reproduction=reproduction,
         metrics=document,
         table=rows,
         histories={run_of(model): read_history(model) for model in models},

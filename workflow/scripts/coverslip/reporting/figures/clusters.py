@@ -81,7 +81,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         raise CoverslipError(
             f"{model.folder}: is not K-means: the figure '{NAME}' is of its clusters"
         )
-    chosen = [ids[0] for ids in (inputs.metrics["panels"][kind] for kind in KINDS) if ids]
+    chosen = [ids[0] for ids in (inputs.metrics["examples"][kind] for kind in KINDS) if ids]
     ids = list(dict.fromkeys(chosen))
     number, cells = model.info["clusters"]["number"], model.info["clusters"]["cells"]
     with ImageStore(inputs.images) as store:

@@ -48,7 +48,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     figure = new(9.6, 4.4)
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     left, right = figure.subplots(1, 2)
-    true, predicted = rows["objects_true"].to_numpy(), rows["objects_predicted"].to_numpy()
+    true, predicted = rows["n_true"].to_numpy(), rows["n_predicted"].to_numpy()
     _counts(left, true, predicted)
     _sizes(right, *_diameters(inputs, rows))
     save(figure, output)

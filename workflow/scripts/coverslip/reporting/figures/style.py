@@ -130,7 +130,7 @@ def heading(figure: Figure, title: str, inputs: FigureInputs) -> None:
     """
     letters = int(figure.get_figwidth() * LETTERS)
     lines = [title, *textwrap.wrap(inputs.title or inputs.study, letters)]
-    flawed = inputs.protocol == "as-published"
+    flawed = inputs.reproduction
     if flawed:
         lines += textwrap.wrap(WARNING, letters)
     figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 2))

@@ -15,7 +15,13 @@ from coverslip.data.image_store import ImageStore
 from coverslip.imaging.intensity import stretched, to_grey
 from coverslip.metrics.matching import Matching, match
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.panels import KINDS, LONGEST, first_row, predictions_of, row_label
+from coverslip.reporting.figures.examples import (
+    KINDS,
+    LONGEST,
+    first_row,
+    predictions_of,
+    row_label,
+)
 from coverslip.reporting.figures.style import (
     SKY,
     SUBSETS,
@@ -29,7 +35,7 @@ from coverslip.reporting.figures.style import (
     styled,
 )
 
-NAME = "outlines"
+NAME = "contours"
 
 TITLE = "Instance segmentation"
 
@@ -43,7 +49,7 @@ COLOURS = {
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw a row a kind of choice and two columns an image: as it is, and with outlines."""
-    panels = {kind: inputs.metrics["panels"][kind] for kind in KINDS}
+    panels = {kind: inputs.metrics["examples"][kind] for kind in KINDS}
     across = max(1, max(len(ids) for ids in panels.values()))
     figure = new(0.4 + 3.9 * across, 1.2 + 2.1 * len(KINDS))
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
@@ -78,7 +84,7 @@ def _example(line: list[Axes], inputs: FigureInputs, store: ImageStore, id: str)
     line[0].set_title(
         f"{shorten(str(id), 20)}\n{height} × {width} pixels{part}", fontsize=8, loc="center"
     )
-    counts = f"{row['objects_predicted']} objects, {row['objects_true']} true"
+    counts = f"{row['n_predicted']} objects, {row['n_true']} true"
     line[1].set_title(f"{counts}\nmean AP {row['mean_ap']:.3f}", fontsize=8, loc="center")
 
 

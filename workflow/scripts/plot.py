@@ -11,7 +11,7 @@ with run_script(snakemake):
     inputs = figures.load(
         study=snakemake.wildcards.study,
         title=snakemake.params.title,
-        protocol=snakemake.params.protocol,
+        reproduction=snakemake.params.reproduction,
         metrics=Path(snakemake.input.metrics),
         table=Path(snakemake.input.table),
         images=Path(snakemake.input.images),

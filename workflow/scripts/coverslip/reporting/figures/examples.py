@@ -30,7 +30,7 @@ from coverslip.reporting.figures.style import (
     styled,
 )
 
-NAME = "panels"
+NAME = "examples"
 
 TITLE = "Image, truth and prediction"
 
@@ -61,7 +61,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     Images are stretched from their 1st to their 99.8th percentile for display only. An image
     that several runs predicted is shown with the first of them (lowest fold, then seed).
     """
-    panels = {kind: inputs.metrics["panels"][kind] for kind in KINDS}
+    panels = {kind: inputs.metrics["examples"][kind] for kind in KINDS}
     across = max(1, max(len(ids) for ids in panels.values()))
     figure = new(0.4 + 4.7 * across, 1.2 + 1.8 * len(KINDS))
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
@@ -139,7 +139,7 @@ def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> 
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
         framed(axes)
     height, width = row["shape"]
-    objects = "1 object" if row["objects_true"] == 1 else f"{row['objects_true']} objects"
+    objects = "1 object" if row["n_true"] == 1 else f"{row['n_true']} objects"
     titles = (
         f"{shorten(str(row['id']), 20)}\n{height} × {width} pixels",
         f"truth\n{objects}",

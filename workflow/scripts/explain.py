@@ -6,7 +6,7 @@ from coverslip.runtime import device
 from coverslip.runtime.run_script import LOG, run_script
 
 with run_script(snakemake) as facts:
-    found = device.prepare(threads=snakemake.threads)
+    found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
     facts["device"] = asdict(found)
     LOG.info(found.line())
     from coverslip.explain.explain import attribute

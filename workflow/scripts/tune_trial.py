@@ -15,7 +15,9 @@ with run_script(snakemake, reuse=True) as facts:
             number, values = at_place(Path(files.ranking), number)
         sections = place_values(trial_sections.training_sections(dict(params.items()), []), values)
         patches = trial_sections.patch_folders(files.patches, sections["preprocessing"])
-        weights = trial_sections.weights_file(files.weights, sections["network"])
+        weights = trial_sections.weights_file(
+            files.weights, sections["network"], sections["preprocessing"]
+        )
         # What a trial depends on: neither its rung and place there, nor what other trials do.
         own = [path for path in files.patches if Path(path).parent in patches]
         own += [files.split, *([weights] if weights else [])]

@@ -27,7 +27,7 @@ from coverslip.reporting.figures.style import (
     styled,
 )
 
-NAME = "reasons"
+NAME = "attribution_maps"
 
 TITLE = "What the answers rest on"
 

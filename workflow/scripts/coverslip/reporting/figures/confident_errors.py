@@ -8,7 +8,7 @@ from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.class_tiles import height, tiles
 from coverslip.reporting.figures.style import SUBSETS, heading, new, save, styled
 
-NAME = "mistakes"
+NAME = "confident_errors"
 
 TITLE = "Most confident mistakes"
 
@@ -16,7 +16,7 @@ TITLE = "Most confident mistakes"
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw up to nine wrongly named images; where there are none, that is said instead."""
-    ids = inputs.metrics["panels"]["mistakes"]
+    ids = inputs.metrics["examples"]["confident_errors"]
     figure = new(7.2, height(ids) if ids else 1.6)
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     if ids:

@@ -13,7 +13,7 @@ from coverslip.evaluation.runs import at_epoch, read_info, run_of
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import BLANK, TRAIN, VALIDATION, heading, new, save, styled
 
-NAME = "curves"
+NAME = "learning_curves"
 
 TITLE = "Loss and accuracy while training"
 

@@ -28,7 +28,7 @@ from coverslip.reporting.figures.style import (
     styled,
 )
 
-NAME = "scores"
+NAME = "metrics"
 
 TITLE = "IoU of each image"
 

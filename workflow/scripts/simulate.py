@@ -7,4 +7,4 @@ from coverslip.runtime.run_script import run_script
 with run_script(snakemake):
     source = Source(**snakemake.params.source)
     output = Path(snakemake.output[0])
-    simulate.make(source.recipe, output, source.images, source.size, source.seed)
+    simulate.make(source.simulator, output, source.images, source.size, source.seed)

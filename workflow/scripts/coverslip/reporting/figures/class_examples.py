@@ -8,7 +8,7 @@ from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.class_tiles import height, tiles
 from coverslip.reporting.figures.style import SUBSETS, heading, new, save, styled
 
-NAME = "class_panels"
+NAME = "class_examples"
 
 TITLE = "The last image of each class"
 
@@ -16,7 +16,7 @@ TITLE = "The last image of each class"
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw up to nine images, named by their true class; red is what is taken for another."""
-    ids = inputs.metrics["panels"]["last"]
+    ids = inputs.metrics["examples"]["last"]
     figure = new(7.2, height(ids))
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     tiles(figure, inputs, ids)

@@ -1,0 +1,274 @@
+"""Headers that promise too much, and files that are no images: a row with a reason, at once."""
+
+import contextlib
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coverslip.config.sections import Measure
+from coverslip.errors import CoverslipError
+from coverslip.imaging.rows import Unfit
+from coverslip.measure.image_result import ImageResult, pixel_size
+from coverslip.measure.planes import Plane
+from coverslip.measure.readers import read_planes
+from coverslip.measure.tables import name_time
+from coverslip.measure.zarr import check_array
+
+IMAGE = (np.arange(600) % 251).astype(np.uint8).reshape(20, 30)
+STACK = np.stack([IMAGE, IMAGE, IMAGE])
+
+
+def tiff(path, width, height, **more):
+    """A TIFF of one page that states this size and holds four bytes."""
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: 4}
+    tags |= {int(key[1:]): value for key, value in more.items()}
+    entries = b"".join(struct.pack("<HHII", *(tag, 4, 1, tags[tag])) for tag in sorted(tags))
+    head = b"II*\0" + struct.pack("<I", 12) + b"\x78\x9c\x03\x00"
+    path.write_bytes(head + struct.pack("<H", len(tags)) + entries + bytes(4))
+    return path
+
+
+def errors(path):
+    return [plane.error for plane in read_planes(path, whole=10_000)]
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8, 50000])
+def test_a_image_of_a_million_by_a_million_pixels(tmp_path, compression):
+    path = tiff(tmp_path / "a.tif", 1_000_000, 1_000_000, _259=compression)
+    (error,) = errors(path)
+    assert error.startswith("its header states 1000000x1000000 pixels, more than")
+
+
+@pytest.mark.parametrize("size", [(2**31 - 1, 1), (1, 2**31 - 1), (140_000, 140_000)])
+def test_other_sizes_than_any_image_has(tmp_path, size):
+    (error,) = errors(tiff(tmp_path / "a.tif", *size))
+    assert error and "Traceback" not in error
+
+
+def test_one_tile_of_four_gigapixels(tmp_path):
+    path = tiff(
+        tmp_path / "a.tif", 65_536, 65_536, _259=8, _322=65_536, _323=65_536, _324=8, _325=4
+    )
+    assert "values is decoded whole: save it in tiles of at most" in errors(path)[0]
+
+
+@pytest.mark.parametrize("times", [10**8, 10**12, 10**300])
+def test_planes_without_end_in_ome(tmp_path, times):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "TYX"})
+    xml = tifffile.tiffcomment(path).replace('SizeT="3"', f'SizeT="{times}"')
+    tifffile.tiffcomment(path, xml.encode())
+    (error,) = errors(path)
+    assert "planes, more than 100,000" in error
+
+
+def test_planes_without_end_in_imagej(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TYX"})
+    text = tifffile.tiffcomment(path).replace("frames=3", "frames=1000000000")
+    tifffile.tiffcomment(path, text.replace("images=3", "images=1000000000"))
+    assert "planes, more than 100,000" in errors(path)[0]
+
+
+def ome_zarr(path, shape, chunks, **more):
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", shape=shape, chunks=chunks, dtype="uint8")
+    scale = more.pop("scale", [1.0, 1.0, 1.0])
+    axes = [
+        {"name": name, "type": "time" if name == "t" else "space", "unit": unit}
+        for name, unit in (("t", "second"), ("y", "micrometer"), ("x", "micrometer"))
+    ]
+    transform = [{"type": "scale", "scale": scale}]
+    data = [{"path": more.pop("node", "0"), "coordinateTransformations": transform}]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": data, "version": "0.4"}]
+    return path
+
+
+def test_zarr_without_end(tmp_path):
+    path = ome_zarr(tmp_path / "a.zarr", (10**7, 20, 30), (1, 20, 30))
+    assert "10,000,000 planes" in errors(path)[0]
+    zarr.create_array(tmp_path / "b.zarr", shape=(10**6, 10**6), chunks=(100, 100), dtype="uint8")
+    assert "its header states 1000000x1000000 pixels" in errors(tmp_path / "b.zarr")[0]
+    zarr.create_array(tmp_path / "c.zarr", shape=(9**5, 9**5), chunks=(9**5, 9**5), dtype="uint8")
+    assert "decoded whole" in errors(tmp_path / "c.zarr")[0]
+
+
+@pytest.mark.parametrize(
+    "size", ["nan", "inf", "4e-7", "1e-320", "1e300", "1e9", "-1", "0", "x", "1e400"]
+)
+def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
+    path = tmp_path / "a.ome.tif"
+    facts = {"axes": "YX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    tifffile.imwrite(path, IMAGE, ome=True, metadata=facts)
+    xml = tifffile.tiffcomment(path).replace('"0.25"', f'"{size}"')
+    tifffile.tiffcomment(path, xml.encode())
+    (plane,) = read_planes(path)
+    assert plane.error == "" and pixel_size(plane, Measure()) == (None, "")
+    entry = ImageResult(tmp_path / "state/entry")
+    everything = np.ones((20, 30), bool)
+    entry.add(plane, plane.image, everything, everything, everything.astype(np.int32), Measure())
+    entry.close()
+    (row,) = json.loads((tmp_path / "state/entry/record.json").read_text())["planes"]
+    assert row["n_objects"] == 1 and row["mean_area_um2"] is None
+    assert ("not believed" in (row["note"] or "")) == (size not in ("-1", "0", "x"))
+
+
+def test_other_files_that_state_odd_pixels(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", IMAGE, imagej=True, resolution=(4e9, 4e9), metadata={"unit": "um"}
+    )
+    ome_zarr(tmp_path / "b.zarr", (1, 20, 30), (1, 20, 30), scale=[1.0, 1e-7, 1e-7])
+    for name in ("a.tif", "b.zarr"):
+        (plane,) = read_planes(tmp_path / name)
+        assert plane.error == "" and pixel_size(plane, Measure())[0] is None
+    assert pixel_size(plane, Measure(pixel_size_um=0.5)) == ((0.5, 0.5), "config")
+
+
+@pytest.mark.parametrize("interval", ["inf", "nan", "1e400"])
+def test_times_are_numbers(tmp_path, interval):
+    tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata={"axes": "TYX"})
+    text = tifffile.tiffcomment(tmp_path / "a.tif") + f"finterval={interval}\n"
+    tifffile.tiffcomment(tmp_path / "a.tif", text)
+    assert [(plane.time, plane.time_unit) for plane in read_planes(tmp_path / "a.tif")] == [
+        (float(frame), "frame") for frame in range(3)
+    ]
+    ome_zarr(tmp_path / "b.zarr", (2, 20, 30), (1, 20, 30), scale=[float(interval), 1, 1])
+    assert [plane.time_unit for plane in read_planes(tmp_path / "b.zarr")] == ["frame"] * 2
+    name = f"a_{'9' * 400}d00h00m.png"
+    assert name_time(name, re.compile(Measure().time_pattern), "frame") == (None, "", "")
+
+
+def array(**changes):
+    facts = {"zarr_format": 2, "dtype": "|u1", "chunks": [20, 30], "compressor": None}
+    return facts | {"filters": None} | changes
+
+
+def array3(codecs, kind="uint8"):
+    grid = {"name": "regular", "configuration": {"chunk_shape": [20, 30]}}
+    return {"zarr_format": 3, "data_type": kind, "chunk_grid": grid, "codecs": codecs}
+
+
+SHARDED = {
+    "chunk_shape": [10, 10],
+    "codecs": [{"name": "bytes"}, {"name": "numcodecs.pickle"}],
+    "index_codecs": [{"name": "bytes"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (array(dtype="|O", filters=[{"id": "vlen-utf8"}, {"id": "pickle"}]), "of type |O"),
+        (array(filters=[{"id": "pickle"}]), "compressed by pickle"),
+        (array(compressor={"id": "json2"}), "compressed by json2"),
+        (array(dtype=[["a", "|u1"]]), "of type"),
+        (array(dtype="<f4"), "of type <f4: save it with 8- or 16-bit integers"),
+        (array3([{"name": "bytes"}, {"name": "numcodecs.pickle"}]), "compressed by pickle"),
+        (array3([{"name": "vlen-bytes"}]), "compressed by vlen-bytes"),
+        (array3([{"name": "sharding_indexed", "configuration": SHARDED}]), "by pickle"),
+        (array3([{"name": "bytes"}], "string"), "of type string"),
+    ],
+)
+def test_only_integers_and_harmless_codecs_are_read(facts, words):
+    with pytest.raises(CoverslipError, match=words.replace("|", r"\|")):
+        check_array(facts)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("kind", ["auto", None])
+def test_what_zarr_writes_by_itself_is_harmless(tmp_path, version, kind):
+    where = tmp_path / "a.zarr"
+    zarr.create_array(where, data=IMAGE, compressors=kind, zarr_format=version)
+    (plane,) = read_planes(where)
+    assert (plane.image[:, :, 0] == IMAGE).all()
+
+
+def test_pickles_are_not_reached(tmp_path, monkeypatch):
+    """Whatever numcodecs allows."""
+    monkeypatch.setenv("NUMCODECS_ALLOW_UNSAFE_PICKLE_DECODE", "1")
+    opened = []
+    monkeypatch.setattr(zarr, "open_array", lambda *arguments, **more: opened.append(arguments))
+    where = ome_zarr(tmp_path / "a.zarr", (1, 20, 30), (1, 20, 30))
+    facts = json.loads((where / "0/.zarray").read_text())
+    facts |= {"dtype": "|O", "filters": [{"id": "vlen-utf8"}, {"id": "pickle"}]}
+    (where / "0/.zarray").write_text(json.dumps(facts))
+    assert "of type |O" in errors(where)[0] and opened == []
+
+
+def test_a_group_cannot_name_an_array_elsewhere(tmp_path):
+    zarr.create_array(tmp_path / "secret", data=IMAGE)
+    for node in ("../secret", "..", "/etc", "a/../../secret"):
+        path = ome_zarr(tmp_path / "a.zarr", (1, 20, 30), (1, 20, 30), node=node)
+        assert "which is not in it" in errors(path)[0]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '"a"', '{"zarr_format": 2}'])
+def test_odd_metadata_of_zarr(tmp_path, text):
+    for name in (".zarray", "zarr.json", ".zattrs"):
+        where = tmp_path / f"{name}.zarr"
+        where.mkdir()
+        (where / name).write_text(text)
+        assert errors(where)[0]
+
+
+def test_compressions_that_pillow_does_not_know(tmp_path):
+    """Whatever the size of the image: larger ones never went through Pillow."""
+    colour = np.dstack([IMAGE, IMAGE[::-1], IMAGE])
+    deep = IMAGE.astype(np.uint16) * 200
+    for compression in ("jpeg2000", "jpegxl", "png", "webp", "lerc", "zstd"):
+        for at, image in enumerate((IMAGE, colour, deep)):
+            if compression == "webp" and at != 1:
+                continue
+            path = tmp_path / f"{compression}{at}.tif"
+            kind = "rgb" if image.ndim == 3 else "minisblack"
+            how = {"level": 100, "lossless": True} if compression == "webp" else None
+            tifffile.imwrite(
+                path, image, photometric=kind, compression=compression, compressionargs=how
+            )
+            (plane,) = read_planes(path)
+            assert plane.error == "", (compression, plane.error)
+            assert (plane.image == image.reshape(20, 30, -1)).all(), compression
+            (large,) = read_planes(path, whole=10)
+            assert (large.rows.rows(0, 20) == plane.image).all()
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, STACK, photometric="minisblack", compression="jpeg2000")
+    assert [plane.error for plane in read_planes(stack)] == [""] * 3
+
+
+GOOD = ("plain", "ome", "imagej", "rgb")
+
+
+def good(path, kind):
+    if kind == "rgb":
+        tifffile.imwrite(path, np.dstack([IMAGE] * 3), photometric="rgb", compression="zlib")
+    elif kind == "plain":
+        tifffile.imwrite(path, STACK, tile=(16, 16), compression="lzw", metadata=None)
+    else:
+        tifffile.imwrite(path, STACK, metadata={"axes": "TYX"}, **{kind: True})
+    return path.read_bytes()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(kind=st.sampled_from(GOOD), data=st.data())
+def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
+    path = tmp_path_factory.mktemp("fuzz") / "a.tif"
+    whole = bytearray(good(path, kind))
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        whole[at] = data.draw(st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255))
+    path.write_bytes(bytes(whole[: data.draw(st.sampled_from([len(whole), len(whole) // 2]))]))
+    for count, plane in enumerate(read_planes(path, whole=100_000)):
+        assert isinstance(plane, Plane) and count < 1000
+        assert plane.error or plane.image is not None or plane.rows is not None
+        assert "\n" not in plane.error and len(plane.error) < 500
+        assert not plane.lost
+        if plane.rows is not None:
+            with contextlib.suppress(Unfit):
+                plane.rows.rows(0, min(16, plane.rows.shape[0]))
