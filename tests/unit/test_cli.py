@@ -1,0 +1,156 @@
+"""The command `coverslip`: the Snakemake command that it builds, its hints, its config files."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coverslip import cli, doctor
+from coverslip.files import WORKFLOW
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path) -> list[str]:
+    """Arguments of the Snakemake that the command becomes; it works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/bin")
+    found: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: found.extend([program, *words[1:]]))
+    return found
+
+
+def model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{}")
+    return folder
+
+
+def test_run_passes_on_what_follows_two_dashes(started, capfd):
+    Path("my.yaml").write_text("studies: {}\n")
+    assert not cli.main(["run", "my.yaml", "-n", "--", "--executor", "slurm"])
+    assert started[:3] == [sys.executable, "-m", "snakemake"]
+    assert started[3:] == [
+        *("--snakefile", str(WORKFLOW / "Snakefile"), "--cores", "all", "--dry-run"),
+        *("--quiet", "rules", "host", "reason", "--configfile", "my.yaml"),
+        *("--executor", "slurm"),
+    ]
+    assert "snakemake --snakefile" in capfd.readouterr().err
+    assert os.environ["PATH"].startswith(str(Path(sys.executable).parent))
+
+
+def test_run_of_a_config_without_studies_measures(started):
+    Path("coverslip.yaml").write_text("images: plate\nmodel: model\n")
+    cli.main(["run"])
+    assert started[3] == "measure"
+
+
+def test_demo_has_a_folder_and_a_config_of_its_own(started):
+    cli.main(["demo"])
+    own = Path("coverslip-demo/config/config.yaml")
+    assert own.read_text() == (WORKFLOW.parent / "config/config.yaml").read_text()
+    assert started[started.index("--directory") + 1] == "coverslip-demo"
+    own.write_text("studies: {}\n")
+    cli.main(["demo"])
+    assert own.read_text() == "studies: {}\n"
+
+
+def test_measure_writes_its_config_beside_the_results(started, tmp_path):
+    """Names of folders need no care: Snakemake reads them from a file."""
+    Path("plate é: 1").mkdir()
+    model(tmp_path / "m/model")
+    words = [
+        "plate é: 1",
+        "--model",
+        "m/model",
+        "-o",
+        "out",
+        "--pixel-size",
+        "0.65",
+        "--channel",
+        "0",
+    ]
+    cli.main(["measure", *words])
+    assert started[3] == "measure"
+    assert started[started.index("--directory") + 1] == "out"
+    config = Path(started[started.index("--configfile") + 1])
+    assert config.parent == tmp_path / "out/results/measure"
+    assert yaml.safe_load(config.read_text("utf-8")) == {
+        "images": str(tmp_path / "plate é: 1"),
+        "model": str(tmp_path / "m/model"),
+        "measure": {"channel": 0, "pixel_size_um": 0.65},
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "out", "plate é: 1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["mesure"], "did you mean `measure`?"),
+        (["train"], "one of: demo, init, run, measure, explain, doctor"),
+        (["measure"], "`coverslip measure --help`"),
+        (["measure", "x", "--modle", "y"], "did you mean `--model`?"),
+        (["run", "--executor", "slurm"], "options of Snakemake follow after `--`"),
+    ],
+)
+def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert hint in error and error.count("\n") == 1 and not started
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["run"], "coverslip.yaml: no such file; `coverslip init FOLDER` writes a config"),
+        (["run", "list.yaml"], "list.yaml: is empty, or no map of keys"),
+        (["run", "broken.yaml"], "broken.yaml: not YAML"),
+        (["measure", "nowhere", "--model", "m"], "nowhere: no such folder"),
+        (["measure", "list.yaml", "--model", "m"], "list.yaml: is a file; name its folder"),
+        (["measure", ".", "--model", "m"], "m: not a model folder; `--model` takes the folder"),
+        (["measure", "."], "no model is named; `--model` takes the folder `model`"),
+        (["init", "nowhere"], "nowhere: no such folder"),
+        (["init", "."], ".: no image in it"),
+        (["init", ".", "-o", "list.yaml"], "list.yaml: exists; `--force` replaces it"),
+        (["explain", "list.yaml"], "nothing there has a record of making it"),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
+    Path("list.yaml").write_text("[]\n")
+    Path("broken.yaml").write_text("a: [\n")
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err
+    assert hint in error and error.count("\n") == 1 and not started
+
+
+def test_doctor_shows_whether_credentials_are_there_and_no_values(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "KAGGLE_VARIABLES", ("SOME_KEY",))
+    monkeypatch.delenv("KAGGLE_CONFIG_DIR", raising=False)
+    assert doctor.main() == 0
+    assert "credentials: none" in capsys.readouterr().out
+    monkeypatch.setenv("SOME_KEY", "sesame")
+    assert doctor.main() == 0
+    printed = capsys.readouterr().out
+    assert "credentials: present" in printed and "sesame" not in printed
+
+
+def test_doctor_says_why_there_is_no_gpu(monkeypatch, tmp_path):
+    assert doctor.gpu(tmp_path) == "none: this machine has no NVIDIA GPU, or no driver for it"
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(doctor, "tensorflow", lambda: None)
+    assert doctor.gpu(tmp_path) == "1 NVIDIA, but no TensorFlow: pip install 'coverslip[gpu]'"
+    monkeypatch.setattr(doctor, "tensorflow", lambda: "2.21.0")
+    answers = {
+        "print('cpu')": "1 NVIDIA, but this TensorFlow is for CPUs: coverslip[gpu] is for GPUs",
+        "print('cuda'); print('H200')": "H200",
+        "import sys; print('cuda'); print('no libcudnn', file=sys.stderr)": (
+            "1 NVIDIA, but TensorFlow cannot use it: no libcudnn"
+        ),
+    }
+    for code, answer in answers.items():
+        monkeypatch.setattr(doctor, "GPU_QUESTION", code)
+        assert doctor.gpu(tmp_path) == answer

@@ -1,0 +1,107 @@
+"""The config that `coverslip init` writes: what it sees in a folder, and that it is valid."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from coverslip.config import validate
+from coverslip.files import WORKFLOW
+from coverslip.starter_config import look_at, write_config
+
+SCHEMA = WORKFLOW / "schemas/config.schema.json"
+
+
+def write(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def grey(value: int = 9) -> np.ndarray:
+    return np.full((96, 130), value, np.uint8)
+
+
+def discs(*values: int) -> np.ndarray:
+    image = np.zeros((96, 130), np.uint16 if max(values) > 255 else np.uint8)
+    for column, value in enumerate(values):
+        cv2.circle(image, (20 + 30 * column, 40), 9, value, -1)
+    return image
+
+
+def pairs(folder: Path, mask: np.ndarray, suffix: str = ".png") -> None:
+    for name in "abc":
+        write(folder / f"raw/{name}.png", grey())
+        write(folder / f"masks/{name}{suffix}", mask)
+
+
+def make(folder: Path, kind: str) -> None:
+    """A folder of one kind."""
+    match kind:
+        case "masks":
+            pairs(folder, discs(255, 255))
+        case "soft":
+            pairs(folder, cv2.GaussianBlur(discs(255, 255), (0, 0), 3), ".jpg")
+        case "labels":
+            pairs(folder, discs(1, 2, 300))
+        case "nuclei":
+            for name in "ab":
+                write(folder / f"{name}/images/{name}.png", np.dstack([grey(1), grey(2), grey(3)]))
+                write(folder / f"{name}/masks/1.png", discs(255))
+        case "classes":
+            for name in ("cancer", "muscle"):
+                write(folder / f"{name}/1.png", grey())
+        case "images":
+            write(folder / "a.tif", grey())
+            (folder / "note.txt").write_text("no image")
+
+
+EXPECTED = {
+    "masks": ("masks", "3 images, black and white masks in `masks`"),
+    "soft": ("masks", "3 images, black and white masks in `masks`"),
+    "labels": ("labels", "3 images, label images in `masks`"),
+    "nuclei": ("nuclei", "2 images, a mask for each object"),
+    "classes": ("classes", "2 images, 2 classes: cancer, muscle"),
+    "images": ("images", "1 images, no masks and no classes"),
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_what_a_folder_holds(tmp_path, kind):
+    make(tmp_path / "mine", kind)
+    found = look_at(tmp_path / "mine")
+    assert (found.kind, found.summary[: len(EXPECTED[kind][1])]) == EXPECTED[kind]
+    assert found.soft == (kind == "soft")
+    assert found.channels == ("rgb" if kind == "nuclei" else "grey")
+    assert found.side == 96
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+@pytest.mark.xfail(
+    '"simulator"' not in SCHEMA.read_text("utf-8"),
+    reason="the config has the names of keys of format 1 yet",
+)
+def test_the_config_is_valid_and_is_of_the_folder(tmp_path, kind):
+    folder = tmp_path / "my été"
+    make(folder, kind)
+    text = write_config(look_at(folder))
+    config = yaml.safe_load(text)
+    whole = validate.resolve(config, SCHEMA)
+    assert len(text.splitlines()) < 30
+    if kind == "images":
+        assert whole["images"] == str(folder)
+        return
+    (study,) = whole["studies"].values()
+    (dataset,) = whole["datasets"].values()
+    assert dataset["source"]["path"] == str(folder)
+    assert dataset["mask_threshold"] == (127 if kind == "soft" else 0)
+    heads = {"masks": "semantic", "soft": "semantic", "classes": "classification"}
+    assert study["network"]["head"] == heads.get(kind, "instance")
+
+
+def test_folders_of_different_names_are_no_pair(tmp_path):
+    """Two folders of images with other names are classes."""
+    write(tmp_path / "images/a.png", grey())
+    write(tmp_path / "masks/b.png", grey())
+    assert look_at(tmp_path).kind == "classes"

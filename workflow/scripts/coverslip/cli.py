@@ -1,0 +1,241 @@
+"""The command `coverslip`: it builds a Snakemake command, prints it and runs it.
+
+It has no logic of its own: what `coverslip run` does, `snakemake` in a clone does as well. What
+follows `--` is passed on to Snakemake. Files are written into the working directory, or the folder
+given with `-o`, and never into the installation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from coverslip import __version__
+from coverslip.errors import CoverslipError, one_line
+from coverslip.files import WORKFLOW
+
+CONFIG = "coverslip.yaml"
+"""File that `init` writes and `run` reads if no other is named."""
+
+DEMO = "coverslip-demo"
+"""Folder of the demo if no other is named."""
+
+EPILOG = """\
+what follows -- is passed on to Snakemake:
+  coverslip run my.yaml -- --executor slurm --jobs 20
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the nearest word where a word is unknown."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error with a hint; exit with status 2."""
+        known = options(self)
+        if match := re.match(
+            r"argument \S+: invalid choice: '(.*?)' \(choose from (.*)\)", message
+        ):
+            known = re.findall(r"[\w-]+", match[2])
+            message = f"unknown command '{match[1]}'"
+            hint = nearest(match[1], known) or f"one of: {', '.join(known)}"
+        elif match := re.match(r"unrecognized arguments: (\S+)", message):
+            message = f"unknown argument '{match[1]}'"
+            hint = nearest(match[1], known) or "options of Snakemake follow after `--`"
+        else:
+            hint = f"`{self.prog} --help` explains the arguments"
+        self.exit(2, f"{self.prog}: {message}; {hint}\n")
+
+
+def options(of: argparse.ArgumentParser) -> list[str]:
+    """Return the options of a parser and of its verbs."""
+    found: list[str] = []
+    for action in of._actions:
+        found += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            found += [option for verb in action.choices.values() for option in options(verb)]
+    return found
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """Return the question whether a similar word was meant, if there is one."""
+    found = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean `{found[0]}`?" if found else None
+
+
+def parser() -> Parser:
+    """Return the parser of the command and its verbs."""
+    top = Parser(
+        prog="coverslip",
+        description="From microscopy images of cells to trained models, measurements and a report.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"coverslip {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    def verb(name: str, text: str, runs: bool) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=EPILOG if runs else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if runs:
+            added.add_argument("-n", "--dry-run", action="store_true", help="only print the plan")
+            added.add_argument("-c", "--cores", default="all", help="CPU cores to use (all)")
+        return added
+
+    demo = verb("demo", "run the demo on synthetic images (minutes)", runs=True)
+    demo.add_argument("folder", nargs="?", type=Path, default=Path(DEMO), help=f"default: {DEMO}")
+    init = verb("init", "look at a folder of images and write a config for it", runs=False)
+    init.add_argument("folder", type=Path, help="images with masks, in class folders, or alone")
+    init.add_argument("-o", "--output", type=Path, default=Path(CONFIG), help=f"default: {CONFIG}")
+    init.add_argument("--force", action="store_true", help="replace the file if it exists")
+    run = verb("run", "check, split, train, test and report as a config says", runs=True)
+    run.add_argument(
+        "config", nargs="?", type=Path, default=Path(CONFIG), help=f"default: {CONFIG}"
+    )
+    measure = verb("measure", "measure all images of a folder with a trained model", runs=True)
+    measure.add_argument("images", type=Path, help="folder of images")
+    measure.add_argument(
+        "--model", type=Path, help="model folder (`.../model` of a finished training)"
+    )
+    measure.add_argument(
+        "-o", "--output", type=Path, default=Path(), help="where to put results/ (here)"
+    )
+    measure.add_argument("--channel", type=int, help="channel to measure, from 0")
+    measure.add_argument("--pixel-size", type=float, metavar="UM", help="micrometres per pixel")
+    explain = verb("explain", "say how a result was made, and what changed since", runs=False)
+    explain.add_argument("file", type=Path, help="a file below results/")
+    verb("doctor", "say what is installed and what this machine has", runs=False)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    given = parser().parse_args(words[:cut] or ["--help"])
+    more = words[cut + 1 :]
+    try:
+        if given.verb == "doctor":
+            from coverslip import doctor
+
+            return doctor.main()
+        if given.verb == "explain":
+            from coverslip.runtime import explain
+
+            return explain.main([str(given.file), *more])
+        if given.verb == "init":
+            return init(given.folder, given.output, given.force)
+        return run_snakemake(snakemake_arguments(given), given, more)
+    except CoverslipError as error:
+        print(f"coverslip: {one_line(error)}", file=sys.stderr)
+    except OSError as error:
+        print(f"coverslip: {error.filename}: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def init(folder: Path, output: Path, force: bool) -> int:
+    """Write a config for a folder; return the exit status."""
+    from coverslip.starter_config import look_at, write_config
+
+    if output.exists() and not force:
+        raise CoverslipError(f"{output}: exists; `--force` replaces it, or `-o` names another file")
+    found = look_at(folder)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(write_config(found), encoding="utf-8")
+    print(f"{folder}: {found.summary}")
+    print(f"{output}: written; read it, then: {found.next_command(output)}")
+    return 0
+
+
+def snakemake_arguments(given: argparse.Namespace) -> list[str]:
+    """Return the target, config and folder of a run, as Snakemake takes them."""
+    if given.verb == "demo":
+        config = given.folder / "config/config.yaml"
+        if not config.exists():
+            config.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(WORKFLOW.parent / "config/config.yaml", config)
+        return ["--directory", str(given.folder), "--configfile", str(config.resolve())]
+    if given.verb == "run":
+        if not given.config.is_file():
+            raise CoverslipError(
+                f"{given.config}: no such file; `coverslip init FOLDER` writes a config for a "
+                "folder of images"
+            )
+        target = ["measure"] if only_measures(given.config) else []
+        return [*target, "--configfile", str(given.config)]
+    return measure_arguments(given)
+
+
+def measure_arguments(given: argparse.Namespace) -> list[str]:
+    """Return what measures a folder, and write its config beside the results."""
+    from coverslip.measure.input_folder import name_of
+
+    if not given.images.is_dir():
+        what = "is a file; name its folder" if given.images.exists() else "no such folder"
+        raise CoverslipError(f"{given.images}: {what}")
+    model = given.model
+    if model is None or not (model / "model.json").is_file():
+        wrong = "no model is named" if model is None else f"{model}: not a model folder"
+        raise CoverslipError(
+            f"{wrong}; `--model` takes the folder `model` of a finished training, as in "
+            "results/studies/STUDY/fold0_seed1/model"
+        )
+    values: dict[str, Any] = {"images": str(given.images.resolve()), "model": str(model.resolve())}
+    settings = {"channel": given.channel, "pixel_size_um": given.pixel_size}
+    if settings := {key: value for key, value in settings.items() if value is not None}:
+        values["measure"] = settings
+    # A file, because Snakemake reads values of `--config` as text, or takes them apart.
+    name = name_of({**values, "measure": {"name": None}, "studies": {}})
+    config = given.output.resolve() / f"results/measure/{name}.yaml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), "utf-8")
+    return ["measure", "--directory", str(given.output), "--configfile", str(config)]
+
+
+def only_measures(config: Path) -> bool:
+    """Whether a config names a folder to measure, and no study.
+
+    Raises:
+        CoverslipError: it is no YAML, or no map of keys.
+    """
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CoverslipError(f"{config}: not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise CoverslipError(f"{config}: is empty, or no map of keys; see `coverslip init`")
+    return "images" in values and "studies" not in values
+
+
+def run_snakemake(arguments: Sequence[str], given: argparse.Namespace, more: Sequence[str]) -> int:
+    """Print the Snakemake command and become it; return its exit status where that fails."""
+    command = ["--snakefile", str(WORKFLOW / "Snakefile"), "--cores", given.cores]
+    command += ["--dry-run"] if given.dry_run else []
+    if not any(word.startswith(("--quiet", "-q", "--verbose")) for word in more):
+        command += ["--quiet", "rules", "host", "reason"]
+    # A target has to stand in front: options with several values would take it for one of them.
+    target = [arguments[0]] if arguments[0] == "measure" else []
+    command = [*target, *command, *arguments[len(target) :], *more]
+    print(shlex.join(["snakemake", *command]), file=sys.stderr, flush=True)
+    # Jobs find the tools of this environment, whether or not it is activated.
+    tools = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *command])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
