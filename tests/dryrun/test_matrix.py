@@ -13,6 +13,7 @@ CONFIGS = {
     "kaggle": ["--configfile", "config/kaggle.yaml"],
     "from-scratch": ["--configfile", "config/kaggle.yaml", "config/from-scratch.yaml"],
     "brightfield": ["--configfile", "config/brightfield.yaml"],
+    "models": ["--configfile", "config/models.yaml"],
 }
 # Jobs that get what the workflow cannot make: by rule, for each config.
 FETCHED = {
@@ -20,6 +21,7 @@ FETCHED = {
     "kaggle": {"download": 2, "require_manual_download": 1, "download_pretrained_weights": 3},
     "from-scratch": {"download": 2, "require_manual_download": 1},
     "brightfield": {"require_manual_download": 1},
+    "models": {"download": 1, "download_pretrained_weights": 1},
 }
 # Snakemake and its SLURM plugin themselves import pydantic, numpy and pandas.
 OURS = "tensorflow keras cv2 skimage sklearn matplotlib h5py papermill scipy"
