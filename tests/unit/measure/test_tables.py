@@ -228,7 +228,7 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
 )
 def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
     monkeypatch.chdir(tmp_path)
-    told = {"classes": '{"kind": "network", "head": "class"}', "odd": "{", "list": "[]"}
+    told = {"classes": '{"kind": "network", "head": "classification"}', "odd": "{", "list": "[]"}
     told["deep"] = "[" * 100_000 + "]" * 100_000
     (tmp_path / "empty").mkdir()
     for name, text in told.items():
