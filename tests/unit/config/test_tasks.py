@@ -160,6 +160,7 @@ def test_mistakes_in_a_split_of_patches(path, value, words):
             "title": "Covered area",
             "dataset": "masks",
             "reproduces": "Study",
+            "network": {"head": "semantic"},
             "split": {"method": "train_test_split", "unit": "patch", "validation": 0},
         }
     }

@@ -74,7 +74,7 @@ def classified_like(folder: Path, test_folder: str = "test") -> tuple[pd.DataFra
 def test_a_folder_that_tears_groups_is_refused(tmp_path: Path) -> None:
     write(tmp_path, [f"g{number // 4}" for number in range(24)])
     members(tmp_path, [f"{'test' if n >= 18 else 'train'}/{n}.tif" for n in range(24)])
-    with pytest.raises(CoverslipError, match=r"split \(folder\): 1 groups .*use method grouped"):
+    with pytest.raises(CoverslipError, match=r"split \(official\): 1 groups .*use method grouped"):
         classified_like(tmp_path)
 
 

@@ -106,7 +106,12 @@ def test_numbers_of_an_object():
     assert row["area_px"] == 200 and row["area_um2"] == 25
     assert (row["centroid_y_px"], row["centroid_x_px"]) == (14.5, 14.5)
     assert (row["centroid_y_um"], row["centroid_x_um"]) == (7.25, 3.625)
-    assert [row[f"{side}_px"] for side in ("top", "left", "bottom", "right")] == [10, 5, 20, 25]
+    assert [row[f"bbox_{at}"] for at in ("min_row", "min_col", "max_row", "max_col")] == [
+        10,
+        5,
+        20,
+        25,
+    ]
     assert [row[f"{side}_um"] for side in ("top", "left", "bottom", "right")] == [5, 1.25, 10, 6.25]
     # Ellipse of the moments of a 10x20 rectangle: axes as 10 to 20, here with pixels as squares.
     assert row["eccentricity"] == pytest.approx(np.sqrt(1 - 100 / 400), abs=2e-3)

@@ -278,10 +278,10 @@ def test_networks_are_fast_where_that_is_asked(place, monkeypatch, fast, policy)
     monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none", bfloat16=True))
     (place / "model/model.json").write_text(json.dumps(INFO | {"kind": "network"}))
     (place / "model/model.keras").write_text("")
-    assert run(place, fast=fast)[0] == 5
+    assert run(place, mixed_precision=fast)[0] == 5
     assert seen == [policy]
-    assert run(place, fast=fast)[0] == 0
-    assert run(place, fast=not fast)[0] == 5
+    assert run(place, mixed_precision=fast)[0] == 0
+    assert run(place, mixed_precision=not fast)[0] == 5
 
 
 def test_shards_hold_each_image_once_whatever_their_number(place):

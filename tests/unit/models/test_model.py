@@ -59,7 +59,7 @@ def test_a_folder_tells_what_was_saved(tmp_path):
     assert loaded.threshold == 0.4
     assert loaded.info["licence"] == "CC0"
     assert (loaded.info["format"], loaded.info["kind"], loaded.info["num_classes"]) == (
-        1,
+        models.FORMAT,
         "network",
         1,
     )
@@ -95,7 +95,7 @@ def test_not_a_number_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "newer"),
+        ({"format": 3}, "newer"),
         ({"format": None}, "not written by coverslip"),
         ({"kind": "crystal ball"}, "unknown kind"),
         ({"preprocessing": {"chanels": "grey"}}, "preprocessing"),

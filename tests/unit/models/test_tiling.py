@@ -61,7 +61,7 @@ def test_ends_of_larger_tiles_weigh_what_those_of_patches_do():
     assert (larger[32:-32] > 0.99).all()
 
 
-def unet(normalization="batch", depth=1, stem=1):
+def unet(normalization="batch", depth=1, stem_stride=1):
     import keras
 
     keras.utils.set_random_seed(5)
@@ -69,7 +69,7 @@ def unet(normalization="batch", depth=1, stem=1):
         architecture="unet",
         filters=2,
         depth=depth,
-        stem_stride=stem,
+        stem_stride=stem_stride,
         normalization=normalization,
         head="semantic",
     )

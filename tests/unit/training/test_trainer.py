@@ -356,7 +356,9 @@ def test_the_learning_rate_is_set_before_each_step(parts):
         loss="crossentropy",
         augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
     )
-    steps = trainer.LearningRateSchedule(fast, epoch=2, batches=TenBatches(parts), stop=None, report=print)
+    steps = trainer.LearningRateSchedule(
+        fast, epoch=2, batches=TenBatches(parts), stop=None, report=print
+    )
     optimizer = SimpleNamespace(learning_rate=None)
     steps.set_model(SimpleNamespace(optimizer=optimizer))
     rates = []

@@ -67,6 +67,8 @@ RESULTS = ("datasets/*/pictures.h5", "datasets/*/pictures.csv", "studies/*/pictu
 
 def renamed_keys(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield one line for each key or value of format 1 in a config, with its name in format 2."""
+    if not isinstance(config, Mapping):
+        return  # what is no map is named when the config is validated
     version = config.get("format", FORMAT)
     if version != FORMAT:
         yield (

@@ -114,7 +114,7 @@ def check_preprocessing(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     scaling, channels = preprocessing["input_scaling"], preprocessing["channels"]
     where = f"{where}.preprocessing"
     if scaling == "imagenet" and channels != "rgb":
-        yield f"{where}.scaling: `imagenet` needs `channels: rgb`"
+        yield f"{where}.input_scaling: `imagenet` needs `channels: rgb`"
     if preprocessing["resize_filter"] != "area" and preprocessing["resize"] is None:
         yield f"{where}.resize_filter: goes with `resize`, and only with it"
     if preprocessing["fit_scaling_on"] != "training" and scaling != "zscore":

@@ -119,7 +119,9 @@ def ensemble_predictor(
         _check(folder, told)
     loaded = [load(folder) for folder in folders]
     for member in loaded:
-        same = all(member.info.get(key) == model.info.get(key) for key in ("outputs", "classes"))
+        same = all(
+            member.info.get(key) == model.info.get(key) for key in ("num_classes", "classes")
+        )
         if member.info["kind"] != "network" or member.head != model.head or not same:
             raise CoverslipError(
                 f"{member.folder}: is no network like the ensemble {model.folder}: make the "

@@ -119,7 +119,8 @@ def prepare(threads: int | None = None, deterministic: bool = True, gpus: int = 
         raise CoverslipError(
             f"KERAS_BACKEND={backend}: coverslip computes with TensorFlow: unset the variable"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if gpus else "3")
+    # Where there is a GPU, TensorFlow's warnings give the reason if it is not used.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if gpus and visible_gpus() else "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     # TensorFlow leaves Intel's kernels out on processors without AVX-512, where a U-Net trains 1.3
     # to 2.3 times as fast with them.
