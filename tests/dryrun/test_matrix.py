@@ -115,6 +115,10 @@ def test_data_that_are_missing_are_named_and_keep_nobody_from_other_studies(clon
     told = snakemake(clone, *where, *file, "--until", "require_manual_download", check=False)
     line = next(line for line in told.splitlines() if line.startswith("coverslip: "))
     assert "resources/raw/nuclei-patches.zip: is missing: put the archive" in line
+    # Neither the record of the job nor its traceback, nor Snakemake's message on the command.
+    after = told.partition(line)[2]
+    assert len(after.splitlines()) < 15
+    assert "{" not in after and "Traceback" not in after and "CalledProcessError" not in after
     others = line.partition("--config ")[2]
     counts = jobs(clone, *where, *file, "--config", others.replace("'", ""))
     assert counts["download"] == 2 and "require_manual_download" not in counts

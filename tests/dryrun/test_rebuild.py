@@ -205,6 +205,18 @@ def test_a_new_study_is_made_where_snakemakes_own_notes_are_missing(project):
     assert set(counts) == AFTER_TRAINING | {"split", "extract_patches", "train"}
 
 
+def test_no_reason_is_longer_than_a_line(project):
+    configure(project, "datasets.made.citation", "Somebody " * 1000)
+    told = snakemake(project, "--dry-run")
+    reasons = [line for line in told.splitlines() if line.startswith("    reason: ")]
+    assert any("Params have changed" in line for line in reasons)
+    assert max(map(len, reasons)) < 300
+
+
+def test_only_the_run_that_makes_the_report_says_where_it_lies(project):
+    assert "coverslip: " not in snakemake(project, "--force", "results/studies/one/split.csv")
+
+
 def test_the_finished_run_says_where_the_report_lies(finished, project):
     text = snakemake(project, "--force", "results/report.html")
     path = f"{project.resolve()}/results/report.html"

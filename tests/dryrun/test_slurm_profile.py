@@ -65,7 +65,7 @@ HEAVY |= {"measure_tables", "measure_page", "evaluate_ensemble"}
 GPU = {"train", "tune_trial", "predict", "predict_ensemble", "measure_images"}
 GOES_ON = {"train", "tune_trial", "measure_images"}
 """Rules that go on where they were, so that the same time is enough for a second attempt."""
-SHARED = ("rerun-triggers", "max-checksum-file-size", "show-failed-logs")
+SHARED = ("rerun-triggers", "max-checksum-file-size", "rerun-incomplete")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 # Needs: the config. Makes: the completed config, and the few functions that rules call.
 
-import atexit
 import os
 import shlex
 import sys
@@ -9,15 +8,24 @@ from operator import getitem
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from coverslip.runtime import code_fingerprint
+from coverslip.runtime import lock
 from coverslip.runtime import run_record
 from coverslip.config import old_format
+from coverslip.runtime import terminal
 from coverslip.config import validate
 from coverslip.data import folder_inventory
 from coverslip.measure import input_folder
 from coverslip.data import simulate
 from coverslip.errors import CoverslipError
+
+logger.addFilter(terminal.shorten)
+if workflow.is_main_process:
+    lock.remove_leftover()
+    terminal.stop_in_one_line(logger)
+shell.prefix(terminal.IGNORE)
 
 try:
     old_format.check_results(Path("results"))
@@ -398,14 +406,3 @@ def command():
     """How to make this again."""
     own = [str(file) for file in workflow.overwrite_configfiles]
     return " ".join(["snakemake --cores all", *(["--configfile", *own] if own else [])])
-
-
-def announce():
-    """Say what a run made, in its last line."""
-    what, made = "report", Path("results/report.html")
-    if config["images"] is not None:
-        what, made = "page", Path(f"results/measure/{input_folder.name_of(config)}/measure.html")
-    if made.is_file() and not workflow.dryrun:
-        line = f"\ncoverslip: the {what} lies at {made.resolve()} (open it in a browser)"
-        # At the very end, after Snakemake's own last lines.
-        atexit.register(print, line, file=sys.stderr)

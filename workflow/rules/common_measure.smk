@@ -1,5 +1,6 @@
 # Needs: the completed config. Makes: what the rules of `measure` call.
 
+import atexit
 from functools import cache
 
 MEASURED = "results/measure/{name}"
@@ -11,6 +12,21 @@ if config["images"] is not None:
         input_folder.model_inputs(config, KMEANS)
     except CoverslipError as error:
         raise WorkflowError(str(error))
+
+# Pages to look at, and when each was modified before this run.
+PAGES = {"report": Path("results/report.html")}
+if config["images"] is not None:
+    PAGES["page"] = Path(f"results/measure/{input_folder.name_of(config)}/measure.html")
+BEFORE = {name: terminal.modified(path) for name, path in PAGES.items()}
+
+
+def announce():
+    """Print where the page is that this run made, as the last line."""
+    for name, path in PAGES.items():
+        if terminal.modified(path) != BEFORE[name]:
+            line = f"\ncoverslip: the {name} lies at {path.resolve()} (open it in a browser)"
+            # At the very end, after Snakemake's own last lines.
+            atexit.register(print, line, file=sys.stderr)
 
 
 def measured(wildcards):

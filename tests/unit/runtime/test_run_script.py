@@ -176,6 +176,24 @@ def test_an_end_that_was_asked_for_is_no_fault(snakemake):
     assert "Traceback" in Path(snakemake.log[0]).read_text()
 
 
+def test_ctrl_c_is_no_fault(snakemake, tmp_path, capsys):
+    record = tmp_path / "run.json"
+    snakemake.log.named["record"] = str(record)
+    with pytest.raises(SystemExit) as caught, run_script(snakemake):
+        raise KeyboardInterrupt
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "", "Snakemake says it for all jobs"
+    assert Path(snakemake.log[0]).read_text() == "interrupted: run again to go on\n"
+    assert json.loads(record.read_text())["failed"] == "KeyboardInterrupt"
+
+
+def test_a_job_that_begins_after_ctrl_c_ends_at_once(snakemake, tmp_path, monkeypatch):
+    monkeypatch.setenv("COVERSLIP_INTERRUPTED", str(tmp_path))
+    with pytest.raises(SystemExit) as caught, run_script(snakemake):
+        pytest.fail("computes")
+    assert caught.value.code == 130
+
+
 def test_the_record_tells_what_was_warned_of(snakemake, tmp_path):
     record = tmp_path / "run.json"
     snakemake.output.append(str(record))

@@ -14,6 +14,7 @@ import json
 import logging
 import multiprocessing
 import re
+import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -258,6 +259,7 @@ WORKER: dict[str, Any] = {}
 
 def start(archive: Archive, threshold: int) -> None:
     """Begin a worker process with files of its own: a shared one would share its position."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the job
     WORKER.update(archive=archive.reopened(), threshold=threshold)
 
 

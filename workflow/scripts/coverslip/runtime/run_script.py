@@ -15,6 +15,7 @@ from coverslip.errors import CoverslipError, one_line
 from coverslip.files import write_json
 from coverslip.runtime import result_cache, run_record
 from coverslip.runtime.run_record import identity, versions
+from coverslip.runtime.terminal import heed_interrupts
 
 __all__ = ["LOG", "identity", "run_script", "versions"]
 
@@ -37,6 +38,9 @@ EXTRAS = {
 TERMINATED = 143
 """Exit status after SIGTERM, when what was done is saved."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
 CLOCK_TOLERANCE_SECONDS = 10.0
 """Seconds: clocks of a cluster's machines differ by less, which is no news."""
 
@@ -58,6 +62,7 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     path = _record_path(snakemake)
     with _log_to(snakemake) as warned:
         _check_package()
+        heed_interrupts()
         _check_input_times(map(Path, snakemake.input))
         record = run_record.RunRecord(snakemake)
         outputs = [Path(p) for p in snakemake.output if Path(p) != path]
@@ -69,7 +74,8 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
         except BaseException as error:
             if path is not None and path not in map(Path, snakemake.output):
                 with contextlib.suppress(OSError):
-                    write_json(path, record.facts() | {"failed": str(error)})
+                    failed = str(error) or type(error).__name__
+                    write_json(path, record.facts() | {"failed": failed})
             raise
         whole = record.facts() | {"outputs": run_record.outputs(snakemake, path)} | facts
         whole |= {"warnings": warned} if warned else {}
@@ -171,6 +177,10 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         LOG.error("coverslip: %s", _disk_message(error))
         _to_file(handlers, error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        # Snakemake, which was interrupted as well, says it on the terminal.
+        _to_file(handlers, "interrupted: run again to go on")
+        sys.exit(INTERRUPTED)
     except BaseException as error:
         # After SIGTERM nothing is wrong, and what is to be done stands in the log already.
         if not (isinstance(error, SystemExit) and error.code == TERMINATED):
@@ -208,9 +218,12 @@ def _disk_message(error: OSError) -> str:
     return f"{where}{error.strerror or error}{fix}"
 
 
-def _to_file(handlers: list[logging.Handler], error: BaseException) -> None:
+def _to_file(handlers: list[logging.Handler], what: BaseException | str) -> None:
+    """A line, or the traceback of an error, to the log file alone."""
+    text = what if isinstance(what, str) else "traceback:"
     for handler in handlers:
         if isinstance(handler, logging.FileHandler):
-            record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, "traceback:", (), None)
-            record.exc_info = (type(error), error, error.__traceback__)
+            record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, text, (), None)
+            if isinstance(what, BaseException):
+                record.exc_info = (type(what), what, what.__traceback__)
             handler.emit(record)

@@ -13,6 +13,7 @@ import keras
 
 from coverslip.config.sections import Training
 from coverslip.runtime.run_script import TERMINATED
+from coverslip.runtime.terminal import interrupted
 from coverslip.training.dataset import Batches
 
 
@@ -88,6 +89,8 @@ def validate_in_training_mode(network: keras.Model) -> Callable[[Any], dict[str,
 def stop_on_signal() -> Iterator[threading.Event]:
     """An event that SIGTERM sets, so that a state that is being written is written to its end."""
     stop = threading.Event()
+    if interrupted():  # modules of others swallow an interruption while they are imported
+        stop.set()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

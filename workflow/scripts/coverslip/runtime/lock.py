@@ -1,0 +1,39 @@
+"""Snakemake's lock of the working directory, where the run that took it was killed.
+
+Snakemake keeps its lock in files, which a killed run leaves. So each run also holds a lock of the
+operating system, which ends with its process, and notes on which machine it runs. If no run holds
+that lock, and the last one was on this machine, then Snakemake's lock is a leftover.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import platform
+import shutil
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+
+HELD: list[TextIOWrapper] = []
+"""The open file whose lock this process holds until it ends."""
+
+
+def remove_leftover(folder: Path = Path(".snakemake")) -> None:
+    """Remove the lock of a run that was killed on this machine; hold the lock of this run."""
+    note = folder / "coverslip" / "machine"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    file = note.open("a+", encoding="utf-8")
+    HELD.append(file)
+    # Another run holds it, or the file system knows no locks: Snakemake's own then stays.
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if note.read_text(encoding="utf-8") == platform.node():
+            shutil.rmtree(folder / "locks", ignore_errors=True)
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def note_machine(local: bool, folder: Path = Path(".snakemake")) -> None:
+    """Note on which machine this run is; none if its jobs may outlive it, as on a cluster."""
+    note = folder / "coverslip" / "machine"
+    note.write_text(platform.node() if local else "", encoding="utf-8")
