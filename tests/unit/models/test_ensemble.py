@@ -125,9 +125,9 @@ def test_members_that_differ_are_refused(tmp_path):
     for facts, name in (
         ({"preprocessing": GREY16}, "preprocessing"),
         ({"classes": ["background", "cell"]}, "classes"),
-        ({"num_classes": 3}, "num_classes"),
+        ({"outputs": 3}, "num_classes"),
     ):
-        other = member(tmp_path, 1, **{"num_classes": 1, **facts})
+        other = member(tmp_path, 1, **{"outputs": 1, **facts})
         with pytest.raises(CoverslipError, match=rf"fold0_seed1/model: its {name} differs"):
             ensemble.write([first, other], folder)
     with pytest.raises(CoverslipError, match="two trained networks or more"):
