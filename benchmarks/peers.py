@@ -29,11 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 from multiply_adds import per_pixel
 
 from coverslip.data.image_store import ImageStore
-from coverslip.evaluation.per_image import INSTANCES
 from coverslip.evaluation.runs import fold_and_seed
-from coverslip.metrics import instances as metrics
+from coverslip.metrics import instances
+from coverslip.metrics.baselines import INSTANCES
+from coverslip.metrics.definitions import HEADLINES
+from coverslip.metrics.definitions import INSTANCES as INSTANCE_METRICS
 from coverslip.metrics.intervals import limits, resampled_sums
 from coverslip.metrics.matching import match
+from coverslip.metrics.metric import Layout, image_statistics
 from coverslip.models.model import Model, load, read_network
 from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styled
 from coverslip.reporting.results import baseline_label, first_capital, label, number
@@ -44,7 +47,10 @@ from coverslip.runtime.run_record import processor
 HEAD = """Written by `benchmarks/peers.py`: StarDist (Schmidt et al., 2018) learnt from the training
 images of `{study}` on the same machine, with the network, losses and augmentation of its own
 example. The same code scores all on the same test images."""
-METRICS = [metric for metric in metrics.instances() if metric.name in metrics.HEADLINES]
+METRICS = [metric for metric in INSTANCE_METRICS if metric.name in HEADLINES]
+EMPTY = instances.inputs(np.empty((0, len(instances.STATISTICS))))
+LAYOUT = Layout(image_statistics(METRICS, EMPTY))
+MEAN_AP = METRICS[0]
 
 
 def test_rows(study: Path, run: str) -> pd.DataFrame:
@@ -80,7 +86,8 @@ def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> d
 
 def counted(store: ImageStore, labels: Mapping[str, np.ndarray], ids: list[str]) -> np.ndarray:
     """Statistics of each image, (N, S)."""
-    return np.stack([metrics.statistics(match(store.label(id), labels[id])) for id in ids])
+    numbers = [instances.statistics(match(store.label(id), labels[id])) for id in ids]
+    return LAYOUT.pack(image_statistics(METRICS, instances.inputs(np.array(numbers))))
 
 
 def timed(
@@ -135,8 +142,8 @@ def peak(side: int = 4096, repeats: int = 5) -> float:
 def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
     """Mean AP of the study less StarDist's, with its 95 % interval over groups."""
     both = np.stack([ours, theirs], axis=1)
-    values = metrics.mean_ap(both.sum(axis=0))
-    resampled = metrics.mean_ap(resampled_sums(both, groups, 1000, 1))
+    values = MEAN_AP.compute(LAYOUT.unpack(both.sum(axis=0)))
+    resampled = MEAN_AP.compute(LAYOUT.unpack(resampled_sums(both, groups, 1000, 1)))
     low, high = limits(resampled[:, 0] - resampled[:, 1])
     count = len(set(groups))
     within = f" ({low:+.3f} to {high:+.3f}, {count} groups)" if count > 1 else ""
@@ -145,7 +152,7 @@ def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
 
 def print_scores(found: Mapping[str, np.ndarray]) -> None:
     """Print everyone's metrics, of statistics (N, S) by name."""
-    sums = {name: values.sum(axis=0) for name, values in found.items()}
+    sums = {name: LAYOUT.unpack(values.sum(axis=0)) for name, values in found.items()}
     head = ["Metric", *sums]
     lines = [
         [label(metric.name), *(f"{float(metric.compute(of)):.3f}" for of in sums.values())]
@@ -249,7 +256,7 @@ def pace(
 
 def mean_ap(statistics: np.ndarray) -> float:
     """Mean AP of statistics (N, S)."""
-    return float(metrics.mean_ap(statistics.sum(axis=0)))
+    return float(MEAN_AP.compute(LAYOUT.unpack(statistics.sum(axis=0))))
 
 
 def print_times(

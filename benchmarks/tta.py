@@ -21,8 +21,8 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 from coverslip.data.image_store import ImageStore
+from coverslip.data.tables import select_images
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.predictions import selected_images
 from coverslip.metrics.matching import match
 from coverslip.metrics.pixels import image_iou, pixel_counts
 from coverslip.models.model import Model, load
@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> None:
         for folder in told.models:
             place = folder if (folder / "model.json").is_file() else told.study / folder
             model = load(place)
-            rows = selected_images(told.study / "split.csv", fold_of(model), ["test"])
+            rows = select_images(told.study / "split.csv", fold_of(model), ["test"])
             if told.images and told.images < len(rows):
                 rows = rows.iloc[np.linspace(0, len(rows) - 1, told.images).round().astype(int)]
             for what, policy, tta in ways:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+from study_files import StudyFiles
+from study_files import score as score_study
 
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.data.image_store import ImageStoreWriter
 
 CLASSES = ["a172", "bv2", "mcf7"]
 
+SETTINGS = {
+    "preprocessing": Preprocessing(channels="grey", resize=(16, 16), normalization="dtype_range"),
+    "evaluation": Evaluation(bootstrap=200),
+}
 
-@dataclass(frozen=True)
-class ClassFiles:
-    """Where the files of a made-up classification lie."""
 
-    images: Path
-    groups: Path
-    split: Path
-    predictions: list[Path]
-    models: list[Path]
+def score(files: StudyFiles, folder: Path, **changes) -> tuple[dict, pd.DataFrame]:
+    """Write `metrics.json` and `images.csv` of a classification and return their contents."""
+    return score_study(files, folder, classes=True, **SETTINGS | changes)
 
 
 def make(
@@ -33,7 +34,7 @@ def make(
     seeds: tuple[int, ...] = (1,),
     shards: int = 1,
     epochs: int = 5,
-) -> ClassFiles:
+) -> StudyFiles:
     """Write a classification: two thirds of the predictions are right; bv2 is brighter."""
     rng = np.random.default_rng(5)
     ids = [f"image_{number:03d}" for number in range(images)]
@@ -68,7 +69,7 @@ def make(
                 part = slice(shard, None, shards)
                 write_predictions(path, wanted[part], 3 * logits[part], fold)
                 predictions.append(path)
-    return ClassFiles(
+    return StudyFiles(
         folder / "images.h5", folder / "groups.csv", folder / "split.csv", predictions, models
     )
 
@@ -82,7 +83,7 @@ def subset(number: int, fold: int, folds: int) -> str:
 
 
 def write_predictions(path: Path, rows: pd.DataFrame, logits: np.ndarray, fold: int) -> None:
-    """A file as `class_prediction.predict` writes it."""
+    """Write a file as `predictions.predict` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file.attrs["fold"] = fold

@@ -1,6 +1,7 @@
 """Fixtures of the unit tests."""
 
 import types
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,30 @@ def snakemake_object(tmp_path):
     )
     for handler in list(LOG.handlers):
         LOG.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def mask_study(tmp_path_factory) -> dict:
+    """Patches and split of `mask_training.write_study`."""
+    import mask_training
+
+    return mask_training.write_study(tmp_path_factory.mktemp("mask_study"))
+
+
+@pytest.fixture(scope="session")
+def class_study(tmp_path_factory) -> Path:
+    """Folder of `class_training.write_study`."""
+    import class_training
+
+    return class_training.write_study(tmp_path_factory.mktemp("class_study"))
+
+
+@pytest.fixture(scope="session")
+def class_model(class_study, tmp_path_factory) -> Path:
+    """Model folder of a training of `class_study`."""
+    import class_training
+
+    folder = tmp_path_factory.mktemp("class_model") / "fold0_seed3"
+    class_training.train(class_study, folder)
+    assert not (folder / "state").exists()
+    return folder / "model"

@@ -12,19 +12,40 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.data.image_store import ImageStoreWriter
+from coverslip.evaluation.evaluate import evaluate
+from coverslip.evaluation.per_image import CLASSES, MASKS, EvaluationInputs
 from coverslip.evaluation.predictions import truth_mask
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where the files of a made-up study lie."""
+    """Paths of the files of a made-up study."""
 
     images: Path
     groups: Path
     split: Path
     predictions: list[Path]
     models: list[Path]
+
+    def inputs(self, **changes) -> EvaluationInputs:
+        """Return what the scores of the study depend on."""
+        settings = {
+            "preprocessing": Preprocessing(channels="rgb", normalization="dtype_range"),
+            "evaluation": Evaluation(bootstrap=100),
+        }
+        return EvaluationInputs(**vars(self) | settings | changes)
+
+
+def score(
+    files: StudyFiles, folder: Path, classes: bool = False, reproduction: bool = False, **changes
+) -> tuple[dict, pd.DataFrame]:
+    """Write `metrics.json` and `images.csv` of a study and return their contents."""
+    output, table = folder / "metrics.json", folder / "images.csv"
+    task = CLASSES if classes else MASKS
+    evaluate(task, files.inputs(**changes), "study", reproduction, output, table)
+    return json.loads(output.read_text()), pd.read_csv(table, dtype={"id": str})
 
 
 def discs(rng: np.random.Generator, shape: tuple[int, int], number: int) -> np.ndarray:
@@ -135,6 +156,7 @@ def write_prediction(
     The objects of `labels`, if there are any, are shifted as far.
     """
     with h5py.File(path, "w") as file:
+        file["id"] = np.array([id.encode() for id in ids], dtype="S")
         file.create_group("label")
         for at, id in enumerate(ids):
             mask = shifted(masks[id], at % (2 + seed))

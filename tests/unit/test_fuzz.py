@@ -190,7 +190,7 @@ CELLS = st.sampled_from(["a", "b", "007", "NA", "", "1", "-1", "1e400", "nan", "
 def table():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "manifest.csv"
-        tables.write(pd.DataFrame([row("a"), row("b")]), path)
+        tables.write_manifest(pd.DataFrame([row("a"), row("b")]), path)
         return path.read_bytes()
 
 
@@ -200,7 +200,7 @@ def test_damaged_manifests(edits):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.csv"
         path.write_bytes(damaged(table(), edits))
-        found = answers(tables.read, path, named="m.csv", line=False)
+        found = answers(tables.read_manifest, path, named="m.csv", line=False)
         assert found is None or found.index.is_unique
 
 
@@ -212,7 +212,7 @@ def test_damaged_manifests(edits):
 def test_tables_of_a_split(rows, head):
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        tables.write(pd.DataFrame([row(id, member=id) for id in "abc"]), here / "m.csv")
+        tables.write_manifest(pd.DataFrame([row(id, member=id) for id in "abc"]), here / "m.csv")
         (here / "g.csv").write_text("id,group,modality,stratum\na,1,x,x\nb,2,x,x\nc,3,x,x\n")
         (here / "d.csv").write_text("a,b,kind\n")
         lines = [head, *(",".join(cells) for cells in rows)]

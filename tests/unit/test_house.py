@@ -163,16 +163,11 @@ WITHOUT_TENSORFLOW = """
 import ast, importlib, sys
 from pathlib import Path
 
-from coverslip.evaluation.tasks import MODULES
-
 sys.modules.update(dict.fromkeys(sys.argv[2].split()))
 for script in sys.argv[3:]:
     tree = ast.parse(Path(sys.argv[1], script).read_text())
     imports = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
     exec(compile(ast.Module(imports, []), script, "exec"), {})
-for stages in MODULES.values():
-    for stage in set(stages) - {"predict"}:
-        importlib.import_module(f"coverslip.{stages[stage]}")
 for figure in Path(sys.argv[1], "coverslip/reporting/figures").glob("*.py"):
     importlib.import_module(f"coverslip.reporting.figures.{figure.stem}")
 """

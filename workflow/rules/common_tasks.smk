@@ -1,6 +1,5 @@
 # Needs: the completed config. Makes: what rules call where tasks differ.
 
-from coverslip.evaluation import tasks
 from coverslip.models import pretrained
 
 CLASSIFICATIONS = sorted(
@@ -27,12 +26,6 @@ def threshold_goal(wildcards):
         return None
     by_task = "confluency" if study["task"] == "confluency" else "iou"
     return study["training"]["threshold_metric"] or by_task
-
-
-def stage_code(stage, script=None):
-    """Params function: code of this stage, with the module for the study's task."""
-    name = f"{script or stage}.py"
-    return lambda wildcards: code(name, tasks.MODULES[task_of(wildcards)][stage])
 
 
 def class_names(wildcards):

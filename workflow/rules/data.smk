@@ -155,6 +155,6 @@ rule extract_patches:
     params:
         preprocessing=study_config("preprocessing"),
         task=task_of,
-        code=stage_code("prepare", "extract_patches"),
+        code=code("extract_patches.py"),
     script:
         "../scripts/extract_patches.py"

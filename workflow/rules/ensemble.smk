@@ -63,6 +63,6 @@ rule evaluate_ensemble:
         evaluation=scoring_section,
         task=task_of,
         names=class_names,
-        code=stage_code("compare", "evaluate_ensemble"),
+        code=code("evaluate_ensemble.py"),
     script:
         "../scripts/evaluate_ensemble.py"

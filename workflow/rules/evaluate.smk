@@ -21,8 +21,7 @@ rule predict:
         gpu=gpus,
     params:
         evaluation=prediction_section,
-        task=task_of,
-        code=stage_code("predict"),
+        code=code("predict.py"),
     script:
         "../scripts/predict.py"
 
@@ -53,7 +52,7 @@ rule evaluate:
         reproduction=is_reproduction,
         task=task_of,
         names=class_names,
-        code=stage_code("evaluate"),
+        code=code("evaluate.py"),
     script:
         "../scripts/evaluate.py"
 

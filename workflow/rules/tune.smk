@@ -15,7 +15,7 @@ use rule extract_patches as extract_variant_patches with:
     params:
         preprocessing=variant_section,
         task=task_of,
-        code=stage_code("prepare", "extract_patches"),
+        code=code("extract_patches.py"),
 
 
 # A trial keeps its training in results/state/search and goes on there (docs/method.md#search).

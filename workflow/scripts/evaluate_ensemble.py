@@ -1,21 +1,25 @@
 from pathlib import Path
 
 from coverslip.config.sections import Evaluation, Preprocessing
-from coverslip.evaluation.tasks import stage
+from coverslip.evaluation.ensemble_scores import compare
+from coverslip.evaluation.per_image import CLASSES, MASKS, EvaluationInputs
 from coverslip.runtime.run_script import run_script
-from coverslip.training.trial_sections import training_sections
+from coverslip.training.halving import training_sections
 
 with run_script(snakemake):
     sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
-    stage(snakemake.params.task, "compare")(
-        predictions=[Path(p) for p in [*snakemake.input.singles, *snakemake.input.ensembles]],
-        models=[Path(path).parent for path in snakemake.input.infos],
-        images=Path(snakemake.input.images),
-        groups=Path(snakemake.input.groups),
-        split=Path(snakemake.input.split),
-        preprocessing=Preprocessing(**sections["preprocessing"]),
-        evaluation=Evaluation(**snakemake.params.evaluation),
+    compare(
+        CLASSES if snakemake.params.task == "classification" else MASKS,
+        EvaluationInputs(
+            predictions=[Path(p) for p in [*snakemake.input.singles, *snakemake.input.ensembles]],
+            models=[Path(path).parent for path in snakemake.input.infos],
+            images=Path(snakemake.input.images),
+            groups=Path(snakemake.input.groups),
+            split=Path(snakemake.input.split),
+            preprocessing=Preprocessing(**sections["preprocessing"]),
+            evaluation=Evaluation(**snakemake.params.evaluation),
+            **snakemake.params.names,
+        ),
         study=snakemake.wildcards.study,
         output=Path(snakemake.output[0]),
-        **snakemake.params.names,
     )

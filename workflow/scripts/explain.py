@@ -9,9 +9,9 @@ with run_script(snakemake) as facts:
     found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
     facts["device"] = asdict(found)
     LOG.info(found.line())
-    from coverslip.explain.explain import attribute
+    from coverslip.explain.attribution import explain
 
-    attribute(
+    explain(
         model=Path(snakemake.input.info).parent,
         predictions=[Path(path) for path in snakemake.input.predictions],
         images=Path(snakemake.input.images),

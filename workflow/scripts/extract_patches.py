@@ -1,13 +1,15 @@
 from pathlib import Path
 
 from coverslip.config.sections import Preprocessing
-from coverslip.evaluation.tasks import stage
 from coverslip.runtime.run_script import run_script
+from coverslip.training.patches import extract_class_patches, extract_patches
 
 with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         preprocessing = Preprocessing(**snakemake.params.preprocessing)
-        stage(snakemake.params.task, "prepare")(
+        classes = snakemake.params.task == "classification"
+        extract = extract_class_patches if classes else extract_patches
+        extract(
             images=Path(snakemake.input.images),
             manifest=Path(snakemake.input.manifest),
             p=preprocessing,

@@ -3,7 +3,7 @@ from pathlib import Path
 from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.reporting import figures
 from coverslip.runtime.run_script import run_script
-from coverslip.training.trial_sections import training_sections
+from coverslip.training.halving import training_sections
 
 with run_script(snakemake):
     sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)

@@ -2,7 +2,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from coverslip.config.sections import Evaluation
-from coverslip.evaluation.tasks import stage
+from coverslip.evaluation.predictions import predict
 from coverslip.runtime import device
 from coverslip.runtime.run_script import LOG, run_script
 
@@ -14,7 +14,7 @@ with run_script(snakemake) as facts:
         facts["device"] = asdict(found)
         policy = found.dtype_policy if evaluation.mixed_precision else None
         LOG.info(found.line(policy or "float32"))
-    stage(snakemake.params.task, "predict")(
+    predict(
         model=Path(snakemake.input.info).parent,
         images=Path(snakemake.input.images),
         split=Path(snakemake.input.split),

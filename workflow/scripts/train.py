@@ -6,7 +6,7 @@ from coverslip.runtime import device
 from coverslip.runtime.run_record import identity
 from coverslip.runtime.run_script import LOG, run_script
 from coverslip.training import progress
-from coverslip.training.trial_sections import patch_folders, training_sections, weights_file
+from coverslip.training.halving import patch_folders, training_sections, weights_file
 
 output = Path(snakemake.output.model).parent
 with run_script(snakemake, reuse=True) as facts:

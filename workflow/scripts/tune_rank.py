@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from coverslip.runtime.run_script import run_script
-from coverslip.training.ranking import rank
+from coverslip.training.halving import rank
 
 with run_script(snakemake):
     rank(

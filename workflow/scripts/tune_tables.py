@@ -1,12 +1,12 @@
 from pathlib import Path
 
 from coverslip.runtime.run_script import run_script
-from coverslip.training.ranking import collect
+from coverslip.training.halving import write_tables
 
 with run_script(snakemake):
     files = iter(snakemake.input.trials)
     folds, slots = snakemake.params.folds, snakemake.params.slots
-    collect(
+    write_tables(
         folders={
             fold: [[Path(next(files)).parent for _ in range(count)] for count in slots]
             for fold in range(folds)

@@ -4,28 +4,27 @@ from types import SimpleNamespace
 from coverslip.config.search_space import place_values
 from coverslip.runtime.run_record import identity
 from coverslip.runtime.run_script import LOG, run_script
-from coverslip.training import trial, trial_sections
-from coverslip.training.ranking import at_place
+from coverslip.training import halving
 
 with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         params, files = snakemake.params, snakemake.input
         number, values = int(snakemake.wildcards.slot), params.get("values")
         if values is None:
-            number, values = at_place(Path(files.ranking), number)
-        sections = place_values(trial_sections.training_sections(dict(params.items()), []), values)
-        patches = trial_sections.patch_folders(files.patches, sections["preprocessing"])
-        weights = trial_sections.weights_file(
+            number, values = halving.trial_at(Path(files.ranking), number)
+        sections = place_values(halving.training_sections(dict(params.items()), []), values)
+        patches = halving.patch_folders(files.patches, sections["preprocessing"])
+        weights = halving.weights_file(
             files.weights, sections["network"], sections["preprocessing"]
         )
-        # What a trial depends on: neither its rung and place there, nor what other trials do.
+        # A trial depends neither on its rung and place there, nor on other trials.
         own = [path for path in files.patches if Path(path).parent in patches]
         own += [files.split, *([weights] if weights else [])]
         names = {"study": snakemake.wildcards.study, "fold": snakemake.wildcards.fold}
         given = sections | {"seed": params.seed, "code": params.code}
         key = identity(SimpleNamespace(params=given, wildcards=names, input=own))
-        facts |= trial.run(
-            trial.Trial(
+        facts |= halving.run_trial(
+            halving.Trial(
                 number=number,
                 values=values,
                 sections=sections,

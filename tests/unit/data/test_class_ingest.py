@@ -29,7 +29,7 @@ def taken_in(folder, files, **options):
     checked = [folder / name for name in ("report.json", "groups.csv", "duplicates.csv")]
     check(paths[0], paths[1], config, *checked)
     groups = pd.read_csv(checked[1], dtype=str).set_index("id")
-    return tables.read(paths[1]), groups, json.loads(checked[0].read_text())
+    return tables.read_manifest(paths[1]), groups, json.loads(checked[0].read_text())
 
 
 def patches():

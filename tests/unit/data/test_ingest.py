@@ -68,7 +68,7 @@ class Run:
         options = {"format": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
         dataset = Dataset(source=Source(kind="path", sha256=sha256), **options)
         ingest(source, dataset, *self.files, processes)
-        return tables.read(self.files[1])
+        return tables.read_manifest(self.files[1])
 
     def refused(self, files, message, **options):
         source = files if not isinstance(files, dict) else self.pack(files)
@@ -326,7 +326,7 @@ def test_the_bowl(run, real_data):
         check=True,
     )
     assert int(done.stdout) < 1000
-    table = tables.read(run.files[1])
+    table = tables.read_manifest(run.files[1])
     assert len(table) == 664
     assert table["n_objects"].sum() == 28986
     assert table["foreground"].mean() == pytest.approx(0.139, abs=5e-4)

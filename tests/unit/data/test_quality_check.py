@@ -60,7 +60,7 @@ def write(folder: Path, images: dict[str, Image], **columns: dict[str, object]) 
                 "empty_masks": 0,
             }
             rows.append(row | {key: given[name] for key, given in columns.items() if name in given})
-    tables.write(pd.DataFrame(rows, columns=tables.COLUMNS), folder / "manifest.csv")
+    tables.write_manifest(pd.DataFrame(rows, columns=tables.COLUMNS), folder / "manifest.csv")
 
 
 def run(folder: Path, config: Dataset | None = None) -> tuple[dict, pd.DataFrame, pd.DataFrame]:

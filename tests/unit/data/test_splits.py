@@ -34,7 +34,7 @@ def write(
     table = pd.DataFrame([rows | {"id": name} for name in ids], columns=tables.COLUMNS)
     table["class"] = classes or [""] * count
     table["member"] = [f"m{count - number:04d}" for number in range(count)]
-    tables.write(table, folder / "manifest.csv")
+    tables.write_manifest(table, folder / "manifest.csv")
     modality = modality or ["fluorescence"] * count
     found = {"id": ids, "group": groups, "modality": modality, "stratum": modality}
     pd.DataFrame(found).to_csv(folder / "groups.csv", index=False)

@@ -47,9 +47,9 @@ def test_no_class_at_all(tmp_path: Path) -> None:
 
 
 def members(folder: Path, names: list[str]) -> None:
-    table = tables.read(folder / "manifest.csv").reset_index()
+    table = tables.read_manifest(folder / "manifest.csv").reset_index()
     table["member"] = names
-    tables.write(table, folder / "manifest.csv")
+    tables.write_manifest(table, folder / "manifest.csv")
 
 
 def test_folder_of_test_images(tmp_path: Path) -> None:

@@ -1,48 +1,47 @@
-import json
+"""Scores of made-up studies of masks and of classes."""
 
+import json
+import shutil
+from dataclasses import replace
+
+import class_files
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import study_files
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.evaluate import INSTANCE_TABLE, TABLE, evaluate
-from coverslip.evaluation.predictions import Predictions
-from coverslip.metrics.instances import HEADLINES, instances
+from coverslip.evaluation.evaluate import CLASS_TABLE, INSTANCE_TABLE, TABLE
+from coverslip.evaluation.predictions import Predictions, read_class_predictions
+from coverslip.metrics.definitions import HEADLINES, INSTANCES
 from coverslip.metrics.matching import PERCENT, match
+from coverslip.models.heads import calibrated_probabilities
 
 MASK_BASELINES = {"all background", "otsu", "otsu of deviation"}
-TESTED = ("value", "low", "high", "groups")
 
 
 def run(files, folder, preprocessing=None, **evaluation):
-    evaluate(
-        predictions=files.predictions,
-        models=files.models,
-        images=files.images,
-        groups=files.groups,
-        split=files.split,
-        preprocessing=preprocessing or Preprocessing(channels="rgb", normalization="dtype_range"),
-        evaluation=Evaluation(**evaluation),
-        study="study",
-        reproduction=False,
-        output=folder / "metrics.json",
-        table=folder / "images.csv",
-    )
-    return json.loads((folder / "metrics.json").read_text()), pd.read_csv(folder / "images.csv")
+    settings = {"evaluation": Evaluation(**evaluation)}
+    if preprocessing:
+        settings["preprocessing"] = preprocessing
+    return study_files.score(files, folder, **settings)
 
 
 def find(document, name, subset="test", run="all", of=None):
-    (found,) = (
+    (record,) = (
         record
         for record in document["metrics"]
         if (record["name"], record["subset"], record["run"], record["class"])
         == (name, subset, run, of)
     )
-    return found
+    return record
+
+
+# --- Masks
 
 
 @pytest.fixture
@@ -71,12 +70,13 @@ def test_numbers_equal_those_counted_by_hand(files, tmp_path):
     assert list(table.columns) == TABLE
 
 
-def test_every_number_has_interval_support_definition_and_baselines(files, tmp_path):
+def test_every_number_is_complete(files, tmp_path):
     document, _ = run(files, tmp_path)
     assert {record["subset"] for record in document["metrics"]} == {"test", "validation", "train"}
     for record in document["metrics"]:
         assert set(record["baselines"]) == MASK_BASELINES
         assert record["definition"] and record["unit"] and record["support"] > 0
+        assert record["function"].startswith("coverslip.")
         if record["low"] is None:
             assert record["interval_reason"]
         else:
@@ -175,7 +175,7 @@ def test_two_runs_write_equal_bytes(files, tmp_path):
     assert first == [(tmp_path / name).read_bytes() for name in ("metrics.json", "images.csv")]
 
 
-def test_missing_prediction_is_named_and_nothing_is_written(files, tmp_path):
+def test_a_missing_prediction_is_named_and_nothing_written(files, tmp_path):
     files.predictions[1].unlink()
     with pytest.raises(CoverslipError, match=r"1\.h5"):
         run(files, tmp_path)
@@ -220,8 +220,9 @@ def test_instances_are_scored_where_they_are_predicted(tmp_path):
         if (each["subset"], each["run"]) == ("test", "all")
     ]
     assert len(set(told)) == len(told) and ("iou", None) in told
-    for metric in instances():
+    for metric in INSTANCES:
         record = find(document, metric.name)
+        assert record["function"] == metric.function_name
         assert set(record["baselines"]) == {"otsu", "otsu watershed"}
         assert record["definition"] == metric.definition
     # Objects are counted from the instances, and not from regions of the mask.
@@ -289,16 +290,16 @@ def test_masks_alone_have_no_word_of_instances(files, tmp_path):
     assert "8-connected" in count["definition"]
 
 
-def test_instances_of_only_some_runs_or_images_are_refused(tmp_path):
+def test_instances_of_only_some_runs_or_images_are_an_error(tmp_path):
     files = study_files.make(tmp_path, images=9, seeds=(1, 2), instances=True)
     with h5py.File(files.predictions[1], "a") as file:
         (first, *_) = sorted(file["instance"])
         del file[f"instance/{first}"]
-    with pytest.raises(CoverslipError, match=f"fold0_seed2.*: holds no instances of '{first}'"):
+    with pytest.raises(CoverslipError, match=f"fold0_seed2.*: contains no instances of '{first}'"):
         run(files, tmp_path)
     with h5py.File(files.predictions[1], "a") as file:
         del file["instance"]
-    with pytest.raises(CoverslipError, match="fold0_seed2/predictions: holds no instances, but"):
+    with pytest.raises(CoverslipError, match="fold0_seed2/predictions: contains no instances, but"):
         run(files, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
 
@@ -326,8 +327,11 @@ def test_of_a_split_of_patches_test_patches_alone_are_scored(files, tmp_path):
         for row in split.to_dict("records")
         for y, x in corners
     ]
-    pd.DataFrame(rows).to_csv(files.split, index=False)
-    document, table = run(files, tmp_path, Preprocessing(patch=16))
+    pd.DataFrame(rows).to_csv(tmp_path / "split.csv", index=False)
+    files = replace(files, split=tmp_path / "split.csv")
+    document, table = run(
+        files, tmp_path, Preprocessing(patch=16, channels="rgb", normalization="dtype_range")
+    )
     ious, right, total = [], 0, 0
     with ImageStore(files.images) as store, Predictions(files.predictions) as predictions:
         for id in split["id"][split["subset"] == "test"]:
@@ -341,3 +345,154 @@ def test_of_a_split_of_patches_test_patches_alone_are_scored(files, tmp_path):
     assert find(document, "pixel_accuracy")["support"] == total == len(ious) * 2 * 16 * 16
     assert {record["subset"] for record in document["metrics"]} == {"test", "train"}
     assert sorted(table["id"].astype(str)) == sorted(set(split["id"][split["subset"] == "test"]))
+
+
+# --- Classes
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classes")
+    files = class_files.make(folder, shards=2)
+    return (*class_files.score(files, folder), files, folder)
+
+
+def test_scores_of_classes_are_those_of_scikit_learn(classes):
+    document, table, files, _ = classes
+    answer = read_class_predictions(files.predictions)
+    test = answer.subsets == "test"
+    known = pd.read_csv(files.groups).set_index("id")["stratum"]
+    truth = known[answer.ids[test]].to_numpy()
+    predicted = np.array(class_files.CLASSES)[answer.logits[test].argmax(axis=1)]
+    assert find(document, "accuracy")["value"] == pytest.approx(
+        accuracy_score(truth, predicted), abs=1e-6
+    )
+    assert find(document, "macro_f1")["value"] == pytest.approx(
+        f1_score(truth, predicted, average="macro"), abs=1e-6
+    )
+    counts = document["confusion"]["test"]["counts"]
+    assert counts == confusion_matrix(truth, predicted, labels=class_files.CLASSES).tolist()
+    assert document["confusion"]["test"]["runs"] == 1
+    rows = table[table["subset"] == "test"].sort_values("id")
+    assert rows["predicted"].tolist() == predicted.tolist()
+    assert rows["true"].tolist() == truth.tolist()
+    assert rows["right"].mean() == pytest.approx(find(document, "accuracy")["value"], abs=1e-6)
+    sure = calibrated_probabilities(answer.logits[test], 2.5).max(axis=1)
+    np.testing.assert_allclose(rows["probability"], sure, atol=1e-5)
+
+
+def test_every_number_of_classes_is_complete(classes):
+    document, table, _, _ = classes
+    assert list(table.columns) == CLASS_TABLE
+    for found in document["metrics"]:
+        assert found["definition"]
+        assert found["support"] >= 0
+        if found["subset"] == "train":
+            assert found["low"] is None
+            assert found["interval_reason"]
+            continue
+        assert set(found["baselines"]) == {"majority class", "brightness"}
+        assert found["groups"] == 2
+        if found["value"] is not None:
+            assert found["low"] <= found["value"] + 0.2
+    names = {r["name"] for r in document["metrics"]}
+    assert {"balanced_accuracy", "log_loss", "ece", "ece_uncalibrated", "recall"} <= names
+    assert document["classes"] == class_files.CLASSES
+    assert document["temperature"] == {"fold0_seed1": 2.5}
+
+
+def test_baselines_of_classes(classes):
+    document, _, _, _ = classes
+    accuracy = find(document, "accuracy")
+    assert accuracy["baselines"]["majority class"] == pytest.approx(1 / 3, abs=1e-6)
+    assert find(document, "log_loss")["baselines"]["majority class"] == pytest.approx(
+        np.log(3), abs=1e-4
+    )
+    # One of the three is brighter; the two others are guessed.
+    assert 0.5 < accuracy["baselines"]["brightness"] < 0.95
+    assert find(document, "recall", of="bv2")["baselines"]["brightness"] == 1.0
+    train = find(document, "accuracy", "train")
+    assert train["value"] == pytest.approx(1 - 0.5 / 4)
+    assert train["support"] == 36
+
+
+def test_temperature_changes_calibration_alone(classes):
+    document, _, _, _ = classes
+    assert find(document, "ece")["value"] < find(document, "ece_uncalibrated")["value"]
+    assert find(document, "log_loss")["value"] < find(document, "log_loss_uncalibrated")["value"]
+    both = document["reliability"]["test"]
+    for bins in both.values():
+        assert np.array(bins).shape == (15, 3)
+        assert np.array(bins)[:, 0].sum() == 12
+    assert np.array(both["raw"])[:, 1].sum() == np.array(both["calibrated"])[:, 1].sum()
+
+
+def test_examples_and_top_confusions(classes):
+    document, table, _, _ = classes
+    rows = table[table["subset"] == "test"].sort_values("id")
+    last = [rows[rows["true"] == name]["id"].iloc[-1] for name in class_files.CLASSES]
+    assert document["examples"]["last"] == last
+    wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
+    assert document["examples"]["confident_errors"] == wrong["id"].tolist()[:9]
+    assert document["examples_subset"] == "test"
+    assert sum(each["images"] for each in document["top_confusions"]["test"]) == len(wrong)
+
+
+def test_folds_and_seeds_of_classes(tmp_path):
+    files = class_files.make(tmp_path, folds=5, seeds=(1, 2))
+    document, table = class_files.score(files, tmp_path)
+    assert document["confusion"]["test"]["runs"] == 10
+    assert np.sum(document["confusion"]["test"]["counts"]) == 120
+    assert find(document, "accuracy")["support"] == 60
+    assert find(document, "accuracy")["groups"] == 10
+    values = [find(document, "accuracy", run=run)["value"] for run in document["runs"]]
+    assert find(document, "accuracy")["value"] == pytest.approx(np.mean(values), abs=0.02)
+    assert len(table[table["subset"] == "test"]) == 120
+
+
+def test_equal_classes_give_equal_bytes(classes, tmp_path):
+    _, _, files, folder = classes
+    class_files.score(files, tmp_path)
+    for name in ("metrics.json", "images.csv"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_classes_have_names_for_reading(classes, tmp_path):
+    _, _, files, _ = classes
+    document, table = class_files.score(files, tmp_path, class_names={"bv2": "BV-2 microglia"})
+    assert document["classes"] == ["a172", "BV-2 microglia", "mcf7"]
+    assert document["labels"] == class_files.CLASSES
+    assert set(table["true"]) == set(document["classes"])
+    assert find(document, "recall", of="BV-2 microglia")
+
+
+def test_bad_classes_are_named(classes, tmp_path):
+    _, _, files, _ = classes
+    other = tmp_path / "groups.csv"
+    table = pd.read_csv(files.groups)
+    table.loc[0, "stratum"] = "new"
+    table.to_csv(other, index=False)
+    with pytest.raises(CoverslipError, match="'image_000' is of class 'new', which the model"):
+        class_files.score(files, tmp_path, groups=other)
+    answer = read_class_predictions(files.predictions)
+    rows = pd.DataFrame({"id": answer.ids[1:], "subset": answer.subsets[1:]})
+    path = tmp_path / "fold0_seed1" / "predictions" / "0.h5"
+    class_files.write_predictions(path, rows, answer.logits[1:], 0)
+    with pytest.raises(CoverslipError, match=f"no prediction of '{answer.ids[0]}'"):
+        class_files.score(files, tmp_path, predictions=[path])
+
+
+def test_a_penalty_on_weights_is_part_of_the_loss(classes, tmp_path):
+    document, _, files, _ = classes
+    assert "loss" not in {record["name"] for record in document["metrics"]}
+    (model,) = files.models
+    changed = tmp_path / "fold0_seed1" / "model"
+    shutil.copytree(model, changed)
+    info = json.loads((changed / "model.json").read_text())
+    (changed / "model.json").write_text(json.dumps(info | {"regularization_loss": 0.05}))
+    document, _ = class_files.score(files, tmp_path, models=[changed])
+    raw, loss = find(document, "log_loss_uncalibrated"), find(document, "loss")
+    assert loss["value"] == pytest.approx(raw["value"] + 0.05, abs=2e-6)
+    for name, value in raw["baselines"].items():
+        assert loss["baselines"][name] == pytest.approx(value + 0.05, abs=2e-6)
+    assert loss["support"] == raw["support"] and "0.0500" in loss["definition"]

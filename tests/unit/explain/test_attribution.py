@@ -1,171 +1,96 @@
-"""Maps of what speaks for a class: their definitions, and Captum on the same weights."""
+"""Attribution maps: on held-out images, and equal to those of Captum with the same weights."""
 
+import json
+
+import class_training
+import h5py
 import numpy as np
 import pytest
 import torch_models
 
 from coverslip.config.sections import Attribution, Network
-from coverslip.explain import attribution, faithfulness, gradients
-from coverslip.explain.occlusion import occlusion, places
+from coverslip.evaluation.per_image import class_rows
+from coverslip.explain import attribution, gradients
+from coverslip.explain.attribution import choose_examples
+from coverslip.explain.occlusion import occlusion
 from coverslip.models import networks
-from coverslip.runtime import device
-
-device.prepare(threads=1)
-
-import keras  # noqa: E402
-
-# noqa: E402
-# noqa: E402
-# noqa: E402
-# noqa: E402
 
 RNG = np.random.default_rng(0)
 
-
-def left_half(images):
-    """Class 1 is how bright the left half is."""
-    bright = images[:, :, : images.shape[2] // 2].mean(axis=(1, 2, 3))
-    return np.stack([1 - bright, bright], axis=1)
-
-
-def test_occlusion_by_hand():
-    image = np.ones((8, 8, 1), np.float32)
-    found = occlusion(left_half, image, 1, (4, 4), (4, 4))
-    expected = np.zeros((8, 8))
-    expected[:, :4] = 0.5
-    np.testing.assert_allclose(found, expected)
-    np.testing.assert_allclose(occlusion(left_half, image, 0, (4, 4), (4, 4)), -expected)
-    half = occlusion(left_half, image, 1, (4, 4), (4, 4), baseline=0.5)
-    np.testing.assert_allclose(half, expected / 2)
-    assert not occlusion(left_half, image, 1, (4, 4), (4, 4), baseline=np.ones(1)).any()
-
-
-@pytest.mark.parametrize("batch", [1, 7, 1000])
-def test_occlusion_does_not_depend_on_the_batch(batch):
-    image = RNG.random((13, 9, 3), dtype=np.float32)
-    expected = occlusion(left_half, image, 1, (5, 4), (2, 3), batch=64)
-    np.testing.assert_array_equal(
-        occlusion(left_half, image, 1, (5, 4), (2, 3), batch=batch), expected
-    )
-
-
-def test_windows_reach_the_border_and_are_cut_there():
-    rows = [place[0] for place in places((10, 4), (4, 4), (3, 3))]
-    assert rows == [slice(0, 4), slice(3, 7), slice(6, 10)]
-    rows = [place[0] for place in places((11, 4), (4, 4), (3, 3))]
-    assert rows == [slice(0, 4), slice(3, 7), slice(6, 10), slice(9, 11)]
-    assert places((3, 3), (9, 9), (2, 2)) == [(slice(0, 3), slice(0, 3))]
-    with pytest.raises(ValueError, match="at least 1 pixel"):
-        places((3, 3), (0, 1), (1, 1))
+SECTION = Attribution(
+    images=2, occlusion=[{"window": 6, "stride": 3}], steps=8, smooth_samples=2, batch=16
+)
+METHODS = ["occlusion 6/3", "integrated gradients", "grad-cam", "random"]
 
 
 @pytest.fixture(scope="module")
-def network():
-    keras.utils.set_random_seed(4)
-    section = Network(architecture="cnn", filters=4, depth=1, num_classes=3, normalization="none")
-    return networks.build(section, (16, 16, 1))
+def groups(class_study):
+    """`groups.csv` of the study: the group is the image, the stratum its class."""
+    lines = (class_study / "split.csv").read_text().splitlines()[1:]
+    rows = [line.split(",") for line in lines]
+    text = "\n".join(f"{id},g{int(id) % 7},brightfield,{label}" for id, _, label, *_ in rows)
+    (class_study / "groups.csv").write_text(f"id,group,modality,stratum\n{text}\n")
+    return class_study / "groups.csv"
 
 
 @pytest.fixture(scope="module")
-def image():
-    return RNG.normal(0, 1, (16, 16, 1)).astype(np.float32)
+def explained(class_study, class_model, groups, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explained")
+    shard = class_training.predict_classes(class_study, class_model, folder / "0.h5", 0, 1)
+    maps, scores = folder / "maps.h5", folder / "scores.json"
+    arguments = [class_model, [shard], class_study / "images.h5", groups, class_study / "split.csv"]
+    attribution.explain(*arguments, 0, SECTION, 100, maps, scores)
+    first = maps.read_bytes(), scores.read_bytes()
+    attribution.explain(*arguments, 0, SECTION, 100, maps, scores)
+    assert (maps.read_bytes(), scores.read_bytes()) == first, "equal input gives equal bytes"
+    return maps, json.loads(scores.read_text()), shard
 
 
-def test_gradient_is_the_slope(network, image):
-    gradient = gradients.of_input(network)
-    found = gradient(image[None], 2)[0]
-    away = found / np.linalg.norm(found)
-    step = 1e-3
-    ends = network.predict_on_batch(np.stack([image + step * away, image - step * away]))[:, 2]
-    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(float((found * away).sum()), rel=0.05)
+def test_maps_of_each_method_and_image(explained):
+    maps, scores, _ = explained
+    assert scores["subset"] == "test"
+    assert scores["methods"] == METHODS
+    assert len(scores["images"]) == 6
+    with h5py.File(maps) as file:
+        assert json.loads(file.attrs["methods"]) == METHODS[:-1]
+        for facts in scores["images"]:
+            folder = file[facts["id"]]
+            assert folder["image"].dtype == np.uint8
+            assert folder.attrs["true"] == facts["true"]
+            for method in METHODS[:-1]:
+                map = folder[method.replace("/", " by ")][...]
+                assert map.shape == (16, 16)
+                assert np.isfinite(map).all()
 
 
-def test_integrated_gradients_are_complete(network, image):
-    gradient = gradients.of_input(network)
-    for baseline in (0.0, np.full((16, 16, 1), 0.5, np.float32)):
-        found = gradients.integrated_gradients(gradient, image, 1, baseline, steps=200)
-        blank = np.broadcast_to(np.float32(baseline), image.shape)
-        scores = network.predict_on_batch(np.stack([image, blank]))[:, 1]
-        assert found.sum() == pytest.approx(float(scores[0] - scores[1]), abs=5e-3)
-    one = gradients.integrated_gradients(gradient, image, 1, batch=1)
-    np.testing.assert_allclose(
-        one, gradients.integrated_gradients(gradient, image, 1, batch=99), atol=1e-6
-    )
-
-
-def test_smoothgrad():
-    seen = []
-
-    def attribute(noisy):
-        seen.append(noisy)
-        return noisy[..., 0].astype(np.float64)
-
-    image = np.linspace(0, 2, 4096, dtype=np.float32).reshape(64, 64, 1)
-    assert gradients.smoothgrad(attribute, image, 0, 0.1, 1) is not None
-    np.testing.assert_array_equal(seen[0], image)
-    seen.clear()
-    found = gradients.smoothgrad(attribute, image, 40, 0.1, 1)
-    noise = np.stack(seen) - image
-    assert noise.std() == pytest.approx(0.1, rel=0.02)
-    np.testing.assert_allclose(found, np.mean(seen, axis=0)[..., 0], atol=1e-6)
-    np.testing.assert_array_equal(found, gradients.smoothgrad(attribute, image, 40, 0.1, 1))
-    assert (found != gradients.smoothgrad(attribute, image, 40, 0.1, 2)).any()
-    squares = gradients.smoothgrad(attribute, image, 40, 0.1, 1, squared=True)
-    noisy = np.stack(seen)[:40, ..., 0].astype(float)
-    np.testing.assert_allclose(squares, (noisy**2).mean(axis=0), atol=1e-6)
-
-
-def test_gradient_shap_of_a_linear_score_is_the_weighted_way_from_the_mean_baseline():
-    weights = RNG.normal(size=(6, 5, 2))
-    image = RNG.normal(size=(6, 5, 2)).astype(np.float32)
-
-    def gradient(images, target):
-        return np.broadcast_to((target + 1) * weights, images.shape)
-
-    one = gradients.gradient_shap(gradient, image, 1, [0.5], 20, 0.0, 1, batch=7)
-    np.testing.assert_allclose(one, 2 * weights * (image - 0.5), atol=1e-6)
-    two = gradients.gradient_shap(gradient, image, 0, [0.0, image], 400, 1e-4, 1)
-    share = np.median(two / (weights * image))
-    assert share == pytest.approx(0.5, abs=0.1), "half of the baselines are the image itself"
-    np.testing.assert_allclose(two, share * weights * image, atol=1e-3)
-
-
-def test_gradient_shap_takes_gradients_between_baseline_and_image():
-    image = np.full((1, 1, 1), 2.0, np.float32)
-    seen = []
-
-    def gradient(images, target):
-        seen.append(images.ravel())
-        return 2 * images  # of the square, whose integral is 4
-
-    found = gradients.gradient_shap(gradient, image, 0, [0.0], 2000, 0.0, 3)
-    assert found.item() == pytest.approx(4.0, rel=0.05)
-    points = np.concatenate(seen)
-    assert len(points) == 2000 and 0 <= points.min() < 0.1 and 1.9 < points.max() <= 2
-
-
-def test_deletion_and_insertion_reward_the_right_map():
-    image = np.full((8, 8, 1), 0.8, np.float32)
-    image[:, :4] = 1.0
-    right = np.zeros((8, 8))
-    right[:, :4] = 1
-    found = {
-        name: faithfulness.curves(left_half, image, map, 1, steps=8)
-        for name, map in (("right", right), ("wrong", -right))
-    }
-    np.testing.assert_allclose(found["right"].deletion, [1, 0.75, 0.5, 0.25, 0, 0, 0, 0, 0])
-    np.testing.assert_allclose(found["wrong"].deletion, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0])
-    assert found["right"].deletion_area == pytest.approx(2 / 8)
-    assert found["wrong"].deletion_area == pytest.approx(6 / 8)
-    assert found["right"].insertion[-1] == pytest.approx(1)
-    assert found["right"].insertion[0] < 1
-    assert found["right"].insertion_area > found["wrong"].insertion_area
-    chance = faithfulness.random_map((8, 8), 1)
-    areas = [
-        faithfulness.curves(left_half, image, map, 1, steps=8).deletion_area
-        for map in (right, chance, -right)
+def test_scores_have_a_random_map_to_compare_with(explained):
+    _, scores, _ = explained
+    assert [(s["name"], s["method"]) for s in scores["scores"]] == [
+        (name, method) for name in ("deletion", "insertion") for method in METHODS
     ]
-    assert areas == sorted(areas)
+    for score in scores["scores"]:
+        each = [facts[score["name"]][score["method"]] for facts in scores["images"]]
+        assert score["value"] == pytest.approx(np.mean(each), abs=1e-6)
+        assert score["low"] <= score["value"] <= score["high"]
+        assert score["support"] == 6
+        assert "Small is good" in score["definition"] or "Large is good" in score["definition"]
+
+
+def test_examples_are_half_errors(class_study, groups, explained):
+    _, _, shard = explained
+    rows = class_rows(class_study / "split.csv", groups, class_training.SHAPES)
+    subset, found = choose_examples(rows, [shard], Attribution(images=40))
+    assert subset == "test"
+    known = set(rows["id"][rows["subset"] == "test"])
+    assert {example.id for example in found} <= known
+    for true in range(3):
+        of = [example for example in found if example.true == true]
+        wrong = [example.predicted != true for example in of]
+        assert wrong == sorted(wrong), "correct predictions first"
+        assert sum(wrong) <= 20
+    assert choose_examples(rows, [shard], Attribution(images=1))[1] != []
+    without = rows.assign(subset=rows["subset"].replace("test", "train"))
+    assert choose_examples(without, [shard], SECTION)[0] == "validation"
 
 
 def test_explainer(network, image):
@@ -252,7 +177,7 @@ class TestAsCaptum:
 
     def test_grad_cam(self, both):
         model, image, _, captum, reference, tensor = both
-        gradient = gradients.of_features(model, attribution.last_features(model))
+        gradient = gradients.of_features(model, attribution.last_spatial_layer(model))
         features, by_feature = gradient(image[None], self.CLASS)
         weights = by_feature[0].mean(axis=(0, 1))
         expected = captum.LayerGradCam(reference, reference.layer4).attribute(

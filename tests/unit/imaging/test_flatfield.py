@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from light import ramp, vignette
 from skimage import data
 
 from coverslip.imaging.flatfield import background, fit_background
@@ -11,19 +12,6 @@ from coverslip.imaging.flatfield import background, fit_background
 def flattened(grey):
     """The image over its background: 1 is as bright as the background."""
     return grey.astype(np.float32) / background(fit_background(grey), grey.shape)
-
-
-def ramp(shape, low, angle):
-    """A light that falls from 1 to `low` across an image."""
-    y, x = (np.linspace(-1, 1, n) for n in shape)
-    along = np.add.outer(np.sin(angle) * y, np.cos(angle) * x)
-    share = (along - along.min()) / np.ptp(along)
-    return low + (1 - low) * share
-
-
-def vignette(shape, corner):
-    y, x = (np.linspace(-1, 1, n) for n in shape)
-    return np.exp(np.log(corner) * np.add.outer(y**2, x**2) / 2)
 
 
 def dish(shape=(150, 210), cells=25, seed=3):

@@ -1,8 +1,17 @@
+"""Baselines of masks, instances and classes."""
+
 import numpy as np
 import pytest
 
 from coverslip.imaging.intensity import to_grey
-from coverslip.metrics.baselines import all_background, otsu, otsu_components, otsu_watershed
+from coverslip.metrics import baselines
+from coverslip.metrics.baselines import (
+    all_background,
+    otsu,
+    otsu_components,
+    otsu_of_deviation,
+    otsu_watershed,
+)
 
 
 def scene(dark: int, bright: int, dtype=np.uint8):
@@ -84,3 +93,54 @@ def test_a_frame_around_the_image_is_one_object():
     image = np.full((40, 40), 20, np.uint8)
     image[[0, 1, -1, -2]] = image[:, [0, 1, -1, -2]] = 200
     assert otsu_watershed(image, 16).max() == 1
+
+
+def rough(shape, covered):
+    """A smooth ground, with rough texture where it is covered, of one mean brightness."""
+    noise = np.random.default_rng(1).normal(0, 1, shape) * np.where(covered, 30, 2)
+    return np.clip(np.rint(130 + noise), 1, 255).astype(np.uint8)[:, :, np.newaxis]
+
+
+def test_rough_pixels_are_foreground():
+    covered = np.zeros((80, 80), bool)
+    covered[:, :30] = True
+    image = rough(covered.shape, covered)
+    whole = np.ones(covered.shape, bool)
+    mask = otsu_of_deviation(image, whole)
+    assert (mask == covered).mean() > 0.9
+    color = np.repeat(image, 3, axis=2)
+    assert (otsu_of_deviation(color, whole) == mask).mean() > 0.99
+    deep = image.astype(np.uint16) * 257
+    assert (otsu_of_deviation(deep, whole) == mask).mean() > 0.99
+    flat = np.full((20, 30, 1), 77, np.uint8)
+    assert not otsu_of_deviation(flat, np.ones((20, 30), bool)).any()
+    assert not otsu_of_deviation(np.zeros((20, 30, 1), np.uint8), np.zeros((20, 30), bool)).any()
+
+
+def test_majority():
+    shares = baselines.majority(np.array([2, 0, 2, 1, 2]), 4)
+    np.testing.assert_allclose(shares, [0.2, 0.2, 0.6, 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_brightness_separates_bright_from_dark_images(channels):
+    rng = np.random.default_rng(0)
+    levels = np.array([60, 120, 120])[np.arange(60) % 3]
+    images = [rng.integers(v - 20, v + 20, (16, 12, channels), dtype=np.uint8) for v in levels]
+    features = np.array([baselines.brightness(image) for image in images])
+    assert features.shape == (60, 9 * channels)
+    np.testing.assert_allclose(features[0, 0], images[0][..., 0].mean())
+    np.testing.assert_allclose(features[0, channels], images[0][..., 0].std())
+    truth = np.arange(60) % 3
+    found = baselines.Brightness(features[:30], truth[:30], 4)(features[30:])
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found[:, 3] == 0).all(), "a class without training images"
+    right = found.argmax(axis=1) == truth[30:]
+    assert right[truth[30:] == 0].all()
+    assert right[truth[30:] != 0].mean() < 0.8
+    assert baselines.Brightness(features, truth, 3)(features[:0]).shape == (0, 3)
+
+
+def test_brightness_with_one_class():
+    found = baselines.Brightness(np.zeros((5, 2)), np.full(5, 1), 3)(np.ones((2, 2)))
+    np.testing.assert_array_equal(found, [[0, 1, 0]] * 2)

@@ -1,3 +1,5 @@
+"""Intervals by the bootstrap over groups."""
+
 import numpy as np
 import pytest
 

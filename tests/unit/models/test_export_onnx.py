@@ -7,7 +7,7 @@ import pytest
 
 from coverslip.config.sections import Network, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.models import export_onnx, heads, model, networks
+from coverslip.models import export_onnx, heads, model, networks, preprocessing
 from coverslip.runtime import device
 
 device.prepare(threads=1)
@@ -64,7 +64,7 @@ def test_onnxruntime_gives_the_same(tmp_path, network, scaling):
         image = RNG.integers(0, 256, shape, dtype=np.uint8)
         found = session.run(None, {name: image[None].astype(np.float32)})[0]
         whole = heads.probabilities(model.read_network(loaded), loaded.head)
-        scaled = model.preprocessing.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
+        scaled = preprocessing.batch(image[None], loaded.preprocessing, loaded.info["fitted"])
         expected = whole.predict_on_batch(scaled)
         assert found.shape == expected.shape
         assert np.abs(found - expected).max() < 1e-5
@@ -89,3 +89,19 @@ def test_a_model_without_a_network_is_refused(tmp_path, monkeypatch):
     (folder / "model.json").write_text(json.dumps(info))
     with pytest.raises(CoverslipError, match="no network to export"):
         export_onnx.onnx(folder, tmp_path / "model.onnx")
+
+
+def test_onnxruntime_gives_the_same_classes(class_model, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    export_onnx.onnx(class_model, tmp_path / "model.onnx")
+    session = runtime.InferenceSession(
+        str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    loaded = model.load(class_model)
+    image = np.random.default_rng(1).integers(0, 256, (20, 24), dtype=np.uint8)
+    seen = preprocessing.resize_image(
+        preprocessing.to_input(image, loaded.preprocessing), loaded.tile
+    )
+    found = session.run(None, {"image": seen[None].astype(np.float32)})[0][0]
+    (expected,) = loaded.predict([image])
+    np.testing.assert_allclose(found, expected, atol=1e-5)

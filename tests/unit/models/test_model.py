@@ -272,3 +272,20 @@ def test_one_call_predicts_tiles_of_many_images(tmp_path, monkeypatch):
     calls.clear()
     assert len(list(loaded.predict((grey(16, 16) for _ in range(20)), batch=8))) == 20
     assert calls == [(8, 16, 16, 1)] * 3
+
+
+def test_flips_of_classes_are_averaged():
+    def predict(stack):
+        return np.stack([stack[:, 0, 0, 0], stack.mean(axis=(1, 2, 3))], axis=1)
+
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 9, (4, 4, 1), dtype=np.uint8) for _ in range(5)]
+    plain = np.stack(list(models.predict_classes(predict, images, 2, tta=False)))
+    np.testing.assert_allclose(plain[:, 0], [image[0, 0, 0] for image in images])
+    flipped = np.stack(list(models.predict_classes(predict, images, 2, tta=True)))
+    corners = [image[[0, 0, -1, -1], [0, -1, 0, -1], 0].mean() for image in images]
+    np.testing.assert_allclose(flipped[:, 0], corners, rtol=1e-6)
+    np.testing.assert_allclose(flipped[:, 1], plain[:, 1], rtol=1e-6)
+    wide = [image[:2] for image in images]
+    assert np.stack(list(models.predict_classes(predict, wide, 3, tta=True))).shape == (5, 2)
+    assert list(models.predict_classes(predict, [], 3, tta=True)) == []

@@ -1,18 +1,10 @@
 """An ensemble of what training writes."""
 
 import numpy as np
+from mask_training import train
 
-from coverslip.config.sections import Network, Training
+from coverslip.config.sections import Augmentation, Network, Training
 from coverslip.models import ensemble, model
-from coverslip.runtime import device
-
-device.prepare(threads=1)
-
-from test_trainer import run, study  # noqa: E402, F401 (a fixture)
-
-# noqa: E402
-# noqa: E402
-# noqa: E402
 
 NETWORK = Network(filters=2, depth=1, head="instance", stem_stride=1, normalization="group")
 SHORT = Training(
@@ -20,21 +12,22 @@ SHORT = Training(
     batch_size=4,
     loss="crossentropy",
     schedule="constant",
+    augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
 )
 
 
-def two_seeds(study, folder, network):  # noqa: F811
+def two_seeds(study, folder, network):
     """Train with two seeds; give the model folders of both, and that of their ensemble."""
     members = [folder / f"fold0_seed{seed}" for seed in (1, 2)]
     for seed, member in enumerate(members, start=1):
-        run(study, member, seed=seed, network=network, training=SHORT)
+        train(study, member, seed=seed, network=network, training=SHORT)
     folders = [member / "model" for member in members]
     ensemble.write(folders, folder / "ensemble" / "model", {"study": "s"})
     return folders, folder / "ensemble" / "model"
 
 
-def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
-    folders, whole = two_seeds(study, tmp_path, NETWORK)
+def test_two_seeds_of_a_training(mask_study, tmp_path):
+    folders, whole = two_seeds(mask_study, tmp_path, NETWORK)
     together = model.load(whole)
     assert [each["seed"] for each in together.info["members"]] == [1, 2]
     assert {each["fold"] for each in together.info["members"]} == {0}
@@ -46,9 +39,9 @@ def test_two_seeds_of_a_training(study, tmp_path):  # noqa: F811
     assert together.objects(answer).shape == together.mask(answer).shape == image.shape
 
 
-def test_members_are_fast_where_the_ensemble_is(study, tmp_path):  # noqa: F811
+def test_members_are_fast_where_the_ensemble_is(mask_study, tmp_path):
     network = Network(filters=2, depth=1, normalization="batch", head="instance", stem_stride=1)
-    folders, whole = two_seeds(study, tmp_path, network)
+    folders, whole = two_seeds(mask_study, tmp_path, network)
     image = np.random.default_rng(0).integers(0, 255, (90, 140), np.uint8)
     answers = []
     for folder in (*folders, whole):

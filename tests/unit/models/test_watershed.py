@@ -35,7 +35,7 @@ def test_touching_objects_are_told_apart():
     found = segment(certain(label), RULES)
     assert found.dtype == np.int32 and sorted(np.unique(found)) == [0, 1, 2, 3, 4]
     scores = match(np.where(label == 9, 0, label), found)  # the single pixel is too small
-    assert scores.accuracy[0] == 1 and scores.mean_matched_score[0] > 0.97
+    assert scores.accuracy[0] == 1 and scores.iou.mean() > 0.97
 
 
 def test_small_objects_count_where_they_are_asked_for():

@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from test_class_evaluate import EVALUATION, PREPROCESSING, scored
 
 from coverslip.errors import CoverslipError
 from coverslip.reporting import figures
@@ -42,7 +41,7 @@ def explained(folder, ids, labels):
 
 def inputs_of(folder, title="Cell lines", reproduction=False, changes=None, **options):
     files = class_files.make(folder, **options)
-    document, _ = scored(folder, files, reproduction=reproduction, **(changes or {}))
+    document, _ = class_files.score(files, folder, reproduction=reproduction, **(changes or {}))
     ids = document["examples"]["last"] * 3
     return figures.load(
         study="lines",
@@ -53,8 +52,7 @@ def inputs_of(folder, title="Cell lines", reproduction=False, changes=None, **op
         images=files.images,
         predictions=files.predictions,
         models=files.models,
-        preprocessing=PREPROCESSING,
-        evaluation=EVALUATION,
+        **class_files.SETTINGS,
         attribution=explained(folder, sorted(set(ids)), class_files.CLASSES),
     )
 

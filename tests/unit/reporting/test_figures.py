@@ -8,7 +8,6 @@ from PIL import Image
 
 from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.evaluate import evaluate
 from coverslip.imaging import intensity
 from coverslip.reporting import figures
 from coverslip.reporting.figures import contours, examples, style
@@ -19,19 +18,7 @@ INSTANCES = ("average_precision", "objects", "contours")
 
 
 def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
-    evaluate(
-        predictions=files.predictions,
-        models=files.models,
-        images=files.images,
-        groups=files.groups,
-        split=files.split,
-        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
-        evaluation=Evaluation(bootstrap=100),
-        study="study",
-        reproduction=reproduction,
-        output=folder / "metrics.json",
-        table=folder / "images.csv",
-    )
+    study_files.score(files, folder, reproduction=reproduction)
     return figures.load(
         study="study",
         title=title,

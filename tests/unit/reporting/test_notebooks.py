@@ -6,10 +6,7 @@ import class_files
 import pandas as pd
 import pytest
 import study_files
-from test_class_evaluate import scored
 
-from coverslip.config.sections import Evaluation, Preprocessing
-from coverslip.evaluation.evaluate import evaluate
 from coverslip.reporting.notebook import NOTEBOOKS, execute
 
 SEGMENTATION = NOTEBOOKS / "segmentation.ipynb"
@@ -34,19 +31,7 @@ def beside(folder, split, figure, **facts):
 def nuclei(tmp_path):
     """The folder of a segmentation as the workflow leaves it, but for the figures."""
     files = study_files.make(tmp_path)
-    evaluate(
-        predictions=files.predictions,
-        models=files.models,
-        images=files.images,
-        groups=files.groups,
-        split=files.split,
-        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
-        evaluation=Evaluation(bootstrap=100),
-        study="study",
-        reproduction=True,
-        output=tmp_path / "metrics.json",
-        table=tmp_path / "images.csv",
-    )
+    study_files.score(files, tmp_path, reproduction=True)
     leaks = [{"groups": 3, "pairs": 2}]
     beside(tmp_path, files.split, "learning_curves.svg", groups=4, leaks=leaks)
     return tmp_path
@@ -72,7 +57,7 @@ def test_a_segmentation_is_told_and_runs_again_by_hand(nuclei):
 def lines(tmp_path):
     """The folder of a classification as the workflow leaves it, but for the figures."""
     files = class_files.make(tmp_path)
-    scored(tmp_path, files, reproduction=True)
+    class_files.score(files, tmp_path, reproduction=True)
     facts = {"dataset": "Made up", "images": 60, "classes": {"a172": 20}, "warnings": ["Look!"]}
     (tmp_path / "report.json").write_text(json.dumps(facts))
     leaks = [{"groups": 3, "pairs": 2, "relatives": 0.81}]

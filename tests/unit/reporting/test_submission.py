@@ -13,7 +13,7 @@ def written(folder, subsets, logits, names):
     ids = [f"p{number}" for number in range(len(names))]
     blank = {name: kind() for name, kind in tables.DTYPES.items()}
     rows = [blank | {"id": id, "member": f"x/{name}"} for id, name in zip(ids, names, strict=True)]
-    tables.write(pd.DataFrame(rows, columns=tables.COLUMNS), folder / "manifest.csv")
+    tables.write_manifest(pd.DataFrame(rows, columns=tables.COLUMNS), folder / "manifest.csv")
     paths = []
     for fold, (subset, run) in enumerate(zip(subsets, logits, strict=True)):
         path = folder / f"fold{fold}_seed1" / "predictions" / "0.h5"

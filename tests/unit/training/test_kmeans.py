@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from light import ramp, vignette
 from PIL import Image
-from test_flatfield import ramp, vignette
 
 from coverslip.config.sections import KMeans, Preprocessing
 from coverslip.data.image_store import ImageStore, ImageStoreWriter
@@ -45,7 +45,13 @@ def files(folder, images, validation=1):
             store.label(f"p{number}", label)
     count = len(images)
     subsets = ["train"] * (count - 1 - validation) + ["validation"] * validation + ["test"]
-    rows = {"id": [f"p{n}" for n in range(count)], "group": "g", "fold": 0, "subset": subsets}
+    rows = {
+        "id": [f"p{n}" for n in range(count)],
+        "group": "g",
+        "stratum": "",
+        "fold": 0,
+        "subset": subsets,
+    }
     pd.DataFrame(rows).to_csv(folder / "split.csv", index=False)
     return folder / "images.h5", folder / "split.csv"
 
@@ -222,7 +228,7 @@ def test_the_tally_counts_pixels():
     labels = np.array([[0, 1, 2], [2, 2, 0]], np.uint8)
     truth = np.array([[False, True, True], [False, True, False]])
     expected = [[2, 0, 1, 0], [0, 1, 2, 0]]
-    np.testing.assert_array_equal(kmeans_module.counted(labels, truth, 4), expected)
+    np.testing.assert_array_equal(kmeans_module.count_pixels(labels, truth, 4), expected)
 
 
 def test_cells_are_the_clusters_with_the_largest_shares():

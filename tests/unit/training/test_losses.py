@@ -1,16 +1,15 @@
-"""Losses and metrics against the same things written out in numpy."""
+"""Losses and metrics against the same formulas in numpy."""
 
 import numpy as np
 import pytest
 
-from coverslip.config.sections import Training
+from coverslip.config.sections import Augmentation, Training
+from coverslip.models.heads import calibrated_probabilities
 from coverslip.runtime import device
 from coverslip.training import losses
 
 device.prepare(threads=1)
 
-# noqa: E402
-# noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -48,7 +47,17 @@ def test_losses(outputs):
     truth, logits = batch(outputs)
 
     def loss(name, weights=None) -> float:
-        return float(losses.make(Training(loss=name), "semantic", weights)(truth, logits))
+        return float(
+            losses.make(
+                Training(
+                    loss=name,
+                    schedule="constant",
+                    augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+                ),
+                "semantic",
+                weights,
+            )(truth, logits)
+        )
 
     crossentropy, dice = expected_crossentropy(truth, logits), expected_dice(truth, logits)
     assert loss("crossentropy") == pytest.approx(crossentropy, rel=1e-5)
@@ -68,7 +77,13 @@ def test_a_perfect_and_an_empty_batch(outputs):
     logits = np.where(truth[..., None] > 0, 30.0, -30.0).astype(np.float32)
     if outputs == 2:
         logits = np.concatenate([-logits, logits], axis=-1)
-    dice = losses.make(Training(loss="dice"))
+    dice = losses.make(
+        Training(
+            loss="dice",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        )
+    )
     assert float(dice(truth, logits)) == pytest.approx(0, abs=1e-6)
     assert float(losses.crossentropy(truth, logits)) == pytest.approx(0, abs=1e-6)
     empty, background = np.zeros_like(truth), -np.abs(logits)
@@ -87,7 +102,16 @@ def test_dice_of_each_patch_is_averaged():
     truth, logits = batch(1)
     truth[0, 1:] = 0
     one, two = (expected_dice(truth[i : i + 1], logits[i : i + 1]) for i in (0, 1))
-    found = float(losses.make(Training(loss="dice", dice="patch"))(truth, logits))
+    found = float(
+        losses.make(
+            Training(
+                loss="dice",
+                dice="patch",
+                schedule="constant",
+                augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+            )
+        )(truth, logits)
+    )
     assert found == pytest.approx((one + two) / 2, rel=1e-5)
     assert found != pytest.approx(expected_dice(truth, logits), rel=1e-2)
 
@@ -103,7 +127,14 @@ def test_loss_and_metrics_of_instances():
     expected += expected_crossentropy(classes, logits)
     inside, q = classes > 0, 1 - probabilities(logits)[..., 0]
     expected += 1 - (2 * (q * inside).sum() + 1) / ((q**2).sum() + inside.sum() + 1)
-    loss = losses.make(Training(loss="crossentropy+dice"), "instance")
+    loss = losses.make(
+        Training(
+            loss="crossentropy+dice",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        ),
+        "instance",
+    )
     assert float(loss(truth, found)) == pytest.approx(expected, rel=1e-5)
     accuracy, iou = losses.metrics("instance")
     accuracy.update_state(truth, found)
@@ -141,3 +172,33 @@ def test_what_has_weight_zero_is_not_counted():
         metric.update_state(truth, logits, sample_weight=np.array([1.5, 0.5, 0], np.float32))
     assert float(accuracy.result()) == 0.5
     assert float(iou.result()) == 0.5
+
+
+def test_loss_and_accuracy_of_classes():
+    logits = np.array([[2.0, 0, 0], [0, 1.0, 0]], np.float32)
+    truth = np.array([0, 2], np.int32)
+    expected = -np.log(calibrated_probabilities(logits)[[0, 1], truth])
+    loss = losses.make(
+        Training(
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        ),
+        "classification",
+    )
+    assert float(loss(truth, logits)) == pytest.approx(expected.mean(), rel=1e-5)
+    weighted = losses.make(
+        Training(
+            loss="crossentropy",
+            schedule="constant",
+            augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
+        ),
+        "classification",
+        [1.0, 1.0, 3.0],
+    )
+    assert float(weighted(truth, logits)) == pytest.approx((expected * [1, 3]).mean(), rel=1e-5)
+    (accuracy,) = losses.metrics("classification")
+    accuracy.update_state(truth, logits)
+    assert float(accuracy.result()) == 0.5
+    assert losses.watched("classification") == ["loss", "accuracy"]
+    assert losses.watched("semantic") == ["loss", "accuracy", "iou"]

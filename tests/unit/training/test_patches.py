@@ -3,6 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
+import class_training
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from coverslip.config.sections import Preprocessing
 from coverslip.data import tables as manifests
 from coverslip.data.image_store import ImageStoreWriter
 from coverslip.errors import CoverslipError
+from coverslip.models.heads import encode
 from coverslip.training import patches
 from coverslip.training.patches import Patches
 
@@ -31,7 +33,7 @@ def dataset(folder, sizes=SIZES, channels=3):
             values |= {"id": id, "height": height, "width": width, "channels": channels}
             rows.append(values)
     table = pd.DataFrame(rows).astype(manifests.DTYPES)
-    manifests.write(table, folder / "manifest.csv")
+    manifests.write_manifest(table, folder / "manifest.csv")
     return folder / "images.h5", folder / "manifest.csv"
 
 
@@ -39,7 +41,7 @@ def prepared(folder, p, shards, **options):
     images, manifest = dataset(folder, **options)
     folders = [folder / f"{shards}" / str(shard) for shard in range(shards)]
     for shard, output in enumerate(folders):
-        patches.prepare(images, manifest, p, shard, shards, output)
+        patches.extract_patches(images, manifest, p, shard, shards, output)
     return Patches(folders)
 
 
@@ -47,7 +49,7 @@ def prepared(folder, p, shards, **options):
 def test_patches_are_windows_of_their_images(tmp_path, overlap):
     p = Preprocessing(patch=16, overlap=overlap, channels="rgb", normalization="dtype_range")
     data = prepared(tmp_path, p, shards=2)
-    with patches.Store(tmp_path / "images.h5") as store:
+    with patches.ImageStore(tmp_path / "images.h5") as store:
         for number, row in data.index.iterrows():
             window = np.s_[row["y"] : row["y"] + 16, row["x"] : row["x"] + 16]
             image = patches.pad(store.image(row["id"]), (16, 16))[window]
@@ -146,14 +148,14 @@ def test_two_runs_give_equal_bytes(tmp_path):
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_ten_thousand_patches_are_never_held(tmp_path):
+def test_ten_thousand_patches_need_little_memory(tmp_path):
     sizes = {f"p{number:02}": (640, 640) for number in range(25)}
     images, manifest = dataset(tmp_path, sizes, channels=1)
     p = Preprocessing(patch=32, channels="grey", normalization="dtype_range")
     total = 10_000 * 32 * 32  # bytes of the images
     tracemalloc.start()
     try:
-        patches.prepare(images, manifest, p, 0, 1, tmp_path / "out")
+        patches.extract_patches(images, manifest, p, 0, 1, tmp_path / "out")
         _, cut = tracemalloc.get_traced_memory()
         tracemalloc.clear_traces()
         data = Patches([tmp_path / "out"])
@@ -169,14 +171,14 @@ def test_ten_thousand_patches_are_never_held(tmp_path):
 
 def test_a_failure_leaves_nothing_and_names_the_image(tmp_path, monkeypatch):
     images, manifest = dataset(tmp_path)
-    original = patches.Store.image
+    original = patches.ImageStore.image
 
     def image(self, id):
         return original(self, id).astype(np.float32 if id == "b" else np.uint8)
 
-    monkeypatch.setattr(patches.Store, "image", image)
+    monkeypatch.setattr(patches.ImageStore, "image", image)
     with pytest.raises(CoverslipError, match="'b'.*float32"):
-        patches.prepare(
+        patches.extract_patches(
             images,
             manifest,
             Preprocessing(patch=16, channels="rgb", normalization="dtype_range"),
@@ -189,15 +191,15 @@ def test_a_failure_leaves_nothing_and_names_the_image(tmp_path, monkeypatch):
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     images, manifest = dataset(tmp_path)
-    original = patches.array_file
+    original = patches._open_array
 
     def full(stack, path, shape, dtype):
         original(stack, path, shape, dtype).write(b"something")
         return stack.enter_context(Path("/dev/full").open("wb", 0))
 
-    monkeypatch.setattr(patches, "array_file", full)
+    monkeypatch.setattr(patches, "_open_array", full)
     with pytest.raises(OSError, match="No space left"):
-        patches.prepare(
+        patches.extract_patches(
             images,
             manifest,
             Preprocessing(patch=16, channels="rgb", normalization="dtype_range"),
@@ -210,11 +212,11 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_manifest_of_another_store_is_named(tmp_path):
     images, manifest = dataset(tmp_path)
-    table = manifests.read(manifest)
+    table = manifests.read_manifest(manifest)
     table.loc["b", "height"] = 41
-    manifests.write(table, manifest)
+    manifests.write_manifest(table, manifest)
     with pytest.raises(CoverslipError, match="'b'.*41x56"):
-        patches.prepare(
+        patches.extract_patches(
             images,
             manifest,
             Preprocessing(patch=16, channels="rgb", normalization="dtype_range"),
@@ -240,3 +242,44 @@ def test_broken_folders_are_named(tmp_path):
     (folder / "images.npy").write_bytes(b"")
     with pytest.raises(CoverslipError, match=r"images\.npy"):
         Patches([folder])
+
+
+# --- Classes of images
+
+
+def test_patches_of_classes_are_whole_images(class_study):
+    found = Patches(sorted((class_study / "patches").iterdir()))
+    assert found.classes == class_training.SHAPES
+    assert found.shape == (*class_training.SIZE, 1)
+    assert len(found) == 60
+    numbers = found.labels(np.arange(56))
+    assert numbers.shape == (56, 1, 1)
+    assert numbers[:6, 0, 0].tolist() == [0, 1, 2, 0, 1, 2]
+    np.testing.assert_array_equal(encode(numbers, "classification"), numbers[:, 0, 0])
+    assert (
+        found.index["class"].tolist()[-5:]
+        == ["ring" if 55 % 3 == 2 else class_training.SHAPES[55 % 3]] + [""] * 4
+    )
+    assert (found.index[["height", "width"]] == [20, 24]).all(axis=None)
+
+
+def test_images_of_classes_get_one_size_and_type(tmp_path):
+    rng = np.random.default_rng(3)
+    sizes = {"flat": (9, 40, 1), "large": (130, 90, 3), "small": (5, 4, 4)}
+    rows = []
+    with ImageStoreWriter(tmp_path / "images.h5") as store:
+        for id, shape in sizes.items():
+            deep = id == "large"
+            top, dtype = (65535, np.uint16) if deep else (255, np.uint8)
+            store.image(id, np.full(shape, top // 3, dtype) + rng.integers(0, 2, shape, dtype))
+            rows.append(class_training.manifest_row(id, id, shape[:2]))
+    manifests.write_manifest(
+        pd.DataFrame(rows, columns=manifests.COLUMNS), tmp_path / "manifest.csv"
+    )
+    inputs = (tmp_path / "images.h5", tmp_path / "manifest.csv", class_training.PREPROCESSING)
+    patches.extract_class_patches(*inputs, 0, 1, tmp_path / "0")
+    found = Patches([tmp_path / "0"])
+    assert found.shape == (*class_training.SIZE, 1) and found.classes == sorted(sizes)
+    images = np.load(tmp_path / "0/images.npy", mmap_mode="r")
+    assert np.abs(images.astype(int) - 85).max() <= 1, "16 bits and colours come to the same grey"
+    assert found.index["height"].tolist() == [9, 130, 5]

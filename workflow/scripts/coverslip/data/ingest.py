@@ -30,7 +30,7 @@ from coverslip.data import decode
 from coverslip.data.archive import Archive, open_archive
 from coverslip.data.formats import Sample, read_samples
 from coverslip.data.image_store import ImageStoreWriter
-from coverslip.data.tables import write as write_manifest
+from coverslip.data.tables import write_manifest
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256, report_disk_full
 from coverslip.imaging import labels

@@ -78,7 +78,7 @@ def check(
     Raises:
         CoverslipError: the dataset has a fault; the three files are written before.
     """
-    table = manifests.read(manifest)
+    table = manifests.read_manifest(manifest)
     contents = _contents(images, table)
     pairs = acquisition_groups.find_pairs(
         contents.traits, table["sha256"].tolist(), dataset.near_duplicate_distance

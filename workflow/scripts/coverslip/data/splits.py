@@ -81,7 +81,7 @@ KINDS = ("exact", "near", "abutting", "overlap")
 
 COLUMNS = ["id", "group", "stratum", "fold", "subset"]
 
-PLACE = ["y", "x"]  # further columns of a split of patches: the upper left corner
+PLACE = list(manifests.PLACE_COLUMNS)
 
 TRIES = 200
 """Random orders that `assign_groups` tries."""
@@ -146,8 +146,8 @@ def split(
 
 def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFrame:
     """Images by id, in the order of the archive, with group, stratum, labelled and member."""
-    known = manifests.read(manifest)
-    texts = pd.read_csv(groups, dtype=str, keep_default_na=False).set_index("id")
+    known = manifests.read_manifest(manifest)
+    texts = manifests.read_groups(groups)
     if sorted(texts.index) != sorted(known.index):
         raise CoverslipError(f"{groups}: other images than in {manifest}: remove it and run again")
     labelled = (known["class"] != "") | (task != "classification")
@@ -174,7 +174,7 @@ def _frame(groups: Path, manifest: Path, config: Split, task: str) -> pd.DataFra
 
 def _patches(frame: pd.DataFrame, manifest: Path, patch: int) -> pd.DataFrame:
     """Rows of images as rows of their patches, side by side without remainders."""
-    sizes = manifests.read(manifest).loc[frame.index, ["height", "width"]]
+    sizes = manifests.read_manifest(manifest).loc[frame.index, ["height", "width"]]
     places = [
         (id, y, x)
         for id, height, width in sizes.itertuples(name=None)

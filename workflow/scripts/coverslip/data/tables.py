@@ -1,7 +1,8 @@
-"""The manifest: one row an image of a dataset, as csv sorted by id."""
+"""The tables of a dataset and of a study: manifest, groups and split, each with its one reader."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +25,7 @@ DTYPES = {
     "overlap_pixels": int,
     "empty_masks": int,
 }
-"""Columns with their types.
+"""Columns of the manifest, one row for each image, with their types.
 
 - `id`: name of the image in the store.
 - `group`: what must not cross a split; empty where `check` derives it.
@@ -40,12 +41,21 @@ DTYPES = {
 
 COLUMNS = list(DTYPES)
 
+GROUP_COLUMNS = ("id", "group", "modality", "stratum")
+"""Columns of `groups.csv`, one row for each image; `stratum` is its class, or empty."""
 
-def write(df: pd.DataFrame, path: Path) -> None:
+SPLIT_COLUMNS = ("id", "group", "stratum", "fold", "subset")
+"""Columns of `split.csv`, one row for each image and fold."""
+
+PLACE_COLUMNS = ("y", "x")
+"""Further columns of a split of patches, one row for each patch: its upper left corner."""
+
+
+def write_manifest(df: pd.DataFrame, path: Path) -> None:
     """Write a manifest sorted by id; `df` has the column or the index `id` and all other columns.
 
     Raises:
-        ValueError: a column is missing or unknown, or an id stands twice.
+        ValueError: a column is missing or unknown, or an id is not unique.
     """
     table = df.reset_index() if df.index.name == "id" else df
     if sorted(table.columns) != sorted(COLUMNS):
@@ -57,13 +67,13 @@ def write(df: pd.DataFrame, path: Path) -> None:
         table[COLUMNS].sort_values("id").to_csv(part, index=False, lineterminator="\n")
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest, indexed by `id` (str); texts are never NaN, an empty one is "".
 
     Raises:
-        CoverslipError: the file is missing, is not a manifest, or holds an id twice.
+        CoverslipError: the file is missing, is not a manifest, or contains an id twice.
     """
-    # Ids such as `007`, `NA` or `1e5` are names: nothing may be guessed from their look.
+    # Ids such as `007`, `NA` or `1e5` are names: pandas must not convert them.
     texts = {name: str for name, kind in DTYPES.items() if kind is str}
     try:
         table = pd.read_csv(path, dtype=texts, keep_default_na=False)
@@ -71,9 +81,59 @@ def read(path: Path) -> pd.DataFrame:
         if missing:
             raise ValueError(f"column {missing[0]} is missing")
         if table["id"].duplicated().any():
-            raise ValueError(f"id {table['id'][table['id'].duplicated()].iloc[0]} stands twice")
+            raise ValueError(f"id {table['id'][table['id'].duplicated()].iloc[0]} is there twice")
         return table[COLUMNS].astype(DTYPES).set_index("id")
     except (OSError, ValueError) as error:
         raise CoverslipError(
             f"{path}: not a readable manifest ({error}): remove it and run again"
+        ) from error
+
+
+def read_groups(path: Path) -> pd.DataFrame:
+    """Read `groups.csv`: all columns of `GROUP_COLUMNS` as str, indexed by `id`.
+
+    Raises:
+        CoverslipError: the file is missing or lacks a column.
+    """
+    return _read_texts(path, GROUP_COLUMNS).set_index("id")
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """Read `split.csv`: the columns `SPLIT_COLUMNS` as str, but `fold` as int.
+
+    A split of patches also has `PLACE_COLUMNS`, as int.
+
+    Raises:
+        CoverslipError: the file is missing, lacks a column or has a fold that is no number.
+    """
+    table = _read_texts(path, SPLIT_COLUMNS, PLACE_COLUMNS)
+    if not table["fold"].str.fullmatch(r"\d+").all():
+        raise CoverslipError(f"{path}: a fold is not a number: remove it and run again")
+    return table.astype({name: int for name in ("fold", *PLACE_COLUMNS) if name in table})
+
+
+def select_images(split: Path, fold: int, subsets: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of `split.csv` for a fold and some subsets, indexed by id, sorted.
+
+    Raises:
+        CoverslipError: the table cannot be read or has no such fold.
+    """
+    table = read_split(split)
+    table = table[table["fold"] == fold].set_index("id")
+    if table.empty:
+        raise CoverslipError(f"{split}: has no fold {fold}: remove it and run again")
+    rows = table[table["subset"].isin(list(subsets))].sort_index()
+    return rows[~rows.index.duplicated()]  # a split of patches has several of an image
+
+
+def _read_texts(
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return table[[*columns, *(name for name in optional if name in table)]]
+    except (OSError, ValueError, KeyError) as error:
+        raise CoverslipError(
+            f"{path}: not a readable table with {', '.join(columns)} ({error}): remove it and run "
+            "again"
         ) from error

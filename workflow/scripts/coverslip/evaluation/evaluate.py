@@ -1,45 +1,38 @@
-"""Scores of a study: `metrics.json` and one row an image in `images.csv`.
+"""Scores of a study: `metrics.json` and one row for each image in `images.csv`.
 
-Every number stands with its definition, its support, its interval by the bootstrap over groups
-(`coverslip.metrics.intervals`) and the same number of two trivial baselines
-(`coverslip.metrics.baselines`). What a study with instances has beyond one with masks alone:
-metrics of instances, their scores by modality and by group, and further columns of the table. Needs
-no TensorFlow.
+Every number has its definition, its function, its support, its interval by the bootstrap over
+groups (`coverslip.metrics.intervals`) and the same number of baselines
+(`coverslip.metrics.baselines`). Needs no TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from coverslip.config.sections import Evaluation, Preprocessing
-from coverslip.errors import CoverslipError
-from coverslip.evaluation import confluency
-from coverslip.evaluation.examples import choose_examples
+from coverslip.evaluation.examples import choose_class_examples, choose_examples, shown_subset
 from coverslip.evaluation.per_image import (
-    COUNTS,
-    OTSU_COUNTS,
+    AREA,
+    BRIGHTNESS,
+    MASKS,
     SUBSETS,
+    EvaluationInputs,
+    Observations,
+    Task,
+    class_statistics,
     has_instances,
-    instance_columns,
-    observe,
+    instance_statistics,
+    mask_statistics,
+    probability_columns,
 )
-from coverslip.evaluation.runs import fold_and_seed, read_info, run_of
-from coverslip.evaluation.summary import (
-    Sources,
-    breakdown,
-    confusion_records,
-    instance_sources,
-    mask_sources,
-    metric_records,
-    train_records,
-)
+from coverslip.evaluation.runs import fold_and_seed, run_of
+from coverslip.evaluation.summary import breakdown, metric_records, train_records
 from coverslip.files import atomic_write, write_json
-from coverslip.metrics import instances, pixels
-from coverslip.metrics import instances as instances_module
+from coverslip.metrics import classification, confluency, instances, pixels
 from coverslip.metrics.matching import PERCENT
 
 FORMAT = 1
@@ -59,12 +52,17 @@ TABLE = [
     "n_predicted",
     "foreground_true",
     "foreground_predicted",
-    *confluency.TABLE,
+    "fov_area_px",
+    "confluency_true",
+    "confluency_predicted",
+    "confluency_error",
 ]
-"""Columns of `images.csv`: shares are 0..1, `foreground_*` is the share of the image,
-`confluency_*` the percentage of its field of view."""
+"""Columns of `images.csv`: fractions are 0..1, `foreground_*` is the fraction of the image,
+`fov_area_px` the pixels of the field of view, `confluency_*` percentages of it."""
 
 TRUE_POSITIVES = [f"tp_{percent}" for percent in PERCENT]
+
+ERRORS = ["splits", "merges", "missed", "invented"]
 
 INSTANCE_TABLE = [
     "mean_ap",
@@ -74,39 +72,39 @@ INSTANCE_TABLE = [
     "otsu_mean_ap",
     "otsu_watershed_mean_ap",
     *TRUE_POSITIVES,
-    "splits",
-    "merges",
-    "missed",
-    "invented",
+    *ERRORS,
 ]
 """Further columns of a study with instances: scores 0..1; numbers of true positives at each
-threshold of the IoU in percent, and of objects that are wrong, as
-`coverslip.metrics.matching` tells."""
+threshold of the IoU in percent, and of objects with errors (`coverslip.metrics.matching`)."""
+
+CLASS_TABLE = [
+    "id",
+    "group",
+    "modality",
+    "subset",
+    "fold",
+    "seed",
+    "true",
+    "predicted",
+    "probability",
+    "probability_true",
+    "right",
+    "brightness_predicted",
+    "brightness_right",
+]
+"""Columns of `images.csv` of a classification: classes by name; probabilities of the predicted and
+of the true class, with temperature; 1 where the prediction is correct; the same of the baseline
+`brightness`."""
 
 
 def evaluate(
-    predictions: Sequence[Path],
-    models: Sequence[Path],
-    images: Path,
-    groups: Path,
-    split: Path,
-    preprocessing: Preprocessing,
-    evaluation: Evaluation,
-    study: str,
-    reproduction: bool,
-    output: Path,
-    table: Path,
+    task: Task, inputs: EvaluationInputs, study: str, reproduction: bool, output: Path, table: Path
 ) -> None:
     """Score all runs (folds and seeds) of a study.
 
     Args:
-        predictions: prediction files of all runs and shards; their folder tells the run.
-        models: model folders of all runs.
-        images: the store.
-        groups: `groups.csv` of the dataset (id, group, modality).
-        split: the table of the split (id, group, fold, subset).
-        preprocessing: the study's section; `resize` and `mask_resize` are used.
-        evaluation: the study's section.
+        task: `per_image.MASKS` or `per_image.CLASSES`.
+        inputs: files and settings.
         study: name of the study.
         reproduction: whether the study repeats a published protocol.
         output: `metrics.json` to write.
@@ -115,125 +113,140 @@ def evaluate(
     Raises:
         CoverslipError: a file cannot be read, or a prediction is missing or of another size.
     """
-    rows = read_split(split, groups)
-    runs = sorted({run_of(path) for path in models}, key=fold_and_seed)
-    observed, facts = observe(predictions, runs, images, rows, preprocessing, evaluation)
-    classes = class_names(models[0])
-    records = [*_scores(observed, classes, evaluation), *train_records(models, facts)]
-    panels_of, panels = choose_examples(observed)
-    document = {
+    runs = sorted({run_of(path) for path in inputs.models}, key=fold_and_seed)
+    observations = task.observe(inputs, runs)
+    resamples = inputs.evaluation.bootstrap
+    records = [
+        record
+        for subset in SUBSETS
+        for block in task.blocks(observations, subset, inputs.evaluation)
+        for record in metric_records(block, subset, observations.classes, resamples)
+    ]
+    document: dict[str, Any] = {
         "format": FORMAT,
         "study": study,
         "reproduction": reproduction,
-        "task": "segmentation",
-        "classes": classes,
-        "resolution": evaluation.resolution,
+        "task": task.name,
+        "classes": observations.classes,
         "runs": runs,
-        "metrics": records,
-        "confusion": confusion_records(observed, classes),
-        "examples_subset": panels_of,
-        "examples": panels,
+        "metrics": [*records, *train_records(task, observations, inputs.models)],
+        "examples_subset": shown_subset(observations.rows),
     }
-    if has_instances(observed):
-        document["instances"] = breakdown(observed, evaluation.bootstrap)
+    shown = observations.rows[observations.rows["subset"] == document["examples_subset"]]
+    if task is MASKS:
+        document |= {
+            "resolution": inputs.evaluation.resolution,
+            "confusion": pixel_confusion(observations),
+            "examples": choose_examples(shown),
+        }
+        if has_instances(observations.rows):
+            document["instances"] = breakdown(observations.rows, resamples)
+        images = mask_table(observations.rows)
+    else:
+        document |= {
+            "labels": observations.labels,
+            "temperature": observations.temperatures,
+            "examples": choose_class_examples(shown, observations.classes),
+            **class_confusion(observations),
+        }
+        images = class_table(observations.rows, observations.classes)
+    images = images.sort_values(["subset", "fold", "seed", "id"]).round(6)
     with atomic_write(table) as part:
-        image_table(observed).to_csv(part, index=False, lineterminator="\n")
+        images.to_csv(part, index=False, lineterminator="\n")
     write_json(output, document, allow_nan=False)
 
 
-def _scores(
-    observed: pd.DataFrame, classes: Sequence[str], evaluation: Evaluation
-) -> Iterator[dict[str, Any]]:
-    """Records of all metrics on the subsets that are predicted."""
-    instances = has_instances(observed)
-    for subset in SUBSETS:
-        rows = observed[observed["subset"] == subset]
-        if rows.empty:
-            continue
-        for wanted, sources, of in wanted_metrics(subset, evaluation, instances, rows):
-            yield from metric_records(wanted, of, subset, classes, evaluation.bootstrap, sources)
+def pixel_confusion(observations: Observations) -> dict[str, Any]:
+    """Return the confusion matrix of the pixels of each subset, summed over all runs.
 
-
-def wanted_metrics(
-    subset: str, evaluation: Evaluation, instances: bool, rows: pd.DataFrame
-) -> list[tuple[list[pixels.Metric], Sources, pd.DataFrame]]:
-    """Metrics of a subset, with the model and the baselines, and the rows, that they are of."""
-    wanted = pixels.foreground() if instances else pixels.segmentation(evaluation.min_area_px)
-    if subset == "test" and evaluation.blank_test_labels:
-        wanted.append(pixels.blank_labels())
-    told = [
-        (wanted, mask_sources(), rows),
-        (confluency.metrics(rows), confluency.sources(), rows),
-        (confluency.group_metrics(), confluency.sources(), confluency.of_groups(rows)),
-    ]
-    return [(instances_module.instances(), instance_sources(), rows), *told] if instances else told
-
-
-def read_split(split: Path, groups: Path) -> pd.DataFrame:
-    """Rows of the split with the modality of each image: id, group, fold, subset, modality.
-
-    A split of patches also has their corners, `y` and `x`.
-
-    Raises:
-        CoverslipError: a table is missing or lacks a column.
+    Rows are the truth, columns the prediction.
     """
-    table = _read_table(split, ["id", "group", "fold", "subset"])
-    modality = _read_table(groups, ["id", "modality"]).set_index("id")["modality"]
-    table["fold"] = table["fold"].astype(int)
-    table["modality"] = table["id"].map(modality).fillna("")
-    return table.sort_values(["fold", "id"], ignore_index=True)
+    confusion = {}
+    for subset, rows in observations.rows.groupby("subset", sort=True):
+        tn, fp, fn, tp = (int(rows[f"model: {name}"].sum()) for name in pixels.COUNTS)
+        confusion[subset] = {
+            "classes": observations.classes,
+            "counts": [[tn, fp], [fn, tp]],
+            "runs": _count_runs(rows),
+        }
+    return confusion
 
 
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        return table[[*columns, *(name for name in ("y", "x") if name in table)]]
-    except (OSError, ValueError, KeyError) as error:
-        raise CoverslipError(
-            f"{path}: not a readable table with {', '.join(columns)} ({error}): remove it and run "
-            "again"
-        ) from error
+def class_confusion(observations: Observations) -> dict[str, Any]:
+    """Return confusion matrices (sums over all runs), top confusions and reliability, by subset."""
+    confusion, top, reliability = {}, {}, {}
+    names = observations.classes
+    for subset, rows in observations.rows.groupby("subset", sort=True):
+        statistics = class_statistics(rows, "model", len(names))
+        counts = statistics["confusion"].sum(axis=0)
+        whole = counts.astype(int).tolist()
+        confusion[subset] = {"classes": names, "counts": whole, "runs": _count_runs(rows)}
+        top[subset] = classification.top_confusions(counts, names)
+        reliability[subset] = {
+            name: np.round(statistics[bins].sum(axis=0), 6).tolist()
+            for name, bins in (("raw", "bins_raw"), ("calibrated", "bins"))
+        }
+    return {"confusion": confusion, "top_confusions": top, "reliability": reliability}
 
 
-def class_names(model: Path) -> list[str]:
-    """Names of background and foreground, from `model.json`.
-
-    Further classes that a model may put out are foreground here, as the truth is a mask.
-    """
-    return [str(name) for name in read_info(model)["classes"][:2]]
+def _count_runs(rows: pd.DataFrame) -> int:
+    return len(rows[["fold", "seed"]].drop_duplicates())
 
 
-def image_table(observed: pd.DataFrame) -> pd.DataFrame:
-    """`images.csv` of the observations, sorted by subset, fold, seed and id."""
-    table = observed.copy()
-    tn, fp, fn, tp = (table[name].to_numpy(dtype=float) for name in COUNTS)
-    _, otsu_fp, otsu_fn, otsu_tp = (table[name].to_numpy(dtype=float) for name in OTSU_COUNTS)
-    size = tn + fp + fn + tp
-    table["accuracy"] = (tn + tp) / size
-    table["iou"] = pixels.image_iou(tp, fp, fn)
-    table["dice"] = pixels.image_dice(tp, fp, fn)
-    table["otsu_iou"] = pixels.image_iou(otsu_tp, otsu_fp, otsu_fn)
-    table["foreground_true"] = (tp + fn) / size
-    table["foreground_predicted"] = (tp + fp) / size
-    table = table.assign(**confluency.columns(observed))
-    columns = TABLE
-    if has_instances(observed):
-        columns = [*TABLE, *INSTANCE_TABLE]
-        table = table.assign(**_instance_columns(observed))
-    return table[columns].sort_values(["subset", "fold", "seed", "id"]).round(6)
+def mask_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `images.csv` of the observations of masks."""
+    counts, otsu = (mask_statistics(rows, source) for source in ("model", "otsu"))
+    tn, fp, fn, tp = (counts[name] for name in pixels.COUNTS)
+    areas = (rows[name] for name in (f"model: {AREA}", "fov_true_px", "fov_area_px"))
+    predicted, true, field = (area.to_numpy(float) for area in areas)
+    table = rows.assign(
+        accuracy=pixels.accuracy(tn, fp, fn, tp),
+        iou=pixels.image_iou(tp, fp, fn),
+        dice=pixels.image_dice(tp, fp, fn),
+        otsu_iou=pixels.image_iou(otsu["tp"], otsu["fp"], otsu["fn"]),
+        n_predicted=rows["model: n_predicted"],
+        foreground_true=(tp + fn) / counts["pixels"],
+        foreground_predicted=(tp + fp) / counts["pixels"],
+        confluency_true=confluency.percent(true, field),
+        confluency_predicted=confluency.percent(predicted, field),
+        confluency_error=confluency.error(predicted, true, field),
+    )
+    if not has_instances(rows):
+        return table[TABLE]
+    return table.assign(**_instance_columns(rows))[[*TABLE, *INSTANCE_TABLE]]
 
 
-def _instance_columns(observed: pd.DataFrame) -> dict[str, pd.Series]:
-    """Columns of `INSTANCE_TABLE`."""
-    sources = {"": "model", "otsu_": "otsu", "otsu_watershed_": "otsu watershed"}
-    found: dict[str, pd.Series] = {}
-    for prefix, source in sources.items():
-        names = dict(zip(instances.STATISTICS, instance_columns(source), strict=True))
-        ap = [names[f"ap_{percent}"] for percent in PERCENT]
-        found[f"{prefix}mean_ap"] = observed[ap].mean(axis=1)
+def _instance_columns(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the columns of `INSTANCE_TABLE`."""
+    prefixes = {"": "model", "otsu_": "otsu", "otsu_watershed_": "otsu watershed"}
+    columns: dict[str, np.ndarray] = {}
+    for prefix, source in prefixes.items():
+        numbers = instance_statistics(rows, source)
+        objects = numbers["n_true"], numbers["n_predicted"]
+        mean_ap = instances.image_mean_average_precision(numbers["tp"], *objects)
+        columns[f"{prefix}mean_ap"] = mean_ap
         if source == "model":
-            whole = [*TRUE_POSITIVES, "splits", "merges", "missed", "invented"]
-            found |= {name: observed[names[name]].astype(int) for name in whole}
-            found |= {name: observed[names[name]] for name in ("f1_50", "pq")}
-            found["ap50"] = observed[names["ap_50"]]
-    return found
+            columns["ap50"] = instances.image_average_precision(numbers["tp_50"], *objects)
+            columns["f1_50"] = instances.image_f1(numbers["tp_50"], *objects)
+            columns["pq"] = instances.image_panoptic_quality(numbers["iou_50"], *objects)
+            columns |= {name: numbers[name].astype(int) for name in [*TRUE_POSITIVES, *ERRORS]}
+    return columns
+
+
+def class_table(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return `images.csv` of the observations of classes."""
+    classes = np.array(names, dtype=object)
+    truth = rows["truth"].to_numpy(int)
+    model = rows[probability_columns("calibrated", len(names))].to_numpy(float)
+    brightness = rows[probability_columns(BRIGHTNESS, len(names))].to_numpy(float)
+    predicted, of_brightness = model.argmax(axis=1), brightness.argmax(axis=1)
+    table = rows.assign(
+        true=classes[truth],
+        predicted=classes[predicted],
+        probability=model.max(axis=1),
+        probability_true=model[np.arange(len(model)), truth],
+        right=(predicted == truth).astype(int),
+        brightness_predicted=classes[of_brightness],
+        brightness_right=(of_brightness == truth).astype(int),
+    )
+    return table[CLASS_TABLE]

@@ -1,46 +1,76 @@
-"""Which images are shown: by IoU and at random, so that nobody chooses."""
+"""Which images are shown: by a rule and at random, so that nobody chooses."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from coverslip.evaluation.per_image import probability_columns
 from coverslip.metrics.pixels import image_iou
 
-EACH = 2
-"""Images a kind."""
+IMAGES_PER_KIND = 2
+
+CLASS_IMAGES = 9
+"""Images of a kind of a classification, three by three."""
 
 SEED = 1
-"""Seed of the draw."""
+"""Seed of the random choice."""
 
 
-def choose_examples(observed: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
-    """Ids of the best, median and worst images by IoU (mean over seeds), and some at random.
+def shown_subset(rows: pd.DataFrame) -> str:
+    """Return `test`, or `validation` where there are no test images."""
+    return "test" if (rows["subset"] == "test").any() else "validation"
 
-    Of the test images, or of the validation images where there is no test. Images without
-    true foreground, whose IoU is 0 or 1, are left out of the first three as long as others are
-    left. Equal IoU: in the order of the ids.
+
+def choose_examples(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Choose the best, median and worst images by IoU (mean over seeds), and some at random.
+
+    Images without true foreground, whose IoU is 0 or 1, are left out of the first three as long as
+    others are left. Images of equal IoU are in the order of their ids.
 
     Args:
-        observed: rows of `observations.observe`.
+        rows: of `Observations` of masks, one subset.
 
     Returns:
-        The subset and, for `best`, `median`, `worst` and `draw`, up to `EACH` ids.
+        For `best`, `median`, `worst` and `draw`, up to `IMAGES_PER_KIND` ids.
     """
-    subset = "test" if (observed["subset"] == "test").any() else "validation"
-    rows = observed[observed["subset"] == subset]
-    tp, fp, fn = (rows[name].to_numpy(dtype=float) for name in ("tp", "fp", "fn"))
+    tp, fp, fn = (rows[f"model: {name}"].to_numpy(float) for name in ("tp", "fp", "fn"))
     scores = pd.DataFrame({"id": rows["id"], "iou": image_iou(tp, fp, fn), "true": tp + fn})
     scores = scores.groupby("id", as_index=False).mean().sort_values(["iou", "id"])
-    told = scores[scores["true"] > 0]
-    ranked = (told if len(told) else scores)["id"].tolist()
-    middle = max(0, (len(ranked) - EACH) // 2)
-    lot = np.random.default_rng(SEED)
+    with_objects = scores[scores["true"] > 0]
+    ranked = (with_objects if len(with_objects) else scores)["id"].tolist()
+    middle = max(0, (len(ranked) - IMAGES_PER_KIND) // 2)
     ids = sorted(scores["id"])
-    draw = lot.choice(len(ids), size=min(EACH, len(ids)), replace=False) if ids else ()
-    return subset, {
-        "best": ranked[::-1][:EACH],
-        "median": ranked[middle : middle + EACH],
-        "worst": ranked[:EACH],
-        "draw": [ids[at] for at in draw],
+    rng = np.random.default_rng(SEED)
+    count = min(IMAGES_PER_KIND, len(ids))
+    return {
+        "best": ranked[::-1][:IMAGES_PER_KIND],
+        "median": ranked[middle : middle + IMAGES_PER_KIND],
+        "worst": ranked[:IMAGES_PER_KIND],
+        "draw": [ids[at] for at in rng.choice(len(ids), count, replace=False)] if ids else [],
+    }
+
+
+def choose_class_examples(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+    """Choose images of a classification, at most `CLASS_IMAGES` of each kind.
+
+    Args:
+        rows: of `Observations` of classes, one subset.
+        names: of the classes.
+
+    Returns:
+        Ids: `last`, the last image of each class by id; `confident_errors`, the wrong predictions
+        with the highest probability, in the mean over seeds.
+    """
+    last = rows.sort_values("id").groupby("truth", sort=True)["id"].last()
+    probabilities = rows[probability_columns("calibrated", len(names))].to_numpy(float)
+    wrong = probabilities.argmax(axis=1) != rows["truth"].to_numpy()
+    sure = pd.DataFrame({"id": rows["id"], "sure": np.where(wrong, probabilities.max(axis=1), 0)})
+    sure = sure.groupby("id", as_index=False)["sure"].mean()
+    sure = sure[sure["sure"] > 0].sort_values(["sure", "id"], ascending=[False, True])
+    return {
+        "last": last.tolist()[:CLASS_IMAGES],
+        "confident_errors": sure["id"].tolist()[:CLASS_IMAGES],
     }

@@ -1,4 +1,4 @@
-"""Runs of a study: one training a fold and seed, in the folder `fold<f>_seed<s>`.
+"""Runs of a study: one training for each fold and seed, in the folder `fold<f>_seed<s>`.
 
 The networks of all seeds of a fold together are a run, too: `fold<f>_ensemble`.
 """
@@ -17,16 +17,30 @@ from coverslip.errors import CoverslipError
 PATTERN = re.compile(r"fold(\d+)_(?:seed(\d+)|ensemble)")
 
 ENSEMBLE = -1
-"""Stands for the seed of an ensemble of all seeds."""
+"""The seed of an ensemble of all seeds."""
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "iou",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_iou",
+    "learning_rate",
+    "seconds",
+)
+"""Columns of `history.csv`, as far as a training has them. Epochs of K-means are numbers of
+clusters."""
 
 
 def run_name(fold: int, seed: int) -> str:
-    """Name of a run, as in its folder and in `metrics.json`."""
+    """Return the name of a run, as in its folder and in `metrics.json`."""
     return f"fold{fold}_ensemble" if seed == ENSEMBLE else f"fold{fold}_seed{seed}"
 
 
 def fold_and_seed(run: str) -> tuple[int, int]:
-    """Fold and seed of a run's name.
+    """Return fold and seed of a run's name.
 
     Raises:
         ValueError: it is not the name of a run.
@@ -38,7 +52,7 @@ def fold_and_seed(run: str) -> tuple[int, int]:
 
 
 def run_of(path: Path) -> str:
-    """Name of the run whose folder holds `path`.
+    """Return the name of the run whose folder contains `path`.
 
     Raises:
         ValueError: no folder above the path is that of a run.
@@ -46,11 +60,11 @@ def run_of(path: Path) -> str:
     for part in reversed(Path(path).parts):
         if PATTERN.fullmatch(part):
             return part
-    raise ValueError(f"{path}: lies in no folder of a run (fold<f>_seed<s>)")
+    raise ValueError(f"{path}: is in no folder of a run (fold<f>_seed<s>)")
 
 
 def read_history(model: Path) -> pd.DataFrame:
-    """Read the history of a training: one row an epoch, epochs counted from 1.
+    """Read the history of a training: one row for each epoch, from 1.
 
     Raises:
         CoverslipError: the file is missing, empty, or not a history.
@@ -73,7 +87,7 @@ def read_info(model: Path) -> dict[str, Any]:
     """Read `model.json` of a model folder, with at least `classes` and `kept_epoch`.
 
     Raises:
-        CoverslipError: the file is missing or tells too little.
+        CoverslipError: the file is missing or incomplete.
     """
     path = Path(model) / "model.json"
     try:
@@ -82,12 +96,12 @@ def read_info(model: Path) -> dict[str, Any]:
             raise ValueError("fewer than two classes, or no epoch")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoverslipError(
-            f"{path}: tells no classes and epoch ({error}): remove the model folder and train again"
+            f"{path}: has no classes or epoch ({error}): remove the model folder and train again"
         ) from error
     return info
 
 
 def at_epoch(history: pd.DataFrame, epoch: int) -> pd.Series:
-    """Row of a history for an epoch, counted from 1; the last one if it has no such epoch."""
-    found = history[history["epoch"] == epoch]
-    return (found if len(found) else history).iloc[-1]
+    """Return the row of a history for an epoch, from 1; the last one if there is no such epoch."""
+    rows = history[history["epoch"] == epoch]
+    return (rows if len(rows) else history).iloc[-1]

@@ -1,10 +1,10 @@
-"""Deletion and insertion: does a map point at what the network really looks at?
+"""Deletion and insertion: does a map mark the pixels that the network uses?
 
 Petsiuk, Das and Saenko, "RISE: randomized input sampling for explanation of black-box models", BMVC
-2018. Pixels are taken away from the image in the order of the map, most important first: the
+2018. Pixels are deleted from the image in the order of the map, most important first: the
 sooner the score falls, the better the map (deletion, small is good). Or they are put back into a
 blurred image: the sooner the score rises, the better (insertion, large is good). A random order
-is the baseline that a map has to beat. Needs no Keras.
+is the baseline. Needs no Keras.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from coverslip.explain.occlusion import Score
 
 STEPS = 20
-"""Parts that the pixels are taken away or put back in."""
+"""Parts in which the pixels are deleted or put back."""
 
 BLUR = 0.1
 """Standard deviation of the Gaussian of the blurred image, in heights or widths of the image,
@@ -28,7 +28,7 @@ class Curves(NamedTuple):
     """Scores of one map of one image."""
 
     deletion: np.ndarray
-    """(steps + 1,) score of the class with 0, 1/steps, ... 1 of the pixels taken away."""
+    """(steps + 1,) score of the class with 0, 1/steps, ... 1 of the pixels deleted."""
     insertion: np.ndarray
     """(steps + 1,) the same with pixels put back."""
 
@@ -54,18 +54,18 @@ def curves(
     """Score a map of an image.
 
     Args:
-        score: gives the scores of images, preferably probabilities.
+        score: returns the scores of images, preferably probabilities.
         image: float32 HxWxC, in the scale that the network takes.
-        map: HxW, large where the image speaks for the class; ties go row by row.
+        map: HxW, large where the image supports the class; ties are in the order of rows.
         target: number of the class.
-        baseline: what deleted pixels become: one value, one a channel, or an image HxWxC.
-        steps: parts that the pixels are taken away in.
+        baseline: replaces deleted pixels: one value, one for each channel, or an image HxWxC.
+        steps: parts in which the pixels are deleted.
     """
-    gone = np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
+    blank = np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
     changed = [
         np.stack(frames)
         for frames in (
-            _replaced(image, gone, map, steps),
+            _replaced(image, blank, map, steps),
             _replaced(blurred(image), image, map, steps),
         )
     ]
@@ -74,7 +74,7 @@ def curves(
 
 
 def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) -> list[np.ndarray]:
-    """Images on the way from one to the other, pixel by pixel in the order of the map."""
+    """Return images between two, in which more and more pixels are those of the last one."""
     rank: np.ndarray = np.empty(map.size, np.int64)
     rank[np.argsort(-map.ravel(), kind="stable")] = np.arange(map.size)
     rank = rank.reshape(map.shape)
@@ -83,12 +83,12 @@ def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) 
 
 
 def blurred(image: np.ndarray) -> np.ndarray:
-    """An image HxWxC in which nothing can be recognised, float32."""
+    """Return an image HxWxC in which nothing can be recognized, float32."""
     sigma = BLUR * min(image.shape[:2])
     soft = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     return soft.reshape(image.shape)
 
 
 def random_map(shape: tuple[int, int], seed: int) -> np.ndarray:
-    """A map that knows nothing: the baseline of deletion and insertion."""
+    """Return a random map HxW: the baseline of deletion and insertion."""
     return np.random.default_rng(seed).random(shape)

@@ -1,6 +1,6 @@
-"""Gradients of class scores, by TensorFlow's own tape.
+"""Attribution by gradients of class scores, with TensorFlow's own tape.
 
-Keras has no gradient function for all its backends, so each backend would have its own here.
+Keras has no gradient function for all its backends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from coverslip.errors import CoverslipError
 
 STEPS = 50
-"""Points on the way from the baseline to the image."""
+"""Points between the baseline and the image."""
 
 
 def integrated_gradients(
@@ -26,33 +26,33 @@ def integrated_gradients(
     steps: int = STEPS,
     batch: int = 32,
 ) -> np.ndarray:
-    """Gradients along the straight line from a baseline to the image, times the way.
+    """Return integrated gradients: the mean gradient from a baseline to the image, times the step.
 
     Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017; the integral
-    by Gauss-Legendre quadrature. The values add up to the score of the image less that of the
+    by Gauss-Legendre quadrature. The values add up to the score of the image minus that of the
     baseline (completeness).
 
     Args:
-        gradient: gives the gradient of images.
+        gradient: returns the gradient of images.
         image: float32 HxWxC, in the scale that the network takes.
         target: number of the class.
-        baseline: one value, one a channel, or an image HxWxC.
+        baseline: one value, one for each channel, or an image HxWxC.
         steps: points on the line.
         batch: points that are computed together.
 
     Returns:
         float64 HxWxC.
     """
-    way = image - np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
+    difference = image - np.broadcast_to(np.asarray(baseline, np.float32), image.shape)
     points, weights = np.polynomial.legendre.leggauss(steps)
     shares = 0.5 * (1 + points)
     total = np.zeros(image.shape)
     for start in range(0, steps, batch):
         some = np.s_[start : start + batch]
         share = shares[some, None, None, None].astype(np.float32)
-        found = gradient(image - (1 - share) * way, target)
-        total += np.tensordot(0.5 * weights[some], found.astype(np.float64), axes=1)
-    return way * total
+        slopes = gradient(image - (1 - share) * difference, target)
+        total += np.tensordot(0.5 * weights[some], slopes.astype(np.float64), axes=1)
+    return difference * total
 
 
 def gradient_shap(
@@ -65,7 +65,7 @@ def gradient_shap(
     seed: int,
     batch: int = 32,
 ) -> np.ndarray:
-    """Mean gradient at random points between noisy copies of an image and baselines, times the way.
+    """Return the GradientSHAP map: mean gradient between noisy copies and baselines, times the way.
 
     Lundberg and Lee, "A unified approach to interpreting model predictions", NeurIPS 2017; as
     Captum's GradientShap: each sample has a noisy copy of the image, a baseline drawn from the
@@ -106,12 +106,12 @@ def smoothgrad(
     seed: int,
     squared: bool = False,
 ) -> np.ndarray:
-    """Mean of a map, or of its square, over noisy copies of an image.
+    """Return the mean of a map, or of its square, over noisy copies of an image.
 
     Smilkov et al., "SmoothGrad: removing noise by adding noise", arXiv:1706.03825, 2017.
 
     Args:
-        attribute: gives the map of an image.
+        attribute: returns the map of an image.
         image: float32 HxWxC.
         samples: noisy copies; 0: the image as it is.
         deviation: standard deviation of the Gaussian noise, in the scale of the image.
@@ -138,20 +138,20 @@ def grad_cam(
     image: np.ndarray,
     target: int,
 ) -> np.ndarray:
-    """Features of a layer, weighted by the mean gradient of the score by each, where positive.
+    """Return the features of a layer, weighted by the mean gradient of the score, where positive.
 
     Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
     localization", ICCV 2017. It is as coarse as the layer and is enlarged by linear interpolation.
 
     Args:
-        gradient: gives the layer's features and their gradient (`gradients.of_features`).
+        gradient: returns the layer's features and their gradient (`gradients.of_features`).
         image: float32 HxWxC, in the scale that the network takes.
         target: number of the class.
 
     Returns:
         float64 HxW, 0 or above.
     """
-    features, by_feature = (found[0].astype(np.float64) for found in gradient(image[None], target))
+    features, by_feature = (array[0].astype(np.float64) for array in gradient(image[None], target))
     weights = by_feature.mean(axis=(0, 1))
     coarse = np.maximum(features @ weights, 0)
     height, width = image.shape[:2]
@@ -165,7 +165,7 @@ Gradient = Callable[[np.ndarray, int], np.ndarray]
 
 
 def of_input(network: keras.Model) -> Gradient:
-    """Return the function that gives the gradient of a class' score by the pixels.
+    """Return a function for the gradient of a class' score by the pixels.
 
     Args:
         network: from NxHxWxC to NxK scores, such as logits.
@@ -193,7 +193,7 @@ def of_input(network: keras.Model) -> Gradient:
 def of_features(
     network: keras.Model, layer: keras.Layer
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
-    """Return the function that gives a layer's output and the gradient of a class' score by it.
+    """Return a function for a layer's output and the gradient of a class' score by it.
 
     Both are float32 Nxhxwxk. Arguments and errors as of `of_input`.
     """
@@ -203,7 +203,7 @@ def of_features(
     @tf.function(reduce_retracing=True)
     def compute(images: Any, chosen: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            # Watched, for the layer may come before all trainable weights.
+            # Watched, because the layer may come before all trainable weights.
             tape.watch(images)
             features, scores = both(images, training=False)
             total = tf.reduce_sum(scores * chosen)

@@ -2,8 +2,8 @@
 
 Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. A window is
 moved over the image, the pixels under it are replaced by a baseline, and the fall of the score is
-noted at these pixels; where windows overlap, the mean fall is taken. Numbers are those of Captum's
-`Occlusion` (Kokhlikyan et al., arXiv:2009.07896), at a fraction of the calls: windows are predicted
+assigned to these pixels; where windows overlap, the mean fall is taken. Results equal those of
+Captum's `Occlusion` (Kokhlikyan et al., arXiv:2009.07896), with fewer calls: windows are predicted
 in batches. Needs no Keras.
 """
 
@@ -30,16 +30,16 @@ def occlusion(
     """Return the occlusion map of one image for one class.
 
     Args:
-        score: gives the scores of images; logits or probabilities.
+        score: returns the scores of images; logits or probabilities.
         image: float32 HxWxC, in the scale that the network takes.
         target: number of the class.
         window: height and width of the window in pixels.
         stride: rows and columns between windows; at the end they are cut off at the border.
-        baseline: what hides: one value, one a channel, or an image HxWxC.
+        baseline: replaces hidden pixels: one value, one for each channel, or an image HxWxC.
         batch: windows that are predicted together.
 
     Returns:
-        float64 HxW: the mean fall of the score; above 0 where the image speaks for the class. 0
+        float64 HxW: the mean fall of the score; above 0 where the image supports the class. 0
         where strides are wider than the window and leave gaps.
     """
     hidden = np.broadcast_to(np.asarray(baseline, np.float32), image.shape)

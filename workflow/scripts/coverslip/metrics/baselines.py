@@ -1,8 +1,8 @@
-"""Trivial predictions that every result has to be seen beside.
+"""Baselines: simple predictions that every result is compared with.
 
-Needs no training and no labels: `all_background` never finds anything, `otsu` is the threshold
-that a student would try first. Its objects are the regions of its mask, as they are
-(`otsu_components`) or cut where they are narrow (`otsu_watershed`).
+Of masks: all background, Otsu's threshold on grey values and on local deviation. Of instances: the
+regions of Otsu's mask, as they are (`otsu_components`) or cut where they are narrow
+(`otsu_watershed`). Of classes: the most frequent class, and a regression on brightness alone.
 """
 
 from __future__ import annotations
@@ -16,28 +16,34 @@ from skimage.filters import threshold_otsu
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
+from coverslip.imaging.field_of_view import fill_outside_fov
 from coverslip.imaging.intensity import to_grey
 from coverslip.imaging.labels import drop_small
 
-SMOOTHING = 1.0
-"""Standard deviation in pixels of the Gaussian that smooths distances, so that a rough outline
-makes no peaks."""
+SMOOTHING_PX = 1.0
+"""Standard deviation of the Gaussian that smooths distances, so that a rough contour makes no
+peaks."""
 
-PROMINENCE = 1.0
-"""Peaks of the distance that rise less than this many pixels above the pass to a higher one are
-part of it."""
+PROMINENCE_PX = 1.0
+"""Peaks of the distance that rise less than this above the pass to a higher one are part of it."""
 
-NEIGHBOURS = np.ones((3, 3), bool)
-"""Pixels touch at sides and corners."""
+DEVIATION_PX = 3.0
+"""Standard deviation of the Gaussian window of `otsu_of_deviation`."""
+
+EIGHT_CONNECTED = np.ones((3, 3), bool)
+
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+MAX_ITERATIONS = 2000
 
 
 def all_background(shape: tuple[int, int]) -> np.ndarray:
-    """Mask (bool, HxW) without a single foreground pixel."""
+    """Return a mask (bool HxW) without foreground."""
     return np.zeros(shape, dtype=bool)
 
 
 def otsu(image: np.ndarray) -> np.ndarray:
-    """Foreground by Otsu's threshold (IEEE Trans. SMC 9(1), 1979) on the grey image.
+    """Return the foreground by Otsu's threshold (IEEE Trans. SMC 9(1), 1979) on the grey image.
 
     The side of the threshold with fewer pixels is the foreground, because nuclei cover the
     smaller part of nearly every image, bright or dark; at a tie the brighter side is. An image
@@ -57,17 +63,17 @@ def otsu(image: np.ndarray) -> np.ndarray:
 
 
 def otsu_components(image: np.ndarray, min_area_px: int) -> np.ndarray:
-    """Objects of `otsu`: its 8-connected regions of at least `min_area_px` pixels, int32 HxW."""
-    return drop_small(ndimage.label(otsu(image), NEIGHBOURS)[0], min_area_px)
+    """Return the 8-connected regions of `otsu` with at least `min_area_px` pixels, int32 HxW."""
+    return drop_small(ndimage.label(otsu(image), EIGHT_CONNECTED)[0], min_area_px)
 
 
 def otsu_watershed(image: np.ndarray, min_area_px: int) -> np.ndarray:
-    """Objects of `otsu`, holes filled, cut where they are narrow by a watershed on distance.
+    """Return the objects of `otsu`, holes filled, cut by a watershed on distance.
 
     Each prominent peak of the smoothed distance to the background floods its surroundings (Meyer,
     Signal Processing 38, 1994; peaks as in Soille, Morphological Image Analysis, 2003). The two
-    constants are the best of a few that were tried on images of the 2018 Data Science Bowl, so
-    that the model has a fair opponent: without smoothing, its mean AP was no better than uncut.
+    constants are the best of a few that were tried on images of DSB 2018: without smoothing, the
+    mean AP was no better than that of uncut regions.
 
     Args:
         image: HxW or HxWxC (1, 3 or 4 channels), uint8 or uint16.
@@ -78,26 +84,51 @@ def otsu_watershed(image: np.ndarray, min_area_px: int) -> np.ndarray:
     """
     mask = ndimage.binary_fill_holes(otsu(image))
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance = cv2.GaussianBlur(distance, (0, 0), SMOOTHING)
-    peaks = mask & (h_maxima(distance, PROMINENCE) > 0)
-    regions, count = ndimage.label(mask, NEIGHBOURS)
+    distance = cv2.GaussianBlur(distance, (0, 0), SMOOTHING_PX)
+    peaks = mask & (h_maxima(distance, PROMINENCE_PX) > 0)
+    regions, count = ndimage.label(mask, EIGHT_CONNECTED)
     # A region too thin for a prominent peak is an object as it is.
     flat = np.bincount(regions[peaks], minlength=count + 1) == 0
-    seeds, _ = ndimage.label(peaks | (mask & flat[regions]), NEIGHBOURS)
+    seeds, _ = ndimage.label(peaks | (mask & flat[regions]), EIGHT_CONNECTED)
     return drop_small(watershed(-distance, seeds, mask=mask), min_area_px)
 
 
-# --- Predictions of classes that every result has to be seen beside
+def otsu_of_deviation(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Return the foreground by Otsu's threshold on the local standard deviation, bool HxW.
 
-PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+    The usual method without training (Topman, Sharabani-Yosef and Gefen, Microsc. Microanal. 17,
+    2011): unstained cells are rough where the ground is smooth.
 
-ITERATIONS = 2000
+    Args:
+        image: uint8 or uint16 HxWxC, 1, 3 or 4 channels.
+        field: bool HxW, the field of view; other pixels have no influence.
+    """
+    if not field.any():
+        return np.zeros(field.shape, bool)
+    grey = to_grey(fill_outside_fov(image, field)).astype(np.float32)
+    grey -= grey[field].mean()
+    mean, square = (
+        cv2.GaussianBlur(array, (0, 0), DEVIATION_PX, borderType=cv2.BORDER_REFLECT)
+        for array in (grey, grey * grey)
+    )
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    inside = deviation[field]
+    if inside.min() == inside.max():
+        return np.zeros(field.shape, bool)
+    return (deviation > threshold_otsu(inside)) & field
+
+
+INSTANCES = {"otsu": otsu_components, "otsu watershed": otsu_watershed}
+"""Baselines of instances: from an image and the smallest area to a label image."""
+
+
+# --- Classes of images
 
 
 def majority(training: np.ndarray, classes: int) -> np.ndarray:
-    """Shares of the classes among the training images: (classes,) float64, sum 1.
+    """Return the fractions of the classes among the training images: (classes,) float64, sum 1.
 
-    As a prediction these are the best probabilities that know nothing of the image; the most
+    As a prediction these are the best probabilities that do not depend on the image; the most
     probable class is the most frequent one.
 
     Args:
@@ -108,13 +139,13 @@ def majority(training: np.ndarray, classes: int) -> np.ndarray:
 
 
 def brightness(image: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation and `PERCENTILES` of each channel of an image.
+    """Return mean, standard deviation and `PERCENTILES` of each channel of an image.
 
     Args:
         image: uint8 HxWxC, as `preprocess.image` gives it.
 
     Returns:
-        float64, 9 a channel, on the scale 0..255.
+        float64, 9 for each channel, on the scale 0..255.
     """
     pixels = image.reshape(-1, image.shape[2]).astype(np.float64)
     percentiles = np.percentile(pixels, PERCENTILES, axis=0)
@@ -122,31 +153,31 @@ def brightness(image: np.ndarray) -> np.ndarray:
 
 
 class Brightness:
-    """Logistic regression (L2 penalty of strength 1, standardised features) on `brightness`.
+    """Logistic regression (L2 penalty of strength 1, standardized features) on `brightness`.
 
     Args:
         features: (N, F) of the training images.
         training: (N,) int, their classes.
-        classes: number of classes; those that training lacks get probability 0.
+        classes: number of classes; those without training images get probability 0.
     """
 
     def __init__(self, features: np.ndarray, training: np.ndarray, classes: int) -> None:
         self.classes = classes
-        self.known = np.unique(training)
+        self.present = np.unique(training)
         self._model: Any = None
-        if len(self.known) > 1:
+        if len(self.present) > 1:
             from sklearn.linear_model import LogisticRegression  # half a second to import
             from sklearn.pipeline import make_pipeline
             from sklearn.preprocessing import StandardScaler
 
-            regression = LogisticRegression(max_iter=ITERATIONS)
+            regression = LogisticRegression(max_iter=MAX_ITERATIONS)
             self._model = make_pipeline(StandardScaler(), regression).fit(features, training)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities of the classes: (N, classes) float64, rows sum to 1."""
-        found = np.zeros((len(features), self.classes))
+        """Return the probabilities of the classes: (N, classes) float64, rows sum to 1."""
+        probabilities = np.zeros((len(features), self.classes))
         if self._model is None:
-            found[:, self.known] = 1.0
+            probabilities[:, self.present] = 1.0
         elif len(features):
-            found[:, self.known] = self._model.predict_proba(features)
-        return found
+            probabilities[:, self.present] = self._model.predict_proba(features)
+        return probabilities

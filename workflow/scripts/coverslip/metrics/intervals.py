@@ -4,8 +4,8 @@ Images of one acquisition group (plate, slide, well) are alike, so that a bootst
 gives intervals that are too narrow. Whole groups are drawn with replacement instead (Davison and
 Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.8), and the interval is the
 2.5th to 97.5th percentile of the statistic over the resamples (Efron, 1979). With few groups
-(fewer than about ten) a percentile interval is still too narrow; the number of groups stands
-beside every interval for that reason.
+(fewer than about ten) a percentile interval is still too narrow; therefore the number of groups is
+printed with every interval.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 LEVEL = 0.95
-"""Coverage that the intervals aim at."""
+"""Nominal coverage of the intervals."""
 
 
 def bootstrap(
@@ -25,10 +25,10 @@ def bootstrap(
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % percentile interval of a statistic of sums over images, resampling whole groups.
+    """Return the 95 % percentile interval of a statistic of sums over images, by whole groups.
 
     Args:
-        values_by_image: (N, ...) sufficient statistics, one row an image.
+        values_by_image: (N, ...) sufficient statistics, one row for each image.
         groups: (N,) group of each image.
         statistic: maps sums over images, (R, ...), to values, (R,).
         resamples: number of resamples R.
@@ -45,7 +45,7 @@ def bootstrap(
 
 
 def resampled_sums(values: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Sums of `values` (N, ...) over resamples of whole groups: (R, ...) float64.
+    """Return the sums of `values` (N, ...) over resamples of whole groups: (R, ...) float64.
 
     A resample draws as many groups as there are, with replacement; the draw depends only on the
     seed and on the number of groups in sorted order.
@@ -60,7 +60,7 @@ def resampled_sums(values: np.ndarray, groups: np.ndarray, resamples: int, seed:
 
 
 def limits(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper 95 % percentile of `samples` (R, ...) along the first axis.
+    """Return the lower and upper 95 % percentile of `samples` (R, ...) along the first axis.
 
     Resamples in which the statistic is undefined (NaN) are left out; the limits are NaN where none
     is left.

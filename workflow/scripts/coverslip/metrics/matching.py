@@ -1,15 +1,15 @@
-"""Predicted objects matched to true ones, and what an image scores by it.
+"""Match predicted objects to true ones.
 
 A predicted and a true object match at a threshold if their intersection over union (IoU) is at
 least the threshold; an object matches at most one other. The definitions are those of
 `stardist.matching` (Schmidt et al., Cell Detection with Star-convex Polygons, MICCAI 2018) and, but
 for `>=` in place of `>`, of the 2018 Data Science Bowl (Caicedo et al., Nature Methods 16, 2019).
 
-No assignment has to be solved. Objects of one label map share no pixel, so above an IoU of 0.5 an
-object has one partner at most: two would each need more than half of its pixels. At exactly 0.5
-it has two only if they halve it between them. Both then lie wholly inside it, touch nothing else
-and score 0.5, so that either of them may be taken. The optimal assignment (largest number of
-matches, then largest sum of IoU) is therefore any choice of one pair an object.
+No assignment has to be solved. Objects of one label image share no pixel, so above an IoU of 0.5
+an object has one partner at most: two would each need more than half of its pixels. At exactly 0.5
+it has two only if they halve it between them. Both are then completely inside it, touch nothing
+else and score 0.5, so that either of them may be taken. The optimal assignment (largest number of
+matches, then largest sum of IoU) is therefore any choice of one pair for each object.
 
 IoU is compared with the thresholds in whole numbers, 20 x intersection >= k x union, so that no
 rounding decides.
@@ -24,14 +24,14 @@ import numpy as np
 PERCENT = tuple(range(50, 100, 5))
 """Thresholds of the IoU in percent: 50, 55, ..., 95."""
 
-DENSE = 16
-"""A table of all pairs of objects is counted if it has at most so many cells an overlapping pixel;
-beyond that sorting the pixels is faster."""
+MAX_CELLS_PER_PIXEL = 16
+"""Pairs are counted in a table of all pairs of objects if it has at most so many cells for each
+overlapping pixel; beyond that sorting the pixels is faster."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """The objects of two label maps, and the pairs of them that share pixels."""
+    """The objects of two label images, and the pairs of them that share pixels."""
 
     true_labels: np.ndarray
     """Labels of the true objects, (T,), rising."""
@@ -42,15 +42,15 @@ class Overlap:
     predicted_area: np.ndarray
     """Pixels of the predicted objects, (P,) int64."""
     true_index: np.ndarray
-    """Which true object a pair has, (K,), 0..T-1; pairs are sorted by it, then by the predicted."""
+    """True object of each pair, (K,), 0..T-1; pairs are sorted by it, then by the predicted."""
     predicted_index: np.ndarray
-    """Which predicted object a pair has, (K,), 0..P-1."""
+    """Predicted object of each pair, (K,), 0..P-1."""
     intersection: np.ndarray
-    """Pixels that a pair shares, (K,) int64, at least 1."""
+    """Pixels that each pair shares, (K,) int64, at least 1."""
 
     @property
     def union(self) -> np.ndarray:
-        """Pixels that either of a pair has, (K,) int64."""
+        """Pixels of either object of each pair, (K,) int64."""
         areas = self.true_area[self.true_index] + self.predicted_area[self.predicted_index]
         return areas - self.intersection
 
@@ -64,14 +64,14 @@ def overlap(truth: np.ndarray, prediction: np.ndarray) -> Overlap:
     """Count the pixels that true and predicted objects have and share.
 
     Args:
-        truth: true label map, integers HxW, 0 is background; labels may have gaps.
-        prediction: predicted label map of the same shape.
+        truth: true label image, integers HxW, 0 is background; labels may have gaps.
+        prediction: predicted label image of the same shape.
 
     Raises:
         ValueError: a map is not of integers, has negative labels, or the shapes differ.
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"label maps of {truth.shape} and {prediction.shape} cannot be matched")
+        raise ValueError(f"label images of {truth.shape} and {prediction.shape} cannot be matched")
     inside, true, true_labels, true_area = _numbered(truth)
     elsewhere, predicted, predicted_labels, predicted_area = _numbered(prediction)
     partner = np.zeros(prediction.size, np.intp)
@@ -80,13 +80,13 @@ def overlap(truth: np.ndarray, prediction: np.ndarray) -> Overlap:
     both = partner > 0
     columns = max(len(predicted_labels), 1)
     cells = true[both] * columns + partner[both] - 1
-    if len(true_labels) * columns <= DENSE * cells.size:
+    if len(true_labels) * columns <= MAX_CELLS_PER_PIXEL * cells.size:
         table = np.bincount(cells)
-        found = np.flatnonzero(table)
-        shared = table[found]
+        pairs = np.flatnonzero(table)
+        shared = table[pairs]
     else:
-        found, shared = np.unique(cells, return_counts=True)
-    true_index, predicted_index = np.divmod(found, columns)
+        pairs, shared = np.unique(cells, return_counts=True)
+    true_index, predicted_index = np.divmod(pairs, columns)
     areas = (true_labels, predicted_labels, true_area, predicted_area)
     return Overlap(*areas, true_index, predicted_index, shared)
 
@@ -99,10 +99,10 @@ def _numbered(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
         objects and their areas.
     """
     if label.dtype.kind not in "bui":
-        raise ValueError(f"a label map has integers, not {label.dtype}")
+        raise ValueError(f"a label image has integers, not {label.dtype}")
     values = label.ravel()
     if values.min(initial=0) < 0:
-        raise ValueError("a label map has negative labels")
+        raise ValueError("a label image has negative labels")
     inside = np.flatnonzero(values != 0)  # background, the larger part, needs no counting
     values = values[inside]
     if values.max(initial=0) > 4 * label.size:  # a table of labels so far apart is mostly empty
@@ -117,11 +117,7 @@ def _numbered(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 @dataclass(frozen=True)
 class Matching:
-    """Matches of the objects of one image; arrays of ten follow `PERCENT`.
-
-    Scores that divide by nothing are 0, as with `stardist.matching`. Only an image without any
-    object, true or predicted, scores 1 here and 0 there: nothing was to be found, nothing was.
-    """
+    """Matches of the objects of one image; arrays of ten follow `PERCENT`."""
 
     n_true: int
     """Number of true objects."""
@@ -138,13 +134,13 @@ class Matching:
     iou_sum: np.ndarray
     """Sum of the IoU of the matched pairs, (10,) float64."""
     splits: int
-    """True objects that lie in pieces, see `splits_and_merges`."""
+    """True objects that are split, see `splits_and_merges`."""
     merges: int
-    """Predicted objects that join several true ones."""
+    """Predicted objects that merge several true ones."""
     missed: int
     """True objects at most half covered by predicted ones, all of them together."""
     invented: int
-    """Predicted objects at most half of which lies in true ones, all of them together."""
+    """Predicted objects at most half of which is inside true ones, all of them together."""
 
     @property
     def fp(self) -> np.ndarray:
@@ -158,67 +154,33 @@ class Matching:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """TP / (TP + FP + FN), (10,), 0..1: the average precision (AP) of the 2018 Bowl."""
-        return self._ratio(self.tp, self.tp + self.fp + self.fn)
+        """TP / (TP + FP + FN), (10,), 0..1: the average precision (AP) of DSB 2018.
 
-    @property
-    def precision(self) -> np.ndarray:
-        """TP / (TP + FP), (10,), 0..1."""
-        return self._ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> np.ndarray:
-        """TP / (TP + FN), (10,), 0..1."""
-        return self._ratio(self.tp, self.tp + self.fn)
-
-    @property
-    def f1(self) -> np.ndarray:
-        """2 TP / (2 TP + FP + FN), (10,), 0..1."""
-        return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    @property
-    def mean_matched_score(self) -> np.ndarray:
-        """Mean IoU of the matched pairs, (10,), 0..1: the segmentation quality at 0.5."""
-        return self._ratio(self.iou_sum, self.tp)
-
-    @property
-    def mean_true_score(self) -> np.ndarray:
-        """Sum of the IoU of the matched pairs over the number of true objects, (10,), 0..1."""
-        return self._ratio(self.iou_sum, np.full(len(PERCENT), self.n_true))
-
-    @property
-    def panoptic_quality(self) -> np.ndarray:
-        """Sum of matched IoU / (TP + FP/2 + FN/2), (10,), 0..1: SQ x RQ.
-
-        Kirillov et al., Panoptic Segmentation, CVPR 2019, equation 1, which has it at 0.5.
+        1 where there is no object, true or predicted (0 in `stardist.matching`).
         """
-        return self._ratio(self.iou_sum, self.tp + self.fp / 2 + self.fn / 2)
-
-    def _ratio(self, above: np.ndarray, below: np.ndarray) -> np.ndarray:
-        if self.n_true == self.n_predicted == 0:
-            return np.ones(len(PERCENT))
-        return np.divide(above, below, out=np.zeros(len(PERCENT)), where=below > 0)
+        objects = self.tp + self.fp + self.fn
+        return np.where(objects == 0, 1.0, self.tp / np.maximum(objects, 1))
 
 
 def match(truth: np.ndarray, prediction: np.ndarray) -> Matching:
-    """Match the objects of two label maps; see `overlap` for arguments and errors."""
-    found = overlap(truth, prediction)
-    union = found.union
-    pairs = np.flatnonzero(2 * found.intersection >= union)
+    """Match the objects of two label images; see `overlap` for arguments and errors."""
+    objects = overlap(truth, prediction)
+    union = objects.union
+    pairs = np.flatnonzero(2 * objects.intersection >= union)
     # At exactly 0.5 an object may have two partners (see above): the first one counts.
-    for index in (found.true_index, found.predicted_index):
+    for index in (objects.true_index, objects.predicted_index):
         pairs = np.sort(pairs[np.unique(index[pairs], return_index=True)[1]])
     # In how many of the ten thresholds a pair matches: IoU of 0.5 in one, of 0.95 and more in all.
-    passed = np.minimum(20 * found.intersection[pairs] // union[pairs], 19) - 9
-    iou = found.iou[pairs]
+    passed = np.minimum(20 * objects.intersection[pairs] // union[pairs], 19) - 9
+    iou = objects.iou[pairs]
     at = np.arange(len(PERCENT))[:, np.newaxis] < passed
-    splits, merges = splits_and_merges(found)
-    missed, invented = missed_and_invented(found)
+    splits, merges = splits_and_merges(objects)
+    missed, invented = missed_and_invented(objects)
     return Matching(
-        n_true=len(found.true_labels),
-        n_predicted=len(found.predicted_labels),
-        true_labels=found.true_labels[found.true_index[pairs]],
-        predicted_labels=found.predicted_labels[found.predicted_index[pairs]],
+        n_true=len(objects.true_labels),
+        n_predicted=len(objects.predicted_labels),
+        true_labels=objects.true_labels[objects.true_index[pairs]],
+        predicted_labels=objects.predicted_labels[objects.predicted_index[pairs]],
         iou=iou,
         tp=np.count_nonzero(at, axis=1),
         iou_sum=np.where(at, iou, 0.0).sum(axis=1),
@@ -229,30 +191,30 @@ def match(truth: np.ndarray, prediction: np.ndarray) -> Matching:
     )
 
 
-def splits_and_merges(found: Overlap) -> tuple[int, int]:
-    """Count true objects that lie in pieces and predicted objects that join several.
+def splits_and_merges(objects: Overlap) -> tuple[int, int]:
+    """Count true objects that are split and predicted objects that merge several.
 
-    A split is a true object that holds more than half of each of at least two predicted ones; a
-    merge is a predicted object that holds more than half of each of at least two true ones. This
+    A split is a true object that contains more than half of each of at least two predicted ones; a
+    merge is a predicted object that contains more than half of each of at least two true ones. This
     is how the Cell Tracking Challenge tells which object a marker detects (Matula et al., PLoS ONE
-    10, 2015). A bound on the IoU (0.1 in Caicedo et al., Cytometry A 95, 2019) would not see a
-    blob that joins ten nuclei, as it has less than that with each of them.
+    10, 2015). A bound on the IoU (0.1 in Caicedo et al., Cytometry A 95, 2019) would miss a
+    blob that joins ten nuclei, as its IoU with each of them is smaller.
     """
-    shared = 2 * found.intersection
-    pieces = found.true_index[shared > found.predicted_area[found.predicted_index]]
-    joined = found.predicted_index[shared > found.true_area[found.true_index]]
+    shared = 2 * objects.intersection
+    pieces = objects.true_index[shared > objects.predicted_area[objects.predicted_index]]
+    joined = objects.predicted_index[shared > objects.true_area[objects.true_index]]
     several = (np.count_nonzero(np.bincount(index) > 1) for index in (pieces, joined))
     splits, merges = (int(count) for count in several)
     return splits, merges
 
 
-def missed_and_invented(found: Overlap) -> tuple[int, int]:
+def missed_and_invented(objects: Overlap) -> tuple[int, int]:
     """Count true objects at most half covered, and predicted ones at most half of which is true."""
     sides = (
-        (found.true_index, found.true_area),
-        (found.predicted_index, found.predicted_area),
+        (objects.true_index, objects.true_area),
+        (objects.predicted_index, objects.predicted_area),
     )
-    covered = (np.bincount(index, found.intersection, len(area)) for index, area in sides)
+    covered = (np.bincount(index, objects.intersection, len(area)) for index, area in sides)
     missed, invented = (
         int(np.count_nonzero(2 * pixels <= area))
         for pixels, (_, area) in zip(covered, sides, strict=True)

@@ -15,12 +15,12 @@ from matplotlib.lines import Line2D
 from coverslip.errors import CoverslipError
 from coverslip.reporting.figures.style import VERMILLION
 from coverslip.reporting.tables import METRICS
-from coverslip.training.ranking import LOWER_IS_BETTER
+from coverslip.training.halving import LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
 class SearchData:
-    """The tables of a search (`training.ranking`)."""
+    """The tables of a search (`training.halving`)."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame

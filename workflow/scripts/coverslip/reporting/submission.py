@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from coverslip.data import tables as manifests
-from coverslip.evaluation.class_predictions import UNLABELLED, read_class_predictions
+from coverslip.evaluation.predictions import UNLABELLED, read_class_predictions
 from coverslip.evaluation.runs import run_of
 from coverslip.files import atomic_write
 from coverslip.models import heads
@@ -46,7 +46,7 @@ def submission(
         parts.append(pd.DataFrame(shares, index=answer.ids[inside]))
     mean = pd.concat(parts).groupby(level=0).mean()
     labels = np.array(answers[0].classes, dtype=object)[mean.to_numpy().argmax(axis=1)]
-    members = manifests.read(manifest)["member"]
+    members = manifests.read_manifest(manifest)["member"]
     names = [PurePosixPath(members[id]).name for id in mean.index]
     if len(set(names)) < len(names):
         names = [str(members[id]) for id in mean.index]

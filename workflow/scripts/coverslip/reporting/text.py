@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coverslip.metrics.definitions import METRICS
 from coverslip.reporting.results import (
     DASH,
     SUBSET_WORDS,
@@ -19,43 +20,9 @@ from coverslip.reporting.results import (
     value_text,
 )
 
-HIGHER_IS_BETTER = frozenset(
-    (
-        "accuracy",
-        "pixel_accuracy",
-        "balanced_accuracy",
-        "iou",
-        "iou_pooled",
-        "dice",
-        "mean_ap",
-        "mean_ap_pooled",
-        "ap50",
-        "ap50_pooled",
-        "f1_50",
-        "f1_50_pooled",
-        "pq",
-        "pq_pooled",
-        "precision",
-        "recall",
-        "f1",
-        "macro_f1",
-    )
-)
+HIGHER_IS_BETTER = frozenset(metric.name for metric in METRICS if metric.higher_is_better)
 
-LOWER_IS_BETTER = frozenset(
-    (
-        "confluency_mae",
-        "confluency_rmse",
-        "confluency_group_mae",
-        "confluency_group_rmse",
-        "object_count_mae",
-        "loss",
-        "log_loss",
-        "log_loss_uncalibrated",
-        "ece",
-        "ece_uncalibrated",
-    )
-)
+LOWER_IS_BETTER = frozenset(metric.name for metric in METRICS if metric.higher_is_better is False)
 
 LEARNED = frozenset(("brightness",))
 """Baselines that learn, though not from cells."""

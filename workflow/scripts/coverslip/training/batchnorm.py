@@ -1,10 +1,9 @@
 """Batch normalization as one operation, for trainings on a CPU.
 
 Keras writes batch normalization as a dozen operations in float32. TensorFlow has one for it, which
-reads and writes the numbers of the policy, computes in float32 and takes the activation that
-follows with it; the U-Net of `nuclei-random` trains 1.3 to 1.4 times as fast with it
-(`benchmarks/training.py`). The network that is kept is made of Keras' own layers, and the variables
-are the same.
+reads and writes the dtype of the policy, computes in float32 and includes the activation after it;
+the U-Net of `nuclei-random` trains 1.3 to 1.4 times as fast with it (`benchmarks/training.py`). The
+saved network has Keras' own layers with the same variables.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ LANES = 16
 
 
 def fuse_batchnorm(network: keras.Model) -> keras.Model:
-    """A copy of a network whose batch normalization is one operation while it learns.
+    """Return a copy of a network whose batch normalization is one operation in training.
 
     Args:
         network: functional, of any policy. Layers that normalize anything but the last axis of
-            images, or whose channels are no multiple of `LANES`, stay as they are.
+            images, or whose channels are not a multiple of `LANES`, are not changed.
 
     Returns:
         A network with the same layers, names and values of variables, in the same order.
@@ -45,19 +44,19 @@ def _fits(layer: keras.layers.BatchNormalization) -> bool:
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' layer with the operation `FusedBatchNormV3` of TensorFlow while it learns.
+    """Keras' layer with the operation `FusedBatchNormV3` of TensorFlow in training.
 
-    Takes and gives (N, height, width, channels) of the layer's compute dtype. In use, and where it
-    is frozen, it is Keras' own.
+    Takes and returns (N, height, width, channels) of the layer's compute dtype. In inference, and
+    where it is frozen, it is Keras' own.
     """
 
     def call(self, inputs, training=None, mask=None):
-        """Normalize by the batch and follow its mean and variance."""
+        """Normalize by the batch and update the moving mean and variance."""
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
-        found = tf.raw_ops.FusedBatchNormV3(
+        normalized = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta),
@@ -66,11 +65,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        # TensorFlow gives the variance of a sample; Keras follows that of the batch itself.
-        variance = found.batch_variance * (count - 1) / count
-        self._follow(self.moving_mean, found.batch_mean)
-        self._follow(self.moving_variance, variance)
-        return found.y
+        # TensorFlow returns the variance of a sample; Keras averages that of the batch itself.
+        variance = normalized.batch_variance * (count - 1) / count
+        self._update(self.moving_mean, normalized.batch_mean)
+        self._update(self.moving_variance, variance)
+        return normalized.y
 
-    def _follow(self, moving: keras.Variable, value) -> None:
+    def _update(self, moving: keras.Variable, value) -> None:
         moving.assign(moving * self.momentum + value * (1 - self.momentum))

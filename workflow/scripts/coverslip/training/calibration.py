@@ -1,4 +1,4 @@
-"""What is settled after training, with the weights fixed: statistics, threshold, rules."""
+"""Settings that are tuned after training: batch statistics, threshold, watershed, temperature."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from coverslip.training.dataset import Batches
 def tune_watershed(
     images: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float
 ) -> WatershedParams:
-    """The rules with the best mean AP (0.50 to 0.95) over images.
+    """Return the watershed parameters with the best mean AP (0.50 to 0.95) over images.
 
-    All of (threshold + `STEPS`) x `SEEDS` x `AREAS` x `SHARES` are tried. Of equally good rules the
+    All of (threshold + `STEPS`) x `SEEDS` x `AREAS` x `SHARES` are tried. Of equally good ones the
     first in that order is taken.
 
     Args:
-        images: true label map (integers HxW) and probabilities (float32 HxWx4) of each.
+        images: true label image (integers HxW) and probabilities (float32 HxWx4) of each.
         threshold: that of the mask, 0..1.
     """
     thresholds = [min(0.95, max(0.05, round(threshold + step, 2))) for step in STEPS]
-    tried = [WatershedParams(*each) for each in product(thresholds, SEEDS, AREAS, SHARES)]
-    scores = np.zeros(len(tried))
+    candidates = [WatershedParams(*values) for values in product(thresholds, SEEDS, AREAS, SHARES)]
+    scores = np.zeros(len(candidates))
     for truth, probabilities in images:
         grown: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = {}
         scored: dict[tuple[float, float, int], float] = {}
-        for place, rules in enumerate(tried):
-            way = (rules.threshold, rules.seed)
-            if way not in grown:
-                labels = _grow(probabilities, *way)
-                grown[way] = labels, _areas(labels)
-            labels, areas = grown[way]
-            smallest = rules.smallest(areas)
-            kept = (*way, int((areas >= smallest).sum()))
+        for place, params in enumerate(candidates):
+            key = (params.threshold, params.seed)
+            if key not in grown:
+                labels = _grow(probabilities, *key)
+                grown[key] = labels, _areas(labels)
+            labels, areas = grown[key]
+            smallest = params.smallest(areas)
+            kept = (*key, int((areas >= smallest).sum()))
             if kept not in scored:
                 scored[kept] = match(truth, drop_small(labels, smallest)).accuracy.mean()
             scores[place] += scored[kept]
-    return tried[int(np.argmax(scores))]
+    return candidates[int(np.argmax(scores))]
 
 
 # --- The threshold on the foreground's probability, tuned on the validation images
@@ -57,27 +57,26 @@ GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 DEFAULT = 0.5
 
-NEARLY = 0.9
-"""Share of the best mean IoU that a threshold tuned for confluency must still have."""
+MIN_IOU_FRACTION = 0.9
+"""Fraction of the best mean IoU that a threshold tuned for confluency must have."""
 
 
 def tune_threshold(
     batches: Iterable[tuple[list[str], np.ndarray, np.ndarray]], goal: Goal = "iou"
 ) -> float:
-    """The threshold with the best IoU of the foreground: the mean over images, that of all pixels
-    together, or, of those whose mean is nearly as good, the one with the smallest root mean square
-    error of confluency.
+    """Return the threshold on the probability of foreground that is best for `goal`.
 
-    The best IoU is no fair answer to how much is covered: where outlines are doubtful it takes in
-    too much, since a pixel too few costs more than one too many. The smallest error of confluency
-    alone is none either: with few images it may balance one that is found too much with one
-    that is hardly found at all.
+    Of `iou` it is the mean IoU over images, of `iou_pooled` that of all pixels together. Of
+    `confluency` it is the root mean square error of confluency, among the thresholds whose mean IoU
+    is nearly the best: the best IoU covers too much where contours are uncertain, since a missing
+    pixel costs more than a spurious one, and the smallest error of confluency alone may balance an
+    image that is covered too much with one that is hardly covered.
 
     Args:
         batches: ids of images, masks uint8 (N, height, width) and probabilities of foreground
             float32 (N, height, width); an image's patches may come in any order and number. A
             pixel is foreground where its probability is at least the threshold.
-        goal: what is to be best. Images without foreground have no IoU; their confluency counts.
+        goal: what is tuned. Images without foreground have no IoU; their confluency counts.
 
     Returns:
         One of `GRID`, of equally good ones the nearest to 0.5; 0.5 if no image counts.
@@ -94,13 +93,13 @@ def tune_threshold(
         score = _iou(np.sum(counted, axis=0))
     if goal == "confluency" and counted:
         squares = np.mean([_error(counts) ** 2 for counts in counted], axis=0)
-        score = np.where(score >= NEARLY * score.max(), -squares, -np.inf)
+        score = np.where(score >= MIN_IOU_FRACTION * score.max(), -squares, -np.inf)
     best = np.flatnonzero(score >= score.max() - 1e-9)
     return min((GRID[i] for i in best), key=lambda threshold: (abs(threshold - DEFAULT), threshold))
 
 
 def _counts(mask: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Pixels by number of thresholds reached: int64 (2, len(GRID) + 1), foreground first."""
+    """Count pixels by number of thresholds reached: int64 (2, len(GRID) + 1), foreground first."""
     reached = np.searchsorted(np.array(GRID, dtype=np.float32), probability.ravel(), side="right")
     truth = mask.ravel() != 0
     size = len(GRID) + 1
@@ -117,21 +116,21 @@ def _iou(counts: np.ndarray) -> np.ndarray:
 
 
 def _error(counts: np.ndarray) -> np.ndarray:
-    """Share of the image that is found too much or, below 0, too little."""
+    """Return the fraction of the image that is covered too much or, below 0, too little."""
     return (_above(counts).sum(axis=0) - counts[0].sum()) / counts.sum()
 
 
-# --- What is settled after training, with the weights fixed: statistics, threshold, rules
+# --- Statistics of batch normalization, and all settings of a trained network
 
-STATISTICS_BATCHES = 128
-"""Batches that precise statistics of batch normalization are taken from, at most."""
+MAX_STATISTICS_BATCHES = 128
+"""Batches that precise statistics of batch normalization are computed from, at most."""
 
 
 def recalibrate_batchnorm(network: keras.Model, batches: Batches) -> None:
-    """Take the statistics of batch normalization again: their plain mean over many batches.
+    """Replace the statistics of batch normalization by their plain mean over many batches.
 
-    The running ones follow the last few batches of the training, which is a lottery where images
-    are as unlike as stains and stages. Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021,
+    The running ones depend on the last few batches of the training, which vary a lot if images
+    differ as much as stains and stages do. Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021,
     section 3.
 
     Args:
@@ -143,7 +142,7 @@ def recalibrate_batchnorm(network: keras.Model, batches: Batches) -> None:
         return
     momenta = [layer.momentum for layer in layers]
     try:
-        for number in range(min(len(batches), STATISTICS_BATCHES * batches.parts)):
+        for number in range(min(len(batches), MAX_STATISTICS_BATCHES * batches.parts)):
             for layer in layers:
                 # With number / (number + 1) the moving average is the mean of all batches so far.
                 layer.momentum = number / (number + 1)
@@ -154,12 +153,12 @@ def recalibrate_batchnorm(network: keras.Model, batches: Batches) -> None:
 
 
 def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[str, Any]:
-    """What `model.json` says about making masks and objects of probabilities.
+    """Return what `model.json` has about making masks and objects from probabilities.
 
     Args:
-        final: the trained network, giving logits.
+        final: the trained network, which returns logits.
         batches: the validation patches in their order.
-        goal: what the threshold is tuned for; none: it is 0.5.
+        goal: what the threshold is tuned for; None: it is 0.5.
 
     Returns:
         `threshold`, and `instances` for the head `instance`; `temperature` for the head
@@ -171,25 +170,25 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
     network = heads.probabilities(final, batches.head)
     if goal and (batches.head == "instance" or final.output_shape[-1] <= 2):
         threshold = tune_threshold(_foregrounds(network, batches), goal)
-    found: dict[str, Any] = {"threshold": threshold}
+    settings: dict[str, Any] = {"threshold": threshold}
     if batches.head == "instance":
-        found["instances"] = tune_watershed(
+        settings["instances"] = tune_watershed(
             _probabilities_and_truth(network, batches), threshold
         ).facts()
-    return found
+    return settings
 
 
 def _temperature(final: keras.Model, batches: Batches) -> float:
-    """The temperature of the probabilities of classes."""
-    found = [(final.predict_on_batch(batches[i][0]), batches[i][1]) for i in range(len(batches))]
-    logits, truth = zip(*found, strict=True)
+    """Return the temperature of the probabilities of classes."""
+    parts = [(final.predict_on_batch(batches[i][0]), batches[i][1]) for i in range(len(batches))]
+    logits, truth = zip(*parts, strict=True)
     return heads.fit_temperature(np.concatenate(logits), np.concatenate(truth))
 
 
 def _foregrounds(
     network: keras.Model, batches: Batches
 ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-    """Ids, masks and probabilities of foreground of each batch."""
+    """Yield ids, masks and probabilities of foreground of each batch."""
     names = batches.patches.index["id"].to_numpy()
     for i in range(len(batches)):
         images, targets = batches[i]
@@ -201,7 +200,7 @@ def _foregrounds(
 def _probabilities_and_truth(
     network: keras.Model, batches: Batches
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Label map and probabilities of each patch."""
+    """Yield label image and probabilities of each patch."""
     for i in range(len(batches)):
         labels = batches.patches.labels(batches.rows[batches.places(i)])
         yield from zip(labels, network.predict_on_batch(batches[i][0]), strict=True)

@@ -1,6 +1,6 @@
-"""The state of a training between two epochs, on disk, so that a killed job can go on.
+"""The state of a training between two epochs, on disk, so that a killed job can resume.
 
-One file, written aside and renamed: it is either the state after one epoch or after the next.
+One file, written under another name and renamed: the state after one epoch or after the next.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FILE = "state.npz"
 
 @dataclass
 class Checkpoint:
-    """What a training is after some epochs."""
+    """A training after some epochs."""
 
     history: list[dict] = field(default_factory=list)
-    """One row an epoch."""
+    """One row for each epoch."""
     variables: list[np.ndarray] = field(default_factory=list)
     """All variables of the model, seed generators and running statistics among them."""
     optimizer: list[np.ndarray] = field(default_factory=list)
-    """Variables of the optimizer, however batches were cut (`accumulation.take`)."""
+    """Variables of the optimizer, independent of the parts of batches (`dataset.take`)."""
     best: list[np.ndarray] = field(default_factory=list)
     """Variables of the model after its best epoch."""
     halvings: list[dict] = field(default_factory=list)
@@ -41,9 +41,9 @@ ARRAYS = ("variables", "optimizer", "best")
 
 
 def save(folder: Path, identity: str, state: Checkpoint) -> None:
-    """Replace the state in `folder`; on an error (disk full) the former one stays as it was."""
-    told = {"identity": identity, "history": state.history, "halvings": state.halvings}
-    head = json.dumps(told)
+    """Replace the state in `folder`; on an error (disk full) the former one is kept."""
+    facts = {"identity": identity, "history": state.history, "halvings": state.halvings}
+    head = json.dumps(facts)
     arrays: dict[str, Any] = {"head": np.frombuffer(head.encode(), dtype=np.uint8)}
     for name in ARRAYS:
         arrays |= {f"{name}/{i:05d}": array for i, array in enumerate(getattr(state, name))}
@@ -55,12 +55,12 @@ def save(folder: Path, identity: str, state: Checkpoint) -> None:
     except OSError as error:
         raise CoverslipError(
             f"the state of the training cannot be saved in {folder} ({error.strerror or error}): "
-            "make room there and run again; training goes on from the epoch saved last"
+            "make room there and run again; training resumes after the last saved epoch"
         ) from error
 
 
 def load(folder: Path, identity: str) -> Checkpoint | None:
-    """The state in `folder`, or None if there is none, it is of another run, or damaged."""
+    """Return the state in `folder`; None if there is none, it is of another run, or damaged."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
@@ -76,9 +76,9 @@ def load(folder: Path, identity: str) -> Checkpoint | None:
 
 
 def history(folder: Path, identity: str) -> list[dict]:
-    """The epochs of the training in `folder`, on whatever device; empty where it is of another run.
+    """Return the epochs of the training in `folder`; empty if it is of another run.
 
-    The arrays are not read.
+    The device does not matter, and the arrays are not read.
     """
     try:
         with np.load(folder / FILE, allow_pickle=False) as file:
@@ -93,7 +93,7 @@ def _group(file: np.lib.npyio.NpzFile, name: str) -> list[np.ndarray]:
 
 
 def take(variables: Sequence) -> list[np.ndarray]:
-    """Copies of the values of keras variables."""
+    """Return copies of the values of keras variables."""
     return [np.array(variable.numpy()) for variable in variables]
 
 

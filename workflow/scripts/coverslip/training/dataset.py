@@ -1,12 +1,12 @@
-"""One step of training in several parts, for a batch that memory has no room for.
+"""Training data of one fold in batches, and batches in parts that fit in memory.
 
-Gradients of the parts are averaged, and the weights change once a batch, so that number and rate of
-the steps stay what they are. With parts the gradient is that of the whole batch, but for rounding,
-where the loss is a mean over pixels, patches or images (cross-entropy, also weighted by class;
-Dice by patch). It is not the same where a number is taken of all that is seen at once: Dice over a
-batch is that of a part, batch normalization takes the mean and deviation of a part, and dropout
-draws other values. The average that batch normalization keeps moves once a part instead of once a
-batch; its momentum is changed so that it forgets as much in a batch as before.
+Gradients of the parts are averaged, and the weights change once in a batch, so that number and rate
+of the steps stay the same. With parts the gradient is that of the whole batch, up to rounding, if
+the loss is a mean over pixels, patches or images (cross-entropy, also weighted by class; Dice by
+patch). It differs where a number is computed of everything at once: Dice over a batch is that of a
+part, batch normalization uses the mean and deviation of a part, and dropout draws other values. The
+moving averages of batch normalization are updated once for each part instead of each batch; their
+momentum is changed so that a batch has the same weight as before.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 
 from coverslip.config.sections import Augmentation, Network, Preprocessing, Training
 from coverslip.data import splits
+from coverslip.data.tables import read_split
 from coverslip.errors import CoverslipError
 from coverslip.imaging.augment import augment
 from coverslip.models.heads import encode
@@ -33,50 +33,50 @@ from coverslip.training.patches import Patches
 ITERATION = "iteration"
 
 ACCUMULATOR = "_gradient_accumulator"
-"""What Keras calls these variables of an optimizer."""
+"""Keras' name of these variables of an optimizer."""
 
 
 def split_batch(batch_size: int, at_once: int) -> int:
-    """Number of parts of a batch, each of `at_once` or fewer."""
+    """Return the number of parts of a batch, each of at most `at_once` patches."""
     return -(-batch_size // at_once)
 
 
 def adam(learning_rate: float, parts: int = 1, epsilon: float = 1e-7) -> keras.optimizers.Optimizer:
-    """Adam that changes the weights once in `parts` steps, by the mean of their gradients."""
+    """Return Adam that changes the weights once in `parts` steps, by their mean gradient."""
     steps = parts if parts > 1 else None
     return keras.optimizers.Adam(learning_rate, epsilon=epsilon, gradient_accumulation_steps=steps)
 
 
 def slow_down(network: keras.Model, parts: int) -> None:
-    """Let batch normalization forget in `parts` steps what it forgot in one."""
+    """Set the momentum of batch normalization so that `parts` steps weigh as much as one."""
     for layer in network.layers:
         if parts > 1 and isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum **= 1 / parts
 
 
 def take(optimizer: keras.optimizers.Optimizer, parts: int) -> list[np.ndarray]:
-    """Copies of an optimizer's variables as they would be without parts, between two epochs."""
-    found = []
+    """Return copies of an optimizer's variables as without parts, between two epochs."""
+    values = []
     for variable, counts in _lasting(optimizer):
         value = np.array(keras.ops.convert_to_numpy(variable))
-        found.append(value // np.asarray(parts, value.dtype) if counts else value)
-    return found
+        values.append(value // np.asarray(parts, value.dtype) if counts else value)
+    return values
 
 
 def put(optimizer: keras.optimizers.Optimizer, values: Sequence[np.ndarray], parts: int) -> None:
-    """Assign what `take` gave, by an optimizer with other parts or the same."""
+    """Assign what `take` returned to an optimizer with any number of parts."""
     for (variable, counts), value in zip(_lasting(optimizer), values, strict=True):
         variable.assign(value * np.asarray(parts, value.dtype) if counts else value)
 
 
 def _lasting(optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[keras.Variable, bool]]:
-    """Variables that are there without parts, too, and whether they count steps."""
+    """Yield the variables that also exist without parts, and whether they count steps."""
     for variable in optimizer.variables:
         if not variable.name.endswith(ACCUMULATOR):
             yield variable, variable.name == ITERATION
 
 
-# --- Batches of patches for training and validation, the same ones whenever they are asked for
+# --- Batches of patches for training and validation, reproducible in any order
 
 # First numbers of the seeds, so that order and augmentation draw from streams of their own.
 ORDER, AUGMENT = 1, 2
@@ -99,13 +99,13 @@ class Data:
 
 
 def select(patches: Patches, split: Path, fold: int, min_foreground_fraction: float) -> Data:
-    """Rows of one fold by the table `split` (columns id, fold, subset).
+    """Return the rows of one fold by the table `split`.
 
     Training patches with a smaller share of foreground than `min_foreground_fraction` are left out;
     validation keeps all. A split without validation images validates on its test images. Raises
     CoverslipError if either subset has no patch.
     """
-    table = pd.read_csv(split, dtype={"id": str}, keep_default_na=False)
+    table = read_split(split)
     table = table[table["fold"] == fold]
     parts = {name: table[table["subset"] == name] for name in splits.SUBSETS}
     if parts["validation"].empty:
@@ -127,13 +127,13 @@ def select(patches: Patches, split: Path, fold: int, min_foreground_fraction: fl
             f"there are no patches of the validation images of fold {fold} of {split}: remove "
             "the patches of the study and run again"
         )
-    group = table.set_index("id").get("group", pd.Series(table["id"].to_numpy(), table["id"]))
+    group = table.drop_duplicates("id").set_index("id")["group"]
     groups = group.loc[patches.index["id"].to_numpy()[training]].to_numpy(str)
     return Data(patches, training, validation, patches.rows_of(parts["test"]), groups)
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of images, float32 (N, height, width, channels), and targets (`targets.encode`).
+    """Batches of images, float32 (N, height, width, channels), and targets (`heads.encode`).
 
     In the order of `rows`, or, with an `epoch`, in an order and with an augmentation that depend
     on nothing but (seed, epoch, place in the epoch); the last batch may be smaller. Where batches
@@ -191,18 +191,18 @@ class Batches(keras.utils.PyDataset):
         return np.append(np.arange(0, len(self.order), self.batch_size), len(self.order))
 
     def smaller(self, batch_size: int) -> Batches:
-        """The same patches in the same order, not augmented, so many a batch."""
+        """Return the same patches in the same order, not augmented, in smaller batches."""
         made = self._like(batch_size)
         made.augmentation = None
         return made
 
     def cut(self, at_once: int) -> Batches:
-        """The same batches in parts of at most `at_once` patches, as many parts for each batch.
+        """Return the same batches in parts of at most `at_once` patches, as many for each batch.
 
         A patch's weight makes the mean over the parts of a batch the mean over its patches: parts
         are as large as one another, give or take one. The last, smaller batch of an epoch may have
-        parts without a patch of their own; they have one of weight 0. (The mean loss of an epoch,
-        which the history tells, weights that batch a little otherwise than without parts.)
+        parts without a patch of their own; they have one of weight 0. (The mean loss of an epoch
+        in the history weights that batch slightly differently than without parts.)
         """
         made = self._like(self.batch_size)
         made.parts = split_batch(self.batch_size, at_once)
@@ -217,10 +217,10 @@ class Batches(keras.utils.PyDataset):
         steps: int | None = None,
         shuffle: str = "each_epoch",
     ) -> Batches:
-        """The batches of one epoch of training: all patches once, or `count` drawn ones.
+        """Return the batches of one epoch of training: all patches once, or `count` random ones.
 
-        Drawn patches come from all `units` (images or groups) alike, however many patches one
-        has. With `steps` the epoch has so many batches of the passes that follow those of the
+        Random patches come from all `units` (images or groups) equally often, however many patches
+        one has. With `steps` the epoch has so many batches of the passes that follow those of the
         epochs before it; with `shuffle: once` all passes have the same random order.
         """
         epoch_batches = self._like(self.batch_size)
@@ -243,7 +243,7 @@ class Batches(keras.utils.PyDataset):
         return epoch_batches
 
     def repeated(self, steps: int) -> Batches:
-        """So many batches, from the first patch on and round again after the last."""
+        """Return so many batches, from the first patch on and round again after the last."""
         made = self._like(self.batch_size)
         made._stream(0, steps, lambda number: self.order)
         return made
@@ -264,12 +264,12 @@ class Batches(keras.utils.PyDataset):
         return (len(self.bounds) - 1) * self.parts
 
     def places(self, index: int) -> np.ndarray:
-        """Places in `rows` of the patches of a batch."""
+        """Return the places in `rows` of the patches of a batch."""
         first, stop, _ = self._span(index)
         return self.order[first:stop]
 
     def _span(self, index: int) -> tuple[int, int, float]:
-        """First and last place (excluded) in the epoch of a batch or part, and its weight."""
+        """Return first and last place (excluded) of a batch or part, and its weight."""
         whole, part = divmod(index, self.parts)
         first = int(self.bounds[whole])
         count = int(self.bounds[whole + 1]) - first
@@ -283,7 +283,7 @@ class Batches(keras.utils.PyDataset):
         places = self.order[first:stop]
         images = self.patches.images(self.rows[places])
         labels = self.patches.labels(self.label_rows[places])
-        # The class of an image stays what it is, however the image is turned.
+        # Augmentation does not change the class of an image.
         maps = labels if self.head != "classification" else np.zeros(images.shape[:3], np.uint8)
         if self.augmentation is not None:
             copies = self.augmentation.frozen_copies
@@ -294,15 +294,15 @@ class Batches(keras.utils.PyDataset):
                 key = (self.seed[0], int(place)) if copies else (*self.seed, first + i)
                 rng = np.random.default_rng((AUGMENT, *key))
                 images[i], maps[i] = augment(images[i], maps[i], self.augmentation, rng)
-        found = batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
-        return found if self.parts == 1 else (*found, np.full(len(places), weight, np.float32))
+        data = batch(images, self.preprocessing, self.fitted), encode(labels, self.head)
+        return data if self.parts == 1 else (*data, np.full(len(places), weight, np.float32))
 
 
 def draw(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw `count` places of `units`, int64: images (or groups) in turn, a random patch of each.
 
-    Every one comes up equally often, give or take one; which patches it gives is left to chance,
-    so that a large image does not outweigh many small ones.
+    Every one is drawn equally often, give or take one, so that a large image does not outweigh
+    many small ones.
     """
     order = np.argsort(units, kind="stable")
     _, starts, sizes = np.unique(units[order], return_index=True, return_counts=True)
@@ -312,7 +312,7 @@ def draw(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def class_weights(patches: Patches, rows: np.ndarray, classes: int, head: str) -> list[float]:
-    """Weights inverse to the share of each class among the pixels (or images) of these rows.
+    """Return weights inverse to the fraction of each class among the pixels (or images).
 
     n / (k n_c), with k the number of classes that occur, so that the mean weight of a pixel is 1;
     0 for a class that does not occur.
@@ -326,12 +326,12 @@ def class_weights(patches: Patches, rows: np.ndarray, classes: int, head: str) -
     return [float(counts.sum() / (present * n)) if n else 0.0 for n in counts]
 
 
-# --- What a training goes through: patches of a fold in batches, scaled as fitted on them
+# --- Training data of one fold: batches of patches, normalized with the fold's statistics
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The sections of the configuration that training goes by, and the seed."""
+    """The sections of the configuration that training uses, and the seed."""
 
     preprocessing: Preprocessing
     network: Network
@@ -342,10 +342,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training goes through."""
+    """Batches of one fold, and facts about them."""
 
     sections: TrainingConfig
-    """The sections, with as many outputs of the network as there are classes."""
+    """The sections, with one output of the network for each class."""
     batches: dict[str, Batches]
     """Of `train` and `validation`."""
     shape: tuple[int, int, int]
@@ -353,7 +353,7 @@ class TrainingData:
     classes: list[str]
     """Names of the classes."""
     absent: list[str]
-    """Classes of whole images of which there is no training image."""
+    """Classes of whole images without a training image."""
     fitted: dict[str, Any]
     """What `preprocessing.input_scaling` needs."""
 
@@ -366,7 +366,7 @@ def load_training_data(
     device: devices.Device,
     report: Callable[[str], None],
 ) -> TrainingData:
-    """What a training of a fold goes through; the arguments are those of `training.train`.
+    """Load the patches of a fold; the arguments are those of `trainer.train`.
 
     Raises:
         CoverslipError: the fold has no patches.
@@ -400,7 +400,7 @@ def load_training_data(
 
 
 def _fitted(data: Patches, subsets: Data, preprocessing: Preprocessing) -> dict[str, Any]:
-    """What `preprocessing.input_scaling` needs, fitted on what `fit_scaling_on` names.
+    """Return what `preprocessing.input_scaling` needs, fitted on what `fit_scaling_on` names.
 
     For `each_subset` the numbers of the test patches are under `test`.
     """
@@ -416,7 +416,7 @@ def _fitted(data: Patches, subsets: Data, preprocessing: Preprocessing) -> dict[
 
 
 def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
-    """The network section with as many outputs as there are classes, and their names."""
+    """Return the network section with one output for each class, and their names."""
     if network.head == "classification":
         classes = patches.classes
         return network.model_copy(update={"num_classes": len(classes)}), classes
@@ -427,7 +427,7 @@ def _outputs(network: Network, patches: Patches) -> tuple[Network, list[str]]:
 def _absent(
     network: Network, patches: Patches, training: np.ndarray, classes: list[str]
 ) -> list[str]:
-    """Classes of whole images of which there is no training image."""
+    """Return the classes of whole images without a training image."""
     if network.head != "classification":
         return []
     return sorted(set(classes) - set(patches.index["class"].to_numpy()[training]))

@@ -1,8 +1,8 @@
-"""K-means is fitted: from the images of a split to a model folder, as a network is trained.
+"""Fit K-means: from the images of a split to a model folder, as a network is trained.
 
-There are no epochs. What is tried one after the other are the numbers of clusters, and the history
-has a row for each: the loss is the mean squared distance to the centres, accuracy and IoU are those
-of the best choice of clusters. The number with the best IoU on the training images is kept.
+There are no epochs. Numbers of clusters are tried one after the other, and the history has a row
+for each: the loss is the mean squared distance to the centres, accuracy and IoU are those of the
+best choice of clusters. The number with the best IoU on the training images is selected.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from coverslip.config.sections import KMeans, Preprocessing
 from coverslip.data.image_store import ImageStore
+from coverslip.data.tables import select_images
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.predictions import selected_images
+from coverslip.evaluation.runs import HISTORY_COLUMNS
 from coverslip.files import atomic_write, write_json
 from coverslip.imaging.texture import names
 from coverslip.metrics.pixels import image_iou
@@ -29,22 +30,11 @@ from coverslip.models.model import FORMAT
 SUBSETS = ("train", "validation")
 
 PIXELS = 100_000
-"""Clusters are found on about so many pixels, evenly spread over the training images."""
-
-HISTORY = [
-    "epoch",
-    "loss",
-    "accuracy",
-    "iou",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_iou",
-]
-"""Columns of `history.csv`; the epoch is the number of clusters."""
+"""Clusters are fitted to about so many pixels, evenly spread over the training images."""
 
 
 class Tally(NamedTuple):
-    """What some images say of the clusters."""
+    """Counts of the clusters in some images."""
 
     pixels: np.ndarray
     """N x 2 x K int64: pixels of each cluster in each image, background first, then cells."""
@@ -74,7 +64,7 @@ def train(
         kmeans: the section.
         output: the model folder: `model.json`, `history.csv`.
         facts: merged into `model.json` (digests, licence, study).
-        report: receives one line a number of clusters.
+        report: receives one line for each number of clusters.
 
     Returns:
         Facts for the record of the run.
@@ -82,9 +72,9 @@ def train(
     Raises:
         CoverslipError: a subset has no images, or no training image has cells.
     """
-    ids = {name: list(selected_images(split, fold, [name]).index) for name in SUBSETS}
-    for name, found in ids.items():
-        if not found:
+    ids = {name: list(select_images(split, fold, [name]).index) for name in SUBSETS}
+    for name in SUBSETS:
+        if not ids[name]:
             raise CoverslipError(
                 f"fold {fold} of {split} has no {name} images: change the shares in split"
             )
@@ -110,7 +100,7 @@ def select(
     Args:
         tallies: by subset and number of clusters.
         numbers: of clusters, in the order of the history; of equally good ones the first is taken.
-        report: receives one line a number.
+        report: receives one line for each number.
 
     Returns:
         The history, the number, and the clusters that are cells.
@@ -120,7 +110,7 @@ def select(
         cells = choose_cells(tallies["train"][number].pixels)
         row: dict[str, float] = {"epoch": number}
         for name, prefix in zip(SUBSETS, ("", "validation_"), strict=True):
-            row |= scored(tallies[name][number], cells, prefix)
+            row |= scores(tallies[name][number], cells, prefix)
         rows.append(row)
         choices.append(cells)
         report(
@@ -128,7 +118,8 @@ def select(
             f"{row['validation_iou']:.4f} on validation images"
         )
     best = int(np.argmax([row["iou"] for row in rows]))
-    return pd.DataFrame(rows, columns=HISTORY), numbers[best], choices[best]
+    columns = [name for name in HISTORY_COLUMNS if name in rows[0]]
+    return pd.DataFrame(rows, columns=columns), numbers[best], choices[best]
 
 
 class Source:
@@ -157,7 +148,7 @@ def find_clusters(source: Source, ids: list[str], kmeans: KMeans) -> dict[int, d
         By number: `features`, `mean`, `standard_deviation` and `centres` for `model.json`.
 
     Raises:
-        CoverslipError: all images are black, or hold fewer different pixels than clusters.
+        CoverslipError: all images are black, or have fewer different pixels than clusters.
     """
     none = np.empty((0, len(names(kmeans.scales))), np.float32)
     points = np.concatenate([none, *_samples(source, ids, kmeans.scales)]).astype(np.float64)
@@ -181,14 +172,17 @@ def find_clusters(source: Source, ids: list[str], kmeans: KMeans) -> dict[int, d
 
 
 def centres(points: np.ndarray, number: int) -> np.ndarray:
-    """K-means without any draw: float64 number x F, in the order of the first principal component.
+    """Return the centres of K-means without randomness, along the first principal component.
 
-    It starts from the means of equally many points each along that component, as the seed would
-    otherwise decide where it ends.
+    It starts from the means of equally many points along that component, because the result would
+    otherwise depend on the seed.
 
     Args:
         points: float64 NxF, standardized.
         number: of clusters, at most N.
+
+    Returns:
+        float64 number x F.
     """
     from sklearn.cluster import KMeans as Lloyd  # half a second, and most jobs need none of it
 
@@ -196,19 +190,19 @@ def centres(points: np.ndarray, number: int) -> np.ndarray:
     axis = axes[0] * np.sign(axes[0].sum() or 1.0)
     order = np.argsort(points @ axis, kind="stable")
     starts = np.stack([points[part].mean(axis=0) for part in np.array_split(order, number)])
-    found = Lloyd(number, init=starts, n_init=1).fit(points).cluster_centers_
-    return found[np.argsort(found @ axis, kind="stable")]
+    fitted = Lloyd(number, init=starts, n_init=1).fit(points).cluster_centers_
+    return fitted[np.argsort(fitted @ axis, kind="stable")]
 
 
 def _samples(source: Source, ids: list[str], scales: list[float]) -> Iterator[np.ndarray]:
-    """Features of some pixels of each image, float32 NxF, evenly spread over its field."""
-    each = max(1, PIXELS // len(ids))
+    """Yield features of some pixels of each image, float32 NxF, evenly spread over its field."""
+    pixels_per_image = max(1, PIXELS // len(ids))
     for id in ids:
-        looks = TextureFeatures(source.image(id), scales)
-        step = max(1, int(looks.field.sum()) // each)
+        texture = TextureFeatures(source.image(id), scales)
+        step = max(1, int(texture.field.sum()) // pixels_per_image)
         before = 0
-        for rows in looks.strips():
-            inside = looks.features(rows)[looks.field[rows]]
+        for rows in texture.strips():
+            inside = texture.features(rows)[texture.field[rows]]
             yield inside[-before % step :: step]
             before += len(inside)
 
@@ -221,12 +215,12 @@ def tally(
     distances: dict[int, list[float]] = {number: [] for number in kmeans.clusters}
     for id in ids:
         image, truth = source.image(id), source.truth(id)
-        counted = (
+        by_number = (
             _tally_texture(image, truth, kmeans, fits)
             if fits
             else _tally_published(image, truth, kmeans, seed)
         )
-        for number, (counts, distance) in counted.items():
+        for number, (counts, distance) in by_number.items():
             pixels[number].append(counts)
             distances[number].append(distance)
     return {
@@ -238,35 +232,35 @@ def tally(
 def _tally_published(
     image: np.ndarray, truth: np.ndarray, kmeans: KMeans, seed: int
 ) -> dict[int, tuple[np.ndarray, float]]:
-    found = {}
+    tallies = {}
     for number in kmeans.clusters:
         clusters = partition(image, number, seed)
-        found[number] = (counted(clusters.labels, truth, number), clusters.inertia)
-    return found
+        tallies[number] = (count_pixels(clusters.labels, truth, number), clusters.inertia)
+    return tallies
 
 
 def _tally_texture(
     image: np.ndarray, truth: np.ndarray, kmeans: KMeans, fits: dict[int, dict]
 ) -> dict[int, tuple[np.ndarray, float]]:
-    looks = TextureFeatures(image, kmeans.scales)
+    texture = TextureFeatures(image, kmeans.scales)
     counts = {number: np.zeros((2, number), np.int64) for number in fits}
     squares = dict.fromkeys(fits, 0.0)
-    for rows in looks.strips():
-        field = looks.field[rows]
-        inside, true = looks.features(rows)[field], truth[rows][field]
+    for rows in texture.strips():
+        field = texture.field[rows]
+        inside, true = texture.features(rows)[field], truth[rows][field]
         for number, fit in fits.items():
             middle = np.asarray(fit["centres"], np.float32)
             scale = np.asarray(fit["standard_deviation"], np.float32)
             scaled = (inside - np.asarray(fit["mean"], np.float32)) / scale
             labels = nearest(scaled, middle)
-            counts[number] += counted(labels, true, number)
+            counts[number] += count_pixels(labels, true, number)
             squares[number] += float(((scaled - middle[labels]) ** 2).sum(dtype=np.float64))
-    area = max(1, int(looks.field.sum()))
+    area = max(1, int(texture.field.sum()))
     return {number: (counts[number], squares[number] / area) for number in fits}
 
 
-def counted(labels: np.ndarray, truth: np.ndarray, number: int) -> np.ndarray:
-    """Pixels of each cluster, int64 2 x number: those of the background, then those of cells.
+def count_pixels(labels: np.ndarray, truth: np.ndarray, number: int) -> np.ndarray:
+    """Count the pixels of each cluster, int64 2 x number: background, then cells.
 
     Args:
         labels: uint8, any shape, below `number`.
@@ -278,9 +272,10 @@ def counted(labels: np.ndarray, truth: np.ndarray, number: int) -> np.ndarray:
 
 
 def choose_cells(pixels: np.ndarray) -> list[int]:
-    """The clusters that are cells: those with the largest shares of them, as many as are best.
+    """Choose the clusters that are cells: those with the largest fractions of cell pixels.
 
-    Best is the mean IoU over the images that have cells; of equals, fewer clusters.
+    Their number is that with the best mean IoU over the images that have cells; of equals, the
+    smaller one.
 
     Args:
         pixels: N x 2 x K, as in `Tally`.
@@ -291,34 +286,35 @@ def choose_cells(pixels: np.ndarray) -> list[int]:
     total = pixels.sum(axis=0)
     if total[1].sum() == 0:
         raise CoverslipError(
-            "no training image has any foreground: nothing tells which clusters are cells"
+            "no training image has any foreground, so it is unknown which clusters are cells"
         )
-    shares = total[1] / np.maximum(total.sum(axis=0), 1)
-    order = np.argsort(-shares, kind="stable")
-    scores = [mean_iou(pixels, order[:count]) for count in range(1, len(order))]
-    return sorted(int(number) for number in order[: int(np.argmax(scores)) + 1])
+    fractions = total[1] / np.maximum(total.sum(axis=0), 1)
+    order = np.argsort(-fractions, kind="stable")
+    ious = [mean_iou(pixels, order[:count]) for count in range(1, len(order))]
+    return sorted(int(number) for number in order[: int(np.argmax(ious)) + 1])
 
 
 def mean_iou(pixels: np.ndarray, cells: np.ndarray | list[int]) -> float:
-    """Mean IoU of the foreground over the images that have any, or NaN."""
-    found = pixels[:, :, cells].sum(axis=2)
+    """Return the mean IoU of the foreground over the images that have any, or NaN."""
+    predicted = pixels[:, :, cells].sum(axis=2)
     true = pixels[:, 1].sum(axis=1)
     with_cells = true > 0
     if not with_cells.any():
         return float("nan")
-    return float(image_iou(found[:, 1], found[:, 0], true - found[:, 1])[with_cells].mean())
+    return float(
+        image_iou(predicted[:, 1], predicted[:, 0], true - predicted[:, 1])[with_cells].mean()
+    )
 
 
-def scored(found: Tally, cells: list[int], prefix: str) -> dict[str, float]:
-    """Loss, pixel accuracy and mean IoU of some images, named with a prefix."""
-    right = found.pixels[:, 1, cells].sum() + found.pixels[:, 0].sum()
-    right -= found.pixels[:, 0, cells].sum()
-    scores = {
-        "loss": float(found.distances.mean()),
-        "accuracy": float(right / max(1, found.pixels.sum())),
-        "iou": mean_iou(found.pixels, cells),
+def scores(tally: Tally, cells: list[int], prefix: str) -> dict[str, float]:
+    """Return loss, pixel accuracy and mean IoU of some images, named with a prefix."""
+    correct = tally.pixels[:, 1, cells].sum() + tally.pixels[:, 0].sum()
+    correct -= tally.pixels[:, 0, cells].sum()
+    return {
+        f"{prefix}loss": float(tally.distances.mean()),
+        f"{prefix}accuracy": float(correct / max(1, tally.pixels.sum())),
+        f"{prefix}iou": mean_iou(tally.pixels, cells),
     }
-    return {prefix + name: score for name, score in scores.items()}
 
 
 def _info(
@@ -343,7 +339,7 @@ def _info(
 
 
 def _write(folder: Path, history: pd.DataFrame, info: dict[str, Any]) -> None:
-    """Write the folder, `model.json` last: where it stands, all is there."""
+    """Write the folder, `model.json` last: if it exists, the folder is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)
     with atomic_write(folder / "history.csv") as part:

@@ -2,10 +2,9 @@
 
 The head `semantic` takes y_true uint8 (N, height, width), class numbers with 0 for background, and
 y_pred float32 logits (N, height, width, outputs): one output is the logit of foreground, more are
-the logits of the classes. The head `instance` takes what `coverslip.models.heads` makes and
-four
-logits: three classes, and the depth. The head `classification` takes y_true int32 (N,), the class
-of each image, and y_pred float32 logits (N, classes).
+the logits of the classes. The head `instance` takes the targets of `coverslip.models.heads` and
+four logits: three classes, and the depth. The head `classification` takes y_true int32 (N,), the
+class of each image, and y_pred float32 logits (N, classes).
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 SMOOTHING = 1.0
 
 CLASSES = 3
-"""Channels of the head `instance` that are classes; the one after them is the depth."""
+"""Class channels of the head `instance`; the next one is the depth."""
 
 
 def make(
     training: Training, head: str = "semantic", class_weights: Sequence[float] | None = None
 ) -> keras.losses.Loss:
-    """The loss that `training.loss` names: cross-entropy, soft Dice, or their sum.
+    """Return the loss of `training.loss`: cross-entropy, soft Dice, or their sum.
 
     `class_weights` (one a class; two for one output) multiply the cross-entropy of each pixel by
     the weight of its true class; Dice, which balances the classes by itself, is left alone. For
@@ -39,13 +38,13 @@ def make(
 
 
 def metrics(head: str = "semantic") -> list[keras.metrics.Metric]:
-    """Accuracy of pixels (or images) and IoU of the foreground, as they are watched."""
+    """Return the metrics of an epoch: accuracy of pixels (or images) and IoU of the foreground."""
     accuracy = PixelAccuracy(head)
     return [accuracy] if head == "classification" else [accuracy, ForegroundIoU(head)]
 
 
 def watched(head: str = "semantic") -> list[str]:
-    """Names of the loss and the metrics."""
+    """Return the names of the loss and the metrics."""
     return ["loss", *(metric.name for metric in metrics(head))]
 
 
@@ -70,7 +69,7 @@ class MaskLoss(keras.losses.Loss):
 
 
 class InstanceLoss(MaskLoss):
-    """The same of the classes, with the cross-entropy of the depth."""
+    """The sum of the terms for the classes, and the cross-entropy of the depth."""
 
     def call(self, y_true, y_pred):
         """Scalar loss of a batch."""
@@ -86,14 +85,16 @@ class InstanceLoss(MaskLoss):
 
 
 def depth_crossentropy(y_true, y_pred):
-    """Mean binary cross-entropy of a logit against a depth of 0..255 taken as 0..1."""
+    """Return the mean binary cross-entropy of a logit and a depth of 0..255 scaled to 0..1."""
     depth = ops.cast(y_true, "float32") / 255.0
     return ops.mean(ops.binary_crossentropy(depth, y_pred, from_logits=True))
 
 
 def crossentropy(y_true, y_pred, class_weights: Sequence[float] | None = None):
-    """Mean over pixels, or images, of the (binary, with one output) cross-entropy, times the
-    class weights."""
+    """Return the mean cross-entropy over pixels or images, times the class weights.
+
+    It is binary with one output.
+    """
     if y_pred.shape[-1] == 1:
         truth = ops.cast(ops.not_equal(y_true, 0), "float32")
         loss = ops.binary_crossentropy(truth, y_pred[..., 0], from_logits=True)
@@ -107,7 +108,7 @@ def crossentropy(y_true, y_pred, class_weights: Sequence[float] | None = None):
 
 
 def foregrounds(y_true, y_pred):
-    """Truth and probability of the foreground classes, float32 (N, height, width, classes)."""
+    """Return truth and probability of the foreground classes, float32 (N, H, W, classes)."""
     if y_pred.shape[-1] == 1:
         probability = ops.sigmoid(y_pred)
         truth = ops.cast(ops.not_equal(y_true, 0), "float32")[..., None]
@@ -118,12 +119,11 @@ def foregrounds(y_true, y_pred):
 
 
 def soft_dice(truth, probability, patchwise: bool = False):
-    """1 - soft Dice coefficient, 0..1, averaged over the foreground classes.
+    """Return 1 - soft Dice coefficient, 0..1, averaged over the foreground classes.
 
     D = 2 sum(p g) / (sum(p^2) + sum(g^2)), Milletari, Navab and Ahmadi, V-Net, 3DV 2016. Sums are
-    over all pixels of the batch, so that a patch without foreground has no say of its own, or, if
-    `patchwise`, of each patch, and then averaged. 1 is added above and below, so that it is defined
-    without any foreground.
+    over all pixels of the batch, or, if `patchwise`, of each patch and then averaged. 1 is added
+    to numerator and denominator, so that it is defined without any foreground.
 
     Args:
         truth, probability: float32 (N, height, width, classes), 0..1.
@@ -135,30 +135,30 @@ def soft_dice(truth, probability, patchwise: bool = False):
 
 
 def classes_of(head: str, y_true, y_pred):
-    """The part of truth and logits that is about classes."""
+    """Return the part of truth and logits that belongs to classes."""
     if head != "instance":
         return y_true, y_pred
     return y_true[..., 0], y_pred[..., :CLASSES]
 
 
 def foreground(y_pred):
-    """Boolean (N, height, width): logit above 0, or a winning class that is not background."""
+    """Return the foreground, bool (N, height, width): logit above 0, or a class but background."""
     if y_pred.shape[-1] == 1:
         return y_pred[..., 0] > 0
     return ops.argmax(y_pred, axis=-1) > 0
 
 
 class PixelAccuracy(keras.metrics.Metric):
-    """Share of the pixels, or of the images, of an epoch whose class is right."""
+    """Fraction of the pixels, or of the images, of an epoch whose class is correct."""
 
     def __init__(self, head: str = "semantic", name: str = "accuracy"):
         super().__init__(name=name, dtype="float32")
         self.head = head
-        self.right = self.add_weight(name="right", initializer="zeros")
+        self.correct = self.add_weight(name="correct", initializer="zeros")
         self.pixels = self.add_weight(name="pixels", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch, less what has weight 0."""
+        """Add a batch without what has weight 0."""
         y_true, y_pred = classes_of(self.head, y_true, y_pred)
         if y_pred.shape[-1] == 1:
             predicted = ops.cast(foreground(y_pred), "int32")
@@ -166,12 +166,12 @@ class PixelAccuracy(keras.metrics.Metric):
         else:
             predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
             truth = ops.cast(y_true, "int32")
-        self.right.assign_add(_count(ops.equal(predicted, truth), sample_weight))
+        self.correct.assign_add(_count(ops.equal(predicted, truth), sample_weight))
         self.pixels.assign_add(_count(ops.ones_like(truth), sample_weight))
 
     def result(self):
-        """0..1."""
-        return self.right / ops.maximum(self.pixels, 1.0)
+        """Return the accuracy, 0..1."""
+        return self.correct / ops.maximum(self.pixels, 1.0)
 
 
 class ForegroundIoU(keras.metrics.Metric):
@@ -184,7 +184,7 @@ class ForegroundIoU(keras.metrics.Metric):
         self.union = self.add_weight(name="union", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch, less what has weight 0."""
+        """Add a batch without what has weight 0."""
         y_true, y_pred = classes_of(self.head, y_true, y_pred)
         predicted = foreground(y_pred)
         truth = ops.not_equal(y_true, 0)
@@ -192,7 +192,7 @@ class ForegroundIoU(keras.metrics.Metric):
         self.union.assign_add(_count(ops.logical_or(predicted, truth), sample_weight))
 
     def result(self):
-        """0..1; 0 where neither truth nor prediction has foreground."""
+        """Return the IoU, 0..1; 0 where neither truth nor prediction has foreground."""
         return self.intersection / ops.maximum(self.union, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""How far a training is, told from its history: one row an epoch."""
+"""The progress of a training, from its history: one row for each epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def finished(history: list[dict], training: Training) -> bool:
-    """Whether all epochs are done, or validation has not improved for `patience` epochs."""
+    """Return whether all epochs are done, or validation has not improved for `patience` epochs."""
     if len(history) >= training.epochs:
         return True
     waited = len(history) - best_epoch(history, training.monitor)
@@ -21,7 +21,7 @@ def finished(history: list[dict], training: Training) -> bool:
 
 
 def best_epoch(history: list[dict], monitor: str = "validation_loss") -> int:
-    """Number (from 1) of the best epoch, the first of equals; or 0.
+    """Return the number (from 1) of the best epoch, the first of equals; or 0.
 
     The best epoch has the lowest loss, or the highest value of another `monitor`.
     """
@@ -32,9 +32,9 @@ def best_epoch(history: list[dict], monitor: str = "validation_loss") -> int:
 
 
 def progress_line(history: list[dict], training: Training) -> str:
-    """What is printed after an epoch."""
+    """Return the line that is printed after an epoch."""
     row = history[-1]
-    recent = [each["seconds"] for each in history[-3:]]
+    recent = [epoch["seconds"] for epoch in history[-3:]]
     left = (training.epochs - len(history)) * sum(recent) / len(recent)
     return (
         f"epoch {row['epoch']}/{training.epochs}  loss {row['loss']:.4f}  "
@@ -44,14 +44,14 @@ def progress_line(history: list[dict], training: Training) -> str:
 
 
 def _score(row: dict) -> str:
-    """The score that is watched beside the loss: IoU, or accuracy where there are no masks."""
+    """Return the score besides the loss: IoU, or accuracy where there are no masks."""
     if "validation_iou" in row:
         return f"val IoU {row['validation_iou']:.4f}"
     return f"val accuracy {row['validation_accuracy']:.4f}"
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it: `40 s`, `6 min`, `1 h 20 min`."""
+    """Return a time in a suitable unit: `40 s`, `6 min`, `1 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -60,17 +60,17 @@ def duration(seconds: float) -> str:
 
 # --- Learning curves for TensorBoard, epoch by epoch, while a training runs
 
-LEFT_OUT = ("epoch", "seconds")
+NOT_DRAWN = ("epoch", "seconds")
 
 VALIDATION = "validation_"
 
 
 def writer(folder: Path | None) -> Callable[[Mapping[str, float]], None]:
-    """What takes the row of each epoch; without a folder it does nothing.
+    """Return a function that takes the row of each epoch; without a folder it does nothing.
 
     Args:
-        folder: of the event files, in `training` and `validation`, whose scalars have equal tags
-            and so share a chart. A training that goes on adds files to those that are there.
+        folder: of the event files, in `training` and `validation`; equal scalars have equal tags
+            and share a chart. A resumed training adds files.
     """
     if folder is None:
         return lambda row: None
@@ -82,10 +82,10 @@ def writer(folder: Path | None) -> Callable[[Mapping[str, float]], None]:
 
     def write(row: Mapping[str, float]) -> None:
         for name, value in row.items():
-            if name not in LEFT_OUT:
+            if name not in NOT_DRAWN:
                 subset = "validation" if name.startswith(VALIDATION) else "training"
                 writers[subset].add_scalar(name.removeprefix(VALIDATION), value, int(row["epoch"]))
-        for each in writers.values():
-            each.flush()
+        for subset_writer in writers.values():
+            subset_writer.flush()
 
     return write

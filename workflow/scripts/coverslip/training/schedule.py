@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""The learning rate before each step, and the end of a training by SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from coverslip.training.dataset import Batches
 
 
 def rate(training: Training, progress: float) -> float:
-    """Learning rate after `progress` epochs (2.5: in the middle of the third).
+    """Return the learning rate after `progress` epochs (2.5: in the middle of the third).
 
     `step` multiplies by `step_factor` after every `step_epochs`; `cosine` falls along half a
     cosine to zero, from the start or the last of `warm_restarts` to the next one or the end of
@@ -35,11 +35,8 @@ def rate(training: Training, progress: float) -> float:
     return start
 
 
-# --- What happens beside each step of a training: the learning rate, and an end that was asked for
-
-
 class LearningRateSchedule(keras.callbacks.Callback):
-    """Sets the learning rate before each step and heeds SIGTERM after it."""
+    """Set the learning rate before each step, and stop after a step if SIGTERM came."""
 
     def __init__(
         self,
@@ -87,7 +84,7 @@ def validate_in_training_mode(network: keras.Model) -> Callable[[Any], dict[str,
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that a state that is being written is written to its end."""
+    """Yield an event that SIGTERM sets, so that a state is never written in part."""
     stop = threading.Event()
     if interrupted():  # modules of others swallow an interruption while they are imported
         stop.set()

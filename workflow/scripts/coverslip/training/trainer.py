@@ -1,4 +1,4 @@
-"""Training: from patches and a split to a model folder.
+"""Train a network: from patches and a split to a model folder.
 
 `coverslip.runtime.device.prepare` has to be called before this module is imported.
 """
@@ -19,6 +19,7 @@ import pandas as pd
 
 from coverslip.config.sections import Augmentation, Network, Preprocessing, Training
 from coverslip.errors import CoverslipError
+from coverslip.evaluation.runs import HISTORY_COLUMNS
 from coverslip.files import atomic_write
 from coverslip.models import model, networks
 from coverslip.runtime import device as devices
@@ -37,24 +38,12 @@ from coverslip.training.schedule import (
 
 T = TypeVar("T")
 
-HISTORY = (
-    "epoch",
-    "loss",
-    "accuracy",
-    "iou",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_iou",
-    "learning_rate",
-    "seconds",
-)
-
 SMALLER = "use a smaller preprocessing.patch or resize, or smaller network.filters"
-"""The fix where one patch at a time is too much."""
+"""Hint for a single patch that does not fit in memory."""
 
 
 class Diverged(CoverslipError):
-    """The loss of a training is not a number any more."""
+    """The loss of a training is not a number."""
 
 
 def train(
@@ -87,15 +76,14 @@ def train(
         network: the section.
         training: the section.
         output: the model folder: `model.keras`, `model.json`, `history.csv`.
-        state: folder that holds the training while it runs; removed when it is done. A killed
-            job that finds it there goes on from the last epoch and ends with the same numbers.
+        state: folder that keeps the training while it runs; removed when it is done. A killed
+            job resumes after the last epoch and ends with the same numbers.
         facts: merged into `model.json` (digests, licence, study).
-        identity: digest of all that the result depends on; a state of another one is discarded.
-        device: what `coverslip.runtime.device.prepare` gave; without it, it is called with its
-            defaults.
+        identity: digest of everything that the result depends on; another state is discarded.
+        device: of `coverslip.runtime.device.prepare`; without it, it is called with its defaults.
         weights_file: pretrained weights, where `network.weights` asks for them.
-        goal: what the threshold is tuned for on validation; none: it stays 0.5.
-        report: receives one line an epoch.
+        goal: what the threshold is tuned for on validation; None: it is 0.5.
+        report: receives one line for each epoch.
         watch: receives the row of the history of each epoch.
 
     Returns:
@@ -108,8 +96,8 @@ def train(
     """
     device = device or devices.prepare()
     sections = TrainingConfig(preprocessing, network, training, seed, weights_file)
-    material = load_training_data(patches, split, fold, sections, device, report)
-    sections, batches, shape = material.sections, material.batches, material.shape
+    data = load_training_data(patches, split, fold, sections, device, report)
+    sections, batches, shape = data.sections, data.batches, data.shape
     with oom.explain_out_of_memory(SMALLER):
         with dtype_policy(device.dtype_policy), stop_on_signal() as stop:
             key = state_identity(identity, device)
@@ -117,28 +105,28 @@ def train(
             history, best = loop.run()
         final = _final(sections, shape, best)
         if training.batchnorm_statistics == "recalibrated":
-            report("statistics of batch normalization are taken again from training patches")
+            report("statistics of batch normalization are computed again from training patches")
             drawn = _draw_batches(batches["train"], sections, len(history))
             loop.fitting(lambda size: calibration.recalibrate_batchnorm(final, drawn.cut(size)))
         validation = batches["validation"]
-        found = loop.fitting(
+        settings = loop.fitting(
             lambda size: calibration.calibrate(final, validation.smaller(size), goal)
         )
     halved = {"memory": loop.memory_facts()} if loop.current.halvings else {}
     info = (
-        _info(sections, shape, material.fitted, history, final)
-        | found
-        | ({"absent_classes": material.absent} if material.absent else {})
+        _info(sections, shape, data.fitted, history, final)
+        | settings
+        | ({"absent_classes": data.absent} if data.absent else {})
         | halved
         | {
-            "classes": material.classes,
+            "classes": data.classes,
             "fold": fold,
             "device": device.facts(),
             "versions": devices.versions(),
         }
     )
     with atomic_write(Path(output) / "history.csv") as part:
-        columns = [name for name in HISTORY if name in history[0]]
+        columns = [name for name in HISTORY_COLUMNS if name in history[0]]
         pd.DataFrame(history, columns=columns).to_csv(part, index=False)
     model.save(Path(output), final, info | facts)
     loop.clear()
@@ -153,7 +141,7 @@ def train(
 
 
 def state_identity(identity: str, device: devices.Device) -> str:
-    """What a state must be of, to be gone on from: numbers of another precision are others."""
+    """Return the identity of a resumable state: the precision changes the numbers."""
     return f"{identity} {device.dtype_policy}"
 
 
@@ -189,7 +177,7 @@ class Trainer:
             report(f"goes on after epoch {self.resumed}/{self.training.epochs}")
 
     def run(self, until: int | None = None) -> tuple[list[dict], list[np.ndarray]]:
-        """Train to the end, or to an epoch; give the history and the variables to keep."""
+        """Train to the end, or to an epoch; return the history and the variables to keep."""
         history = self.current.history
         last = self.training.epochs if until is None else until
         while not finished(history, self.training) and len(history) < last:
@@ -217,16 +205,16 @@ class Trainer:
             self.folder.rmdir()
 
     def fitting(self, attempt: Callable[[int], T]) -> T:
-        """Call with the number of patches at once; with fewer from now on where memory runs out."""
+        """Call with the number of patches at once; with fewer from now on if memory runs out."""
         before = self._at_once()
-        found, size = oom.fit_in_memory(attempt, before, "patches", SMALLER, self.report)
+        result, size = oom.fit_in_memory(attempt, before, "patches", SMALLER, self.report)
         if size < before:
             epoch = len(self.current.history) + 1
             self.current.halvings.append({"epoch": epoch, "patches_at_once": size})
-        return found
+        return result
 
     def memory_facts(self) -> dict[str, Any]:
-        """How batches were cut, for want of memory; `model.json` and the record tell it."""
+        """Return how batches were divided to fit in memory, for `model.json` and the record."""
         return {"batch_size": self.training.batch_size, "halvings": self.current.halvings}
 
     def _at_once(self) -> int:
@@ -236,7 +224,7 @@ class Trainer:
         return min(size, self.training.micro_batch_size or size)
 
     def _build(self, size: int) -> None:
-        """The network as it is after the last whole epoch, for so many patches at once."""
+        """Build the network after the last complete epoch, for so many patches at once."""
         self.model = None  # its memory is needed
         self.size = size
         self.parts = dataset.split_batch(self.training.batch_size, size)
@@ -246,7 +234,7 @@ class Trainer:
             dataset.put(self.model.optimizer, self.current.optimizer, self.parts)
 
     def _epoch_of(self, size: int) -> dict[str, float]:
-        """The next epoch with so many patches at once; it begins again where they are fewer."""
+        """Train the next epoch; build the network again for another number of patches at once."""
         if size != self.size:
             self._build(size)
         return self._epoch(len(self.current.history))
@@ -267,7 +255,7 @@ class Trainer:
         return row
 
     def _held_out(self, epoch: int) -> Batches:
-        """The validation batches of an epoch."""
+        """Return the validation batches of an epoch."""
         batches, steps = self.batches["validation"], self.training.validation_steps
         if self.training.validation_mode == "training":
             # Batch normalization must not see the images of one class together.
@@ -284,7 +272,7 @@ class Trainer:
 
 
 def _draw_batches(batches: Batches, sections: TrainingConfig, epoch: int) -> Batches:
-    """The training batches of an epoch, from 0."""
+    """Return the training batches of an epoch, from 0."""
     t = sections.training
     chosen = (t.patches_per_epoch, t.steps_per_epoch, t.shuffle)
     return batches.shuffled(sections.seed, epoch, t.augmentation, *chosen)
@@ -320,8 +308,10 @@ def _compile(
 def _final(
     sections: TrainingConfig, shape: tuple[int, int, int], variables: list[np.ndarray]
 ) -> keras.Model:
-    """The network in float32, not compiled, with the given values; for images of any size,
-    or of the one that they are resized to if it is about their classes."""
+    """Return the network in float32, not compiled, with the given values.
+
+    It takes images of any size; a classification those of the size of `resize`.
+    """
     any_size = sections.network.head != "classification"
     final = networks.build(sections.network, (None, None, shape[2]) if any_size else shape)
     states.put(final.variables, variables)
@@ -335,7 +325,7 @@ def _info(
     history: list[dict],
     final: keras.Model,
 ) -> dict[str, Any]:
-    """What `model.json` tells about the training."""
+    """Return what `model.json` has about the training."""
     network = sections.network
     best = best_epoch(history, sections.training.monitor)
     return {

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.confluency import BANDS
+from coverslip.metrics.confluency import BANDS
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     BLACK,

@@ -1,13 +1,16 @@
-"""Which patches are trained on, and in which order."""
+"""Which patches are trained on, in which order and in which parts."""
 
+import class_training
+import keras
 import numpy as np
 import pandas as pd
 import pytest
-from test_trainer import AUGMENTATION, PREPROCESSING, write_patches
+from mask_training import AUGMENTATION, PREPROCESSING, write_patches
 
 from coverslip.config.sections import Augmentation
 from coverslip.errors import CoverslipError
 from coverslip.models.preprocessing import fit
+from coverslip.training import dataset
 from coverslip.training.dataset import Batches, class_weights, draw, select
 from coverslip.training.patches import Patches
 
@@ -50,7 +53,7 @@ def test_an_epoch_is_a_permutation_of_its_own(patches):
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_a_patch_is_augmented_alike_whatever_was_asked_before(patches):
+def test_augmentation_does_not_depend_on_the_order(patches):
     one = batches(patches).shuffled(1, 4, AUGMENTATION)
     other = batches(patches).shuffled(1, 4, AUGMENTATION)
     later = batches(patches).shuffled(1, 5, AUGMENTATION)
@@ -62,8 +65,12 @@ def test_a_patch_is_augmented_alike_whatever_was_asked_before(patches):
 
 
 def test_rows_of_a_fold(patches, tmp_path):
-    rows = [(i, f, "train" if n % 3 else "validation") for f in (0, 1) for n, i in enumerate(IDS)]
-    table = pd.DataFrame(rows, columns=["id", "fold", "subset"])
+    rows = [
+        (id, id, "", fold, "train" if number % 3 else "validation")
+        for fold in (0, 1)
+        for number, id in enumerate(IDS)
+    ]
+    table = pd.DataFrame(rows, columns=["id", "group", "stratum", "fold", "subset"])
     table.loc[(table["fold"] == 1) & (table["id"] == "04"), "subset"] = "test"
     split = tmp_path / "split.csv"
     table.to_csv(split, index=False)
@@ -105,7 +112,8 @@ def test_drawn_patches_come_from_all_images_alike():
 
 def test_groups_are_drawn_alike(patches, tmp_path):
     """Nine images of one acquisition and one of another: each gives half the patches."""
-    table = pd.DataFrame({"id": IDS, "group": ["a"] * 9 + ["b", "c"], "fold": 0})
+    groups = ["a"] * 9 + ["b", "c"]
+    table = pd.DataFrame({"id": IDS, "group": groups, "stratum": "", "fold": 0})
     table["subset"] = ["train"] * 10 + ["validation"]
     table.to_csv(tmp_path / "split.csv", index=False)
     data = select(patches, tmp_path / "split.csv", 0, 0.0)
@@ -153,13 +161,22 @@ def places(given: Batches) -> list[list[int]]:
 
 
 def test_steps_per_epoch_take_an_endless_stream_of_shuffled_passes(patches):
-    epochs = [batches(patches).shuffled(1, epoch, Augmentation(), steps=4) for epoch in range(3)]
+    epochs = [
+        batches(patches).shuffled(
+            1, epoch, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)), steps=4
+        )
+        for epoch in range(3)
+    ]
     stream = [each for epoch in epochs for each in places(epoch)]
     assert [len(each) for each in stream] == [4, 4, 3] * 4
     passes = [sum(stream[start : start + 3], []) for start in range(0, 12, 3)]
     assert all(sorted(each) == list(range(11)) for each in passes)
     assert len({tuple(each) for each in passes}) == 4
-    assert places(batches(patches).shuffled(1, 1, Augmentation(), steps=4)) == places(epochs[1])
+    assert places(
+        batches(patches).shuffled(
+            1, 1, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)), steps=4
+        )
+    ) == places(epochs[1])
     assert len(epochs[0][2][0]) == 3
     parts = epochs[0].cut(2)
     assert len(parts) == 8
@@ -176,7 +193,10 @@ def test_validation_steps_go_round_again(patches):
 
 def test_patches_shuffled_once_keep_their_order(patches):
     first, later = (
-        batches(patches).shuffled(1, epoch, Augmentation(), shuffle="once") for epoch in (0, 3)
+        batches(patches).shuffled(
+            1, epoch, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)), shuffle="once"
+        )
+        for epoch in (0, 3)
     )
     assert places(first) == places(later) == places(batches(patches).shuffled(1, 0, AUGMENTATION))
 
@@ -207,7 +227,8 @@ def test_frozen_copies_are_made_once_and_added(patches):
 def test_a_split_without_validation_images_validates_on_its_test_images(patches, tmp_path):
     split = tmp_path / "split.csv"
     subsets = ["train"] * 8 + ["test"] * 3
-    pd.DataFrame({"id": IDS, "fold": 0, "subset": subsets}).to_csv(split, index=False)
+    table = pd.DataFrame({"id": IDS, "group": IDS, "stratum": "", "fold": 0, "subset": subsets})
+    table.to_csv(split, index=False)
     data = select(patches, split, 0, 0.0)
     assert data.training.tolist() == list(range(8))
     assert data.validation.tolist() == data.test.tolist() == [8, 9, 10]
@@ -217,8 +238,65 @@ def test_a_split_of_patches_selects_patches(tmp_path):
     folder = write_patches(tmp_path / "0", ["a"] * 4, 0)
     index = pd.read_csv(folder / "index.csv").assign(y=[0, 0, 16, 16], x=[0, 16, 0, 16])
     index.to_csv(folder / "index.csv", index=False)
-    table = index[["id", "y", "x"]].assign(fold=0, subset=["train", "test", "test", "train"])
+    table = index[["id", "y", "x"]].assign(group="g", stratum="", fold=0)
+    table["subset"] = ["train", "test", "test", "train"]
     table.iloc[:3].to_csv(tmp_path / "split.csv", index=False)
     data = select(Patches([folder]), tmp_path / "split.csv", 0, 0.0)
     assert data.training.tolist() == [0]
     assert data.validation.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_an_optimizer_is_taken_and_put_whatever_its_parts(policy):
+    variables = [keras.Variable(np.ones((2, 3), np.float32)), keras.Variable(np.ones(3, "f4"))]
+
+    def made(parts):
+        optimizer = dataset.adam(0.1, parts)
+        if policy != "float32":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(variables)
+        return optimizer
+
+    one = made(3)
+    for _ in range(6):
+        one.apply([np.full(v.shape, 0.5, np.float32) for v in variables], variables)
+    assert int(one.iterations) == 2
+    values = dataset.take(one, 3)
+    for parts in (1, 2, 3):
+        other = made(parts)
+        dataset.put(other, values, parts)
+        assert int(other.iterations) == 2
+        for a, b in zip(values, dataset.take(other, parts), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_batch_normalization_forgets_as_much_in_a_batch():
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.BatchNormalization(momentum=0.9)(inputs))
+    dataset.slow_down(network, 1)
+    assert network.layers[1].momentum == 0.9
+    dataset.slow_down(network, 4)
+    assert network.layers[1].momentum ** 4 == pytest.approx(0.9)
+
+
+# --- Classes of images
+
+FITTED = {"mean": [80.0], "standard_deviation": [50.0]}
+
+
+def test_augmentation_changes_the_image_and_not_the_class(class_study):
+    found = Patches(sorted((class_study / "patches").iterdir()))
+    rows = np.arange(0, 12)
+    plain = Batches(found, rows, class_training.PREPROCESSING, FITTED, 12, head="classification")
+    changed = plain.shuffled(1, 0, class_training.TRAINING.augmentation)
+    images, classes = changed[0]
+    assert sorted(classes) == sorted(plain[0][1])
+    np.testing.assert_array_equal(classes, plain[0][1][changed.order])
+    assert (images != plain[0][0][changed.order]).any(axis=(1, 2, 3)).all()
+
+
+def test_class_weights_count_images(class_study):
+    found = Patches(sorted((class_study / "patches").iterdir()))
+    rows = np.array([0, 3, 6, 1])
+    weights = dataset.class_weights(found, rows, 3, "classification")
+    np.testing.assert_allclose(weights, [4 / (2 * 3), 4 / 2, 0])
