@@ -88,7 +88,7 @@ def test_no_secret_is_in_anything_that_was_written(finished, others, shared_cach
 def module(project: Path, name: str, *arguments: str) -> str:
     """What a module prints that a user with credentials calls."""
     done = subprocess.run(
-        [sys.executable, "-m", f"coverslip.bookkeeping.{name}", *arguments],
+        [sys.executable, "-m", f"coverslip.{name}", *arguments],
         cwd=project,
         env=clean_environment() | {"PYTHONPATH": "workflow/scripts"} | PLANTED,
         capture_output=True,
@@ -100,7 +100,7 @@ def module(project: Path, name: str, *arguments: str) -> str:
 
 
 def explain(project: Path, *arguments: str) -> str:
-    printed = module(project, "explain", *arguments)
+    printed = module(project, "runtime.explain", *arguments)
     return "\n".join(" ".join(line.split()) for line in printed.splitlines())
 
 
@@ -143,7 +143,7 @@ def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monke
     config["datasets"]["made"] |= {"licence": "CC0-1.0", "citation": "Nobody, some day"}
     (project / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     # As `make crate` does it.
-    path = Path(module(project, "crate", "--configfile", "config/config.yaml").strip())
+    path = Path(module(project, "reporting.ro_crate", "--configfile", "config/config.yaml").strip())
     config = validate_module.resolve(config, ro_crate.SCHEMA)
     first = path.read_bytes()
     no_secret(first)

@@ -32,7 +32,7 @@ def test_beside_a_network(clone):
     assert counts["predict"] == 2
     told = snakemake(clone, "--dry-run", *arguments("honest", "network"))
     stats = told.split("Job stats:")[1].split("\n\n")[0]
-    figures = dict(re.findall(r"^figure_(\w+)\s+(\d+)", stats, flags=re.MULTILINE))
+    figures = dict(re.findall(r"^plot_(\w+)\s+(\d+)", stats, flags=re.MULTILINE))
     assert figures["confluency"] == figures["learning_curves"] == "2"
     assert figures["clusters"] == figures["network"] == "1"
 

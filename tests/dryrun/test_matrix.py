@@ -88,7 +88,7 @@ def test_all_asks_for_what_the_readme_lists(clone):
         pattern = re.sub("<[a-z]+>", "[^/]+", row)
         assert any(re.match(pattern, file) for file in asked), row
     more = {
-        "search": ["labels.csv", "search/trials.csv", "search/curves.csv"],
+        "search": ["predicted_classes.csv", "search/trials.csv", "search/curves.csv"],
         "ensemble": ["ensemble/scores.json"],
     }
     for config, names in more.items():

@@ -11,7 +11,7 @@ import yaml
 from running import copy_project, jobs, snakemake
 
 AFTER_TRAINING = {"predict", "evaluate", "plot", "notebook", "model_card", "report"}
-FIGURES = 6
+FIGURES = 9
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -51,7 +51,7 @@ def test_a_fresh_clone_with_results_copied_over_does_nothing(project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["learning/training", "data/ingest", "synthesis/synthetic", "models/networks/unet"]
+    "module", ["training/trainer", "data/ingest", "data/simulate/nuclei", "models/networks/unet"]
 )
 def test_comments_and_docstrings_do_nothing(project, module):
     path = project / f"workflow/scripts/coverslip/{module}.py"

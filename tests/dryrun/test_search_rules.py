@@ -36,9 +36,9 @@ def ours(counts: dict[str, int]) -> dict[str, int]:
 
 def test_a_study_without_a_search_has_no_job_of_one(clone, tmp_path):
     without = counted(clone, tmp_path)
-    assert ours(without) == {} and without["plot"] == 6
+    assert ours(without) == {} and without["plot"] == 9
     searched = counted(clone, tmp_path, SEARCH)
-    assert searched["plot"] == 8
+    assert searched["plot"] == 11
     assert ours(searched) == {
         "tune_trial": 9 + 3,
         "tune_rank": 2,

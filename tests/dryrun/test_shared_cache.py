@@ -16,14 +16,14 @@ MODEL = "results/studies/one/fold0_seed1/model/model.keras"
 PROGRAM = """
 import json, re, sys, types
 from pathlib import Path
-from coverslip.bookkeeping import cache, digest, plan
+from coverslip.runtime import code_fingerprint, explain, result_cache
 
 MODEL = sys.argv[1]
 CODE, CONFIG = "workflow/scripts/coverslip/", "config/config.yaml"
 CHANGES = {
     "nothing": [],
     "comment": [(CODE + "training/patches.py", "\\Z", "# a comment\\n")],
-    "helper code": [(CODE + "aside.py", "    part.unlink", "    1\\n\\\\g<0>")],
+    "helper code": [(CODE + "files.py", "    part.unlink", "    1\\n\\\\g<0>")],
     "architecture": [(CODE + "models/networks/unet.py", "\\ndef build", "\\n@id\\\\g<0>")],
     "package": [],
     "data": [("results/raw/made.zip", "\\Z", " ")],
@@ -37,14 +37,14 @@ CHANGES = {
 }
 
 def found():
-    digest.forget()
+    code_fingerprint.clear_caches()
     target = MODEL.replace("seed1", "seed2") if "seeds: [2]" in config.read_text() else MODEL
     hits = []
-    for job in plan.planned(target):
+    for job in explain.plan_jobs(target):
         paths = [p for v in job.input.values() for p in ([v] if isinstance(v, str) else v)]
         facts = vars(job) | {"input": paths}
         if job.rule in ("ingest", "extract_patches", "train"):
-            if cache.entry(types.SimpleNamespace(**facts)).is_dir():
+            if result_cache.entry(types.SimpleNamespace(**facts)).is_dir():
                 hits.append(job.rule)
     return sorted(hits)
 

@@ -36,7 +36,11 @@ SCRIPTS = WORKFLOW / "scripts"
 if (SCRIPTS / "coverslip").is_dir():
     sys.path.insert(0, str(SCRIPTS))
 # Jobs see by these that they import the same package, and where it is from.
-os.environ["COVERSLIP_WORKFLOW"] = str(WORKFLOW)
-os.environ["COVERSLIP_SOURCE"] = (
-    "" if isinstance(workflow.current_basedir, LocalSourceFile) else str(workflow.current_basedir)
+os.environ.update(
+    COVERSLIP_WORKFLOW=str(WORKFLOW),
+    COVERSLIP_SOURCE=(
+        ""
+        if isinstance(workflow.current_basedir, LocalSourceFile)
+        else str(workflow.current_basedir)
+    ),
 )
