@@ -3,19 +3,51 @@
 from pathlib import Path
 
 import browser
+import h5py
 import made_up
+import numpy as np
+import pandas as pd
 import pytest
 
+from coverslip.data.image_store import ImageStoreWriter
 from coverslip.reporting import report, results
 
 TAB = ("Tab", 9)
 ENTER = ("Enter", 13, "\r")
 
 
+IMAGES = 12
+
+
+def write_images(folder: Path, study: str) -> None:
+    """Write test images of a dataset, and what a study predicted of them."""
+    rng = np.random.default_rng(3)
+    home = folder / "studies" / study
+    predictions = home / "fold0_seed1" / "predictions"
+    predictions.mkdir()
+    rows = []
+    store = folder / "datasets/dsb2018/images.h5"
+    with ImageStoreWriter(store) as writer, h5py.File(predictions / "0.h5", "w") as file:
+        for at in range(IMAGES):
+            id = f"image{at:02d}"
+            mask = np.zeros((64, 64), np.uint8)
+            mask[10 : 30 + at, 20:40] = 1
+            image = 40 + 150 * mask[:, :, np.newaxis] + rng.integers(0, 20, (64, 64, 1))
+            writer.image(id, image.astype(np.uint8))
+            writer.label(id, mask.astype(np.int32))
+            file[f"label/{id}"] = mask
+            rows.append({"id": id, "group": f"plate{at % 3}", "modality": "fluorescence"})
+            rows[-1] |= {"subset": "test", "fold": 0, "seed": 1, "iou": float(rng.random())}
+            rows[-1] |= {"otsu_iou": 0.5, "n_true": 9 + at, "n_predicted": 10}
+            rows[-1] |= {"foreground_true": 0.1}
+    pd.DataFrame(rows).to_csv(home / "images.csv", index=False)
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     config, figures = made_up.results(folder)
+    write_images(folder, "nuclei-grouped")
     studies = results.collect(config, list(config["studies"]), figures, folder)
     report.build(studies, {"command": "snakemake --cores all"}, folder / "report.html")
     return folder / "report.html"
@@ -39,8 +71,9 @@ def test_it_opens_whole_and_quietly(chromium, page, width):
     asked = [address for address in chromium.requests() if not address.startswith("data:")]
     assert asked == [page.resolve().as_uri()]
     widths = chromium.run("return [...document.images].map(image => image.naturalWidth)")
-    assert len(widths) == 4 * len(made_up.FIGURES) and min(widths) > 0
-    assert chromium.run("return document.querySelectorAll('#studies tr.line').length") == 10
+    # An image with its contours on the card, and in each row of the table.
+    assert len(widths) == 4 * len(made_up.FIGURES) + 2 * (IMAGES + 1) and min(widths) > 0
+    assert chromium.run("return document.querySelectorAll('#results tbody tr').length") == 11
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert chromium.run(wide) <= 0
 
@@ -50,20 +83,76 @@ def test_nothing_sticks_out_with_all_folded_parts_open(chromium, page, width):
     chromium.open(page, width)
     chromium.run("document.querySelectorAll('details').forEach(part => part.open = true)")
     out = """
-      const inside = node => node.closest('.scroll, .image, .skip, thead');
+      const inside = node => node.closest('.scroll, nav, .skip, thead');
       return [...document.body.querySelectorAll('*')]
         .filter(node => !inside(node) && node.getBoundingClientRect().right > innerWidth + 1)
         .map(node => node.outerHTML.slice(0, 80));
     """
     assert chromium.run(out) == []
     scrolls = """
-      return [...document.querySelectorAll('.scroll')]
+      return [...document.querySelectorAll('.scroll:not(.low)')]
         .filter(node => node.scrollWidth > node.clientWidth + 1).length;
     """
     assert chromium.run(scrolls) == 0
 
 
-def test_letters_are_large_and_dark_enough(chromium, page):
+def test_the_first_screen_has_the_answers(chromium, page):
+    chromium.open(page, 1440, 900)
+    seen = """
+      const inside = node => node.getBoundingClientRect().bottom <= innerHeight;
+      const texts = query => [...document.querySelectorAll(query)].filter(inside);
+      return [texts('h1, .meta, .verdict').length, texts('.card .big').map(n => n.textContent),
+        texts('.card .picture').length];
+    """
+    heads, numbers, images = chromium.run(seen)
+    assert heads == 3 and images == 1
+    assert numbers == ["0.89 IoU", "0.86 IoU", "0.81 IoU", "0.80 IoU"]
+    assert chromium.run("return document.documentElement.scrollHeight / innerHeight") < 20
+
+
+def test_the_table_of_images_is_sorted_and_filtered(chromium, page):
+    chromium.open(page, 1280)
+    chromium.run("document.querySelectorAll('details').forEach(part => part.open = true)")
+    column = """
+      const table = document.querySelector('table.sortable');
+      return [...table.tBodies[0].rows].filter(row => !row.hidden)
+        .map(row => row.cells[3].dataset.value);
+    """
+    button = "document.querySelectorAll('table.sortable thead button')[2].click();"
+    assert len(chromium.run(column)) == IMAGES
+    up = [float(v) for v in chromium.run(button + column)]
+    assert up == sorted(up) and len(set(up)) == IMAGES
+    assert [float(v) for v in chromium.run(button + column)] == up[::-1]
+    head = "return document.querySelector('[aria-sort]').textContent"
+    assert chromium.run(head) == "IoU"
+    choose = """
+      const select = document.querySelector('select[data-table]');
+      select.value = 'plate1';
+      select.dispatchEvent(new Event('change'));
+    """
+    assert len(chromium.run(choose + column)) == IMAGES // 3
+
+
+def test_contours_are_toggled_and_figures_enlarged(chromium, page):
+    chromium.open(page, 1280)
+    shown = "return getComputedStyle(document.querySelector('.card .contours')).visibility"
+    assert chromium.run(shown) == "visible"
+    chromium.run("document.getElementById('contours').click()")
+    assert chromium.run(shown) == "hidden"
+    chromium.run("document.querySelector('figure:not(details *) .zoom').click()")
+    opened = """
+      const box = document.querySelector('#lightbox:popover-open img');
+      return box && box.src === document.querySelector('figure:not(details *) img').src;
+    """
+    assert chromium.run(opened) is True
+    chromium.press("Escape", 27)
+    assert chromium.run("return document.querySelector('#lightbox:popover-open')") is None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_are_large_and_have_contrast(chromium, page, scheme):
+    wanted = [{"name": "prefers-color-scheme", "value": scheme}]
+    chromium.devtools("Emulation.setEmulatedMedia", features=wanted)
     chromium.open(page, 400)
     faint = """
       const light = text => {
@@ -80,7 +169,8 @@ def test_letters_are_large_and_dark_enough(chromium, page):
       };
       const worst = {};
       for (const node of document.body.querySelectorAll('*')) {
-        if (![...node.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;
+        const words = [...node.childNodes].filter(n => n.nodeType === 3);
+        if (node.closest('script') || !words.some(n => n.textContent.trim())) continue;
         const style = getComputedStyle(node);
         const [a, b] = [light(style.color), light(behind(node))].sort((x, y) => y - x);
         const contrast = (a + 0.05) / (b + 0.05);
@@ -90,6 +180,7 @@ def test_letters_are_large_and_dark_enough(chromium, page):
       return worst;
     """
     assert chromium.run(faint) == {}
+    chromium.devtools("Emulation.setEmulatedMedia", features=[])
 
 
 def test_the_keyboard_reaches_the_entries_and_opens_them(chromium, page):
@@ -107,7 +198,9 @@ def test_the_keyboard_reaches_the_entries_and_opens_them(chromium, page):
     assert reached[0] == ("A", "#main")
     assert ("A", "#study-nuclei-grouped") in reached
     assert ("A", "studies/nuclei-grouped/notebook.html") in reached
-    folded = chromium.run("return document.querySelectorAll('summary').length")
+    folded = chromium.run(
+        "return document.querySelectorAll('summary:not(details details *)').length"
+    )
     assert [tag for tag, _ in reached].count("SUMMARY") == folded > 0
 
     chromium.open(page, 1280)

@@ -83,7 +83,12 @@ HEAVY_FIGURES = {
     "class_examples",
     "confident_errors",
 }
-PAGE = ["page.html.j2", "page.css", *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"])]
+PAGE = [
+    "page.html.j2",
+    "page.css",
+    "page.js",
+    *(f"{name}.rst" for name in [*ALL_FIGURES, "notebook"]),
+]
 STUDY = "results/studies/{study}"
 RUN = "results/studies/{study}/fold{fold}_seed{seed}"
 
@@ -372,6 +377,14 @@ def study_words(wildcards):
 def report_cards(wildcards):
     """Model cards of all trainings of all studies that run."""
     return [f"{run}/model/README.md" for study in STUDIES for run in runs(study)]
+
+
+def report_predictions(wildcards):
+    """All prediction files of all studies that run."""
+    names = [(study, run) for study in STUDIES for run in runs(study)]
+    return [
+        f"{run}/predictions/{n}.h5" for study, run in names for n in shards(study, "evaluation")
+    ]
 
 
 def onnx_files(wildcards):

@@ -71,6 +71,12 @@ def folder_contents(notes):
     return folder_inventory.contents(config["images"], notes, not workflow.dryrun, skip)
 
 
+def model_card(wildcards):
+    """Text of the model card, which the page quotes; none without one."""
+    card = Path(model_folder(wildcards)) / "README.md"
+    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+
+
 @cache
 def shard_digests(notes):
     """Digests of the images of all shards."""

@@ -44,7 +44,9 @@ def notebook_template(wildcards):
 
 def notebook_code(wildcards):
     """Code of the notebook, with its template."""
-    return code("notebook.py", files=[f"notebooks/{notebook_template(wildcards)}"])
+    files = [f"notebooks/{notebook_template(wildcards)}"]
+    files += [f"report/{name}" for name in ("notebook.html.j2", "page.css", "page.js")]
+    return code("notebook.py", "reporting.results", "reporting.tables", files=files)
 
 
 def class_figures(study):

@@ -60,6 +60,7 @@ rule measure_page:
     input:
         model_inputs,
         images=rules.measure_tables.output.images,
+        objects=rules.measure_tables.output.objects,
         overlays=rules.measure_tables.output.overlays,
         plot=rules.measure_tables.output.plot,
     output:
@@ -77,7 +78,11 @@ rule measure_page:
         left_out=left_out,
         model=model_folder,
         settings=config["measure"],
-        code=code("measure_page.py", files=["report/measure.html.j2", "report/page.css"]),
+        card=model_card,
+        code=code(
+            "measure_page.py",
+            files=[f"report/{f}" for f in ("measure.html.j2", "page.css", "page.js")],
+        ),
     script:
         "../scripts/measure_page.py"
 

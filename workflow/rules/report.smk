@@ -82,6 +82,9 @@ rule report:
     input:
         cards=report_cards,
         metrics=expand(rules.evaluate.output.metrics, study=STUDIES),
+        tables=expand(rules.evaluate.output.table, study=STUDIES),
+        images=expand("results/datasets/{dataset}/images.h5", dataset=DATASETS),
+        predictions=report_predictions,
         notebooks=expand(rules.notebook.output.page, study=STUDIES),
         figures=report_figures,
         splits=expand(rules.split.output.summary, study=STUDIES),

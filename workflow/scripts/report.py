@@ -8,6 +8,6 @@ with run_script(snakemake):
     figures = [Path(path) for path in snakemake.input.figures]
     build(
         studies=collect(snakemake.params.config, snakemake.params.studies, figures),
-        facts={"command": snakemake.params.command},
+        facts={"command": snakemake.params.command, "title": snakemake.params.config.get("title")},
         output=Path(snakemake.output[0]),
     )

@@ -340,7 +340,39 @@ def test_the_page_holds_all_it_shows(place):
     build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
     text = page.read_text(encoding="utf-8")
     assert "&lt;in&gt;" in text and "broken.png" in text and "sub/c.tif.overlay.png" in text
-    assert text.count("<figure><a ") == 4
-    assert "<script" not in text and 'src="http' not in text
+    assert text.count("<li><figure>") == 4
     assert "files that are not read: 2 .czi, 1 .gif: convert them to OME-TIFF" in text
     assert "are not followed: plate2" in text and "2 .czi, 1 .gif, 1 .txt" in text
+    assert text.count("<script>") == 1 and 'src="http' not in text
+    assert "no model card" in text and "ContourTracing" in text
+    (place / "model/README.md").write_text(CARD)
+    objects = place / "objects.csv"
+    objects.write_bytes(outputs.objects.read_bytes())
+    facts["model"] = str(place / "model")
+    info = INFO | {"head": "instance"}
+    build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, info, page)
+    text = page.read_text(encoding="utf-8")
+    assert "Nuclei” on test images" in text
+    assert (
+        "<strong>F1 of all objects at IoU 0.50 0.78</strong> (3 plates: 0.70, 0.80, 0.81)" in text
+    )
+    first, last = text.index("Plot: Number of objects"), text.index("Plot: Confluency")
+    assert first < text.index("Plot: Size of objects") < last
+
+
+CARD = """---
+license: "cc0-1.0"
+---
+# Nuclei
+
+## Evaluation
+
+On test images. The CI is over groups.
+
+| metric | value | 95 % CI, or values of few groups | Otsu |
+| --- | ---: | --- | ---: |
+| F1 of all objects at IoU 0.50 | 0.78 | 3 plates: 0.70, 0.80, 0.81 | 0.56 |
+| IoU | 0.86 | – | 0.5 |
+
+## Limitations
+"""

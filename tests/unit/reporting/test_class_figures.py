@@ -2,15 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 import class_files
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from coverslip.errors import CoverslipError
 from coverslip.reporting import figures
+from coverslip.reporting.figures import mistakes, reasons, reliability
 
 VECTOR = ("learning_curves", "class_confusion", "class_report", "reliability")
 RASTER = ("class_examples", "confident_errors", "attribution_maps")
@@ -106,3 +109,40 @@ def test_no_mistakes_and_no_maps(usual, tmp_path):
     missing = figures.FigureInputs(**{**vars(usual), "metrics": document | {"confusion": {}}})
     with pytest.raises(CoverslipError, match="no confusion matrix of test images"):
         figures.draw("class_confusion", missing, tmp_path / "x.svg")
+
+
+def test_an_error_is_shown_of_each_group(usual):
+    table = pd.DataFrame(
+        {
+            "id": ["a", "b", "c", "d"],
+            "group": ["g1", "g1", "g2", "g3"],
+            "subset": "test",
+            "fold": 0,
+            "seed": 1,
+            "right": [0, 0, 0, 1],
+            "probability": [0.6, 0.9, 0.7, 0.99],
+        }
+    )
+    assert mistakes.confident_errors(replace(usual, table=table)) == ["b", "c"]
+
+
+def test_bins_of_few_images_are_joined():
+    bins = np.array([[0, 0, 0], [3, 1, 1.0], [6, 4, 3.5], [8, 8, 7.0], [2, 2, 1.9]])
+    assert reliability.merged(bins).tolist() == [[9, 5, 4.5], [10, 10, 8.9]]
+    assert reliability.merged(np.zeros((3, 3))).shape == (0, 3)
+
+
+def test_a_map_must_be_better_than_a_random_one_in_both():
+    def scores(deletion, insertion):
+        values = {"deletion": (deletion, 0.16), "insertion": (insertion, 0.62)}
+        return {
+            "scores": [
+                {"name": name, "method": method, "value": value}
+                for name, pair in values.items()
+                for method, value in zip(("x", "random"), pair, strict=True)
+            ]
+        }
+
+    assert reasons.beats_random(scores(0.1, 0.7), "x")
+    assert not reasons.beats_random(scores(0.22, 0.7), "x")
+    assert not reasons.beats_random(scores(0.1, 0.59), "x")

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_unreadable_metrics_are_named(usual, tmp_path):
         figures.load(
             "study",
             "",
-            "honest",
+            False,
             tmp_path / "metrics.json",
             tmp_path / "images.csv",
             usual.images,
@@ -197,3 +198,29 @@ def test_words():
     assert shorten("short", 10) == "short"
     assert thousands(1234567) == "1\u2009234\u2009567"
     assert thousands(123456789) == "123.5 M"
+
+
+def test_a_dollar_is_text(usual, tmp_path):
+    title = r"a$b$c $x^$ a$\frac{1$"
+    figures.draw("learning_curves", replace(usual, title=title), tmp_path / "learning_curves.svg")
+    assert title in (tmp_path / "learning_curves.svg").read_text()
+
+
+def test_an_image_is_shown_once():
+    chosen = {"best": ["a", "b"], "median": ["c"], "worst": ["c"], "draw": ["a", "d"]}
+    assert examples.without_repeats(chosen) == {"best": ["a", "b"], "median": ["c"], "draw": ["d"]}
+
+
+def test_one_epoch_is_no_curve(usual, tmp_path):
+    one = {run: history.head(1) for run, history in usual.histories.items()}
+    figures.draw("learning_curves", replace(usual, histories=one), tmp_path / "learning_curves.svg")
+    text = (tmp_path / "learning_curves.svg").read_text()
+    assert "there is no curve" in text and "Validation loss" in text
+    assert "Loss (lower is better)" not in text
+
+
+def test_few_groups_have_no_interval_in_figures(usual, tmp_path):
+    assert usual.record("iou", "test")["groups"] < 5
+    for name in ("scores", "classification_report"):
+        figures.draw(name, usual, tmp_path / f"{name}.svg")
+        assert " to 0." not in (tmp_path / f"{name}.svg").read_text()

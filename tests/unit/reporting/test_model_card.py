@@ -48,7 +48,7 @@ def card(tmp_path_factory) -> str:
 
 
 def test_the_card_has_data_scores_and_baselines(card):
-    assert card.startswith("---\nlicense: cc0-1.0\n")
+    assert card.startswith('---\nlicense: "cc0-1.0"\n')
     for text in ("Discs", "Drawn, 2024.", "1,234,567", "| train | 4 | 2 |", "IoU", "Otsu"):
         assert text in card
     rows = [line for line in card.splitlines() if line.startswith("| ")]
@@ -60,11 +60,11 @@ def test_the_card_has_data_scores_and_baselines(card):
 
 
 def test_the_card_warns(card):
-    assert "1 groups and 2 pairs" in card and "flatter" in card
+    assert "1 group and 2 pairs of duplicates are in two subsets" in card
     assert "- Too few." in card
     assert "- Never tested on brightfield." in card
     assert "- Never trained on histology." in card
-    assert "too narrow" in card
+    assert "Evaluated on 4 groups only: too few for a 95 % CI." in card
 
 
 def test_the_card_is_about_classes(tmp_path):
@@ -106,3 +106,7 @@ def test_the_card_is_about_classes(tmp_path):
     assert "- Never trained on mcf7." in card
     for words in ("| accuracy |", "| macro F1 |", "expected calibration error", "brightness alone"):
         assert words in card
+
+
+def test_class_names_are_neither_markup_nor_the_end_of_a_cell():
+    assert model_card._cell("a|b\n<img src=x>") == r"a\|b &lt;img src=x&gt;"

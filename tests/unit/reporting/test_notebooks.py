@@ -13,6 +13,11 @@ SEGMENTATION = NOTEBOOKS / "segmentation.ipynb"
 CLASSIFICATION = NOTEBOOKS / "classification.ipynb"
 
 
+def shown(page):
+    """The page without its code."""
+    return re.sub("<details>.*?</details>", "", page, flags=re.S)
+
+
 def beside(folder, split, figure, **facts):
     """What the notebook reads beside the scores: facts of a leaking split, and a figure."""
     table = pd.read_csv(split)
@@ -43,12 +48,11 @@ def test_a_segmentation_is_told_and_runs_again_by_hand(nuclei):
     page = (nuclei / "notebook.html").read_text()
     records = json.loads((nuclei / "metrics.json").read_text())["metrics"]
     (iou,) = (r for r in records if (r["name"], r["subset"], r["run"]) == ("iou", "test", "all"))
-    assert f"{iou['value']:.3f} (95 % interval {iou['low']:.3f}" in page
+    assert f"<td>{iou['value']:.2f}</td>" in page and "plates" in page or "groups" in page
     drawn = base64.b64encode((nuclei / "figures/learning_curves.svg").read_bytes()).decode()
-    for words in ("Nuclei again", "Do not use its numbers", "3 groups and 2 pairs", drawn):
+    for words in ("Nuclei again", "do not use its numbers", "3 groups and 2 pairs", drawn):
         assert words in page
-    assert "def record(" not in page and "In&nbsp;[" not in page
-    assert "choose the epoch that is kept" in page and "those of the last epoch" not in page
+    assert "selected epoch has the lowest" in page and "last epoch is selected." not in shown(page)
     execute(nuclei / "notebook.ipynb", {}, nuclei / "again.ipynb", nuclei / "again.html")
     assert "Nuclei again" in (nuclei / "again.html").read_text()
 
@@ -74,14 +78,19 @@ def test_a_classification_is_told_and_runs_again_by_hand(lines):
     (found,) = (
         r for r in records if (r["name"], r["subset"], r["run"]) == ("accuracy", "test", "all")
     )
-    assert f"{found['value']:.3f} (95 % interval {found['low']:.3f}" in page
-    for words in ("Lines again", "Do not use its numbers", "81% of the test images"):
+    assert f"<td>{found['value']:.2f}</td>" in page
+    for words in ("Lines again", "do not use its numbers", "81% of the test images"):
         assert words in page
-    for words in ("7 images have no class", "Look!", "taken for", "Fewer than ten images"):
+    for words in (
+        "<td>7 images</td>",
+        "Look!",
+        "most frequent confusions",
+        "Fewer than ten images",
+    ):
         assert words in page
-    assert 'alt="Figure: attribution maps of Lines again"' in page
+    assert 'alt="Attribution maps, Lines again"' in page
     assert "def record(" not in page
-    assert "choose the epoch that is kept" in page and "those of the last epoch" not in page
+    assert "selected epoch has the lowest" in page and "last epoch is selected." not in shown(page)
     execute(lines / "notebook.ipynb", {}, lines / "again.ipynb", lines / "again.html")
     assert "Lines again" in (lines / "again.html").read_text()
 
@@ -99,7 +108,7 @@ def test_the_last_epoch_is_told_where_it_is_kept(template, name, request):
     said = {"study": name, "reproduction": True, "restore_best": False}
     execute(template, said, folder / "notebook.ipynb", folder / "notebook.html")
     page = (folder / "notebook.html").read_text()
-    assert "those of the last epoch are kept" in page and "choose the epoch" not in page
+    assert "last epoch is selected." in shown(page)
     cells = (path.parent.parent.name, epochs, epochs, "9.000")
     assert re.search(r"\s*".join(f"<td>{cell}</td>" for cell in cells), page)
 
@@ -109,3 +118,22 @@ def test_is_committed_without_outputs(template):
     cells = json.loads(template.read_text())["cells"]
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
     assert ["parameters"] in [cell["metadata"].get("tags") for cell in cells]
+
+
+def test_names_of_files_run_nothing_and_nothing_is_loaded(lines):
+    bad = "<img src=x onerror=alert(1)>"
+    path = lines / "metrics.json"
+    path.write_text(path.read_text().replace('"cell-0"', json.dumps(bad)))
+    check = lines / "report.json"
+    facts = json.loads(check.read_text())
+    facts["warnings"] = [f"{bad} is odd", "[x](javascript:alert(1))"]
+    check.write_text(json.dumps(facts))
+    said = {"study": "lines", "title": f"{bad}</title><script>alert(2)</script>"}
+    said["check_path"] = "report.json"
+    execute(CLASSIFICATION, said, lines / "notebook.ipynb", lines / "notebook.html")
+    page = (lines / "notebook.html").read_text()
+    assert "onerror=alert(1)&gt; is odd" in page
+    assert "<img src=x" not in page and "<script" not in page and 'href="javascript' not in page
+    assert "default-src 'none'" in page and "http://" not in page and "https://" not in page
+    assert str(lines) not in (lines / "notebook.ipynb").read_text() + page
+    assert str(NOTEBOOKS.parents[1]) not in (lines / "notebook.ipynb").read_text() + page

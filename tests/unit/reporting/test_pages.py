@@ -10,6 +10,7 @@ from coverslip.reporting import pages
 @pytest.fixture
 def templates(tmp_path):
     (tmp_path / "page.css").write_text("a > b {}")
+    (tmp_path / "page.js").write_text("1 > 0;")
     (tmp_path / "x.html.j2").write_text("<style>{{ css }}</style>{{ version }} {{ name }}")
     return tmp_path
 

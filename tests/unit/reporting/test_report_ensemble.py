@@ -70,27 +70,27 @@ def test_single_networks_ensemble_and_gain_stand_side_by_side(tmp_path):
     path = scores(tmp_path, document(seen, other, IOU, folds=(0, 1)))
     told = ensemble_scores(path, ["iou", "mean_ap"])
     (line,) = told["lines"]
-    assert line["label"] == "IoU" and "95 % interval" in told["caption"]
-    assert line["single"] == ("0.8400", "0.8000 to 0.8800")
-    assert line["ensemble"] == ("0.8600", "0.8200 to 0.9000")
-    assert line["gain"] == ("+0.0200", "+0.0100 to +0.0300")
-    assert line["support"] == "134 images in 21 groups"
+    assert line["label"] == "IoU"
+    assert line["single"] == ("0.84", "0.80 to 0.88")
+    assert line["ensemble"] == ("0.86", "0.82 to 0.90")
+    assert line["gain"] == ("+0.02", "(+0.01 to +0.03)")
+    assert line["support"] == "134 images, 21 groups"
     assert "2 trainings, and 2 networks" in told["lead"] and "2 folds" in told["lead"]
-    assert "IoU, the ensemble is 0.0200 better, and the 95 % interval" in told["verdict"]
+    assert told["verdict"] == "IoU of the ensemble is better: +0.02, 95 % CI +0.01 to +0.03."
 
 
 def test_of_errors_the_smaller_is_the_better_one(tmp_path):
     told = ensemble_scores(scores(tmp_path, document(RMSE)), ["confluency_rmse"])
-    assert told["lines"][0]["gain"] == ("−0.5", "−1.5 to +0.5")
-    assert "0.5 percentage points better, but" in told["verdict"]
-    assert "difference, −1.5 to +0.5, holds 0" in told["verdict"]
+    assert told["lines"][0]["gain"] == ("−0.5\u00a0pp", "(−1.5 to +0.5)")
+    assert "RMSE of the ensemble is better: −0.5\u00a0pp" in told["verdict"]
+    assert "95 % CI −1.5 to +0.5; the CI includes 0" in told["verdict"]
 
 
 def test_without_an_interval_none_is_made_up(tmp_path):
     alone = record("iou", cell(0.84), cell(0.8), cell(-0.04))
     told = ensemble_scores(scores(tmp_path, document(alone)), ["iou"])
-    assert told["lines"][0]["gain"] == ("−0.0400", "–") and "interval" not in told["caption"]
-    assert "0.0400 worse" in told["verdict"] and "no interval" in told["verdict"]
+    assert told["lines"][0]["gain"] == ("−0.040", "")
+    assert "worse: −0.040 (21 groups, too few for a CI)" in told["verdict"]
 
 
 def test_of_many_classes_only_the_whole_is_told(tmp_path):
@@ -118,6 +118,6 @@ def test_the_page_has_the_table_in_its_study_only(tmp_path):
     wanted.write_text(json.dumps(document(IOU)), encoding="utf-8")
     report.build(studies, {}, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert text.count("Several networks together") == 1 and "+0.0200" in text
+    assert text.count("Ensemble of several networks") == 1 and "+0.02" in text
     report.build([replace(s, ensemble=None) for s in studies], {}, tmp_path / "report.html")
-    assert "Several networks" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Ensemble of several" not in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ def test_each_fold_has_a_column_in_the_order_of_numbers(tmp_path):
     assert text.splitlines() == [
         "| Study | Metric | Fold 0 | Fold 1 | Fold 2 | Fold 3 |",
         "| --- | --- | --- | --- | --- | --- |",
-        "| `mine` | IoU | 0.0000 | 0.0100 | 0.0200 | 0.1000 |",
+        "| `mine` | IoU | 0.000 | 0.010 | 0.020 | 0.100 |",
     ]
 
 
@@ -52,8 +52,8 @@ def test_studies_of_fewer_folds_get_dashes_and_of_classes_the_last_counts(tmp_pa
     studies = [study(tmp_path, "few"), study(tmp_path, "many")]
     told = {"few": metrics(*few), "many": metrics(*many)}
     lines = results_page.detail(studies, told)[-1].splitlines()
-    assert lines[2] == "| `few` | IoU | 0.5000 | 0.5000 | – |"
-    assert lines[3] == "| `many` | IoU | 0.2500 | 0.2500 | 0.2500 |"
+    assert lines[2] == "| `few` | IoU | 0.500 | 0.500 | – |"
+    assert lines[3] == "| `many` | IoU | 0.250 | 0.250 | 0.250 |"
 
 
 def part(subset, of, **scores):
@@ -81,10 +81,10 @@ def test_modalities_and_groups_of_test_images_are_told(tmp_path):
     title, about, text = results_page.detail([study(tmp_path)], told)
     assert "by modality and by group" in title and "over its groups" in about
     head, _, *lines = [line.strip("| ").split(" | ") for line in text.splitlines()]
-    assert lines[0][:7] == ["`mine`", "all histology", "3", "1\u202f200", "0.5000", "–", "0.2500"]
-    assert lines[0][head.index("Share of predicted objects that join true ones")] == "0.1250"
+    assert lines[0][:7] == ["`mine`", "all histology", "3", "1\u202f200", "0.500", "–", "0.250"]
+    assert lines[0][head.index("Fraction of predicted objects that merge several")] == "0.125"
     assert lines[1][1] == "histology-01" and len(lines) == 2
-    assert lines[1][head.index("Share of true objects missed")] == "0.0625"
+    assert lines[1][head.index("Fraction of annotated objects that are missed")] == "0.062"
 
 
 def test_the_mean_of_seeds_stands_beside_single_networks(tmp_path):
@@ -92,8 +92,8 @@ def test_the_mean_of_seeds_stands_beside_single_networks(tmp_path):
     assert results_page.detail([study(tmp_path)], told) == []
     scored = replace(study(tmp_path), ensemble=scores(tmp_path, document(IOU, RMSE)))
     heading, _, text = results_page.detail([scored], told)
-    assert heading.strip() == "## The mean of several seeds"
+    assert heading.strip() == "## Ensembles of several seeds"
     assert text.splitlines()[2:] == [
-        "| `mine` | IoU | 134 images in 21 groups | 0.8400 | 0.8000 to 0.8800 | 0.8600 "
-        "| 0.8200 to 0.9000 | +0.0200 | +0.0100 to +0.0300 |"
+        "| `mine` | IoU | 134 images, 21 groups | 0.84 | 0.80 to 0.88 | 0.86 "
+        "| 0.82 to 0.90 | +0.02 | (+0.01 to +0.03) |"
     ]

@@ -107,6 +107,6 @@ def test_the_report_shows_what_was_searched_and_chosen(tmp_path):
     studies = results.collect(config, [name, "nuclei-random"], drawn, tmp_path)
     report.build(studies, {}, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page.count("<h3>The search</h3>") == 1
+    assert page.count("Hyperparameter search") == 1
     assert "network.depth = 2 (loss 0.2000)" in page
     assert f'id="figure-{name}-search_values"' in page

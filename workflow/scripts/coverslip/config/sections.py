@@ -633,6 +633,8 @@ class Config(Section):
 
     format: Literal[2] = 2
     """Version of the names of keys and values."""
+    title: str | None = None
+    """Title of the report; none: made from the titles of its studies and datasets."""
     datasets: dict[str, Dataset] = {}
     """Datasets by name (letters, digits, `_` and `-`)."""
     studies: dict[str, Study] = {}

@@ -1,4 +1,4 @@
-"""An image with the outlines of what was found, in colours safe for colour-blind readers."""
+"""An image with the contours of its objects, in colours safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALLEST = 512
 """Smaller images are enlarged by a whole number to about this size, so that a line stays thin."""
 
 DARK = 0.35
-"""Brightness of what lies outside the field of view or is foreground but not counted."""
+"""Opacity of the colour outside the field of view."""
 
 
 def overlay(
@@ -27,7 +27,7 @@ def overlay(
     """Draw objects in orange between black lines, foreground too small to count in blue.
 
     The image is stretched from its 1st to its 99.8th percentile and shown in grey, so that no
-    colour of it is mistaken for a line; what lies outside the field of view is blue-grey.
+    colour of it is mistaken for a line; outside the field of view it is blue-grey.
 
     Args:
         image: uint8 or uint16, HxWxC.
@@ -42,9 +42,11 @@ def overlay(
     grey = to_grey(stretched(image))
     if size != grey.shape:
         smaller = size[0] < grey.shape[0]
-        how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
+        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
         grey = cv2.resize(grey, size[::-1], interpolation=how)
-        label = cv2.resize(label.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST)
+        label = cv2.resize(label.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
+        if not smaller:  # contours without steps
+            label = cv2.medianBlur(label, 5)
         label = label.astype(np.int32)
         mask, field = (
             cv2.resize(part.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0

@@ -1,9 +1,11 @@
-"""The page of a measured folder: one HTML file with numbers, a plot and the outlines drawn."""
+"""The page of a measured folder: one HTML file with numbers, plots and contours."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,15 +13,18 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from coverslip import __version__
 from coverslip.files import atomic_write
+from coverslip.measure import plot as plots
 from coverslip.measure.image_result import overlay_name
 from coverslip.measure.input_folder import beside, left_out_lines
 from coverslip.measure.tables import read_images
+from coverslip.reporting.model_card import read_evaluation
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
-from coverslip.reporting.results import DASH
+from coverslip.reporting.results import DASH, plural, read_json
 
 SHOWN = 60
-"""Images that the page shows with their outlines: more are drawn from all confluencies alike."""
+"""Images that the page shows with contours; of more, odd ones and others over all confluencies."""
 
 NOTHING: dict[str, Any] = {"endings": {}, "links": []}
 
@@ -29,6 +34,19 @@ LISTED = 1000
 IMAGE_BYTES = 60_000
 
 PLOT_BYTES = 2_000_000
+
+ENOUGH = 8
+"""Images from which on odd ones can be recognised."""
+
+FAR = 3.5
+"""Robust z score (Iglewicz and Hoaglin, 1993) from which on an image is odd."""
+
+CHECKED = {
+    "n_objects": "number of objects",
+    "confluency_percent": "confluency",
+    "mean_area_px": "mean area",
+}
+"""Columns by which an image can be odd, and their names."""
 
 
 def build(
@@ -43,39 +61,51 @@ def build(
     """Write the page.
 
     Args:
-        images: the table `images.csv`.
+        images: the table `images.csv`; `objects.csv` and `run.json` are in its folder, if at all.
         overlays: folder of the overlays.
         plot: the figure of confluency.
-        facts: `name`, `folder`, `model`, `command`, `settings` (the section `measure`), and
-            `left_out`, see `measure_folder.left_out`.
+        facts: `name`, `folder`, `model`, `settings` (the section `measure`), and `left_out`,
+            see `input_folder.left_out`.
         model: `model.json`.
-        output: the page; it links to the files beside it.
-        templates: folder of `measure.html.j2` and `page.css`.
+        output: the page; it links to the files in its folder.
+        templates: folder of `measure.html.j2`, `page.css` and `page.js`.
 
     Raises:
         CoverslipError: an input is missing or is no image.
     """
     table = read_images(images)
     measured = table[table["error"] == ""]
-    unread = table[table["error"] != ""]
+    odd = find_odd(measured)
     files = overlay_names(measured)
-    rows = [_row(row, files, overlays, output) for row in table.head(LISTED).itertuples()]
+    instances = str(model.get("head")).startswith("instance")
+    first = [*table.index[table["error"] != ""], *odd]
+    order = [*first, *(index for index in table.index if index not in set(first))]
+    rows = [
+        _row(row, files, odd, overlays, output)
+        for row in table.loc[order].head(LISTED).itertuples()
+    ]
+    run = images.with_name("run.json")
     page = {
         "name": facts["name"],
-        "command": facts.get("command"),
-        "cards": _cards(table, measured, unread),
-        "plot": embed_image(plot, PLOT_BYTES).source,
+        "meta": _meta(read_json(run) if run.is_file() else {}),
+        "command": read_json(run).get("command") if run.is_file() else None,
+        "quality": read_evaluation(Path(facts["model"])),
+        "model": _model_name(facts, model),
+        "cards": _cards(table, measured, odd, instances),
+        "plots": _plots(images, plot, measured, instances),
         "timed": bool((measured["time_unit"] != "").any()),
         "shown": [
-            _shown(row, files[row.Index], overlays, output) for row in spread(measured).itertuples()
+            _shown(row, files[row.Index], odd, overlays, output)
+            for row in spread(measured, list(odd)).itertuples()
         ],
         "measured": len(measured),
         "rows": rows,
         "total": len(table),
         "left_out": left_out_lines(facts.get("left_out") or NOTHING),
-        "unread": [{"name": _name(row), "error": row.error} for row in unread.itertuples()],
+        "unread": [{"name": _name(r), "error": r.error} for r in table.itertuples() if r.error],
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
-        "instances": model.get("head") == "instance",
+        "fields": measured["fov_area_px"].nunique() > 1,
+        "instances": instances,
         "intervals": any(row["interval"] for row in rows),
         "facts": _facts(facts, model, measured),
     }
@@ -85,24 +115,42 @@ def build(
 
 
 def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
-    """Names of the overlays of the rows of a table, by index."""
+    """Return the names of the overlays of the rows of a table, by index."""
     return {
         row.Index: beside(row.image, overlay_name(row.page, row.plane))
         for row in measured.itertuples()
     }
 
 
-def spread(measured: pd.DataFrame) -> pd.DataFrame:
-    """The images to show: all, or `SHOWN` from the least to the most confluent, by name."""
-    if len(measured) <= SHOWN:
-        return measured
-    order = measured.sort_values(["confluency_percent", "image", "page"])
-    chosen = order.iloc[np.unique(np.linspace(0, len(order) - 1, SHOWN).round().astype(int))]
-    return chosen.sort_values(["image", "page"])
+def find_odd(measured: pd.DataFrame) -> dict[int, str]:
+    """Return why images are odd, by index: a note, or a number far from those of the others."""
+    odd = {row.Index: [row.note] for row in measured.itertuples() if row.note}
+    for column, name in CHECKED.items():
+        values = measured[column].astype(float).dropna()
+        middle = values.median()
+        spread = (values - middle).abs().median() / 0.6745
+        if len(values) < ENOUGH or not spread > 0:
+            continue
+        for index, value in values[(values - middle).abs() > FAR * spread].items():
+            text = f"{name} {value:.4g}, median of all {middle:.4g}"
+            odd.setdefault(index, []).append(text)
+    return {index: "; ".join(texts) for index, texts in sorted(odd.items())}
+
+
+def spread(measured: pd.DataFrame, first: list[int] | None = None) -> pd.DataFrame:
+    """Return the images to show: odd ones first, then at most `SHOWN` over all confluencies."""
+    first = (first or [])[:SHOWN]
+    rest = measured.drop(index=first)
+    places = SHOWN - len(first)
+    if len(rest) > places:
+        order = rest.sort_values(["confluency_percent", "image", "page"])
+        chosen = np.linspace(0, len(order) - 1, places).round().astype(int)
+        rest = order.iloc[np.unique(chosen)].sort_values(["image", "page"])
+    return pd.concat([measured.loc[first], rest]) if first else rest
 
 
 def number(value: Any, digits: int = 0) -> str:
-    """A number with thin spaces between thousands; a dash where there is none."""
+    """Return a number with thin spaces between thousands; a dash where there is none."""
     if value is None or pd.isna(value):
         return DASH
     return f"{value:,.{digits}f}".replace(",", "\u2009")
@@ -112,65 +160,122 @@ def _name(row: Any) -> str:
     return f"{row.image} {row.plane}".strip()
 
 
+def _meta(run: Mapping[str, Any]) -> str:
+    """Return date, version and machine of the measurement, as far as they are recorded."""
+
+    parts = [f"coverslip {__version__}" + (f" ({str(run['git'])[:7]})" if run.get("git") else "")]
+    if run.get("ended"):
+        date = datetime.fromisoformat(str(run["ended"]))
+        parts.insert(0, f"{date.day} {date:%b %Y, %H:%M} {date.tzname() or ''}".strip())
+    return " · ".join(parts)
+
+
+def _model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    study = model.get("study")
+    return f"{facts['model']}" + (f" (study {study})" if study else "")
+
+
+def _plots(
+    images: Path, confluency: Path, measured: pd.DataFrame, instances: bool
+) -> list[dict[str, str]]:
+    """Return the plots: counts and sizes first where objects are separated, else confluency."""
+    plots_of: list[dict[str, str]] = [_plot("Confluency", confluency)]
+    if not instances:
+        return plots_of
+    with tempfile.TemporaryDirectory() as folder:
+
+        def drawn(name: str, draw: Callable[[Path], None]) -> dict[str, str]:
+            path = Path(folder) / f"{len(name)}.svg"
+            draw(path)
+            return _plot(name, path)
+
+        more = [drawn("Number of objects", lambda p: plots.draw(measured, p, plots.COUNT))]
+        objects = images.with_name("objects.csv")
+        if objects.is_file():
+            areas = pd.read_csv(objects, usecols=["area_px", "area_um2"])
+            known = areas["area_um2"].notna().all() and len(areas)
+            column, unit = ("area_um2", "µm²") if known else ("area_px", "px²")
+            more.append(
+                drawn("Size of objects", lambda p: plots.draw_sizes(areas[column], unit, p))
+            )
+    return more + plots_of
+
+
+def _plot(name: str, path: Path) -> dict[str, str]:
+    return {"name": name, "source": embed_image(path, PLOT_BYTES).source}
+
+
 def _cards(
-    table: pd.DataFrame, measured: pd.DataFrame, unread: pd.DataFrame
+    table: pd.DataFrame, measured: pd.DataFrame, odd: Mapping[int, str], instances: bool
 ) -> list[dict[str, str]]:
     confluency = measured["confluency_percent"].dropna()
     low, high = (number(confluency.min(), 1), number(confluency.max(), 1))
-    cards = [
-        {"label": "images measured", "value": number(len(measured)), "more": _files(table)},
-        {
-            "label": "median confluency",
-            "value": f"{number(confluency.median(), 1)}\u00a0%",
-            "more": f"from {low}\u00a0% to {high}\u00a0%" if len(confluency) else "",
-        },
-        {
-            "label": "objects",
-            "value": number(measured["n_objects"].sum()),
-            "more": f"median of an image: {number(measured['n_objects'].median())}",
-        },
-    ]
-    if len(unread):
-        cards.append(
-            {"label": "not measured", "value": number(len(unread)), "more": "reasons below"}
-        )
+    counts = {
+        "label": "objects",
+        "value": number(measured["n_objects"].sum()),
+        "more": f"median of an image: {number(measured['n_objects'].median())}",
+    }
+    covered = {
+        "label": "median confluency",
+        "value": f"{number(confluency.median(), 1)}\u00a0%",
+        "more": f"from {low}\u00a0% to {high}\u00a0%" if len(confluency) else "",
+    }
+    files = table["image"].nunique()
+    images = {
+        "label": "images measured",
+        "value": number(len(measured)),
+        "more": f"of {number(files)} {'file' if files == 1 else 'files'}",
+    }
+    cards = [counts, covered, images] if instances else [covered, counts, images]
+    if odd:
+        cards.append({"label": "odd images", "value": number(len(odd)), "more": "shown first"})
+    if unread := len(table) - len(measured):
+        cards.append({"label": "not measured", "value": number(unread), "more": "reasons below"})
     return cards
 
 
-def _files(table: pd.DataFrame) -> str:
-    files = table["image"].nunique()
-    return f"of {number(files)} {'file' if files == 1 else 'files'}"
-
-
-def _row(row: Any, files: Mapping[int, str], overlays: Path, output: Path) -> dict[str, str]:
+def _row(
+    row: Any, files: Mapping[int, str], odd: Mapping[int, str], overlays: Path, output: Path
+) -> dict[str, Any]:
     name = files.get(row.Index)
+    low, high = row.confluency_low_percent, row.confluency_high_percent
     return {
         "name": _name(row),
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
-        "interval": _interval(row.confluency_low_percent, row.confluency_high_percent),
+        "interval": "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}",
         "objects": number(row.n_objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),
         "valid": number(row.fov_area_px),
         "time": "" if not row.time_unit else f"{number(row.time, 2)} {row.time_unit}",
-        "note": row.error or row.note,
+        "note": row.error or odd.get(row.Index, ""),
         "bad": bool(row.error),
+        "odd": row.Index in odd,
+        "keys": {
+            name: "" if pd.isna(value) else value
+            for name, value in (
+                ("confluency", row.confluency_percent),
+                ("objects", row.n_objects),
+                ("area", row.mean_area_px),
+                ("area_um", row.mean_area_um2),
+                ("valid", row.fov_area_px),
+                ("time", row.time),
+            )
+        },
     }
 
 
-def _interval(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}"
-
-
-def _shown(row: Any, name: str, overlays: Path, output: Path) -> dict[str, str]:
-    found = embed_image(overlays / name, IMAGE_BYTES)
+def _shown(
+    row: Any, name: str, odd: Mapping[int, str], overlays: Path, output: Path
+) -> dict[str, str]:
     return {
         "name": _name(row),
         "link": _link(overlays / name, output),
-        "source": found.source,
-        "confluency": number(row.confluency_percent, 1),
-        "objects": number(row.n_objects),
+        "source": embed_image(overlays / name, IMAGE_BYTES).source,
+        "confluency": f"{number(row.confluency_percent, 1)} %",
+        "objects": plural(int(row.n_objects), "object"),
+        "odd": odd.get(row.Index, ""),
     }
 
 
@@ -183,20 +288,18 @@ def _facts(
 ) -> list[dict[str, str]]:
     settings = facts["settings"]
     sources = sorted(set(measured["pixel_size_from"]) - {""})
-    known = int((measured["pixel_size_from"] != "").sum())
-    size = f"known for {known} of {len(measured)} images" if sources else "not known"
-    size += f" (from {' and '.join(sources)})" if sources else ": no micrometres"
-    study = model.get("study")
+    count = int((measured["pixel_size_from"] != "").sum())
+    size = f"of {count} of {len(measured)} images, from {' and '.join(sources)}"
     endings = (facts.get("left_out") or NOTHING)["endings"]
     others = ", ".join(f"{count} {each or 'without ending'}" for each, count in endings.items())
     words = {
         "Images": str(facts["folder"]),
         "Other files there": others or "none",
-        "Model": str(facts["model"]) + (f", trained in the study {study}" if study else ""),
+        "Model": _model_name(facts, model),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),
-        "Smallest object": f"{settings['min_area_px']} pixels",
+        "Smallest object": f"{settings['min_area_px']} px²",
         "Black surroundings": "left out" if settings["ignore_black_border"] else "counted",
-        "Size of a pixel": size,
+        "Size of a pixel": size if sources else "not known, so there are no areas in µm²",
     }
     return [{"label": label, "text": text} for label, text in words.items()]

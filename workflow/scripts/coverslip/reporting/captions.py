@@ -17,44 +17,46 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from coverslip.reporting.results import (
-    DASH,
     SUBSET_WORDS,
     find,
-    interval_text,
+    first_capital,
     label,
     number,
+    uncertainty,
     value_text,
 )
 
-LONGEST_ID = 16
-"""Longer names of images, such as digests, are cut short in a caption."""
-
 
 class Numbers:
-    """What a caption may say of a study's metrics; `numbers` in the templates of captions."""
+    """A study's metrics in words; `numbers` in the templates of captions."""
 
     def __init__(self, metrics: Mapping[str, Any]) -> None:
         self._metrics = metrics
 
     def has(self, metric: str, subset: str) -> bool:
-        """Whether the metric was computed on the subset."""
-        return find(self._metrics, metric, subset) is not None
+        """Return whether the metric was computed on the subset."""
+        record = find(self._metrics, metric, subset)
+        return record is not None and record["value"] is not None
+
+    def value(self, metric: str, subset: str) -> str:
+        """Return `**0.90** (95 % CI 0.88 to 0.92)`."""
+        record = find(self._metrics, metric, subset)
+        return f"**{value_text(record)}**{uncertainty(record)}"
 
     def say(self, metric: str, subset: str) -> str:
-        """`IoU on the test images is **0.9012** (95 % interval 0.88 to 0.92)`."""
+        """Return `IoU on test images: **0.90** (95 % CI 0.88 to 0.92)`."""
         record = find(self._metrics, metric, subset)
-        if record is None:
-            return DASH
-        name, value, low_high = (
-            label(metric, record.get("class")),
-            value_text(record),
-            interval_text(record),
-        )
-        told = "" if low_high == DASH else f" (95 % interval {low_high})"
-        return f"{name} on the {SUBSET_WORDS[subset]} images is **{value}**{told}"
+        name = first_capital(label(metric, (record or {}).get("class")))
+        return f"{name} on {SUBSET_WORDS[subset]} images: {self.value(metric, subset)}"
+
+    def calibration(self, subset: str) -> str:
+        """Return a note where temperature scaling made the calibration error larger."""
+        before, after = (find(self._metrics, n, subset) for n in ("ece_uncalibrated", "ece"))
+        worse = before and after and after["value"] > before["value"]
+        return ": **temperature scaling did not help here**" if worse else ""
 
     def pixels(self, subset: str) -> str:
-        """Number of pixels in the confusion matrix of a subset, empty where there is none."""
+        """Return the number of pixels in the confusion matrix of a subset, or nothing."""
         confusion = (self._metrics.get("confusion") or {}).get(subset)
         if not confusion:
             return ""
@@ -62,27 +64,15 @@ class Numbers:
 
     @property
     def examples_subset(self) -> str:
-        """The subset that the panels are drawn from, as an adjective."""
+        """The subset of the images that are shown, as an adjective."""
         subset = self._metrics.get("examples_subset") or "test"
         return SUBSET_WORDS.get(subset, subset)
 
-    @property
-    def examples(self) -> list[tuple[str, list[str]]]:
-        """Kinds of panels (best, median, worst, draw) and the ids of their images, cut short."""
-        panels = self._metrics.get("examples") or {}
-        listed = {kind: [ids] if isinstance(ids, str) else ids for kind, ids in panels.items()}
-        return [(kind, [_short(str(id)) for id in ids]) for kind, ids in listed.items() if ids]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_ID else f"{name[: LONGEST_ID - 4]}…"
-
 
 def caption(name: str, study: str, numbers: Numbers, templates: Path) -> tuple[str, Markup]:
-    """Title and HTML of a figure's caption, from `<name>.rst` filled with the study's numbers.
+    """Return title and HTML of a figure's caption, from `<name>.rst` and the study's numbers.
 
-    The title is what the caption begins with in bold. A figure without a template is called by
-    its name.
+    The title is the bold start of the caption. A figure without a template has its own name.
     """
     path = templates / f"{name}.rst"
     title = name.replace("_", " ").capitalize()

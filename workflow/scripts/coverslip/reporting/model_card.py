@@ -1,7 +1,7 @@
-"""A model card: what a model is, what it was trained on, how good it is and where it is not.
+"""The model card: what a model is, what it was trained on, how good it is, and its limitations.
 
-After Mitchell et al., Model cards for model reporting, FAT* 2019; Markdown with the head that model
-hubs read.
+After Mitchell et al., Model cards for model reporting, FAT* 2019; Markdown with the front matter of
+model hubs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ from coverslip.reporting.results import (
     baseline_label,
     baseline_text,
     find,
+    first_capital,
     interval_text,
     label,
+    read_metrics,
+    uncertainty_note,
     value_text,
 )
+from coverslip.reporting.tables import leak_text
 
 TEMPLATE = "model_card.md.j2"
 
-MASKS = ("iou", "iou_pooled", "dice", "mean_ap", "ap50", "f1_50", "object_count_ratio")
+MARKUP = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " "})
+
+MASKS = ("f1_50_pooled", "ap50_pooled", "object_count_ratio", "iou", "mean_ap", "dice")
 
 CONFLUENCY = ("confluency_rmse", "confluency_mae", "confluency_bias", "iou", "dice")
 
@@ -38,10 +44,7 @@ METRICS = {"segmentation": MASKS, "confluency": CONFLUENCY, "classification": CL
 """Metrics of the card by the task of the study, those that it has."""
 
 BY_MODALITY = ("mean_ap", "ap50_pooled", "f1_50_pooled", "pq_pooled", "object_count_ratio")
-"""Metrics told by kind of image, for models that separate objects."""
-
-FEW_GROUPS = 10
-"""With fewer groups the bootstrap's intervals are too narrow (docs/method.md)."""
+"""Metrics by kind of image, for models that separate objects."""
 
 
 def write(
@@ -62,9 +65,8 @@ def write(
         study: title, question, task, reproduces and known_issues of the study.
         output: the Markdown file.
     """
-    facts, scores, parts = (
-        json.loads(path.read_text(encoding="utf-8")) for path in (info, metrics, split)
-    )
+    facts, parts = (json.loads(path.read_text(encoding="utf-8")) for path in (info, split))
+    scores = read_metrics(metrics)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         trim_blocks=True,
@@ -72,11 +74,12 @@ def write(
         undefined=StrictUndefined,
     )
     subset = scores["examples_subset"]
-    counts = [_count(row) for row in parts["counts"] if row["fold"] == facts["fold"]]
+    names = dict(zip(scores.get("labels") or (), scores.get("classes") or (), strict=False))
+    counts = [_count(row, names) for row in parts["counts"] if row["fold"] == facts["fold"]]
     text = environment.get_template(TEMPLATE).render(
         version=__version__,
         info={"head": "semantic", "instances": None, "kind": "network"} | facts,
-        title=study["title"],
+        title=_cell(study["title"]),
         question=study["question"],
         kind=kind_of_result({"reproduces": study["reproduces"], "split": parts}),
         dataset=dataset,
@@ -93,20 +96,16 @@ def write(
         part.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def _count(row: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = ", ".join(f"{count} {name or 'unknown'}" for name, count in row["strata"].items())
+def _count(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    strata = {names.get(name, name): count for name, count in row["strata"].items()}
+    kinds = ", ".join(f"{count} {_cell(name or 'unknown')}" for name, count in strata.items())
     return dict(row) | {"kinds": kinds}
 
 
 def _leaks(split: Mapping[str, Any]) -> list[str]:
     if not split["leaking"]:
-        return ["No group of images stands in two subsets."]
-    leaks = split["leaks"]
-    groups, pairs = (sum(leak[key] for leak in leaks) for key in ("groups", "pairs"))
-    return [
-        f"**{groups} groups and {pairs} pairs of duplicates or neighbouring tiles stand in two "
-        "subsets: the scores below flatter.**"
-    ]
+        return ["No group of images is in two subsets."]
+    return [f"**{first_capital(text)}.**" for leak in split["leaks"] if (text := leak_text(leak))]
 
 
 def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> dict[str, Any]:
@@ -114,14 +113,14 @@ def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> di
     names = list(dict.fromkeys(name for record in records for name in record["baselines"]))
     rows = [
         {
-            "label": label(record["name"], record["class"]),
+            "label": _cell(label(record["name"], record["class"])),
             "value": value_text(record),
             "interval": interval_text(record),
             "baselines": [baseline_text(record, name) for name in names],
         }
         for record in records
     ]
-    told = [
+    by_modality = [
         {
             "modality": row["modality"] or "unknown",
             "images": row["images"],
@@ -134,27 +133,54 @@ def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> di
     return {
         "metrics": rows,
         "baselines": [baseline_label(name) for name in names],
-        "by_modality": told,
+        "by_modality": by_modality,
     }
 
 
 def _limits(
     study: Mapping[str, Any], scores: Mapping[str, Any], counts: list[dict], subset: str
 ) -> list[str]:
-    """What a user should know before trusting the model."""
+    """Return what a user should know before trusting the model."""
     limits = list(study["known_issues"])
-    seen = {row["subset"]: set(row["strata"]) for row in counts}
-    trained, tested = seen.get("train", set()), seen.get(subset, set())
+    names = dict(zip(scores.get("labels") or (), scores.get("classes") or (), strict=False))
+    kinds = {row["subset"]: {names.get(k, k) for k in row["strata"]} for row in counts}
+    trained, tested = kinds.get("train", set()), kinds.get(subset, set())
     if trained - tested:
         limits.append(f"Never tested on {_listed(trained - tested)}.")
     if tested - trained:
         limits.append(f"Never trained on {_listed(tested - trained)}.")
-    limits.append(f"Nothing is known of other images than {_listed(trained | tested)} like these.")
-    groups = max((record["groups"] for record in scores["metrics"]), default=0)
-    if groups < FEW_GROUPS:
-        limits.append(f"The intervals are over {groups} groups, which makes them too narrow.")
-    return limits
+    limits.append(f"Not evaluated on images other than {_listed(trained | tested)} like these.")
+    scored = [r for r in scores["metrics"] if r["subset"] == subset and r["groups"]]
+    return limits + ([note] if (note := uncertainty_note(scored[0] if scored else None)) else [])
 
 
 def _listed(names: set[str]) -> str:
     return " and ".join(sorted(name or "unknown kinds" for name in names))
+
+
+def _cell(text: str) -> str:
+    """Return text that is neither markup nor the end of a cell in Markdown."""
+    return str(text).translate(MARKUP)
+
+
+EVALUATED = "## Evaluation"
+
+
+def read_evaluation(folder: Path) -> dict[str, Any] | None:
+    """Return title, subset and metrics of the model card in a model folder; None without one.
+
+    The table of metrics is read as `write` has written it.
+    """
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
+    evaluation = text.partition(EVALUATED)[2].partition("\n## ")[0]
+    subset = evaluation.strip().partition("On ")[2].partition(" images")[0]
+    first = evaluation.partition("\n| ")[2].partition("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in first]
+    if len(cells) < 3:
+        return None
+    head, _, *rows = cells
+    return {"title": title, "subset": subset, "head": head, "rows": rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,20 +88,18 @@ def _svg_size(data: bytes, path: Path) -> tuple[float, float]:
     head = data[:4000].decode("utf-8", errors="replace")
     tag = re.search(r"<svg\b[^>]*>", head)
     if tag is None:
-        raise CoverslipError(f"{path}: holds no SVG; delete it and run again")
+        raise CoverslipError(f"{path}: not an SVG; delete it and run again")
     box = re.search(r'viewBox="[\d.eE+-]+[ ,]+[\d.eE+-]+[ ,]+([\d.]+)[ ,]+([\d.]+)"', tag[0])
     if box is None:
         return 1.0, 1.0
     return float(box[1]), float(box[2])
 
 
-# --- Pages: HTML files that need nothing else, from the templates in `workflow/report`
-
 TEMPLATES = WORKFLOW / "report"
 
 
 def render(template: str, values: Mapping[str, Any], templates: Path = TEMPLATES) -> str:
-    """Fill a template; `version` and `css` (the style all pages share) are added to its values.
+    """Fill a template; `version`, `css`, `script` and `policy`, which all pages share, are added.
 
     Text is escaped; a value that the template names and does not get is an error.
     """
@@ -111,5 +110,17 @@ def render(template: str, values: Mapping[str, Any], templates: Path = TEMPLATES
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    css = Markup((templates / "page.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render({"version": __version__, "css": css, **values})
+    css, script = (
+        Markup((templates / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js")
+    )
+    shared = {"version": __version__, "css": css, "script": script, "policy": policy(script)}
+    return environment.get_template(template).render({**shared, **values})
+
+
+def policy(script: str) -> str:
+    """Return the content security policy of a page that loads nothing and runs this script."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )

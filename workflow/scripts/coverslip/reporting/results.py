@@ -1,31 +1,42 @@
-"""What the studies of a run came to: read, paired and put into words.
+"""The results of a run: read, and put into the words that report, notebook and model card share.
 
-The report and the page of results say the same numbers in the same way; both take them from here.
+A number is printed with its unit, with the digits that its uncertainty supports, and with its
+number of groups. With fewer than `FEW_GROUPS` groups the values of the groups are printed, and
+neither a confidence interval nor a verdict of significance.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os.path
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import run_name
+from coverslip.metrics.definitions import METRICS
 
 DASH = "–"
 
 METRICS_FORMAT = 1
+
+FEW_GROUPS = 5
+"""With fewer groups no method gives a 95 % CI that has this coverage."""
 
 HEADLINES = {
     "segmentation": ("iou", "mean_ap"),
     "confluency": ("confluency_rmse", "iou"),
     "classification": ("accuracy", "macro_f1"),
 }
-"""The metrics that a study is told by beside those published, by its task."""
+"""Metrics of the table of results by task, next to those that were published."""
 
 LABELS = {
     "iou": "IoU",
@@ -34,17 +45,17 @@ LABELS = {
     "macro_f1": "macro F1",
     "iou_pooled": "IoU of all pixels",
     "accuracy_blank_labels": "accuracy against blank labels",
-    "object_count_mae": "objects per image, mean error",
-    "object_count_bias": "objects per image, predicted less true",
-    "object_count_ratio": "objects, predicted over true",
+    "object_count_mae": "MAE of the object count",
+    "object_count_bias": "bias of the object count (predicted − annotated)",
+    "object_count_ratio": "count ratio (predicted / annotated)",
     "confluency": "confluency",
-    "confluency_true": "true confluency",
-    "confluency_bias": "confluency, predicted less true",
-    "confluency_mae": "confluency, mean error",
-    "confluency_rmse": "confluency, root mean square error",
-    "confluency_group_bias": "confluency of whole groups, predicted less true",
-    "confluency_group_mae": "confluency of whole groups, mean error",
-    "confluency_group_rmse": "confluency of whole groups, root mean square error",
+    "confluency_true": "annotated confluency",
+    "confluency_bias": "confluency bias (predicted − annotated)",
+    "confluency_mae": "confluency MAE",
+    "confluency_rmse": "confluency RMSE",
+    "confluency_group_bias": "confluency bias of whole groups",
+    "confluency_group_mae": "confluency MAE of whole groups",
+    "confluency_group_rmse": "confluency RMSE of whole groups",
     "mean_ap": "AP, mean over IoU 0.50 to 0.95",
     "mean_ap_pooled": "AP of all objects, mean over IoU 0.50 to 0.95",
     **{f"ap{percent}": f"AP at IoU 0.{percent}" for percent in range(50, 100, 5)},
@@ -55,20 +66,20 @@ LABELS = {
     "pq_pooled": "panoptic quality of all objects",
     "precision_50": "precision of objects at IoU 0.50",
     "recall_50": "recall of objects at IoU 0.50",
-    "mean_matched_iou": "IoU of matched objects, mean",
-    "mean_true_iou": "IoU of matched objects over all true ones",
-    "split_rate": "share of true objects in pieces",
-    "merge_rate": "share of predicted objects that join true ones",
-    "missed_rate": "share of true objects missed",
-    "invented_rate": "share of predicted objects invented",
+    "mean_matched_iou": "mean IoU of matched objects",
+    "mean_true_iou": "mean IoU of annotated objects (0 if missed)",
+    "split_rate": "fraction of annotated objects that are split",
+    "merge_rate": "fraction of predicted objects that merge several",
+    "missed_rate": "fraction of annotated objects that are missed",
+    "invented_rate": "fraction of predicted objects that are spurious",
     "loss": "loss with the penalty on weights",
-    "log_loss_uncalibrated": "log loss without temperature",
+    "log_loss_uncalibrated": "log loss before temperature scaling",
     "ece": "expected calibration error",
-    "ece_uncalibrated": "expected calibration error without temperature",
+    "ece_uncalibrated": "expected calibration error before temperature scaling",
 }
 
 BAND = re.compile(r"(?P<metric>confluency_[a-z]+)_(?P<low>[0-9]+)_(?P<high>[0-9]+)")
-"""Metrics of the images whose true confluency lies in a band."""
+"""Metrics of the images whose annotated confluency is in a band."""
 
 BASELINES = {
     "all background": "all background",
@@ -78,12 +89,24 @@ BASELINES = {
     "brightness": "brightness alone",
 }
 
-KINDS = {"reproduced": "Reproduced", "random": "Random split", "grouped": "Held-out groups"}
-"""Kinds of results as they are shown, see `config.tasks.kind_of_result`."""
+HIGHER_IS_BETTER = frozenset(metric.name for metric in METRICS if metric.higher_is_better)
+
+LOWER_IS_BETTER = frozenset(metric.name for metric in METRICS if metric.higher_is_better is False)
 
 SUBSETS = ("test", "validation", "train")
 
 SUBSET_WORDS = {"test": "test", "validation": "validation", "train": "training"}
+
+KINDS = {"reproduced": "Reproduced", "random": "Random split", "grouped": "Held-out groups"}
+"""Kinds of results as they are shown, see `config.tasks.kind_of_result`."""
+
+FRACTIONS = (None, "", "share", "fraction")
+
+UNITS = {"percentage points": "pp", "%": "%", "percent": "%", "objects per image": "per image"}
+"""Units as they are printed after a number; others are not printed."""
+
+
+# --- The inputs: a run's config and files
 
 
 @dataclass(frozen=True)
@@ -97,9 +120,9 @@ class StudyInputs:
     dataset: Mapping[str, Any]
     """Its dataset's section of the config, with all defaults."""
     metrics: Path
-    """`metrics.json` of the study."""
+    """`metrics.json` of the study; `images.csv` is in the same folder."""
     report: Path
-    """`check/report.json` of the dataset."""
+    """`check/report.json` of the dataset; `images.h5` is in the folder above."""
     split: Path
     """`split.json` of the study."""
     figures: tuple[Path, ...] = ()
@@ -113,32 +136,25 @@ class StudyInputs:
     ensemble: Path | None = None
     """`scores.json` of its ensemble, if it is scored."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table of studies: a metric as published, repeated, and asked honestly."""
-
-    name: str
-    """The study whose question it is: the honest one of a pair, if there is one."""
-    title: str
-    repeated_name: str | None
-    """The study as published, if there is one."""
-    repeated_title: str | None
-    metric: str
-    """Name in `metrics.json`."""
-    class_name: str | None
-    subset: str
-    """Subset of the published figure."""
-    published: float | None
-    repeated: Mapping[str, Any] | None
-    """Record of our value under the published protocol."""
-    honest: Mapping[str, Any] | None
-    """Record of our value under the honest protocol."""
+    @property
+    def task(self) -> str:
+        """`segmentation`, `confluency` or `classification`."""
+        return self.study.get("task") or "segmentation"
 
     @property
-    def ours(self) -> Mapping[str, Any] | None:
-        """The record that interval and baselines are told of: honest, else as published."""
-        return self.honest or self.repeated
+    def is_reproduction(self) -> bool:
+        """Whether it repeats a published protocol."""
+        return self.study.get("reproduces") is not None
+
+    @property
+    def issues(self) -> list[str]:
+        """Its known issues."""
+        return list(self.study.get("known_issues") or [])
+
+    @property
+    def kind(self) -> str:
+        """The kind of its results in words, see `KINDS`."""
+        return KINDS[kind_of_result(self.study)]
 
 
 def collect(
@@ -147,20 +163,20 @@ def collect(
     figures: Iterable[Path] = (),
     root: Path = Path("results"),
 ) -> list[StudyInputs]:
-    """The inputs of the report for the studies of a run, from the workflow's paths below `root`.
+    """Return the inputs of the report for the studies of a run, from the paths below `root`.
 
     Args:
         config: the config with all defaults (`coverslip.config.validate.resolve`).
         names: of the studies, in the order in which they are shown.
-        figures: of all studies; each goes to the study in whose folder it lies.
+        figures: of all studies; each goes to the study in whose folder it is.
     """
     figures = [Path(figure) for figure in figures]
-    found = []
+    studies = []
     for name in names:
         study = config["studies"][name]
         home = root / "studies" / name
         notebook = home / "notebook.html"
-        found.append(
+        studies.append(
             StudyInputs(
                 name=name,
                 study=study,
@@ -181,7 +197,7 @@ def collect(
                 else None,
             )
         )
-    return found
+    return studies
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -193,124 +209,129 @@ def read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CoverslipError(f"{path}: not JSON ({error}); delete it and run again") from None
     if not isinstance(value, dict):
-        raise CoverslipError(f"{path}: holds no JSON object; delete it and run again")
+        raise CoverslipError(f"{path}: not a JSON object; delete it and run again")
     return value
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Read `metrics.json`; raises CoverslipError where it has another format than 1."""
+    """Read `metrics.json`, with the values of the groups where there are few.
+
+    Raises:
+        CoverslipError: it has another format than 1.
+    """
     metrics = read_json(path)
     if metrics.get("format") != METRICS_FORMAT or not isinstance(metrics.get("metrics"), list):
         raise CoverslipError(
             f"{path}: not metrics of format {METRICS_FORMAT}; delete it and run again"
         )
-    return metrics
+    table = Path(path).with_name("images.csv")
+    return add_group_values(metrics, read_images(table)) if table.is_file() else metrics
+
+
+def read_images(path: Path) -> pd.DataFrame:
+    """Read `images.csv` of a study; names are text, as they are."""
+    texts = dict.fromkeys(("id", "group", "modality", "subset", "true", "predicted"), str)
+    try:
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={})
+    except (OSError, ValueError) as error:
+        raise CoverslipError(f"{path}: not readable ({error}): remove it and run again") from error
+
+
+# --- The values of groups, where there are too few for an interval
+
+
+def _mean(column: str) -> Callable[[pd.DataFrame], float]:
+    return lambda rows: float(rows[column].mean())
+
+
+def _ratio(top: Callable[[pd.DataFrame], Any], bottom: Callable[[pd.DataFrame], Any]) -> Callable:
+    return lambda rows: float(top(rows).sum() / max(bottom(rows).sum(), 1))
+
+
+def _true(rows: pd.DataFrame) -> pd.Series:
+    return rows["n_true"]
+
+
+def _predicted(rows: pd.DataFrame) -> pd.Series:
+    return rows["n_predicted"]
+
+
+OF_A_GROUP: dict[str, Callable[[pd.DataFrame], float]] = {
+    **{name: _mean(name) for name in ("iou", "dice", "mean_ap", "ap50", "f1_50", "pq")},
+    "accuracy": _mean("right"),
+    "confluency_bias": _mean("confluency_error"),
+    "confluency_mae": lambda rows: float(rows["confluency_error"].abs().mean()),
+    "confluency_rmse": lambda rows: float(np.sqrt((rows["confluency_error"] ** 2).mean())),
+    "object_count_mae": lambda rows: float((_predicted(rows) - _true(rows)).abs().mean()),
+    "object_count_bias": lambda rows: float((_predicted(rows) - _true(rows)).mean()),
+    "object_count_ratio": _ratio(_predicted, _true),
+    "f1_50_pooled": _ratio(lambda r: 2 * r["tp_50"], lambda r: _true(r) + _predicted(r)),
+    "ap50_pooled": _ratio(lambda r: r["tp_50"], lambda r: _true(r) + _predicted(r) - r["tp_50"]),
+}
+"""A metric computed on the images (`images.csv`) of one group."""
+
+
+def add_group_values(metrics: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
+    """Return the metrics with `group_values` (sorted) in each record of few groups that has them.
+
+    `group_unit` is added as well: what the groups are called.
+    """
+    unit = group_unit(table["group"].unique())
+    records = []
+    for record in metrics["metrics"]:
+        record = dict(record) | {"group_unit": unit}
+        compute = OF_A_GROUP.get(record["name"])
+        few = 1 < (record.get("groups") or 0) < FEW_GROUPS and record.get("class") is None
+        if few and compute and record.get("run", "all") == "all":
+            rows = table[table["subset"] == record["subset"]]
+            keyed = rows.groupby(["group", "seed"])
+            try:
+                by_seed = [(group, compute(part)) for (group, _), part in keyed]
+                values = pd.DataFrame(by_seed).groupby(0)[1].mean().tolist()
+            except (KeyError, TypeError):
+                values = []
+            if len(values) == record["groups"]:
+                record["group_values"] = sorted(values)
+        records.append(record)
+    return {**metrics, "metrics": records}
+
+
+def group_unit(names: Iterable[str]) -> str:
+    """Return what groups are called: `plate` if all names begin so (`plate07`), else `group`."""
+    names = [str(name) for name in names]
+    start = re.match("[A-Za-z]*", os.path.commonprefix(names))
+    word = start[0].lower() if start and len(names) > 1 else ""
+    alike = len(word) > 2 and all(re.fullmatch(f"(?i:{word})[-_ ]?\\d+", name) for name in names)
+    return word if alike else "group"
+
+
+def plural(count: int, word: str) -> str:
+    """Return `1 group`, `3 groups`, `2 dishes`."""
+    ending = "es" if re.search("(s|x|sh|ch)$", word) else "s"
+    return f"{number(count, 'count')} {word}{'' if count == 1 else ending}"
+
+
+# --- Numbers
 
 
 def find(metrics: Mapping[str, Any], name: str, subset: str) -> dict[str, Any] | None:
-    """The record of a metric over all trainings of a study, or None.
+    """Return the record of a metric over all trainings of a study, or None.
 
-    A metric that is told class by class is taken for the last class (the foreground).
+    A metric with a record a class is taken for the last class (the foreground).
     """
     of_name = [r for r in metrics["metrics"] if r["name"] == name and r["subset"] == subset]
     whole = [r for r in of_name if r.get("run", "all") == "all"]
     if not whole and len({r["run"] for r in of_name}) == 1:
         whole = of_name
-    classes = metrics.get("classes") or [None]
-    for wanted in (None, classes[-1]):
+    for wanted in (None, (metrics.get("classes") or [None])[-1]):
         for record in whole:
             if record.get("class") == wanted:
                 return record
     return None
 
 
-def pairs(studies: Sequence[StudyInputs]) -> list[tuple[StudyInputs | None, StudyInputs | None]]:
-    """Pair each study as published with the honest one beside it, in the order of the config.
-
-    Either may be None. A pair is named by `compare_with` in one of the two.
-    """
-    by_name = {study.name: study for study in studies}
-    found: list[tuple[StudyInputs | None, StudyInputs | None]] = []
-    for study in studies:
-        if study.study["reproduces"] is None:
-            continue
-        other = by_name.get(study.study.get("compare_with") or "")
-        if other is None or other.study["reproduces"] is not None:
-            other = next(
-                (
-                    s
-                    for s in studies
-                    if s.study["reproduces"] is None and s.study.get("compare_with") == study.name
-                ),
-                None,
-            )
-        found.append((study, other))
-    paired = {honest.name for _, honest in found if honest is not None}
-    found += [(None, s) for s in studies if s.study["reproduces"] is None and s.name not in paired]
-    return found
-
-
-def rows(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """The table of studies: each published figure, then the headline metrics if they are others.
-
-    `metrics` holds the metrics of each study by its name.
-    """
-    table: list[Row] = []
-    for repeated, honest in pairs(studies):
-        published: dict[tuple[str, str], float] = {}
-        sides = [side for side in (repeated, honest) if side is not None]
-        for side in sides:
-            for figure in side.study.get("reported_results") or []:
-                published.setdefault((figure["metric"], figure["subset"]), figure["value"])
-        task = sides[-1].study.get("task") or "segmentation"
-        own = [
-            (metric, "test")
-            for metric in HEADLINES[task]
-            if any(find(metrics[side.name], metric, "test") for side in sides)
-        ]
-        # How far confluency is off is the question of such a study, whatever was published.
-        wanted = [*own, *published] if task == "confluency" else [*published, *own]
-        table += [
-            _row(repeated, honest, metrics, metric, subset, published.get((metric, subset)))
-            for metric, subset in dict.fromkeys(wanted)
-        ]
-    return table
-
-
-def _row(
-    repeated: StudyInputs | None,
-    honest: StudyInputs | None,
-    metrics: Mapping[str, Mapping[str, Any]],
-    metric: str,
-    subset: str,
-    published: float | None,
-) -> Row:
-    ours = find(metrics[repeated.name], metric, subset) if repeated else None
-    fair = None
-    if honest:
-        # An honest study chooses its weights and threshold on validation: only test is unseen.
-        first = "train" if subset == "train" else "test"
-        fair = find(metrics[honest.name], metric, first)
-        fair = fair or find(metrics[honest.name], metric, subset)
-    side = honest or repeated
-    assert side is not None
-    record = fair or ours
-    return Row(
-        name=side.name,
-        title=side.study["title"],
-        repeated_name=repeated.name if repeated else None,
-        repeated_title=repeated.study["title"] if repeated else None,
-        metric=metric,
-        class_name=record.get("class") if record else None,
-        subset=subset,
-        published=published,
-        repeated=ours,
-        honest=fair,
-    )
-
-
 def label(metric: str, class_name: str | None = None) -> str:
-    """A metric's name for reading: `pixel_accuracy` becomes `pixel accuracy`."""
+    """Return a metric's name for reading: `pixel_accuracy` becomes `pixel accuracy`."""
     band = BAND.fullmatch(metric)
     words = LABELS.get(band["metric"] if band else metric, metric.replace("_", " "))
     if band:
@@ -318,80 +339,295 @@ def label(metric: str, class_name: str | None = None) -> str:
     return f"{words} ({class_name})" if class_name else words
 
 
-def number(value: Any, unit: str | None = None) -> str:
-    """A number for reading; a dash where there is none. Shares have four decimals."""
-    if value is None or isinstance(value, float) and math.isnan(value):
+def number(value: Any, unit: str | None = None, digits: int | None = None) -> str:
+    """Return a number for reading, without its unit; a dash where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return DASH
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return str(value)
-    if isinstance(value, int) or (unit not in (None, "", "share") and float(value).is_integer()):
+    if isinstance(value, int | np.integer) or unit == "count":
         text = f"{int(value):,}"
-    elif unit in (None, "", "share") and abs(value) <= 1:
-        text = f"{value:.4f}"
     else:
-        text = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        if digits is None:
+            digits = 3 if unit in FRACTIONS else 2 if unit == "ratio" else 1
+        text = f"{value:,.{digits}f}"
+        if float(text.replace(",", "")) == 0:
+            text = text.replace("-", "")
     return text.replace(",", "\u202f").replace("-", "−")
 
 
-def interval_text(record: Mapping[str, Any] | None) -> str:
-    """The 95 % interval of a record as `0.8800 to 0.9200`, or a dash."""
+def limits(record: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    """Return the 95 % CI of a record; None where it has none, no width or too few groups."""
     if record is None or record.get("low") is None or record.get("high") is None:
-        return DASH
+        return None
+    few = (record.get("groups") or FEW_GROUPS) < FEW_GROUPS
+    return None if few or record["low"] == record["high"] else (record["low"], record["high"])
+
+
+def digits_of(record: Mapping[str, Any]) -> int:
+    """Return how many decimals the uncertainty of a record supports."""
     unit = record.get("unit")
-    return f"{number(record['low'], unit)} to {number(record['high'], unit)}"
+    least, most = (2, 4) if unit in FRACTIONS else (2, 2) if unit == "ratio" else (1, 2)
+    values = limits(record) or record.get("group_values")
+    if not values:
+        return 3 if unit in FRACTIONS else least
+    half = (max(values) - min(values)) / 2
+    return least if half <= 0 else min(max(least, -math.floor(math.log10(half))), most)
+
+
+def with_unit(text: str, unit: str | None) -> str:
+    """Return a number with its unit, as far as it has one that is printed."""
+    return f"{text}\u00a0{UNITS[unit]}" if unit in UNITS and text != DASH else text
 
 
 def value_text(record: Mapping[str, Any] | None) -> str:
-    """The value of a record, or a dash."""
-    return number(record["value"], record.get("unit")) if record else DASH
+    """Return the value of a record with its unit, or a dash."""
+    if not record:
+        return DASH
+    unit = record.get("unit")
+    return with_unit(number(record["value"], unit, digits_of(record)), unit)
 
 
-def support_text(record: Mapping[str, Any]) -> str:
-    """What a record was counted on: `134 images in 21 groups`, or a dash."""
+def interval_text(record: Mapping[str, Any] | None) -> str:
+    """Return the 95 % CI of a record as `0.88 to 0.92`, or the values of its groups, or a dash.
+
+    Values of groups are written as `3 plates: 0.83, 0.87, 0.89`.
+    """
+    if record is None:
+        return DASH
+    unit, digits = record.get("unit"), digits_of(record)
+    ends = limits(record)
+    if ends:
+        return " to ".join(number(end, unit, digits) for end in ends)
+    groups = record.get("groups")
+    if groups is None or groups >= FEW_GROUPS or record.get("value") is None:
+        return DASH
+    words = plural(groups, record.get("group_unit") or "group")
+    values = [number(value, unit, digits) for value in record.get("group_values") or ()]
+    return f"{words}: {', '.join(values)}" if values else f"{words}, too few for a CI"
+
+
+def uncertainty(record: Mapping[str, Any] | None) -> str:
+    """Return ` (95 % CI 0.88 to 0.92)` or ` (3 plates: 0.83, 0.87, 0.89)` for a sentence."""
+    text = interval_text(record)
+    if text == DASH:
+        return ""
+    return f" (95 % CI {text})" if limits(record) else f" ({text})"
+
+
+def uncertainty_note(record: Mapping[str, Any] | None) -> str:
+    """Return a sentence for a record of too few groups; empty for others."""
+    groups = (record or {}).get("groups") or FEW_GROUPS
+    if record is None or groups >= FEW_GROUPS:
+        return ""
+    unit = record.get("group_unit") or "group"
+    return f"Evaluated on {plural(groups, unit)} only: too few for a 95 % CI."
+
+
+def support_text(record: Mapping[str, Any] | None) -> str:
+    """Return what a record was computed on: `134 images, 21 groups`, or a dash."""
+    record = record or {}
     support, groups = record.get("support"), record.get("groups")
     parts = []
     if support is not None:
-        parts = [number(support, "count"), record.get("support_unit") or ""]
-    if groups is not None:
-        parts.append(f"in {number(groups, 'count')} {'group' if groups == 1 else 'groups'}")
-    return " ".join(part for part in parts if part) or DASH
+        unit = str(record.get("support_unit") or "").replace("true ", "annotated ")
+        unit = unit.removesuffix("s") if support == 1 else unit
+        parts.append(f"{number(support, 'count')} {unit}".strip())
+    if groups is not None and record.get("support_unit") != "groups":
+        parts.append(plural(groups, record.get("group_unit") or "group"))
+    return ", ".join(parts) or DASH
+
+
+# --- Baselines, and the difference to the best of them
 
 
 def baseline_names(records: Iterable[Mapping[str, Any] | None]) -> list[str]:
-    """Names of the trivial baselines that any of the records has, in their order."""
-    names: dict[str, None] = {}
-    for record in records:
-        for name in (record or {}).get("baselines") or {}:
-            names.setdefault(name)
-    return list(names)
+    """Return the names of the baselines that any of the records has, in their order."""
+    return list(dict.fromkeys(name for r in records for name in (r or {}).get("baselines") or {}))
 
 
 def baseline_label(name: str) -> str:
-    """A baseline's name for reading."""
+    """Return a baseline's name for reading."""
     return BASELINES.get(name, name)
 
 
+def baseline_text(record: Mapping[str, Any] | None, name: str) -> str:
+    """Return the value of a baseline with its unit, or a dash."""
+    record = record or {}
+    unit = record.get("unit")
+    value = (record.get("baselines") or {}).get(name)
+    return DASH if value is None else with_unit(number(value, unit, digits_of(record)), unit)
+
+
+def best_baseline(record: Mapping[str, Any] | None) -> str | None:
+    """Return the name of the best baseline; None where the metric has no better or worse."""
+    record = record or {}
+    values = {k: v for k, v in (record.get("baselines") or {}).items() if v is not None}
+    metric = record.get("name")
+    if not values or metric not in HIGHER_IS_BETTER | LOWER_IS_BETTER:
+        return None
+    return (max if metric in HIGHER_IS_BETTER else min)(values, key=lambda name: values[name])
+
+
+def beats_baseline(record: Mapping[str, Any] | None) -> bool | None:
+    """Return whether the value is better than the best baseline; None if that is not defined."""
+    best = best_baseline(record)
+    if record is None or best is None or record["value"] is None:
+        return None
+    gain = record["value"] - record["baselines"][best]
+    return gain > 0 if record["name"] in HIGHER_IS_BETTER else gain < 0
+
+
+def difference_text(record: Mapping[str, Any] | None) -> str:
+    """Return the difference to the best baseline with its 95 % CI: `+0.031 (+0.013 to +0.051)`."""
+    best = best_baseline(record)
+    difference = ((record or {}).get("gains") or {}).get(best)
+    if record is None or difference is None:
+        return DASH
+    return " ".join(signed_texts({**difference, "groups": record.get("groups")}, record)).strip()
+
+
+def signed_texts(difference: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a difference with its sign and unit, and its CI in brackets (empty without one)."""
+    unit, ends = record.get("unit"), limits(difference)
+    digits = digits_of({"unit": unit, **difference}) if ends else digits_of(record)
+
+    def signed(value: float | None) -> str:
+        text = number(value, unit, digits)
+        return f"+{text}" if value is not None and value > 0 and re.search("[1-9]", text) else text
+
+    within = f"({signed(ends[0])} to {signed(ends[1])})" if ends else ""
+    return with_unit(signed(difference["value"]), unit), within
+
+
+# --- One table of results
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number of one study, in words; what was published comes with it."""
+
+    study: StudyInputs
+    metric: str
+    subset: str
+    record: Mapping[str, Any] | None
+    published: float | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the metric, with the subset where it is not the test images."""
+        name = first_capital(label(self.metric, (self.record or {}).get("class")))
+        return name if self.subset == "test" else f"{name}, {SUBSET_WORDS[self.subset]} images"
+
+    @property
+    def value(self) -> str:
+        """The value with its unit; next to a published one with as many digits as that."""
+        if self.published is None or not self.record:
+            return value_text(self.record)
+        digits = max(digits_of(self.record), len(f"{self.published:.4g}".partition(".")[2]))
+        unit = self.record.get("unit")
+        return with_unit(number(self.record["value"], unit, digits), unit)
+
+    @property
+    def interval(self) -> str:
+        """The 95 % CI or the values of the groups."""
+        return interval_text(self.record)
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few groups for a CI."""
+        return ((self.record or {}).get("groups") or FEW_GROUPS) < FEW_GROUPS
+
+    @property
+    def baseline(self) -> tuple[str, str]:
+        """Value and name of the best baseline; dashes without one."""
+        best = best_baseline(self.record)
+        return (baseline_text(self.record, best), baseline_label(best)) if best else (DASH, "")
+
+    @property
+    def difference(self) -> str:
+        """The difference to the best baseline."""
+        return difference_text(self.record)
+
+    @property
+    def support(self) -> str:
+        """On how many images and groups it was computed."""
+        return support_text(self.record)
+
+    @property
+    def groups(self) -> str:
+        """The number of groups."""
+        record = self.record or {}
+        return plural(record.get("groups") or 0, record.get("group_unit") or "group")
+
+    @property
+    def published_text(self) -> str:
+        """The published value, as it was published."""
+        return DASH if self.published is None else f"{self.published:.4g}"
+
+    @property
+    def marks(self) -> dict[str, Any] | None:
+        """Positions from 0 to 1 of value, baseline and CI; None for other scales."""
+        record = self.record or {}
+        ends = limits(record) or (None, None)
+        best = best_baseline(record)
+        base = record["baselines"][best] if best else None
+        values = {"value": record.get("value"), "base": base, "low": ends[0], "high": ends[1]}
+        fraction = record.get("unit") in FRACTIONS and record.get("name") in HIGHER_IS_BETTER
+        if not fraction or record.get("value") is None:
+            return None
+        return values | {"groups": record.get("group_values") or ()}
+
+
+def result(
+    study: StudyInputs, metrics: Mapping[str, Any], metric: str, subset: str = "test"
+) -> Result:
+    """Return one number of a study."""
+    published = {
+        (p["metric"], p["subset"]): p["value"] for p in study.study.get("reported_results") or []
+    }
+    value = published.get((metric, subset))
+    return Result(study, metric, subset, find(metrics, metric, subset), value)
+
+
+def results(study: StudyInputs, metrics: Mapping[str, Any]) -> list[Result]:
+    """Return the headline metrics of a study, and those that were published."""
+    own = [(metric, "test") for metric in HEADLINES[study.task] if find(metrics, metric, "test")]
+    published = [(p["metric"], p["subset"]) for p in study.study.get("reported_results") or []]
+    # The error of the confluency is the question of such a study, whatever was published.
+    order = [*own, *published] if study.task == "confluency" else [*published, *own]
+    return [result(study, metrics, *key) for key in dict.fromkeys(order)]
+
+
+def key_result(study: StudyInputs, metrics: Mapping[str, Any]) -> Result:
+    """Return the one number that a study is shown by first."""
+    instances = (study.study.get("network") or {}).get("head") == "instance"
+    names = (["f1_50_pooled"] if instances else []) + list(HEADLINES[study.task])
+    for name in names:
+        for subset in SUBSETS[:2]:
+            if find(metrics, name, subset):
+                return result(study, metrics, name, subset)
+    return result(study, metrics, names[0])
+
+
+# --- Words
+
+
 def first_capital(text: str) -> str:
-    """The text with a capital at its start; the rest stays as it is."""
+    """Return the text with a capital at its start; the rest stays as it is."""
     return text[:1].upper() + text[1:]
 
 
-def baseline_text(record: Mapping[str, Any] | None, name: str) -> str:
-    """The value of a trivial baseline beside a record, or a dash."""
-    found = ((record or {}).get("baselines") or {}).get(name)
-    return number(found, (record or {}).get("unit"))
-
-
 def device(run: Mapping[str, Any]) -> str:
-    """The machine of a run in words: device, processor and cores, as far as they are known."""
+    """Return the machine of a run in words: device, processor and cores, as far as recorded."""
     machine = run.get("machine") or {}
-    found = run.get("device") or machine.get("device")
-    if isinstance(found, Mapping):
-        found = found.get("name")
+    name = run.get("device") or machine.get("device")
+    if isinstance(name, Mapping):
+        name = name.get("name")
     processor = machine.get("processor")
     cores = machine.get("cores") or run.get("cores")
-    parts = [str(found)] if found else []
-    if processor and processor != found:
+    parts = [str(name)] if name else []
+    if processor and processor != name:
         parts.append(str(processor))
     if cores:
         parts.append(f"{cores} cores")
@@ -399,7 +635,7 @@ def device(run: Mapping[str, Any]) -> str:
 
 
 def minutes(run: Mapping[str, Any]) -> float | None:
-    """Minutes that a training took, over all its jobs if it was resumed; None if unknown."""
+    """Return the minutes that a training took, over all its jobs; None if not recorded."""
     training = run.get("training") or {}
     seconds = training.get("training_seconds", run.get("seconds"))
     return None if seconds is None else float(seconds) / 60

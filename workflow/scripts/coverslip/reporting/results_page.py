@@ -1,4 +1,4 @@
-"""`docs/results.md`: the table of studies in Markdown, written from a run, never typed.
+"""`docs/results.md`: the table of results in Markdown, written from a run.
 
 Benchmarks that compare a study with others print a part of their own, which can be appended.
 
@@ -18,19 +18,15 @@ import yaml
 from snakemake.utils import update_config
 
 from coverslip.config import validate
-from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import fold_and_seed
 from coverslip.files import WORKFLOW, atomic_write
 from coverslip.reporting.results import (
     DASH,
     HEADLINES,
-    KINDS,
-    SUBSET_WORDS,
-    Row,
+    Result,
     StudyInputs,
     baseline_label,
-    baseline_names,
     baseline_text,
     collect,
     device,
@@ -42,21 +38,20 @@ from coverslip.reporting.results import (
     number,
     read_json,
     read_metrics,
-    rows,
+    results,
     value_text,
 )
 from coverslip.reporting.tables import ensemble_scores, main_metrics
-from coverslip.reporting.text import gain_texts
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, without a line end at its end; empty cells get a dash."""
+    """Return a table in Markdown, without a line end at its end; empty cells get a dash."""
     rows = [head, ["---"] * len(head), *lines]
     cells = [[(cell or DASH).replace("|", r"\|") for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
-# --- The parts of the page of results that look closer: by fold, by group, and the mean of seeds
+# --- By fold, by group, and ensembles of several seeds
 
 MAIN = "mean_ap"
 
@@ -69,27 +64,25 @@ SCORES = (
     "missed_rate",
     "invented_rate",
 )
-"""Scores of instances that are told by modality and by group; the first with its interval. The
-others tell where the loss lies: in outlines, pieces, joined, missed and invented objects."""
+"""Metrics of objects that are shown by modality and by group; the first with its CI."""
 
 PEER = "otsu watershed"
 
-GROUPS = """On test images. Intervals of a modality are over its groups, those of a group over its
+GROUPS = """On test images. The CI of a modality is over its groups, that of a group over its
 images.
 """
 
-MEAN = """Networks that differ only in their seed, and the mean of their answers, scored on the same
-images; the gain by the paired bootstrap over groups. Each further network costs a training, and a
-prediction of each image.
+MEAN = """Networks that differ only in their seed, and the mean of their outputs, on the same
+images. Each further network costs a training, and a prediction of each image.
 """
 
 
 def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Markdown of the parts, without those that have nothing to tell.
+    """Return these parts in Markdown, without empty ones.
 
     Args:
         studies: in the order of the config.
-        metrics: what `metrics.json` of each study holds, by its name.
+        metrics: `metrics.json` of each study, by its name.
     """
     folds = [line for study in studies for line in _folds(study, metrics[study.name])]
     groups = [line for study in studies for line in _groups(study, metrics[study.name])]
@@ -102,19 +95,19 @@ def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, An
         parts += [table(head, filled)]
     if groups:
         titles = [first_capital(label(name)) for name in SCORES]
-        head = ["Study", "Modality or group", "Images", "Objects", titles[0], "95 % interval"]
-        head += [f"The same of {baseline_label(PEER)}", *titles[1:]]
+        head = ["Study", "Modality or group", "Images", "Objects", titles[0], "95 % CI"]
+        head += [first_capital(baseline_label(PEER)), *titles[1:]]
         parts += ["\n## Objects by modality and by group\n", GROUPS, table(head, groups)]
     means = [line for study in studies for line in _mean_of_seeds(study)]
     if means:
-        head = ["Study", "Metric", "Of", "Single networks", "95 % interval", "Their mean"]
-        head += ["95 % interval", "Gain", "95 % interval"]
-        parts += ["\n## The mean of several seeds\n", MEAN, table(head, means)]
+        head = ["Study", "Metric", "Computed on", "Single networks", "95 % CI", "Ensemble"]
+        head += ["95 % CI", "Difference", "95 % CI"]
+        parts += ["\n## Ensembles of several seeds\n", MEAN, table(head, means)]
     return parts
 
 
 def _folds(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
-    """A line a metric of a study of several folds; of several seeds the first."""
+    """Return a line a metric of a study of several folds; of several seeds the first."""
     records = metrics["metrics"]
     runs = sorted({r["run"] for r in records} - {"all"}, key=fold_and_seed)
     first = {fold_and_seed(run)[0]: run for run in reversed(runs)}
@@ -125,20 +118,20 @@ def _folds(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
         for fold in sorted(first)
     }
     lines = []
-    for name in HEADLINES[study.study.get("task") or "segmentation"]:
-        found = [find(of_fold, name, "test") for of_fold in alone.values()]
-        if any(found):
-            lines.append([f"`{study.name}`", label(name), *map(value_text, found)])
+    for name in HEADLINES[study.task]:
+        values = [find(of_fold, name, "test") for of_fold in alone.values()]
+        if any(values):
+            lines.append([f"`{study.name}`", label(name), *map(value_text, values)])
     return lines
 
 
 def _mean_of_seeds(study: StudyInputs) -> list[list[str]]:
-    """A line a metric of a study whose ensemble is scored."""
-    told = ensemble_scores(study.ensemble, main_metrics(study.study))
+    """Return a line a metric of a study whose ensemble is scored."""
+    scores = ensemble_scores(study.ensemble, main_metrics(study.study))
     return [
         [f"`{study.name}`", line["label"], line["support"]]
         + [text for key in ("single", "ensemble", "gain") for text in line[key]]
-        for line in (told["lines"] if told else [])
+        for line in (scores["lines"] if scores else [])
     ]
 
 
@@ -165,7 +158,7 @@ def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
     return lines
 
 
-# --- `docs/results.md`: the table of studies in Markdown, written from a run, never typed
+# --- The table of results
 
 SCHEMA = WORKFLOW / "schemas" / "config.schema.json"
 
@@ -177,13 +170,10 @@ Written by a command from the `metrics.json` and `run.json` of a run; do not edi
 {command}
 ```
 
-Each line is one number: what was published, what the same protocol gives here, and what the honest
-protocol gives (whole groups held out where the study says so; on test images). The interval is a
-95 % bootstrap interval over groups of the honest figure, or of ours as published where no honest
-one stands beside it (marked \\*), over as many groups as told; where they are few it is too narrow.
-The baselines, which need no learning, are of the same images; the difference from the best of
-them has its own interval, for which the same groups are drawn for both. A {dash} stands for what
-was not published, not asked or not run.
+Each line is one metric of one study on its test images, unless another subset is named. The 95 %
+CI is over groups of images; with fewer than five groups the value of each group is given instead.
+The baselines are simple methods on the same images; the difference to the best of them has a CI of
+its own. A {dash} marks what was not published or not computed.
 """
 
 
@@ -203,14 +193,15 @@ def write(
         output: the Markdown file.
         left: studies of the config that were not run; they are named.
         appended: further parts of the page in Markdown, with their headings, as benchmarks print
-            them; they stand before what is told of the trainings.
+            them.
 
     Raises:
         CoverslipError: a file of a run is missing or malformed.
     """
     metrics = {study.name: read_metrics(study.metrics) for study in studies}
     runs = {study.name: [read_json(path) for path in study.runs] for study in studies}
-    parts = [HEAD.format(command=command, dash=DASH), _results(rows(studies, metrics), runs)]
+    lines = [line for study in studies for line in results(study, metrics[study.name])]
+    parts = [HEAD.format(command=command, dash=DASH), _results(lines, runs)]
     if left:
         parts.append(f"\nNot run: {', '.join(f'`{name}`' for name in left)}.")
     parts += detail(studies, metrics)
@@ -220,63 +211,41 @@ def write(
         part.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _results(found: Sequence[Row], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    names = baseline_names(row.ours for row in found)
-    head = ["Study", "Metric", "Published", "Ours, as published", "Ours, honest", "95 % interval"]
-    head += ["Groups", "Less the best baseline"]
-    head += [first_capital(baseline_label(name)) for name in names] + ["Training, minutes"]
-    lines = []
-    for row in found:
-        star = "" if row.honest or not row.ours else r" \*"
-        interval = interval_text(row.ours)
-        value, within = gain_texts(row.metric, row.ours)
-        lines.append(
-            [
-                _studies_of(row),
-                label(row.metric, row.class_name),
-                _with_subset(number(row.published), row.published is not None and row.subset),
-                _with_subset(value_text(row.repeated), row.repeated and row.repeated["subset"]),
-                _with_subset(value_text(row.honest), row.honest and row.honest["subset"]),
-                interval + (star if interval != DASH else ""),
-                str(row.ours["groups"]) if row.ours and interval != DASH else DASH,
-                value if within == DASH else f"{value} ({within})",
-                *(baseline_text(row.ours, name) for name in names),
-                _minutes_of(row, runs),
-            ]
-        )
-    return table(head, lines)
-
-
-def _studies_of(row: Row) -> str:
-    if row.repeated_name in (None, row.name):
-        return f"`{row.name}`"
-    return f"`{row.repeated_name}`, beside it `{row.name}`"
-
-
-def _with_subset(text: str, subset: Any) -> str:
-    return f"{text} ({SUBSET_WORDS[subset]})" if subset and text != DASH else text
-
-
-def _minutes_of(row: Row, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    names = [row.repeated_name] if row.repeated_name not in (None, row.name) else []
-    return " / ".join(_total_minutes(runs[name]) for name in [*names, row.name])
+def _results(lines: Sequence[Result], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    head = ["Study", "Metric", "Published", "Value", "95 % CI, or values of few groups"]
+    head += ["Computed on", "Best baseline", "Difference", "Training, minutes"]
+    cells = [
+        [
+            f"`{line.study.name}`",
+            line.label,
+            line.published_text,
+            line.value,
+            line.interval,
+            line.support,
+            " ".join(line.baseline).strip(),
+            line.difference,
+            _total_minutes(runs[line.study.name]),
+        ]
+        for line in lines
+    ]
+    return table(head, cells)
 
 
 def _total_minutes(runs: Sequence[Mapping[str, Any]]) -> str:
-    known = [took for took in (minutes(run) for run in runs) if took is not None]
-    return f"{sum(known):.1f}" if known else DASH
+    times = [took for took in (minutes(run) for run in runs) if took is not None]
+    return f"{sum(times):.1f}" if times else DASH
 
 
 def _about(
     studies: Sequence[StudyInputs], runs: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> list[str]:
-    """What each study is, and on which machine it was trained."""
+    """Return what each study is, and on which machine it was trained."""
     head = [
         "Study",
         "Title",
         "Kind",
         "Trainings",
-        "Minutes in all",
+        "Minutes in total",
         "Machine",
         "Started",
         "Code",
@@ -285,7 +254,7 @@ def _about(
         [
             f"`{study.name}`",
             study.study["title"],
-            KINDS[kind_of_result(study.study)],
+            study.kind,
             str(len(runs[study.name])),
             _total_minutes(runs[study.name]),
             _distinct(device(run) for run in runs[study.name]),
@@ -294,12 +263,12 @@ def _about(
         ]
         for study in studies
     ]
-    text = ["\n## The trainings\n", table(head, lines)]
-    known = {study.name: study.study.get("known_issues") or [] for study in studies}
-    if any(known.values()):
-        text.append("\n## What to keep in mind\n")
-        text += [f"- `{name}`: {' '.join(issues)}" for name, issues in known.items() if issues]
-    text.append("\n## The data\n")
+    text = ["\n## Trainings\n", table(head, lines)]
+    issues = {study.name: study.issues for study in studies if study.issues}
+    if issues:
+        text.append("\n## Known issues and limitations\n")
+        text += [f"- `{name}`: {' '.join(texts)}" for name, texts in issues.items()]
+    text.append("\n## Data\n")
     datasets = {study.study["dataset"]: study.dataset for study in studies}
     for name, dataset in datasets.items():
         citation = f" {dataset['citation']}" if dataset.get("citation") else ""

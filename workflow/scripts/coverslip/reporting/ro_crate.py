@@ -2,8 +2,8 @@
 
 It follows the Process Run Crate profile 0.5 (https://w3id.org/ro/wfrun/process/0.5) of RO-Crate 1.1
 (Soiland-Reyes et al., Data Science 5, 2022): one action for each job, from its record (`run.json`),
-with what it read, made and was told, and the software that did it; the data with their licences and
-citations from the config. Only metadata are written: the folder of results becomes the crate as it
+with its inputs, outputs, parameters and software; the data with their licences and citations from
+the config. Only metadata are written: the folder of results becomes the crate as it
 is. Run as `python -m coverslip.reporting.ro_crate --help`.
 """
 
@@ -100,7 +100,7 @@ class _Crate:
         self.data = {name: self._data(name, config["datasets"][name]) for name in datasets}
         titles = [config["studies"][name]["title"] for name in names]
         licences = {d["title"]: d["licence"] for d in map(config["datasets"].get, datasets)}
-        told = "; ".join(f"{title}: {licence}" for title, licence in licences.items())
+        names = "; ".join(f"{title}: {licence}" for title, licence in licences.items())
         root = self.crate.root_dataset
         root["name"] = f"Results of coverslip: {'; '.join(titles)}"
         root["description"] = (
@@ -108,19 +108,19 @@ class _Crate:
             f"{', '.join(names)}, made by the workflow coverslip {__version__}."
         )
         root["datePublished"] = date
-        root["license"] = self._add("#licence", "CreativeWork", name=f"As the data: {told}")
+        root["license"] = self._add("#licence", "CreativeWork", name=f"As the data: {names}")
         root["conformsTo"] = self._add(PROFILE, "CreativeWork", name="Process Run Crate")
         root["conformsTo"]["version"] = "0.5"
         root["mentions"] = []
         root["citation"] = _bare(list(self.data.values()))
 
     def add_action(self, record: Mapping[str, Any]) -> None:
-        """Add a job: what it read and was told, what it made, and by what software."""
+        """Add a job: its inputs, parameters, outputs and software."""
         wildcards = record["wildcards"]
         name = " ".join([record["rule"], *(f"{k}={v}" for k, v in wildcards.items())])
         id = "#" + "-".join([record["rule"], *wildcards.values()])
         given = {key: value for key, value in record["params"].items() if key != "code"}
-        told = self._add(
+        parameters = self._add(
             f"{id}-parameters",
             "PropertyValue",
             name=f"parameters of {name}",
@@ -138,7 +138,7 @@ class _Crate:
             endTime=record["ended"],
             description=f"{record.get('command')}; {_where(record)}",
             instrument=self._software(record),
-            object=[told, *objects],
+            object=[parameters, *objects],
             result=[self._file(path, digest) for path, digest in record["outputs"].items()],
         )
         self.crate.root_dataset.append_to("mentions", action)
@@ -174,7 +174,7 @@ class _Crate:
         )
 
     def _file(self, path: str, digest: str) -> Entity:
-        """A file by its path from where the workflow ran; what lies elsewhere is only told of."""
+        """A file by its path from where the workflow ran; others are only named."""
         if path not in self._files:
             inside = Path(path).parts[:1] == ("results",)
             file = self.results / Path(*Path(path).parts[1:])

@@ -21,13 +21,13 @@ def submission(
     """Write a csv with a file name and a label a row, in the order of the numbers in the names.
 
     All runs (folds and seeds) are asked, and their probabilities averaged. Where every image has
-    a label, the images of the test subsets are told, each by the runs that did not learn it.
+    a label, the images of the test subsets are classified by runs that did not train on them.
 
     Args:
         predictions: prediction files of all runs and shards; their folder tells the run.
         manifest: of the dataset; tells the file names.
         columns: names of the two columns. File names that stand twice, as in folders of classes,
-            are told with their folders.
+            are named with their folders.
         output: the csv to write.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the answers rest on: images with maps of several methods, and which map to trust."""
+"""Attribution maps of several methods, and which of them is better than a random map."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from coverslip.reporting.figures.style import (
 
 NAME = "attribution_maps"
 
-TITLE = "What the answers rest on"
+TITLE = "Attribution maps"
 
 MOST = 6
 """So many images are shown; the files hold all."""
@@ -39,8 +39,9 @@ MOST = 6
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw a row an image: as the network saw it, and a map a method, red speaks for the class.
 
-    Above the maps stand mean deletion (small is good) and insertion (large is good) of the method
-    over all explained images, and below all maps those of a random one.
+    Above the maps are mean deletion (small is good) and insertion (large is good) of the method
+    over all explained images. Methods that are not better than a random map in both are left out,
+    unless all are.
 
     Raises:
         CoverslipError: there are no maps.
@@ -49,11 +50,17 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         raise CoverslipError(f"{inputs.study}: no maps were made: set attribution.images")
     scores = json.loads((inputs.attribution / "scores.json").read_text(encoding="utf-8"))
     shown = chosen(scores["images"])
-    methods = scores["methods"][:-1]
-    figure = new(1.75 * (1 + len(methods)), 1.3 + 1.75 * max(1, len(shown)))
+    better = [name for name in scores["methods"][:-1] if beats_random(scores, name)]
+    methods = better or scores["methods"][:-1]
+    figure = new(max(5.2, 1.75 * (1 + len(methods))), 1.3 + 1.75 * max(1, len(shown)))
     subset = SUBSETS[scores["subset"]]
     heading(figure, f"{TITLE}, {subset} images", inputs)
     note = f"Above the maps: means over all explained images; {chance(scores)}."
+    worse = [words(name) for name in scores["methods"][:-1] if name not in better]
+    if not better:
+        note += " No method is better than a random map: do not interpret these maps."
+    elif worse:
+        note += f" Not shown, because not better than a random map: {', '.join(worse)}."
     wide = textwrap.fill(note, int(12 * figure.get_figwidth()))
     figure.supxlabel(wide, x=0.01, ha="left", fontsize=8, color=GREY)
     grid = figure.subplots(max(1, len(shown)), 1 + len(methods), squeeze=False)
@@ -121,6 +128,16 @@ def areas(scores: dict[str, Any], method: str, separator: str = "\n") -> str:
     found = {s["name"]: s["value"] for s in scores["scores"] if s["method"] == method}
     parts = [f"{name} {found[name]:.2f}" for name in found if found[name] is not None]
     return separator.join(parts)
+
+
+def beats_random(scores: dict[str, Any], method: str) -> bool:
+    """Return whether deletion and insertion of a method are better than those of a random map."""
+    values = {(s["method"], s["name"]): s["value"] for s in scores["scores"]}
+    for name, sign in (("deletion", -1), ("insertion", 1)):
+        own, random = values.get((method, name)), values.get(("random", name))
+        if own is None or random is None or sign * (own - random) <= 0:
+            return False
+    return True
 
 
 def chance(scores: dict[str, Any]) -> str:

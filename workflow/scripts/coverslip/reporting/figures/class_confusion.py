@@ -1,4 +1,4 @@
-"""Confusion matrix of images: shares of each true class, and counts."""
+"""Confusion matrix of images: counts, and percentages of each annotated class."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from coverslip.reporting.figures.style import (
     styled,
     thousands,
 )
+from coverslip.reporting.results import value_text
 
 NAME = "class_confusion"
 
@@ -27,30 +28,28 @@ LETTERS = 18
 """Longer names of classes are shortened."""
 
 SMALL = 6
-"""With more classes than this, letters are smaller, and the matrices stand below one another."""
+"""With more classes than this, letters are smaller."""
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw two matrices, rows are the truth: shares that add up to 100 % a row, and counts.
-
-    Loss and accuracy stand above them.
+    """Draw the matrix, a row an annotated class: number of images, and percentage of its class.
 
     Raises:
         CoverslipError: the study has no confusion matrix.
     """
     found, counts, shares = counted(inputs)
     names = [shorten(name, LETTERS) for name in found["classes"]]
-    beside = len(names) <= SMALL
-    cells, words = max(2.8, 0.52 * len(names)), 0.085 * max(len(name) for name in names)
-    one = (0.6 + words + cells, 1.4 + 0.65 * words + cells)
-    figure = new(2 * one[0], 0.7 + one[1]) if beside else new(0.4 + one[0], 0.7 + 2 * one[1])
+    cells, words = max(3.2, 0.62 * len(names)), 0.085 * max(len(name) for name in names)
+    figure = new(max(4.6, 0.9 + words + cells), 2.1 + 0.65 * words + cells)
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
-    left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
-    matrix(left, shares, [[f"{100 * v:.0f}" for v in row] for row in shares], names)
-    left.set_title(f"{told(inputs, found)}\nShare of the true class (%)")
-    matrix(right, shares, [[thousands(v) for v in row] for row in counts], names)
-    right.set_title("Images")
+    texts = [
+        [f"{thousands(n)}\n{100 * share:.0f} %" if n else "0" for n, share in zip(*of, strict=True)]
+        for of in zip(counts, shares, strict=True)
+    ]
+    axes = figure.subplots()
+    matrix(axes, shares, texts, names)
+    axes.set_title(f"{subtitle(inputs, found)}\nImages, and percentage of the annotated class")
     save(figure, output)
 
 
@@ -67,23 +66,17 @@ def matrix(axes: Axes, shares: np.ndarray, texts: list[list[str]], classes: list
                 ha="center",
                 va="center",
                 color="white" if shares[row, column] > 0.6 else "black",
-                fontsize=11 if number <= SMALL else 8,
+                fontsize=11 if number <= SMALL else 7.5,
             )
     axes.set_xticks(range(number), classes, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(number), classes)
-    axes.set(xlabel="Predicted class", ylabel="True class")
+    axes.set(xlabel="Predicted class", ylabel="Annotated class")
     axes.grid(False)
 
 
-def told(inputs: FigureInputs, found: dict) -> str:
-    """Loss and accuracy in words."""
-    subset = SUBSETS[inputs.subset].capitalize()
-    parts = []
-    loss = "loss" if inputs.record("loss", inputs.subset) else "log_loss"
-    for name, word in ((loss, "loss"), ("accuracy", "accuracy")):
-        record = inputs.record(name, inputs.subset)
-        if record and record["value"] is not None:
-            parts.append(f"{word} {record['value']:.4f}")
+def subtitle(inputs: FigureInputs, found: dict) -> str:
+    """Return the accuracy in words, and how many runs are counted together."""
+    record = inputs.record("accuracy", inputs.subset)
+    text = f"Accuracy {value_text(record)}"
     runs = found.get("runs", 1)
-    text = f"{subset} {', '.join(parts)}"
-    return f"{text} ({runs} runs)" if runs > 1 else text
+    return f"{text}, {runs} runs together" if runs > 1 else text

@@ -1,4 +1,4 @@
-"""Images side by side with their true and predicted class: what several figures share."""
+"""Images with their annotated and predicted class, for several figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def height(ids: Sequence[str]) -> float:
 def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
     """Draw the images in rows of three.
 
-    Above each stands its true class and, in red where it is another one, the predicted class with
+    Above each is its annotated class and, in red where it differs, the predicted class with
     its probability: of the first run (lowest fold, then seed) that predicted it. Images are
     stretched from their 1st to their 99.8th percentile for display only.
     """

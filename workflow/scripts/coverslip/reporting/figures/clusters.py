@@ -70,8 +70,8 @@ class Segmented(NamedTuple):
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw a row an image: its swatches, the image, and its clusters in false colours.
 
-    A swatch has the mean colour of the pixels of its cluster, beside its false colour and its share
-    of the image; clusters that count as cells are marked. Of several runs the first is shown.
+    A swatch has the mean colour of the pixels of its cluster, next to its false colour and its
+    percentage of the image; clusters that count as cells are marked. The first run is shown.
 
     Raises:
         CoverslipError: the study's model is not K-means.
@@ -121,7 +121,7 @@ def segmented(model: Model, store: ImageStore, id: str) -> Segmented:
 
 
 def false_colours(number: int) -> np.ndarray:
-    """Colours of so many clusters, K x 3, 0..1, that colour-blind readers tell apart."""
+    """Colours of so many clusters, K x 3, 0..1, that colour-blind readers can distinguish."""
     if number <= len(COLOURS):
         return np.array([to_rgb(colour) for colour in COLOURS[:number]])
     return matplotlib.colormaps["viridis"](np.linspace(0, 1, number))[:, :3]
@@ -146,7 +146,7 @@ def _swatches(axes: Axes, each: Segmented, colours: np.ndarray, cells: list[int]
     count = len(colours)
     axes.set(xlim=(0, 4), ylim=(count, -0.6))
     size = 8 if count <= 8 else 6
-    for x, word in ((0.4, "map"), (1.3, "image"), (2.3, "share")):
+    for x, word in ((0.4, "map"), (1.3, "image"), (2.3, "percent")):
         axes.text(x, -0.25, word, ha="center", va="center", fontsize=size, weight="bold")
     for at in range(count):
         for x, colour in ((0.0, colours[at]), (0.9, each.swatches[at])):
@@ -155,6 +155,6 @@ def _swatches(axes: Axes, each: Segmented, colours: np.ndarray, cells: list[int]
             axes.add_patch(box)
         share = percent(each.shares[at])
         axes.text(2.3, at + 0.5, share, ha="center", va="center", fontsize=size)
-        word = "cells" if at in cells else "ground"
+        word = "cells" if at in cells else "background"
         weight = "bold" if at in cells else "normal"
         axes.text(2.9, at + 0.5, word, va="center", fontsize=size, weight=weight)

@@ -1,4 +1,4 @@
-"""The mistakes that the model was surest of, three by three."""
+"""The errors with the highest probability, one a group, three by three."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from coverslip.reporting.figures.style import SUBSETS, heading, new, save, style
 
 NAME = "confident_errors"
 
-TITLE = "Most confident mistakes"
+TITLE = "Most confident errors"
+
+MOST = 9
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw up to nine wrongly named images; where there are none, that is said instead."""
-    ids = inputs.metrics["examples"]["confident_errors"]
+    """Draw up to nine wrongly classified images, or a sentence where there are none."""
+    ids = confident_errors(inputs)
     figure = new(7.2, height(ids) if ids else 1.6)
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     if ids:
@@ -24,5 +26,13 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     else:
         axes = figure.subplots()
         axes.axis("off")
-        axes.text(0.0, 0.5, "None: every image was named rightly.", va="center")
+        axes.text(0.0, 0.5, "None: all images are classified correctly.", va="center")
     save(figure, output)
+
+
+def confident_errors(inputs: FigureInputs) -> list[str]:
+    """Return ids of wrongly classified images, the most probable answer of each group first."""
+    rows = inputs.table[(inputs.table["subset"] == inputs.subset)].sort_values(["fold", "seed"])
+    rows = rows.drop_duplicates("id")
+    wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
+    return wrong.drop_duplicates("group")["id"].head(MOST).tolist()

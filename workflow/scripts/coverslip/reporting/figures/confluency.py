@@ -25,6 +25,7 @@ from coverslip.reporting.figures.style import (
     save,
     styled,
 )
+from coverslip.reporting.results import interval_text, limits, value_text
 
 NAME = "confluency"
 
@@ -42,7 +43,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw predicted against true confluency, and the error over the true one with its bands.
 
     A dot is an image (the mean over seeds). Each band of 25 points has its bias (line) and the
-    root mean square of its errors around zero (shade); the interval of the whole is over groups.
+    root mean square of its errors around zero (shade); the CI is over groups.
 
     Raises:
         CoverslipError: no image has a field of view.
@@ -82,8 +83,8 @@ def _pairs(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
     axes.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle="--")
     _dots(axes, rows["confluency_true"], rows["confluency_predicted"])
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    axes.set(xlabel="True confluency (%)", ylabel="Predicted confluency (%)")
-    axes.set_title(_told(inputs, "confluency_rmse", "Root mean square error"))
+    axes.set(xlabel="Annotated confluency (%)", ylabel="Predicted confluency (%)")
+    axes.set_title(_words(inputs, "confluency_rmse", "RMSE"))
 
 
 def _errors(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
@@ -91,7 +92,7 @@ def _errors(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
     _dots(axes, rows["confluency_true"], rows["confluency_error"])
     bottom, top = rows["confluency_error"].min(), rows["confluency_error"].max()
     reach = 1.1 * max(SMALLEST, -bottom, top)
-    told = {}
+    texts = {}
     for low, high in BANDS:
         bias = inputs.record(f"confluency_bias_{low}_{high}", inputs.subset)
         spread = inputs.record(f"confluency_rmse_{low}_{high}", inputs.subset)
@@ -103,27 +104,26 @@ def _errors(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None:
         axes.plot([low + 0.5, high - 0.5], line, color=ORANGE, linewidth=2.5, zorder=4)
         bias_text = f"{bias['value']:+.1f}".replace("-", "−")
         count = f"{bias['support']} image" + ("s" if bias["support"] != 1 else "")
-        text = f"bias {bias_text}\nRMSE {spread['value']:.1f}\n{count}"
-        told[(low + high) / 2] = text
+        text = f"bias {bias_text} pp\nRMSE {spread['value']:.1f} pp\n{count}"
+        texts[(low + high) / 2] = text
         reach = max(reach, 1.02 * spread["value"])
-    for at, text in told.items():
+    for at, text in texts.items():
         axes.text(at, 1.42 * reach, text, ha="center", va="top", fontsize=8)
     axes.set(xlim=(0, 100), ylim=(-reach, 1.45 * reach))
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.grid(axis="x", color=BLACK, alpha=0.25, linewidth=0.6)
-    axes.set(xlabel="True confluency (%)", ylabel="Predicted less true (percentage points)")
-    axes.set_title(_told(inputs, "confluency_bias", "Bias"))
-    if told:
+    axes.set(xlabel="Annotated confluency (%)", ylabel="Predicted − annotated (pp)")
+    axes.set_title(_words(inputs, "confluency_bias", "Bias"))
+    if texts:
         bias_line = Line2D([], [], color=ORANGE, linewidth=2.5, label="bias of a band")
         shade = Patch(color=PALE, label="root mean square error (RMSE) of a band")
         axes.figure.legend(handles=[bias_line, shade], loc="outside lower right", ncols=2)
 
 
-def _told(inputs: FigureInputs, name: str, word: str) -> str:
+def _words(inputs: FigureInputs, name: str, word: str) -> str:
     record = inputs.record(name, inputs.subset)
     if record is None or record["value"] is None:
         return ""
-    text = f"{word} {record['value']:.1f} points"
-    if record["low"] is not None:
-        text += f"\n95 % interval {record['low']:.1f} to {record['high']:.1f}"
-    return text.replace("-", "−")
+    ends = limits(record)
+    text = f"{word} {value_text(record)}"
+    return f"{text}\n95 % CI {interval_text(record)}" if ends else text

@@ -1,4 +1,4 @@
-"""Confusion matrix of pixels: shares of each true class, with counts."""
+"""Confusion matrix of pixels: percentages of each annotated class, with counts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from coverslip.reporting.figures.style import (
     styled,
     thousands,
 )
+from coverslip.reporting.results import value_text
 
 NAME = "confusion"
 
@@ -25,7 +26,7 @@ TITLE = "Confusion matrix of pixels"
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw the matrix, rows are the truth and add up to 100 %; pixel accuracy above it.
+    """Draw the matrix, a row an annotated class that adds up to 100 %; pixel accuracy above it.
 
     Raises:
         CoverslipError: the study has no confusion matrix.
@@ -50,16 +51,16 @@ def draw(inputs: FigureInputs, output: Path) -> None:
             )
     axes.set_xticks(range(number), names)
     axes.set_yticks(range(number), names, rotation=90, va="center")
-    axes.set(xlabel="Predicted class", ylabel="True class", title=_subtitle(inputs, found))
+    axes.set(xlabel="Predicted class", ylabel="Annotated class", title=_subtitle(inputs, found))
     axes.grid(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.05, ticks=[0, 0.25, 0.5, 0.75, 1])
-    bar.set_label("Share of the true class")
+    bar.set_label("Percentage of the annotated class")
     bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
     save(figure, output)
 
 
 def counted(inputs: FigureInputs) -> tuple[dict, np.ndarray, np.ndarray]:
-    """The confusion matrix of a study: its record, counts, and shares of the true class (0..1).
+    """Return the confusion matrix of a study: record, counts, and fractions of a class (0..1).
 
     Raises:
         CoverslipError: the study has none.
@@ -78,6 +79,6 @@ def counted(inputs: FigureInputs) -> tuple[dict, np.ndarray, np.ndarray]:
 
 def _subtitle(inputs: FigureInputs, found: dict) -> str:
     record = inputs.record("pixel_accuracy", inputs.subset)
-    text = f"Pixel accuracy {percent(record['value'])}" if record else ""
+    text = f"Pixel accuracy {value_text(record)}" if record else ""
     runs = found.get("runs", 1)
     return f"{text}, {runs} runs together" if runs > 1 else text

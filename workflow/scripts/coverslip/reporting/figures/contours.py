@@ -1,4 +1,4 @@
-"""Outlines of true and predicted objects on images chosen by IoU and at random."""
+"""Contours of annotated and predicted objects on images chosen by IoU and random."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from coverslip.reporting.figures.examples import (
     first_row,
     predictions_of,
     row_label,
+    without_repeats,
 )
 from coverslip.reporting.figures.style import (
     SKY,
@@ -40,21 +41,21 @@ NAME = "contours"
 TITLE = "Instance segmentation"
 
 COLOURS = {
-    "matches a true object at IoU 0.5": SKY,
-    "matches none": VERMILLION,
-    "true object that was not matched": YELLOW,
+    "correct: matches an annotated object at IoU 0.5": SKY,
+    "spurious": VERMILLION,
+    "annotated but not matched": YELLOW,
 }
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw a row a kind of choice and two columns an image: as it is, and with outlines."""
-    panels = {kind: inputs.metrics["examples"][kind] for kind in KINDS}
+    panels = without_repeats({kind: inputs.metrics["examples"][kind] for kind in KINDS})
     across = max(1, max(len(ids) for ids in panels.values()))
-    figure = new(0.4 + 3.9 * across, 1.2 + 2.1 * len(KINDS))
+    figure = new(0.4 + 3.9 * across, 1.2 + 2.1 * len(panels))
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     ratios = ([1, 1, 0.06] * across)[:-1]
-    grid = figure.subplots(len(KINDS), len(ratios), squeeze=False, width_ratios=ratios)
+    grid = figure.subplots(len(panels), len(ratios), squeeze=False, width_ratios=ratios)
     for axes in grid.ravel():
         axes.axis("off")
     with ExitStack() as stack:
@@ -84,8 +85,8 @@ def _example(line: list[Axes], inputs: FigureInputs, store: ImageStore, id: str)
     line[0].set_title(
         f"{shorten(str(id), 20)}\n{height} × {width} pixels{part}", fontsize=8, loc="center"
     )
-    counts = f"{row['n_predicted']} objects, {row['n_true']} true"
-    line[1].set_title(f"{counts}\nmean AP {row['mean_ap']:.3f}", fontsize=8, loc="center")
+    counts = f"{row['n_predicted']} predicted, {row['n_true']} annotated"
+    line[1].set_title(f"{counts}\nAP at IoU 0.5: {row['ap50']:.2f}", fontsize=8, loc="center")
 
 
 def _window(truth: np.ndarray) -> tuple[slice, slice]:
@@ -122,6 +123,8 @@ def outlined(
         reversed(COLOURS.values()),
         strict=True,
     ):
-        edge = find_boundaries(np.where(where, objects, 0), mode="inner")
+        kept = np.where(where, objects, 0)
+        # Two pixels wide on images that are shown much smaller than they are.
+        edge = find_boundaries(kept, mode="thick" if max(kept.shape) > 192 else "inner")
         shown[edge] = np.rint(255 * np.asarray(to_rgb(colour))).astype(np.uint8)
     return shown

@@ -1,8 +1,8 @@
-"""Image, truth and prediction with coloured errors, for images chosen by IoU and at random."""
+"""Image, annotation and prediction with coloured errors, for images chosen by IoU and random."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,26 +29,27 @@ from coverslip.reporting.figures.style import (
     shorten,
     styled,
 )
+from coverslip.reporting.results import plural
 
 NAME = "examples"
 
-TITLE = "Image, truth and prediction"
+TITLE = "Image, annotation and prediction"
 
 KINDS = {
     "best": "Best IoU",
     "median": "Median IoU",
     "worst": "Worst IoU",
-    "draw": "Drawn at random",
+    "draw": "Random",
 }
 
 ERRORS = {
-    "found (true positive)": SKY,
-    "wrongly found (false positive)": VERMILLION,
+    "correct (true positive)": SKY,
+    "spurious (false positive)": VERMILLION,
     "missed (false negative)": YELLOW,
 }
 
 OPACITY = (0.45, 0.9, 0.9)
-"""What is right lets the image through, errors stand out."""
+"""Correct pixels are more transparent than errors."""
 
 LONGEST = 512
 """Larger images are thinned out to this height or width before they are drawn."""
@@ -61,13 +62,13 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     Images are stretched from their 1st to their 99.8th percentile for display only. An image
     that several runs predicted is shown with the first of them (lowest fold, then seed).
     """
-    panels = {kind: inputs.metrics["examples"][kind] for kind in KINDS}
+    panels = without_repeats({kind: inputs.metrics["examples"][kind] for kind in KINDS})
     across = max(1, max(len(ids) for ids in panels.values()))
-    figure = new(0.4 + 4.7 * across, 1.2 + 1.8 * len(KINDS))
+    figure = new(0.4 + 4.7 * across, 1.2 + 1.8 * len(panels))
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
     # A narrow empty column keeps the images apart.
     ratios = ([1, 1, 1, 0.06] * across)[:-1]
-    grid = figure.subplots(len(KINDS), len(ratios), squeeze=False, width_ratios=ratios)
+    grid = figure.subplots(len(panels), len(ratios), squeeze=False, width_ratios=ratios)
     for axes in grid.ravel():
         axes.axis("off")
     with ExitStack() as stack:
@@ -84,8 +85,18 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     save(figure, output)
 
 
+def without_repeats(examples: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return each image once, under the first of the kinds; kinds of no image are left out."""
+    shown: set[str] = set()
+    once = {}
+    for kind, ids in examples.items():
+        once[kind] = [id for id in ids if id not in shown]
+        shown |= set(ids)
+    return {kind: ids for kind, ids in once.items() if ids} or {"best": []}
+
+
 def first_row(inputs: FigureInputs, id: str) -> dict[str, Any]:
-    """What the table tells of an image as the first run predicted it (lowest fold, then seed)."""
+    """Return the row of an image as the first run predicted it (lowest fold, then seed)."""
     table = inputs.table
     rows = table[(table["id"] == id) & (table["subset"] == inputs.subset)]
     return rows.sort_values(["fold", "seed"]).iloc[0].to_dict()
@@ -139,11 +150,12 @@ def _example(line: np.ndarray, parts: list[np.ndarray], row: dict[str, Any]) -> 
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
         framed(axes)
     height, width = row["shape"]
-    objects = "1 object" if row["n_true"] == 1 else f"{row['n_true']} objects"
+    covered = f"{100 * row['foreground_true']:.0f} % covered"
+    objects = plural(int(row["n_true"]), "object") if "mean_ap" in row else covered
     titles = (
         f"{shorten(str(row['id']), 20)}\n{height} × {width} pixels",
-        f"truth\n{objects}",
-        f"IoU {row['iou']:.3f}\nOtsu {row['otsu_iou']:.3f}",
+        f"annotated\n{objects}",
+        f"IoU {row['iou']:.2f}\nOtsu {row['otsu_iou']:.2f}",
     )
     for axes, title in zip(line, titles, strict=True):
         axes.set_title(title, fontsize=8, loc="center")

@@ -1,4 +1,4 @@
-"""Loss and accuracy of training and validation, epoch by epoch."""
+"""Loss and accuracy of training and validation by epoch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from coverslip.evaluation.runs import at_epoch, read_info, run_of
@@ -15,7 +17,7 @@ from coverslip.reporting.figures.style import BLANK, TRAIN, VALIDATION, heading,
 
 NAME = "learning_curves"
 
-TITLE = "Loss and accuracy while training"
+TITLE = "Loss and accuracy during training"
 
 CLUSTERS = "Loss and accuracy by number of clusters"
 """Title for K-means, which has no epochs: the history has a row for each number that was tried."""
@@ -26,12 +28,12 @@ WHOLE = ("accuracy", "images", "majority class")
 """Metric, what it counts, and its baseline, of masks and of whole images."""
 
 LEGEND_RUNS = 1
-"""With more runs than this, a line is thin and stands for one run."""
+"""With more runs than this, the line of a run is thin."""
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw two panels, loss and pixel accuracy, over epochs; the kept epoch is marked.
+    """Draw two panels, loss and pixel accuracy, over epochs; the selected epoch is marked.
 
     Dots mark the epoch whose weights are kept: that of the lowest validation loss, to which early
     stopping goes back, unless the study keeps the last one.
@@ -40,6 +42,10 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     infos = {run_of(model): read_info(model) for model in inputs.models}
     clusters = any(info.get("kind") == "kmeans" for info in infos.values())
     heading(figure, CLUSTERS if clusters else TITLE, inputs)
+    if max(len(history) for history in inputs.histories.values()) == 1:
+        _only_one(figure, inputs, "number of clusters" if clusters else "epoch")
+        save(figure, output)
+        return
     loss, accuracy = figure.subplots(1, 2)
     kept = {run: info["kept_epoch"] for run, info in infos.items()}
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
@@ -48,7 +54,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     images = inputs.metrics["task"] == "classification"
     metric, unit, baseline = WHOLE if images else PIXELS
     name = metric.replace("_", " ").capitalize()
-    accuracy.set(title=f"{name} (higher is better)", ylabel=f"Share of right {unit}")
+    accuracy.set(title=f"{name} (higher is better)", ylabel=f"Fraction of correct {unit}")
     record = inputs.record(metric, "validation")
     blank = record and record["baselines"].get(baseline)
     if blank is not None:
@@ -58,6 +64,18 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     columns = 3 if len(inputs.histories) > LEGEND_RUNS else 4
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     save(figure, output)
+
+
+def _only_one(figure: Figure, inputs: FigureInputs, step: str) -> None:
+    """Write the only values there are: one point is no curve."""
+    figure.set_figheight(1.9)
+    axes = figure.subplots()
+    axes.axis("off")
+    means = pd.concat(list(inputs.histories.values())).mean(numeric_only=True)
+    text = f"Only one {step} was tried ({means['epoch']:.0f}), so there is no curve.\n"
+    text += f"Validation loss {means['validation_loss']:.3f}, "
+    text += f"validation accuracy {means['validation_accuracy']:.3f}."
+    axes.text(0.0, 0.5, text, va="center")
 
 
 def _panel(
@@ -86,7 +104,7 @@ def _panel(
             axes.plot(*_mean(inputs, column), color=colour, label=f"{word}, mean of runs")
     for at, run in enumerate(runs):
         row = at_epoch(inputs.histories[run], kept[run])
-        told = f"kept {step}" + (", each run" if several else f" ({int(row['epoch'])})")
+        words = f"selected {step}" + (", each run" if several else f" ({int(row['epoch'])})")
         axes.plot(
             row["epoch"],
             row[f"validation_{quantity}"],
@@ -97,7 +115,7 @@ def _panel(
             markeredgewidth=1.5,
             linestyle="",
             zorder=4,
-            label="" if at else told,
+            label="" if at else words,
         )
         if not several:
             axes.axvline(row["epoch"], color=VALIDATION, linewidth=0.8, linestyle="--", alpha=0.7)

@@ -1,4 +1,4 @@
-"""IoU of each image: the model beside Otsu's threshold and an empty prediction."""
+"""IoU of each image: the model and Otsu's threshold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     BLACK,
-    BLANK,
     BLUE,
     GREEN,
     GREY,
@@ -27,6 +26,7 @@ from coverslip.reporting.figures.style import (
     save,
     styled,
 )
+from coverslip.reporting.results import digits_of, limits
 
 NAME = "metrics"
 
@@ -35,7 +35,6 @@ TITLE = "IoU of each image"
 ROWS = (
     ("iou", "model", "Model", MODEL),
     ("otsu_iou", "otsu", "Otsu's\nthreshold", OTSU),
-    ("blank_iou", "all background", "All\nbackground", BLANK),
 )
 
 MODALITIES = (
@@ -55,13 +54,12 @@ VECTOR_POINTS = 150
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw the distribution of IoU by method, and model against Otsu, a dot an image.
 
-    Diamonds are the means with their 95 % interval over groups, from `metrics.json`.
+    Diamonds are the means, with the 95 % CI over groups where there are enough of them.
     """
     rows = inputs.table[inputs.table["subset"] == inputs.subset]
     # An image counts once, however many seeds there are.
-    columns = ["iou", "otsu_iou", "foreground_true"]
+    columns = ["iou", "otsu_iou"]
     rows = rows.groupby(["fold", "id", "modality"], as_index=False)[columns].mean()
-    rows["blank_iou"] = (rows["foreground_true"] == 0).astype(float)
     figure = new(9.6, 4.6)
     word = f"{len(rows)} {SUBSETS[inputs.subset]} image" + ("s" if len(rows) != 1 else "")
     heading(figure, f"{TITLE}, {word}", inputs)
@@ -86,24 +84,26 @@ def _distributions(axes: Axes, rows: pd.DataFrame, inputs: FigureInputs) -> None
             clip_on=False,
         )
         if record is not None:
-            value, low, high = _estimate(record, source)
-            if low is not None and high is not None:
-                axes.plot([low, high], [at, at], color=BLACK, linewidth=2.5, zorder=5)
+            value, ends = _estimate(record, source)
+            if ends:
+                axes.plot(ends, [at, at], color=BLACK, linewidth=2.5, zorder=5)
             axes.plot(value, at, marker="D", color="white", markeredgecolor=BLACK, zorder=6)
-            text = f"mean {value:.3f}"
-            text += f" ({low:.3f} to {high:.3f})" if low is not None else " (no interval)"
+            digits = digits_of(record)
+            text = f"mean {value:.{digits}f}"
+            text += f" ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})" if ends else ""
             axes.text(0.5, at - 0.42, text, ha="center", va="center", fontsize=9)
-    axes.set(xlim=(-0.01, 1.01), ylim=(2.5, -0.62), xlabel="IoU (0 to 1, higher is better)")
-    axes.set_title("Distribution, mean and its 95 % interval")
+    axes.set(xlim=(-0.01, 1.01), ylim=(1.5, -0.62), xlabel="IoU (0 to 1, higher is better)")
+    axes.set_title("Distribution, mean" + (" and 95 % CI" if limits(record) else ""))
     axes.set_yticks(range(len(ROWS)), [label for *_, label, _ in ROWS])
     axes.grid(axis="y", visible=False)
 
 
-def _estimate(record: dict, source: str) -> tuple[float, float | None, float | None]:
+def _estimate(record: dict, source: str) -> tuple[float, tuple[float, float] | None]:
     if source == "model":
-        return record["value"], record["low"], record["high"]
+        return record["value"], limits(record)
     low, high = record["baseline_intervals"][source]
-    return record["baselines"][source], low, high
+    ends = {"low": low, "high": high, "groups": record["groups"]}
+    return record["baselines"][source], limits(ends)
 
 
 def _pairs(axes: Axes, rows: pd.DataFrame) -> None:
@@ -111,7 +111,7 @@ def _pairs(axes: Axes, rows: pd.DataFrame) -> None:
     counts = rows["modality"].value_counts()
     names = sorted(counts.index, key=lambda name: (-counts[name], name))
     for at, name in enumerate(names):
-        # The last sign stands for all further modalities, should there ever be so many.
+        # The last sign is used for all further modalities, should there ever be so many.
         colour, marker = MODALITIES[min(at, len(MODALITIES) - 1)]
         chosen = rows[rows["modality"] == name]
         axes.scatter(
@@ -130,4 +130,5 @@ def _pairs(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_title(f"Model above Otsu on {better} of {len(rows)}")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set(xlabel="IoU of Otsu's threshold", ylabel="IoU of the model")
-    axes.figure.legend(loc="outside right center", title="Modality (images)", title_fontsize=9)
+    if len(names) > 1:
+        axes.figure.legend(loc="outside right center", title="Modality (images)", title_fontsize=9)

@@ -24,7 +24,7 @@ from coverslip.reporting.figures.style import (
 
 NAME = "network"
 
-TITLE = "The network, level by level"
+TITLE = "Network, level by level"
 
 BOX = (3.3, 0.84)
 """Width and height of a box in inches."""
@@ -62,8 +62,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     axes.set(xlim=(left - margin, right + margin), ylim=(lowest - 0.55, 0.55))
     axes.axis("off")
     handles = [
-        FancyBboxPatch((0, 0), 1, 1, fc="white", ec=COLOURS["down"], label="going down"),
-        FancyBboxPatch((0, 0), 1, 1, fc="white", ec=COLOURS["up"], label="going up"),
+        FancyBboxPatch((0, 0), 1, 1, fc="white", ec=COLOURS["down"], label="encoder"),
+        FancyBboxPatch((0, 0), 1, 1, fc="white", ec=COLOURS["up"], label="decoder"),
         axes.plot([], [], color=ORANGE, linestyle="--", label="skip connection")[0],
     ]
     if any(stage.side == "up" for stage in stages):
@@ -79,7 +79,7 @@ def _total(stages: list[Stage]) -> str:
 def _places(stages: list[Stage]) -> list[tuple[float, float]]:
     """Centre of each box in inches: the way down at the left, the way up at the right.
 
-    Where the lowest level is the turning point it stands between the two.
+    Where the lowest level is the turning point it is between the two.
     """
     levels = sorted({stage.shrink for stage in stages})
     lowest = [stage for stage in stages if stage.shrink == levels[-1]]

@@ -1,4 +1,4 @@
-"""Number and size of objects: predicted against true."""
+"""Number and size of objects: predicted against annotated."""
 
 from __future__ import annotations
 
@@ -68,13 +68,18 @@ def _counts(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     )
     total, found = int(true.sum()), int(predicted.sum())
     axes.set(xscale="log", yscale="log", xlim=(0.7, top), ylim=(0.7, top), aspect="equal")
-    axes.set(xlabel="True objects in an image", ylabel="Predicted objects in an image")
+    axes.set(xlabel="Annotated objects in an image", ylabel="Predicted objects in an image")
     ticks = [t for t in ROUND if t <= top]
-    # An image without objects stands below 1, where a logarithm has no 0.
+    # An image without objects is drawn below 1: a logarithmic axis has no 0.
     axes.set_xticks([0.8, *ticks[1:]], ["0", *map(str, ticks[1:])])
     axes.set_yticks([0.8, *ticks[1:]], ["0", *map(str, ticks[1:])])
     axes.minorticks_off()
-    axes.set_title(f"{thousands(found)} predicted, {thousands(total)} true")
+    error = (found - total) / max(1, len(true))
+    mean = f"{error:+.1f}".replace("-", "−")
+    axes.set_title(
+        f"{thousands(found)} predicted, {thousands(total)} annotated\n"
+        f"mean error {mean} per image of {total / max(1, len(true)):.1f}"
+    )
 
 
 def _diameters(inputs: FigureInputs, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -106,14 +111,14 @@ def _sizes(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
         return
     bins = int(np.clip(np.sqrt(both.size), 5, BINS))
     edges = np.geomspace(max(1.0, both.min() * 0.95), both.max() * 1.05, bins + 1).tolist()
-    axes.hist(true, edges, histtype="stepfilled", color=GREY, alpha=0.4, label="true")
+    axes.hist(true, edges, histtype="stepfilled", color=GREY, alpha=0.4, label="annotated")
     axes.hist(predicted, edges, histtype="step", color=MODEL, linewidth=1.8, label="predicted")
     for values, colour, style in ((true, BLACK, ":"), (predicted, MODEL, "-")):
         if values.size:
             axes.axvline(float(np.median(values)), color=colour, linestyle=style, linewidth=1.2)
-    axes.set(xscale="log", xlabel="Diameter of a circle of equal area (pixels)", ylabel="Objects")
+    axes.set(xscale="log", xlabel="Diameter of a circle of equal area (px)", ylabel="Objects")
     medians = [f"{np.median(v):.1f}" if v.size else "–" for v in (predicted, true)]
-    axes.set_title(f"Median diameter {medians[0]} predicted, {medians[1]} true (lines)")
+    axes.set_title(f"Median diameter {medians[0]} px predicted, {medians[1]} px annotated")
     ticks = [t for t in ROUND if edges[0] <= t <= edges[-1]]
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.minorticks_off()

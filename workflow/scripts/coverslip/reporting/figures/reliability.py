@@ -1,9 +1,8 @@
-"""Reliability diagram: how often the model is right where it says that it is so sure."""
+"""Reliability diagram: accuracy by predicted probability."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,18 +23,20 @@ NAME = "reliability"
 
 TITLE = "Reliability of the probabilities"
 
+LEAST = 8
+"""Images in a bin; with fewer it is joined to the next."""
+
 SIDES = (
-    ("raw", "ece_uncalibrated", "As the network gives them"),
+    ("raw", "ece_uncalibrated", "Without temperature scaling"),
     ("calibrated", "ece", "With temperature"),
 )
 
 
 @styled
 def draw(inputs: FigureInputs, output: Path) -> None:
-    """Draw two panels, without and with temperature: share of right images a bin of confidence.
+    """Draw two panels, without and with temperature scaling: accuracy by bin of probability.
 
-    Bars on the dashed line are honest; hatched is what lacks to it, or is beyond. The dots' area is
-    the number of images. Niculescu-Mizil and Caruana, ICML 2005.
+    The number of images is written above each dot. Niculescu-Mizil and Caruana, ICML 2005.
     """
     figure = new(8.6, 5.3)
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
@@ -44,30 +45,46 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         panel(axes, np.asarray(found.get(name, np.zeros((1, 3))), dtype=float))
         record = inputs.record(metric, inputs.subset)
         value = record["value"] if record else None
-        told = "" if value is None else f"\nExpected calibration error {value:.3f}"
+        error = "" if value is None else f"\nExpected calibration error {value:.2f}"
         of = temperatures(inputs) if name == "calibrated" else ""
-        axes.set_title(f"{title}{of}{told}")
+        axes.set_title(f"{title}{of}{error}")
     save(figure, output)
 
 
+def merged(bins: np.ndarray) -> np.ndarray:
+    """Return neighbouring bins together, so that each of (B, 3) has at least `LEAST` images."""
+    rows: list[np.ndarray] = []
+    for row in bins[bins[:, 0] > 0]:
+        if rows and rows[-1][0] < LEAST:
+            rows[-1] = rows[-1] + row
+        else:
+            rows.append(row)
+    if len(rows) > 1 and rows[-1][0] < LEAST:
+        last = rows.pop()
+        rows[-1] = rows[-1] + last
+    return np.array(rows).reshape(-1, 3)
+
+
 def panel(axes: Axes, bins: np.ndarray) -> None:
-    """Draw one diagram from (bins, 3): images, right ones, sum of confidence."""
-    edges = np.linspace(0, 1, len(bins) + 1)
-    filled = bins[:, 0] > 0
-    right = np.divide(bins[:, 1], bins[:, 0], out=np.zeros(len(bins)), where=filled)
-    sure = np.divide(bins[:, 2], bins[:, 0], out=np.zeros(len(bins)), where=filled)
-    width = 1 / len(bins)
-    axes.bar(edges[:-1][filled], right[filled], width, align="edge", color=BLUE, alpha=0.75)
-    gap = (sure - right)[filled]
-    lacking: dict[str, Any] = {"color": "none", "edgecolor": ORANGE, "hatch": "////"}
-    lacking["linewidth"] = 1
-    axes.bar(edges[:-1][filled], gap, width, bottom=right[filled], align="edge", **lacking)
-    area = 90 * bins[filled, 0] / max(bins[:, 0].max(), 1)
-    dots: dict[str, Any] = {"color": "black", "zorder": 3, "linewidths": 0, "clip_on": False}
-    axes.scatter(sure[filled], right[filled], s=4 + area, **dots)
+    """Draw one diagram from (bins, 3): images, correct ones, sum of probabilities."""
+    images, right, sure = merged(bins).T
+    accuracy, probability = right / images, sure / images
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    axes.vlines(probability, accuracy, probability, color=ORANGE, linewidth=2)
+    axes.plot(probability, accuracy, color=BLUE, marker="o", clip_on=False, zorder=3)
+    for x, y, count in zip(probability, accuracy, images, strict=True):
+        above = y < 0.9
+        axes.annotate(
+            f"{int(count)}",
+            (x, y),
+            xytext=(0, 7 if above else -7),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize=8,
+        )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set(xlabel="Probability of the predicted class", ylabel="Share of right images")
+    axes.set(xlabel="Probability of the predicted class", ylabel="Fraction of correct images")
 
 
 def temperatures(inputs: FigureInputs) -> str:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import GREY, SUBSETS, heading, new, save, shorten, thousands
+from coverslip.reporting.results import baseline_text, interval_text, limits, value_text
 
 COLUMNS = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
@@ -27,18 +28,18 @@ class Table:
     accuracy: str
     """Name of the metric that is their accuracy."""
     baseline: str
-    """Baseline whose number stands beside each value."""
+    """Baseline that is compared with each value."""
     baseline_words: str
 
     @property
     def summary(self) -> dict[str, dict[str, str]]:
-        """Rows below the classes: which metric stands in which column."""
+        """Rows below the classes: the metric of each column."""
         mean = {"precision": "macro_precision", "recall": "balanced_accuracy", "f1": "macro_f1"}
         return {"Mean of classes": mean, f"All {self.unit}": {"f1": self.accuracy}}
 
 
 def draw_table(table: Table, inputs: FigureInputs, output: Path) -> None:
-    """Draw a row a class; value, 95 % interval and the baseline's value in each cell."""
+    """Draw a row a class; value, 95 % CI and the baseline's value in each cell."""
     lines = rows(table, inputs)
     figure = new(8.2, 1.7 + 0.62 * len(lines))
     heading(figure, f"{table.title}, {SUBSETS[inputs.subset]} images", inputs)
@@ -56,8 +57,8 @@ def draw_table(table: Table, inputs: FigureInputs, output: Path) -> None:
     axes.text(
         -1.4,
         len(lines) - 0.42,
-        "In each cell: value; 95 % interval over groups; the same number of "
-        f"{table.baseline_words}.",
+        "In each cell: value, below it the 95 % CI over groups where there are enough of them, and "
+        f"in brackets\nthe value of {table.baseline_words}.",
         fontsize=8.5,
         color=GREY,
         va="top",
@@ -76,8 +77,8 @@ def rows(table: Table, inputs: FigureInputs) -> list[Row]:
     for label, metrics in table.summary.items():
         records = [inputs.record(metrics.get(c, ""), inputs.subset) for c in COLUMNS]
         words = ["accuracy" if metrics.get(c) == table.accuracy else "" for c in COLUMNS]
-        told = next((record for record in records if record), None)
-        support = thousands(told["support"]) if told else "–"
+        first = next((record for record in records if record), None)
+        support = thousands(first["support"]) if first else "–"
         found.append((label, list(zip(records, words, strict=True)), support))
     return found
 
@@ -90,13 +91,13 @@ def cell(
     shade = matplotlib.colormaps["Blues"](0.75 * (value or 0.0))
     axes.fill_between([column + 0.02, column + 0.98], row - 0.46, row + 0.46, color=shade)
     ink = "white" if (value or 0.0) > 0.72 else "black"
-    text = f"{word} {'–' if value is None else f'{value:.3f}'}".strip()
+    text = f"{word} {value_text(record)}".strip()
     axes.text(column + 0.5, row - 0.16, text, ha="center", va="center", color=ink)
     below = []
-    if record["low"] is not None:
-        below.append(f"{record['low']:.3f} to {record['high']:.3f}")
+    if limits(record):
+        below.append(interval_text(record))
     other = record["baselines"].get(table.baseline)
     if other is not None:
-        below.append(f"{other:.3f}")
+        below.append(f"({baseline_text(record, table.baseline)})")
     centre: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "fontsize": 7.5}
-    axes.text(column + 0.5, row + 0.24, "; ".join(below), **centre)
+    axes.text(column + 0.5, row + 0.24, "  ".join(below), **centre)

@@ -81,7 +81,7 @@ def _places(column: pd.Series, values: dict[str, Any]) -> np.ndarray:
 
 
 def _word(value: Any, choices: list[Any]) -> str:
-    """The choice that a cell of a csv stands for."""
+    """Return the choice that a cell of a csv means."""
     for choice in choices:
         same = isinstance(choice, int | float) and not isinstance(choice, bool)
         try:

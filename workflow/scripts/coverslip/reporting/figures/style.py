@@ -1,8 +1,8 @@
 """One style for all figures: colours, fonts, headings, and how they are written.
 
-Colours are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers
-tell apart. Figures are drawn without pyplot, so that nothing depends on a display or a global
-state, and written so that equal inputs give equal bytes.
+Colours are those of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers can
+distinguish. Figures are drawn without pyplot, so that nothing depends on a display or a global
+state, and written so that equal inputs give equal bytes. Text in an SVG is text; `$` is a letter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -47,7 +47,7 @@ PALE = "#E6E6E6"
 
 RED = "#B00020"
 
-WARNING = "As published: known to be flawed, do not use its numbers."
+WARNING = "Reproduction with known issues: do not use its numbers."
 
 LETTERS = 9.8
 """Letters of the heading that fit into an inch."""
@@ -69,7 +69,7 @@ PNG_BYTES = 280_000
 PNG_DPI = (140, 120, 100, 85, 70, 55)
 
 SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "text.parse_math": False,
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -88,23 +88,23 @@ SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
     "figure.constrained_layout.w_pad": 0.08,
     "figure.constrained_layout.h_pad": 0.08,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "coverslip",
     "savefig.facecolor": "white",
 }
 
-Draw = Callable[["FigureInputs", Path], None]
+P = ParamSpec("P")
 
 
-def styled(draw: Draw) -> Draw:
+def styled(draw: Callable[P, None]) -> Callable[P, None]:
     """Decorate a figure's `draw`: it runs in this style, whatever the machine's own settings."""
 
     @wraps(draw)
-    def inner(inputs: FigureInputs, output: Path) -> None:
+    def inner(*args: P.args, **kwargs: P.kwargs) -> None:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             matplotlib.rcParams.update(SETTINGS)
-            draw(inputs, output)
+            draw(*args, **kwargs)
 
     return inner
 
@@ -208,7 +208,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage; a dash for none."""
+    """A fraction as a percentage; a dash for none."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
