@@ -20,7 +20,7 @@ from coverslip.training import kmeans as kmeans_module
 NAMES = ("confluency", "clusters", "learning_curves")
 
 
-@pytest.fixture(scope="module", params=["honest", "published"])
+@pytest.fixture(scope="module", params=["texture", "raw_color"])
 def kmeans(request, tmp_path_factory):
     """A study whose models are K-means; its predictions are the truth, shifted."""
     folder = tmp_path_factory.mktemp(request.param)

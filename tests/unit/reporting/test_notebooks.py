@@ -79,7 +79,7 @@ def test_a_classification_is_told_and_runs_again_by_hand(lines):
         assert words in page
     for words in ("7 images have no class", "Look!", "taken for", "Fewer than ten images"):
         assert words in page
-    assert 'alt="Figure: reasons of Lines again"' in page
+    assert 'alt="Figure: attribution maps of Lines again"' in page
     assert "def record(" not in page
     assert "choose the epoch that is kept" in page and "those of the last epoch" not in page
     execute(lines / "notebook.ipynb", {}, lines / "again.ipynb", lines / "again.html")
