@@ -78,7 +78,7 @@ def test_a_model_without_a_network_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     folder.mkdir()
     info = {
-        "format": 1,
+        "format": 2,
         "kind": "other",
         "classes": ["background", "foreground"],
         "num_classes": 1,
