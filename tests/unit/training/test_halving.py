@@ -74,7 +74,7 @@ def test_scores_use_the_preprocessing_of_the_search(
     Path(snakemake_object.output[0]).write_text("")
     for key in ("metrics", "table"):
         setattr(snakemake_object.output, key, tmp_path / key)
-    params = {"task": "segmentation", "names": {}, "evaluation": {}, "reproduces": "x"}
+    params = {"task": "segmentation", "names": {}, "evaluation": {}, "reproduction": False}
     snakemake_object.wildcards.study = "one"
     for key, value in (params | {"preprocessing": {"patch": 64}}).items():
         setattr(snakemake_object.params, key, value)
