@@ -147,7 +147,7 @@ def test_many_images_and_many_series(tmp_path):
 
 
 def test_odd_images_have_a_note_or_a_number_far_from_the_others():
-    table = pd.DataFrame({"objects": [10, 11, 9, 10, 12, 8, 10, 90, 11], "note": ""})
+    table = pd.DataFrame({"n_objects": [10, 11, 9, 10, 12, 8, 10, 90, 11], "note": ""})
     table["confluency_percent"] = table["mean_area_px"] = 5.0
     table.loc[2, "note"] = "black everywhere"
     odd = find_odd(table)
@@ -240,7 +240,7 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
 )
 def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
     monkeypatch.chdir(tmp_path)
-    told = {"classes": '{"kind": "network", "head": "class"}', "odd": "{", "list": "[]"}
+    told = {"classes": '{"kind": "network", "head": "classification"}', "odd": "{", "list": "[]"}
     told["deep"] = "[" * 100_000 + "]" * 100_000
     (tmp_path / "empty").mkdir()
     for name, text in told.items():
