@@ -147,7 +147,7 @@ def test_many_images_and_many_series(tmp_path):
 
 
 def test_odd_images_have_a_note_or_a_number_far_from_the_others():
-    table = pd.DataFrame({"objects": [10, 11, 9, 10, 12, 8, 10, 90, 11], "note": ""})
+    table = pd.DataFrame({"n_objects": [10, 11, 9, 10, 12, 8, 10, 90, 11], "note": ""})
     table["confluency_percent"] = table["mean_area_px"] = 5.0
     table.loc[2, "note"] = "black everywhere"
     odd = find_odd(table)

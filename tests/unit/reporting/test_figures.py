@@ -221,6 +221,6 @@ def test_one_epoch_is_no_curve(usual, tmp_path):
 
 def test_few_groups_have_no_interval_in_figures(usual, tmp_path):
     assert usual.record("iou", "test")["groups"] < 5
-    for name in ("scores", "classification_report"):
+    for name in ("metrics", "classification_report"):
         figures.draw(name, usual, tmp_path / f"{name}.svg")
         assert " to 0." not in (tmp_path / f"{name}.svg").read_text()

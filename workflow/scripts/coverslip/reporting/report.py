@@ -87,7 +87,7 @@ FIGURES = {
     "mean_ap": ("average_precision",),
     "ap": ("average_precision",),
     "f1_50": ("contours",),
-    "iou": ("scores",),
+    "iou": ("metrics",),
     "accuracy": ("class_confusion",),
     "macro_f1": ("class_report",),
     "ece": ("reliability",),
