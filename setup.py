@@ -25,6 +25,7 @@ class BuildWithWorkflow(build_py):
         shutil.copytree(ROOT / "workflow", home / "workflow", ignore=unwanted)
         (home / "config").mkdir()
         shutil.copy(ROOT / "config/config.yaml", home / "config")
+        shutil.copytree(ROOT / "resources/models", home / "resources/models")
 
 
 setup(cmdclass={"build_py": BuildWithWorkflow})

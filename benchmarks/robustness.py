@@ -128,12 +128,18 @@ def chosen(dataset: Path, split: Path, fold: int, images: int) -> pd.DataFrame:
     return rows.groupby("group").head(images).sort_values("group")
 
 
-def scored(found: list[np.ndarray]) -> dict[str, float]:
-    sums = np.sum(found, axis=0)[np.newaxis]
+def scored(statistics: list[list[float]]) -> dict[str, float]:
+    """Mean AP over images, and AP and F1 at IoU 0.5 of all objects together."""
+    single = metrics.inputs(np.array(statistics))
+    together = metrics.inputs(np.sum(statistics, axis=0)[np.newaxis])
+    pooled = (together["tp_50"], together["n_true"], together["n_predicted"])
+    mean_ap = metrics.image_mean_average_precision(
+        single["tp"], single["n_true"], single["n_predicted"]
+    )
     return {
-        "mean AP": float(metrics.mean_ap(sums)[0]),
-        "AP 0.5": float(metrics.ap_pooled(sums, 50)[0]),
-        "F1": float(metrics.f1_pooled(sums)[0]),
+        "mean AP": float(mean_ap.mean()),
+        "AP 0.5": float(metrics.average_precision(*pooled)[0]),
+        "F1": float(metrics.f1(*pooled)[0]),
     }
 
 
@@ -144,7 +150,7 @@ def main() -> int:
         parser.add_argument(name, type=Path)
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--images", type=int, default=10)
-    parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--tta", action="store_true")
     parser.add_argument("--unchanged", action="store_true", help="only the images as they are")
     arguments = parser.parse_args()
     device.prepare(2)

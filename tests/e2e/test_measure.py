@@ -99,7 +99,6 @@ def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
         (["images=nothing", "model=model"], "images: nothing: the folder is empty"),
         (["images=nowhere", "model=model"], "images: nowhere: no such folder"),
         (["images=mine", "model=mine"], "model: mine: not a model folder"),
-        (["images=mine"], "model: name the folder of a trained model"),
         ([], "images: name the folder to measure"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
         (["measure", "nowhere", "--model", "m"], "nowhere: no such folder"),
         (["measure", "list.yaml", "--model", "m"], "list.yaml: is a file; name its folder"),
         (["measure", ".", "--model", "m"], "m: not a model folder; `--model` takes the folder"),
-        (["measure", "."], "no model is named; `--model` takes the folder `model`"),
+        (["measure", ".", "--model", "x"], "x: not a model folder; `--model` takes the folder"),
         (["init", "nowhere"], "nowhere: no such folder"),
         (["init", "."], ".: no image in it"),
         (["init", ".", "-o", "list.yaml"], "list.yaml: exists; `--force` replaces it"),

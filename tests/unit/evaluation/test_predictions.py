@@ -127,7 +127,7 @@ def test_the_size_of_the_network_on_request(run):
 
 
 def test_scales_on_request(run):
-    with h5py.File(run()) as once, h5py.File(run("two.h5", scales=[1.0, 0.5])) as twice:
+    with h5py.File(run()) as once, h5py.File(run("two.h5", tta_scales=[1.0, 0.5])) as twice:
         for id in once["probability"]:
             assert twice[f"probability/{id}"].shape == SIZE
             # Noise is smoothed by what is averaged over twice two pixels.

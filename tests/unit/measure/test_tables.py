@@ -12,7 +12,7 @@ import pytest
 from coverslip.config.sections import Measure
 from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
-from coverslip.measure import plot
+from coverslip.measure import input_folder, plot
 from coverslip.measure.input_folder import (
     check,
     digests,
@@ -226,7 +226,6 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("", "name the folder of a trained model"),
         ("on", r"on: no such folder; did you mean the study `one`\?"),
         ("elsewhere", "elsewhere: no such folder; give the folder `model` of a finished"),
         ("empty", r"empty: not a model folder \(it has no model.json\)"),
@@ -273,3 +272,13 @@ def test_own_results_are_no_images(tmp_path, monkeypatch):
     (tmp_path / "a.png").unlink()
     with pytest.raises(CoverslipError, match="the folder is empty"):
         check(Path("."))
+
+
+def test_without_a_model_the_shipped_one_measures(monkeypatch):
+    config = {"model": None, "studies": {}}
+    shipped = input_folder.model_of(config)
+    assert shipped.name == input_folder.SHIPPED and (shipped / "model.keras").is_file()
+    assert input_folder.model_of(config | {"model": input_folder.SHIPPED}) == shipped
+    monkeypatch.setattr(input_folder, "shipped_model", lambda name=None: None)
+    with pytest.raises(CoverslipError, match="name the folder of a trained model"):
+        input_folder.model_of(config)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from coverslip.errors import CoverslipError
 from coverslip.reporting import figures
-from coverslip.reporting.figures import mistakes, reasons, reliability
+from coverslip.reporting.figures import attribution_maps, confident_errors, reliability
 
 VECTOR = ("learning_curves", "class_confusion", "class_report", "reliability")
 RASTER = ("class_examples", "confident_errors", "attribution_maps")
@@ -123,7 +123,7 @@ def test_an_error_is_shown_of_each_group(usual):
             "probability": [0.6, 0.9, 0.7, 0.99],
         }
     )
-    assert mistakes.confident_errors(replace(usual, table=table)) == ["b", "c"]
+    assert confident_errors.confident_errors(replace(usual, table=table)) == ["b", "c"]
 
 
 def test_bins_of_few_images_are_joined():
@@ -143,6 +143,6 @@ def test_a_map_must_be_better_than_a_random_one_in_both():
             ]
         }
 
-    assert reasons.beats_random(scores(0.1, 0.7), "x")
-    assert not reasons.beats_random(scores(0.22, 0.7), "x")
-    assert not reasons.beats_random(scores(0.1, 0.59), "x")
+    assert attribution_maps.beats_random(scores(0.1, 0.7), "x")
+    assert not attribution_maps.beats_random(scores(0.22, 0.7), "x")
+    assert not attribution_maps.beats_random(scores(0.1, 0.59), "x")

@@ -367,7 +367,7 @@ def test_the_model_folder_of_a_classification(class_model):
     info = json.loads((class_model / "model.json").read_text())
     assert info["task"] == "classification"
     assert info["classes"] == class_training.SHAPES
-    assert (info["head"], info["num_classes"], info["threshold"]) == ("class", 3, None)
+    assert (info["head"], info["num_classes"], info["threshold"]) == ("classification", 3, None)
     assert info["temperature"] > 0
     assert "absent_classes" not in info
     history = pd.read_csv(class_model / "history.csv")

@@ -109,7 +109,9 @@ def parser() -> Parser:
     measure = verb("measure", "measure all images of a folder with a trained model", runs=True)
     measure.add_argument("images", type=Path, help="folder of images")
     measure.add_argument(
-        "--model", type=Path, help="model folder (`.../model` of a finished training)"
+        "--model",
+        type=Path,
+        help="model folder (`.../model` of a finished training); default: `nuclei-1`, for nuclei",
     )
     measure.add_argument(
         "-o", "--output", type=Path, default=Path(), help="where to put results/ (here)"
@@ -182,12 +184,14 @@ def snakemake_arguments(given: argparse.Namespace) -> list[str]:
 
 def measure_arguments(given: argparse.Namespace) -> list[str]:
     """Return what measures a folder, and write its config beside the results."""
-    from coverslip.measure.input_folder import name_of
+    from coverslip.measure.input_folder import name_of, shipped_model
 
     if not given.images.is_dir():
         what = "is a file; name its folder" if given.images.exists() else "no such folder"
         raise CoverslipError(f"{given.images}: {what}")
-    model = given.model
+    model = given.model or shipped_model()
+    if model is not None and not model.exists():
+        model = shipped_model(str(model)) or model
     if model is None or not (model / "model.json").is_file():
         wrong = "no model is named" if model is None else f"{model}: not a model folder"
         raise CoverslipError(

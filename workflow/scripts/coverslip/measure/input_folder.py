@@ -22,6 +22,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 INFO = "model.json"
 
 FILES = ("model.keras", INFO)
+
+SHIPPED = "nuclei-1"
+"""Name of the model in `resources/models` that measures where none is named."""
 """Files of a model folder that predicting needs: K-means has no weights."""
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
@@ -185,17 +188,36 @@ def names_a_study(config: Mapping[str, Any]) -> bool:
     return config["model"] in config["studies"] and not Path(config["model"]).exists()
 
 
+def shipped_model(name: str = SHIPPED) -> Path | None:
+    """Return the folder of a model that comes with coverslip; none without that model."""
+    package = Path(__file__).resolve().parents[1]
+    for home in (package.parents[2], package / "_workflow"):
+        folder = home / "resources/models" / name
+        if re.fullmatch(r"[\w.-]+", name) and (folder / INFO).is_file():
+            return folder
+    return None
+
+
 def model_of(config: Mapping[str, Any]) -> Path:
-    """The model folder that `model` of the config means: a path, or a study by its name."""
-    model = config["model"]
-    if not model:
+    """Return the model folder that `model` of the config means.
+
+    A study by its name, a model that comes with coverslip by its name, or a path; without any, the
+    nucleus model that comes with coverslip.
+
+    Raises:
+        CoverslipError: no model is named, and none comes with this installation.
+    """
+    model = config["model"] or SHIPPED
+    if names_a_study(config):
+        seed = config["studies"][model]["seeds"][0]
+        return Path("results/studies") / model / f"fold0_seed{seed}" / "model"
+    if shipped := shipped_model(model):
+        return shipped
+    if not config["model"]:
         raise CoverslipError(
             "model: name the folder of a trained model, as in "
             "`--config images=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
         )
-    if names_a_study(config):
-        seed = config["studies"][model]["seeds"][0]
-        return Path("results/studies") / model / f"fold0_seed{seed}" / "model"
     path = Path(plain(model))
     return path.parent if path.name in FILES else path
 
