@@ -75,7 +75,7 @@ def test_labelled_csv_in_a_nested_zip_with_other_names(tmp_path):
         ({"train/9.png": b""}, r"image without label in train\.csv: train/9\.png: add a row"),
         ({"train.csv": CSV + b"4.png,\n"}, r"train\.csv: line 5: no label: 4\.png: add it"),
         ({"train.csv": CSV + b",1\n"}, r"train\.csv: line 5: no file name"),
-        ({"train.csv": CSV + b"1.png,1\n"}, r"line 5: a file name that stands twice: 1\.png"),
+        ({"train.csv": CSV + b"1.png,1\n"}, r"line 5: a file name that occurs twice: 1\.png"),
         ({"train.csv": CSV + b'4.png,"a\nb"\n'}, "line 5: a label with line breaks"),
         ({"train.csv": b"file,Label\n1.png,0\n"}, r"column Filename is missing .*file, Label"),
         ({"train.csv": b""}, r"train\.csv: not a csv"),

@@ -273,7 +273,7 @@ def test_damaged_folders_are_named(texture, dishes, tmp_path, damage):
     info = json.loads((texture[0].folder / "model.json").read_text())
     damage(info)
     (tmp_path / "model.json").write_text(json.dumps(info))
-    with pytest.raises(CoverslipError, match=r"model\.json: tells no clusters .*: train again"):
+    with pytest.raises(CoverslipError, match=r"model\.json: no valid clusters .*: train again"):
         list(load(tmp_path).predict([dishes[0][0]]))
 
 

@@ -21,8 +21,8 @@ SECTIONS = ("preprocessing", "network", "training")
 
 FIXED = {
     "training.epochs": "the rungs give the epochs of trials",
-    "network.head": "it says what is learned, and scores of other answers are no rivals",
-    "network.num_classes": "it says what is learned, and scores of other answers are no rivals",
+    "network.head": "it defines what is learned, so scores are not comparable",
+    "network.num_classes": "it defines what is learned, so scores are not comparable",
     "preprocessing.shards": "it changes no result",
 }
 """Keys that may not, and why."""
@@ -153,7 +153,7 @@ def _whole(values: Mapping[str, Any]) -> bool:
     return isinstance(values["low"], int) and isinstance(values["high"], int)
 
 
-# --- Rungs of successive halving: how many trials stand on each, and for how many epochs
+# --- Rungs of successive halving: the number of trials of each, and of epochs
 
 
 def rung_epochs(search: Mapping[str, Any]) -> list[int]:

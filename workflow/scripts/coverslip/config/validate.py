@@ -149,7 +149,7 @@ def _text_hint(text: str, wanted: str) -> str:
         return f" (write a list: [{text}]; on the command line: '[{text}]')"
     if re.fullmatch(r"true|false|[+-]?\d+(\.\d*)?", text, flags=re.IGNORECASE):
         return (
-            f" (here {text} is text: write it without quotes; what lies inside a value of --config "
+            f" (here {text} is text: write it without quotes; what is inside a value of --config "
             "is always text to Snakemake: write it into a file, given by --configfile)"
         )
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
@@ -159,7 +159,7 @@ def _text_hint(text: str, wanted: str) -> str:
 
 
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
-    """What a schema cannot say: references, and keys that only go together."""
+    """Check what a schema cannot express: references, and keys that depend on each other."""
     datasets, studies = config["datasets"], config["studies"]
     if config["images"] is None:
         for key in ("datasets", "studies"):
@@ -223,7 +223,7 @@ def _check_study(
             f"{closest_name(study['compare_with'], studies)}"
         )
     if len(set(study["seeds"])) != len(study["seeds"]):
-        yield f"{where}.seeds: a seed stands there twice"
+        yield f"{where}.seeds: a seed is listed twice"
     preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
     if study["kmeans"] is not None and preprocessing["resize"] is not None:
         yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
@@ -330,7 +330,7 @@ def _check_space(where: str, study: Mapping[str, Any], nearest: Hint) -> Iterabl
             yield f"{where}.{key}: no such key can be searched{nearest(key, known)}"
         for other in study["search"]["space"]:
             if other.startswith(f"{key}."):
-                yield f"{where}.{other}: stands within `{key}`, which is searched as a whole"
+                yield f"{where}.{other}: is part of `{key}`, which is searched as a whole"
         yield from _check_values(f"{where}.{key}", values)
 
 

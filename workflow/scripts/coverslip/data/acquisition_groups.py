@@ -1,6 +1,6 @@
 """Modality of an image and acquisition groups of a dataset.
 
-Many archives say nothing of plates, slides or days. Images of one acquisition nevertheless give
+Many archives do not record plates, slides or days. Images of one acquisition nevertheless give
 themselves away, and a split that tears them apart measures memory. The groups here are found in
 three steps, each documented at its function:
 
@@ -9,7 +9,7 @@ three steps, each documented at its function:
 3. clusters: within a cell, fields with like fingerprints (`fingerprint`, `cluster`).
 
 Calibration: 2018 Data Science Bowl, stage 1 training set. Tiles of one field are certainly one
-acquisition, so properties were chosen whose variance lies between fields rather than within (share
+acquisition, so properties were chosen whose variance is between fields rather than within (fraction
 between fields among 256x256 fluorescence images: background level 0.97, noise of the background
 0.90, coarse texture 0.89, fine texture 0.76, contrast 0.63; background colour of histology above
 0.99), and each is measured in units near its deviation within fields. There the 664 images give
@@ -17,8 +17,8 @@ between fields among 256x256 fluorescence images: background level 0.97, noise o
 
 Limits: two plates taken with the same settings become one group, which costs images but leaks
 nothing; a plate whose images vary much is torn, which may leak. On 96 synthetic images of
-12 known plates there are 8 clusters, and 7 images stand apart from most of their plate. Where the
-truth is known (file names, a table), `group_by: filename` is better.
+12 plates there are 8 clusters, and 7 images are not in the cluster of most of their plate. Where
+the truth is known (file names, a table), `group_by: filename` is better.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ SILENCE = 60.0
 """Seconds without a byte after which a connection counts as broken."""
 
 MARKER = ".kaggle-partial"
-"""Ending of the client's note beside a partial file: which file it is a part of."""
+"""Ending of the client's note next to a partial file: which file it is a part of."""
 
 
 def download(source: Source, output: Path) -> None:
@@ -53,7 +53,7 @@ def download(source: Source, output: Path) -> None:
 
     Args:
         source: of kind `kaggle`, with `competition` or `dataset`, and `file` for one file.
-        output: where the archive shall lie.
+        output: path of the archive.
 
     Raises:
         CoverslipError: no or refused credentials, rules of the competition not accepted, no such
@@ -93,7 +93,7 @@ def client(progress: Progress) -> Any:
     """Return the authenticated client of Kaggle.
 
     Args:
-        progress: is told how many bytes a download needs.
+        progress: receives how many bytes a download needs.
 
     Raises:
         CoverslipError: the client is not installed, or finds no valid credentials.
@@ -119,7 +119,7 @@ def once(transfer: Callable[..., None], progress: Progress) -> Callable[..., Non
     """Let the client transfer a file without retries of its own, and only where there is room.
 
     Its own retries take whatever a busy server answers for the file's bytes, and they wait for
-    space on a full disk. Ours ask again, with a new address, and its note tells where to go on.
+    space on a full disk. Ours ask again, with a new address, and its note records where to resume.
     """
 
     def transfer_once(response: Any, outfile: str, *args: Any, **options: Any) -> None:
@@ -160,7 +160,7 @@ def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
 
     Args:
         fetch_it: downloads into the folder.
-        folder: what lies there is what was won so far.
+        folder: it contains what was downloaded so far.
         retries: how often in a row it may break off without another byte won.
 
     Raises:
@@ -229,7 +229,7 @@ def fetch(api: Any, source: Source, folder: Path) -> None:
 def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
     """Turn what the client raises into a CoverslipError with the fix.
 
-    Its own errors are cut off: they tell signed addresses, which would come into the job's log.
+    Its own errors are cut off: they contain signed addresses, which would come into the job's log.
     """
     from requests import exceptions
 
@@ -300,11 +300,11 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
 
 
 def refuse_missing(dataset: str, path: str, others: list[str]) -> None:
-    """Tell that a dataset is not where the config says, and how to go on.
+    """Report that a dataset is not at the path of the config, with the fix.
 
     Args:
         dataset: its name.
-        path: where its archive or folder should lie.
+        path: where its archive or folder should be.
         others: studies that can run without it.
 
     Raises:

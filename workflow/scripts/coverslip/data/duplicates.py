@@ -1,4 +1,4 @@
-"""Pairs of images that must not stand on two sides of a split.
+"""Pairs of images that must not be in two subsets of a split.
 
 Three kinds, from the same pixels to the same specimen:
 
@@ -37,7 +37,7 @@ PADDING_STEP = 2
 """Lines between black surroundings and what is of full brightness."""
 
 PADDING_LEVEL = 0.25
-"""Least brightness of a border beside black surroundings, as a share of that of the image."""
+"""Least brightness of a border next to black surroundings, as a fraction of that of the image."""
 
 SEAM_CORRELATION = 0.9
 """Smallest correlation of the two border lines of abutting images."""
@@ -76,7 +76,7 @@ def inside_padding(grey: np.ndarray) -> np.ndarray:
 
     Two patches from the rim of two fields of view would be near duplicates for their black strips
     alone. Lines of 0 along a side are surroundings if the image is cut off sharply there: its
-    median brightness beside them is at least `PADDING_LEVEL` of its own. Else, and where less than
+    median brightness next to them is at least `PADDING_LEVEL` of its own. Else, and where less than
     a thumbnail is left, it is the whole image (cells on a background that is black itself).
     """
     lit = grey > 0

@@ -48,7 +48,7 @@ DUPLICATE_COLUMNS = ["a", "b", "kind", "distance"]
 
 @dataclass(frozen=True)
 class Contents:
-    """What one pass over the store tells; all lists in the order of the manifest.
+    """Results of one pass over the store; all lists in the order of the manifest.
 
     `mask_digests` are of the foreground; `diameters` are of all objects, in pixels; `largest` is
     the share of an image that its largest object covers.

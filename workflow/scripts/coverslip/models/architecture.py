@@ -50,10 +50,10 @@ WORDS = {
     "SpatialDropout2D": "dropout",
     "Dense": "dense",
 }
-"""What is told of a stage; other layers (activations, padding) go without saying."""
+"""Kinds of layers that are listed for a stage; others (activations, padding) are left out."""
 
 TOLD = 3
-"""Kinds of layers that are told of a stage, the most frequent first."""
+"""Number of kinds that are listed for a stage, the most frequent first."""
 
 FLAT = float("inf")
 """Shrinkage of what has no height and width any more."""
@@ -106,7 +106,7 @@ def read_stages(path: Path, size: tuple[int, int]) -> list[Stage]:
 
     Args:
         path: `model.keras`.
-        size: height and width of the input in pixels; it is only told, not checked.
+        size: height and width of the input in pixels; it is only reported, not checked.
 
     Raises:
         CoverslipError: the file is missing or is no saved network with layers in a graph.

@@ -44,7 +44,7 @@ ALIKE = ("head", "num_classes", "classes", "preprocessing")
 """What all members must have in common."""
 
 SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
-"""What is told of the first member."""
+"""Keys that are copied from the first member."""
 
 SETTLED = "threshold and rules: mean of the members (smallest area: median), not tuned again"
 

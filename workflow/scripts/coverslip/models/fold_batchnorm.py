@@ -16,7 +16,7 @@ FOLDABLE = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dept
 
 
 class Identity(keras.layers.Layer):
-    """Stands where a normalization stood that is folded."""
+    """Replaces a normalization that is folded."""
 
     def call(self, inputs, mask=None):
         """Give what it is given; a mask is passed to it as to the normalization."""

@@ -24,7 +24,7 @@ BORDER_WIDTH = 2
 
 CORE = 0.5
 """Pixels at least this deep, as a share of the deepest pixel of their object, are interior however
-near its outline they lie: so that an object of a few pixels has an interior, too."""
+near its outline they are: so that an object of a few pixels has an interior, too."""
 
 
 def encode(labels: np.ndarray, head: str) -> np.ndarray:

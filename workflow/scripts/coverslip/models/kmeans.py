@@ -207,7 +207,7 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
         return recipe, clusters, np.asarray(cells, np.uint8), seed
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CoverslipError(f"{path}: tells no clusters ({reason}): train again") from error
+        raise CoverslipError(f"{path}: no valid clusters ({reason}): train again") from error
 
 
 def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:

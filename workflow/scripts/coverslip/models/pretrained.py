@@ -89,10 +89,10 @@ def facts(name: str) -> dict[str, object]:
 
 
 def download(output: Path) -> None:
-    """Download a file of pretrained weights; its name tells which one.
+    """Download a file of pretrained weights; its name selects which one.
 
     Raises:
-        CoverslipError: no such file is known, it cannot be downloaded, or it is another file.
+        CoverslipError: there is no such file, it cannot be downloaded, or it is another file.
     """
     output = Path(output)
     found = FILES.get(output.name)

@@ -296,7 +296,7 @@ class _StitchedRows:
 
     def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
         """Add what was predicted for the tile at a corner; corners come row by row."""
-        if self.sum.shape[-1] == 0:  # the first tile tells how many channels there are
+        if self.sum.shape[-1] == 0:  # the first tile defines the number of channels
             self.sum = np.zeros((*self.weight.shape[:2], answer.shape[-1]), np.float32)
         if corner[0] > self.top:
             self._move(corner[0])
@@ -306,7 +306,7 @@ class _StitchedRows:
         self.weight[:, columns] += weight
 
     def _move(self, top: int) -> None:
-        """No further tile reaches above this row: what lies there is done."""
+        """No further tile reaches above this row: what is there is done."""
         rows, columns = top - self.top, self.tiling.size[1]
         self._done.append(self.sum[:rows, :columns] / self.weight[:rows, :columns])
         for array in (self.sum, self.weight):

@@ -85,10 +85,10 @@ def summary(found: Mapping[str, str]) -> str:
 def cached_fingerprint(
     folder: Path, script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()
 ) -> str:
-    """The digest; `<digest>.json` in the folder tells the digest of each of its parts.
+    """Return the digest; `<digest>.json` in the folder has the digest of each of its parts.
 
-    So a job can tell later which definition is another one. `known.json` there tells the digests of
-    the code as it is, by the contents of all its files, so that the next start of Snakemake does
+    So a job can report later which definition changed. `known.json` there has the digests of
+    the current code, by the contents of all its files, so that the next start of Snakemake does
     not follow them again. A folder that cannot be written to is no obstacle.
     """
     files = [Path(file) for file in files]
@@ -160,7 +160,7 @@ def _all(unit: Unit) -> list[str]:
 
 
 class Definition(NamedTuple):
-    """What one definition says, kept because many scripts reach it."""
+    """Return the content of one definition, cached because many scripts reach it."""
 
     text: str
     imports: dict[Key, str]
@@ -316,7 +316,7 @@ def _logs(function: ast.expr) -> bool:
 def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
     """All nodes of a syntax tree, as `ast.walk` gives them, and a text of its own for each tree.
 
-    The text holds what `ast.dump` would tell, less what follows from it (whether a name is read or
+    The text contains what `ast.dump` returns, minus what follows from it (whether a name is read or
     bound), and is had in one pass: Snakemake reads the code at every start, on a cluster in every
     job.
     """

@@ -170,13 +170,13 @@ def no_gpu_reason(greetings: Sequence[str], built_with_cuda: bool) -> str:
             "or the environment for GPUs"
         )
     lines = [line.strip() for line in greetings if FAILURES.search(line)]
-    # Before the first bracket stand a time stamp, a thread and a place in TensorFlow's code.
+    # Before the first bracket are a time stamp, a thread and a place in TensorFlow's code.
     words = [line.partition("] ")[2] or line for line in lines]
     return "; ".join(dict.fromkeys(words)) or "TensorFlow found no GPU and gave no reason"
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU has AVX-512 BF16 or AMX; False where the system does not tell (not Linux)."""
+    """Return whether the CPU has AVX-512 BF16 or AMX; False where this is unknown (not Linux)."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

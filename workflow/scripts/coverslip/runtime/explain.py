@@ -1,6 +1,6 @@
-"""Why a file is as it is, and what has changed since (`make explain FILE=`).
+"""Explain how a file was made, and what has changed since (`make explain FILE=`).
 
-What it was made from stands in its record (`run.json`, see `coverslip.runtime.run_record`).
+What it was made from is in its record (`run.json`, see `coverslip.runtime.run_record`).
 What it would be made from now is asked of Snakemake (`coverslip.runtime.explain`), under the
 config files that it was made with unless others are given. The two are compared: inputs by content,
 parameters key by key, code definition by definition.
@@ -41,7 +41,7 @@ from coverslip.runtime.run_record import (
 SNAKEFILE = files.WORKFLOW / "Snakefile"
 
 PROFILE = ("--workflow-profile", str(SNAKEFILE.parent / "profiles" / "default"))
-"""Snakemake looks for it beside the Snakefile of its own arguments only."""
+"""Snakemake looks for it next to the Snakefile of its own arguments only."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _named(files: Any) -> dict[str, Any]:
 Line = tuple[str, str]
 
 TAKEN = ("--configfile", "--configfiles", "--config", "--snakefile", "-s")
-"""Options of the recorded command that say what the workflow is."""
+"""Options of the recorded command that define the workflow."""
 
 NOTHING = "(none)"
 
@@ -174,7 +174,7 @@ def find_record(file: Path) -> dict[str, Any] | None:
 
 
 def recorded_arguments(command: str | None) -> list[str]:
-    """The options of a recorded command that say what the workflow is."""
+    """Return the options of a recorded command that define the workflow."""
     words, taken, take = shlex.split(command or ""), [], False
     for word in words[1:]:
         if word.startswith("-"):

@@ -41,7 +41,7 @@ def stop_in_one_line(logger: logging.Logger) -> None:
     """From Ctrl-C on print one line and nothing more of Snakemake's, which its log file keeps.
 
     Jobs ignore Ctrl-C while Python imports their modules (`IGNORE`). They look for a file that
-    tells them of it when they begin, and heed it from then on (`heed_interrupts`).
+    notes it when they begin, and react to it from then on (`heed_interrupts`).
     """
     note = Path(".snakemake/coverslip", f"interrupted-{os.getpid()}").resolve()
     note.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
     """Return the records of an archive, sorted by id.
 
     Raises:
-        CoverslipError: the format is unknown, no image is found, an id stands twice, or images
+        CoverslipError: the format is unknown, no image is found, an id occurs twice, or images
             and masks do not belong together.
     """
     known = sorted(module.name for module in pkgutil.iter_modules(__path__))

@@ -3,10 +3,10 @@
     <anything>/<image of the annotations>
     <anything>/livecell_coco_train.json, livecell_coco_val.json, livecell_coco_test.json
 
-The json files are those whose names fit `annotations` of the dataset. They tell which images
-there are, by their names, which stand once in the archive, in any folder: in the Kaggle archive
-`sartorius-cell-instance-segmentation` they lie in `LIVECell_dataset_2021`, and nothing else of it
-is read. Images without polygons are empty; images that no json file knows are left out. Objects
+The json files are those whose names fit `annotations` of the dataset. They list the images
+by their names, which occur once in the archive, in any folder: in the Kaggle archive
+`sartorius-cell-instance-segmentation` they are in `LIVECell_dataset_2021`, and nothing else of it
+is read. Images without polygons are empty; images that no json file lists are left out. Objects
 of all categories are foreground.
 
 The id is the name without extension. Of a name of LIVECell (`A172_Phase_C7_1_00d00h00m_1.tif`) the
@@ -106,7 +106,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     """Map the names of the annotated images to their members.
 
     Raises:
-        CoverslipError: an image is missing, stands twice, or two json files know it.
+        CoverslipError: an image is missing, occurs twice, or two json files list it.
     """
     members: dict[str, list[str]] = {}
     for member in filter(is_image, archive.members()):
@@ -114,7 +114,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     times = Counter(image.name for image in images)
     raise_unusable(
         archive,
-        "image that stands twice in the annotations",
+        "image that occurs twice in the annotations",
         (f"{p.name} in {p.json}" for p in images if times[p.name] > 1),
         "keep one of the files, or fix `annotations` of the dataset",
     )
@@ -199,7 +199,7 @@ def read_polygons(segmentation: Any, name: str) -> list[polygons_module.Polygon]
                 f"{name}: a polygon is no list of x and y of three corners or more: {MEND}"
             )
         if not all(abs(value) <= polygons_module.FARTHEST for value in part):  # nor is NaN
-            raise CoverslipError(f"{name}: a corner lies nowhere near the image: {MEND}")
+            raise CoverslipError(f"{name}: a corner is nowhere near the image: {MEND}")
         found.append(np.array(part, np.float32).reshape(-1, 2))
     return found
 

@@ -128,7 +128,7 @@ def draw_cells(
 def _place(
     size: int, radius: float, dish: Dish, placed: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Centre (y, x) of the next cell: beside an earlier one, or anywhere."""
+    """Return the centre (y, x) of the next cell: next to an earlier one, or anywhere."""
     if placed and rng.random() < dish.clustering:
         angle = rng.uniform(0, 2 * np.pi)
         step = 1.5 * radius * np.array([np.sin(angle), np.cos(angle)])

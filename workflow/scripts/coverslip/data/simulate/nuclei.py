@@ -133,7 +133,7 @@ def outline(
 def place(
     size: int, plate: Plate, placed: list[tuple[float, float, float]], rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Centre (y, x) and radius of the next nucleus: beside an earlier one, or anywhere."""
+    """Return centre (y, x) and radius of the next nucleus: next to an earlier one, or anywhere."""
     radius = plate.radius * float(np.exp(rng.normal(0, plate.spread)))
     if placed and rng.random() < plate.clustering:
         y, x, other = placed[rng.integers(len(placed))]

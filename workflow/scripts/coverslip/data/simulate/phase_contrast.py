@@ -1,8 +1,8 @@
 """Synthetic phase-contrast images of nine cell lines, in the layout of LIVECell.
 
-The lines differ in what cells look like: size, shape, grain, halo, and how they lie together. The
+The lines differ in what cells look like: size, shape, grain, halo, and how they are arranged. The
 wells of each line differ in light, contrast, focus and density, as wells do, so that brightness
-alone tells little and a split by well asks for more than a split by image.
+alone is a weak feature and a split by well is harder than a split by image.
 
 An image is, in this order:
 
