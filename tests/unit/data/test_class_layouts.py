@@ -179,7 +179,9 @@ def test_livecell_folder_goes_before_name_and_says_so(tmp_path, caplog):
 
 
 def test_livecell_faults(tmp_path):
-    with pytest.raises(CoverslipError, match=r"tell line and well: .*/x\.tif: name it as A172_Ph"):
+    with pytest.raises(
+        CoverslipError, match=r"name without cell line and well: .*/x\.tif: name it as A172_Ph"
+    ):
         listed(tmp_path, LIVECELL | {f"{TEST}/A172/x.tif": b""}, "livecell")
     one = {name: b"" for name in LIVECELL if "A172" in name}
     with pytest.raises(CoverslipError, match="all images are of one class, 'A172'"):

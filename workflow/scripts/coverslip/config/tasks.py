@@ -23,7 +23,7 @@ PRETRAINED = (*ENCODERS, "resnet18")
 
 
 def implied(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with what tasks imply, see `implied_study`."""
+    """Return the config with what tasks imply, see `implied_study`."""
     studies = {name: implied_study(study) for name, study in config.get("studies", {}).items()}
     return {**config, "studies": studies}
 

@@ -57,7 +57,7 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
 def _resolved(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The config with every default, empty where it does not fit the schema; and the mistakes."""
+    """Return the config with every default (empty if it violates the schema), and the mistakes."""
     if mistakes := list(old_format.renamed_keys(config)):
         return {}, mistakes
     validator = jsonschema.Draft202012Validator(schema)
@@ -69,12 +69,12 @@ def _resolved(
 
 
 def chosen_studies(config: Mapping[str, Any]) -> list[str]:
-    """Names of the studies to run, in the order of the config."""
+    """Return the names of the studies to run, in the order of the config."""
     return config["run"] if config["run"] is not None else list(config["studies"])
 
 
 def archive_names(config: Mapping[str, Any]) -> dict[str, str]:
-    """Name of the archive of each dataset that comes from Kaggle.
+    """Return the name of the archive of each dataset that comes from Kaggle.
 
     It is that of the first dataset in the config with the same archive, so that none is kept twice.
     """
@@ -89,7 +89,7 @@ def archive_names(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def closest_name(name: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known name: `; did you mean x?` or a list of all names."""
+    """Return a hint at the nearest valid name: `; did you mean x?` or a list of all names."""
     known = sorted(str(k) for k in known)
     close = difflib.get_close_matches(str(name), known, n=1)
     if close:

@@ -98,7 +98,7 @@ def brightness(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def colour_lab(image: np.ndarray, scale: int) -> np.ndarray | None:
-    """The CIELAB image float32 HxWx3 of an RGB(A) image, or None if it is grey."""
+    """Return the CIELAB image float32 HxWx3 of an RGB(A) image, or None if it is grey."""
     if image.shape[2] < 3:
         return None
     rgb = image[..., :3].astype(np.float32) / scale
@@ -125,7 +125,7 @@ def classify(grey: np.ndarray, coloured: bool) -> str:
 
 
 def fingerprint(grey: np.ndarray, lab: np.ndarray | None, bright: bool) -> np.ndarray:
-    """How an image was taken, float64 of len(`FINGERPRINT`), in its units.
+    """Return how an image was taken, float64 of len(`FINGERPRINT`), in its units.
 
     - background: log2 of the 5th percentile (bright background: 95th), of 0..255;
     - background_a, background_b: median a* and b* of the quarter of pixels nearest the background;
@@ -154,7 +154,7 @@ def fingerprint(grey: np.ndarray, lab: np.ndarray | None, bright: bool) -> np.nd
 
 
 def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
-    """All that grouping needs of an image HxWxC, so that the image can be forgotten.
+    """Return the features of an image HxWxC that grouping needs.
 
     Args:
         image: uint8 or uint16. scale: brightest value, from `full_scale`.
@@ -178,7 +178,7 @@ def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
 def find_pairs(
     images: Sequence[ImageFeatures], digests: Sequence[str], distance: int
 ) -> list[duplicates.Pair]:
-    """All pairs of duplicates and abutting tiles, sorted; only the strongest kind of each pair.
+    """Return all pairs of duplicates and abutting tiles, sorted; of each the strongest kind.
 
     Args:
         images, digests: traits and SHA-256 of the pixels, in the same order.
@@ -220,7 +220,7 @@ def merge(names: Sequence[str], pairs: Sequence[duplicates.Pair]) -> list[str]:
 def acquisition_groups(
     images: Sequence[ImageFeatures], pairs: Sequence[duplicates.Pair]
 ) -> list[str]:
-    """Name of the acquisition group of each image, such as `fluorescence-256x256-01`.
+    """Return the name of the acquisition group of each image, such as `fluorescence-256x256-01`.
 
     Fields (images joined by pairs) are never cut. Each field has the most frequent modality and
     the mean fingerprint of its images; fields of one modality and size are clustered.

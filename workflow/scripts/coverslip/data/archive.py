@@ -155,7 +155,7 @@ def check_name(name: str, where: Path) -> None:
 
 
 def hidden(name: str) -> bool:
-    """Whether a member belongs to a file manager or starts with a dot, at any level."""
+    """Return whether a member belongs to a file manager or starts with a dot, at any level."""
     return any(part.startswith(".") or part in IGNORED for part in name.split("/"))
 
 

@@ -55,7 +55,7 @@ def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, boo
 
 
 def integers(array: np.ndarray, name: str = "") -> np.ndarray:
-    """The pixels as uint8 or uint16, contiguous; one bit becomes 0 and 255.
+    """Return the pixels as uint8 or uint16, contiguous; one bit becomes 0 and 255.
 
     Raises CoverslipError, beginning with `name` if there is one, where they are no integers or do
     not fit 16 bits.
@@ -108,7 +108,7 @@ def mask(data: bytes, name: str, pixels: int = PIXELS) -> np.ndarray:
 
 
 def is_lossy(data: bytes) -> bool:
-    """Whether a file is a JPEG, whose values are only near to what was drawn."""
+    """Return whether a file is a JPEG, whose values are only near to what was drawn."""
     return data.startswith(JPEG_START)
 
 

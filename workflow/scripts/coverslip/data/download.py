@@ -77,7 +77,7 @@ def download(source: Source, output: Path) -> None:
 
 
 def described(source: Source) -> str:
-    """Name of what is downloaded."""
+    """Return the name of what is downloaded."""
     whole = source.competition or source.dataset
     return f"{source.file} of {whole}" if source.file else str(whole)
 
@@ -205,7 +205,7 @@ def pause(error: Any, tried: int) -> float | None:
 
 
 def reason(error: Any) -> str:
-    """What happened, in words that hold no address: Kaggle's are signed, so they are secrets."""
+    """Return the error as a text without addresses: Kaggle's are signed, so they are secrets."""
     if error.response is None:
         return f"Kaggle cannot be reached, or the connection broke ({type(error).__name__})"
     if error.response.status_code == 429:

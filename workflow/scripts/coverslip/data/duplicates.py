@@ -72,7 +72,7 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
 
 
 def inside_padding(grey: np.ndarray) -> np.ndarray:
-    """The part of a grey image HxW (0..255) inside black surroundings, as cutting leaves them.
+    """Return the part of a grey image HxW (0..255) inside a black border from cropping.
 
     Two patches from the rim of two fields of view would be near duplicates for their black strips
     alone. Lines of 0 along a side are surroundings if the image is cut off sharply there: its
@@ -109,7 +109,7 @@ def perceptual_hash(small: np.ndarray) -> np.uint64:
 
 
 def borders(grey: np.ndarray) -> dict[str, np.ndarray]:
-    """The two outermost lines of each side of a grey image HxW (0..255).
+    """Return the two outermost lines of each side of a grey image HxW (0..255).
 
     Keys `left`, `right`, `top`, `bottom`; values float16 2 x min(length, `EDGE_SAMPLES`), the
     border line first.
@@ -130,7 +130,7 @@ def _shorten(lines: np.ndarray) -> np.ndarray:
 
 
 def exact_pairs(digests: Sequence[str]) -> list[Pair]:
-    """Each copy paired with the first image of the same digest."""
+    """Return each copy paired with the first image of the same digest."""
     first: dict[str, int] = {}
     found = []
     for position, digest in enumerate(digests):
@@ -222,7 +222,7 @@ def _seams(ends: np.ndarray, begins: np.ndarray) -> list[tuple[int, int, float]]
 
 
 def _standardise(lines: np.ndarray) -> np.ndarray:
-    """Mean 0 and length 1 along the last axis; empty borders become 0 and match nothing."""
+    """Scale to mean 0 and length 1 along the last axis; empty borders become 0, without matches."""
     centred = lines - lines.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
     scale = np.where(deviation > EDGE_CONTRAST, deviation, np.inf) * np.sqrt(lines.shape[1])

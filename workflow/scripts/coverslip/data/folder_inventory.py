@@ -83,7 +83,7 @@ def summary(found: Mapping[str, str]) -> str:
 
 
 def names(folder: Path, skip: Collection[str] = ()) -> Iterator[str]:
-    """Paths of the files below `folder` from there, see `contents`."""
+    """Return the paths of the files below `folder` from there, see `contents`."""
     return (name for name, _ in _files(Path(folder), "", skip))
 
 
@@ -119,7 +119,7 @@ def entries(
 
 
 def changed(folder: Path, name: str, known: Mapping[str, Known]) -> bool:
-    """Whether a file below `folder`, or one of the folder `name`, is not what it was.
+    """Return whether a file below `folder`, or one of the folder `name`, is not what it was.
 
     Args:
         folder: the folder that was looked at.

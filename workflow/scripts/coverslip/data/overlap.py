@@ -79,7 +79,7 @@ def reach(sizes: np.ndarray) -> int:
 
 
 def window_fingerprints(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that an image names: hashes (uint64 K) and rows and columns (int32 K x 2).
+    """Return the windows that an image names: hashes (uint64 K) and rows and columns (int32 K x 2).
 
     Args:
         image: HxWxC, uint8 or uint16.

@@ -132,7 +132,7 @@ def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelI
 def mask_of(
     polygons: list[Polygon], size: tuple[int, int]
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The pixels of an object: a window of the image and its mask there, bool.
+    """Return the pixels of an object: a window of the image and its mask there, bool.
 
     As in the COCO format, pixel i reaches from i to i + 1, so that its middle is at i + 0.5.
 

@@ -420,7 +420,7 @@ def _summary(
     reproduction: bool,
     unlabelled: int,
 ) -> dict[str, Any]:
-    """The content of `split.json`."""
+    """Return the content of `split.json`."""
     counts = []
     for fold, subset in enumerate(folds):
         for name in SUBSETS:

@@ -70,12 +70,12 @@ def field_of_view(image: np.ndarray, ignore_black_border: bool = True) -> np.nda
 
 
 def is_frame(area: int, lit: int, pixels: int) -> bool:
-    """Whether a convex hull can be a field of view, from its pixels, those not 0, and all."""
+    """Return whether a convex hull can be a field of view: its pixels, those not 0, and all."""
     return area >= LEAST_AREA * pixels and lit >= LEAST_LIT * area
 
 
 def fill_outside_fov(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """The image continued beyond its field by reflection at its edge.
+    """Return the image continued beyond its field by reflection at its edge.
 
     A network takes the step from the field to black surroundings for the edge of a cell.
 
@@ -138,11 +138,11 @@ class Field:
         return int(np.maximum(self.right - self.left + 1, 0).sum())
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Which pixels of these rows count, bool (stop - start) x W."""
+        """Return which pixels of these rows count, bool (stop - start) x W."""
         return self.at(np.arange(start, stop), np.arange(self.shape[1]))
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Which pixels of these rows and columns count, bool."""
+        """Return which pixels of these rows and columns count, bool."""
         return _inside(self.left[rows], self.right[rows], columns)
 
     def _hull(self, source: Rows) -> None:

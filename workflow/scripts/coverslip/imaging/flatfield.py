@@ -86,7 +86,7 @@ def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
 def background(
     coefficients: np.ndarray, shape: tuple[int, int], rows: slice | None = None
 ) -> np.ndarray:
-    """The background that `fit_background` found, float32, in the units of the image.
+    """Return the background that `fit_background` found, float32, in the units of the image.
 
     Args:
         coefficients: what it returned.

@@ -26,7 +26,7 @@ SUPPORT = 4
 
 
 def names(scales: Sequence[float]) -> list[str]:
-    """Names of the features, in their order."""
+    """Return the names of the features, in their order."""
     textures = [f"{name} {scale:g}" for scale in scales for name in ("deviation", "gradient")]
     return [f"brightness {scales[0]:g}", *textures]
 

@@ -127,7 +127,7 @@ def read_stages(path: Path, size: tuple[int, int]) -> list[Stage]:
 
 
 def _parameters(layers: h5py.Group) -> Iterator[tuple[str, int]]:
-    """Names of layers and numbers of their parameters, inner models opened."""
+    """Yield the names of layers and numbers of their parameters, inner models opened."""
     for key, group in layers.items():
         if "layers" in group:
             yield from _parameters(group["layers"])
@@ -227,7 +227,7 @@ def _keys(entry: list) -> list[list]:
 
 
 def _sources(node: Any) -> Iterator[tuple[str, int]]:
-    """Names of layers and numbers of outputs that feed a layer."""
+    """Yield the names of layers and numbers of outputs that feed a layer."""
     if isinstance(node, dict) and node.get("class_name") == "__keras_tensor__":
         name, _, tensor = node["config"]["keras_history"]
         yield name, tensor

@@ -98,7 +98,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
 def ensemble_predictor(
     model: M, load: Callable[[Path], M], network: Callable[[M], Predict]
 ) -> Predict:
-    """The ensemble of a folder as a function of uint8 tiles.
+    """Return the ensemble of a folder as a function of uint8 tiles.
 
     Args:
         model: the ensemble.

@@ -24,7 +24,7 @@ class Identity(keras.layers.Layer):
 
 
 def fold_batchnorm(network: keras.Model, policy: str) -> keras.Model:
-    """The same network with normalizations folded into convolutions, in the numbers of a policy.
+    """Return the network with normalizations folded into convolutions, in the dtype of a policy.
 
     Args:
         network: functional, float32, trained, giving logits.

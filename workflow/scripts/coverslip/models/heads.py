@@ -137,7 +137,7 @@ INSTANCES = "instance"
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
-    """The network with its logits turned into float32 probabilities, 0..1.
+    """Return the network with its logits turned into float32 probabilities, 0..1.
 
     `semantic`: one channel by a sigmoid, more by a softmax, and so `classification`, whose
     logits are divided by the temperature. `instance`: background, interior and border by a

@@ -174,7 +174,7 @@ THRESHOLD = 0.5
 
 
 def kmeans_predictor(model: ModelFolder) -> Predict:
-    """The model of a folder as a function of whole images.
+    """Return the model of a folder as a function of whole images.
 
     Returns:
         A function from uint8 NxHxWxC to the foreground, float32 NxHxWx1, 0 or 1.
@@ -211,7 +211,7 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
 
 
 def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
-    """The key `clusters` of `model.json` with its lists as arrays.
+    """Return the key `clusters` of `model.json` with its lists as arrays.
 
     Raises:
         KeyError, TypeError, ValueError: something is missing or of another kind.
@@ -235,7 +235,7 @@ def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
 def cluster_labels(
     image: np.ndarray, recipe: KMeans, clusters: dict[str, Any], seed: int
 ) -> np.ndarray:
-    """The number of the cluster of each pixel, uint8 HxW; `OUTSIDE` the field of view.
+    """Return the number of the cluster of each pixel, uint8 HxW; `OUTSIDE` the field of view.
 
     Args:
         image: uint8 HxWxC, C = 1 or 3, a whole image.
@@ -255,7 +255,7 @@ def cluster_labels(
 
 
 def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Number of the nearest centre of each point, uint8.
+    """Return the number of the nearest centre of each point, uint8.
 
     Args:
         points: float32 ...xF.

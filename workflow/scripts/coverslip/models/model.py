@@ -72,7 +72,7 @@ def predict_classes(
 def _averaged(
     predict: Predict, images: list[np.ndarray], batch: int, visits: int
 ) -> Iterator[np.ndarray]:
-    """Mean answer over each `visits` images in a row."""
+    """Yield the mean answer over each `visits` images in a row."""
     found = []
     for start in range(0, len(images), batch):
         some = np.stack(images[start : start + batch])
@@ -165,7 +165,7 @@ def read_network(model: Model) -> Any:
 
 
 def _misfit(network: Any, model: Model) -> str:
-    """How a network and `model.json` do not go together; empty where they do."""
+    """Return how a network and `model.json` do not go together; empty where they do."""
     import keras
 
     if not isinstance(network, keras.Model) or isinstance(network, keras.Sequential):
@@ -422,7 +422,7 @@ class Model:
             yield ensemble.class_logits(found, self.info["num_classes"]) if several else found
 
     def predictor(self) -> Predict:
-        """What predicts tiles, as many at once as memory allows."""
+        """Return what predicts tiles, as many at once as memory allows."""
         if self._predict is None:
             found = KINDS[self.info["kind"]](self)
             self.grain = found.grain if isinstance(found, HasSizeDivisor) else None

@@ -51,7 +51,7 @@ FIT_PATCHES = 256
 
 
 def channels(p: Preprocessing) -> int:
-    """Number of channels of the network's input: 1 or 3."""
+    """Return the number of channels of the network's input: 1 or 3."""
     return 3 if p.channels == "rgb" else 1
 
 

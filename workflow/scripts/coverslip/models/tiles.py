@@ -320,7 +320,7 @@ class _StitchedRows:
         yield from done
 
     def rest(self) -> np.ndarray:
-        """The last rows, when all tiles are laid."""
+        """Return the last rows, when all tiles are laid."""
         window = np.s_[: self.tiling.size[0] - self.top, : self.tiling.size[1]]
         return self.sum[window] / self.weight[window]
 

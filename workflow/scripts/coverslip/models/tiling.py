@@ -147,7 +147,7 @@ def _sides(length: int, patch: int, shared: int, grain: int) -> list[tuple[int, 
 
 
 def round_up(length: int, grain: int) -> int:
-    """The next multiple."""
+    """Return the next multiple."""
     return -(-length // grain) * grain
 
 
@@ -211,7 +211,7 @@ def size_divisor_of(network: Any, patch: tuple[int, int]) -> int | None:
 
 
 def receptive_field(network: Any) -> tuple[int, int] | None:
-    """How far a pixel of the answer sees, in pixels, and how often sides are divided at most.
+    """Return the receptive field in pixels, and how often sides are divided at most.
 
     By the layers from the input on: a kernel of k pixels at a step of j adds (k - 1) j (Araujo,
     Norris and Sim, Computing receptive fields of convolutional neural networks, Distill 2019).

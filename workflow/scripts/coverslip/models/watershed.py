@@ -46,7 +46,7 @@ class WatershedParams:
     dirt among large nuclei is a nucleus among small ones."""
 
     def smallest(self, areas: np.ndarray) -> int:
-        """How many pixels an object of an image must have at least.
+        """Return how many pixels an object of an image must have at least.
 
         The typical area is that of the object that contains the middle pixel of all objects, when
         they are sorted by area (the median weighted by area): it is that of the nuclei also where
@@ -63,7 +63,7 @@ class WatershedParams:
         return max(self.min_area_px, math.ceil(self.minimum_share * float(typical)))
 
     def facts(self) -> dict[str, Any]:
-        """The rules as JSON, for `model.json`."""
+        """Return the rules as JSON, for `model.json`."""
         return asdict(self)
 
 

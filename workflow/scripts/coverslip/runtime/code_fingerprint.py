@@ -71,7 +71,7 @@ def fingerprint(script: Path, roots: Iterable[str] = (), files: Iterable[Path] =
 
 
 def parts(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> dict[str, str]:
-    """What a digest is made of: the text of each definition by `module:name`, and of each file."""
+    """Return the parts of a digest: the text of each definition by `module:name` and each file."""
     found = {f"{module}:{name}": text for (module, name), text in reached(script, roots).items()}
     return found | {Path(file).name: _contents(file) for file in files}
 
@@ -200,7 +200,7 @@ def _uses(unit: Unit, nodes: list[ast.AST], found: dict[Key, str]) -> Iterator[t
 
 
 def _target(module: str, member: str | None, attribute: str | None) -> Iterator[tuple[Unit, str]]:
-    """What `module.member` or `module.member.attribute` means within this package."""
+    """Yield what `module.member` or `module.member.attribute` means within this package."""
     if member is not None and _module(f"{module}.{member}") is not None:
         module, member = f"{module}.{member}", None
     unit = _module(module)
@@ -217,7 +217,7 @@ def _target(module: str, member: str | None, attribute: str | None) -> Iterator[
 
 
 def _references(nodes: list[ast.AST]) -> tuple[set[str], set[tuple[str, str]]]:
-    """Names used bare, and (name, attribute) pairs of `name.attribute`."""
+    """Return the names used bare, and (name, attribute) pairs of `name.attribute`."""
     dotted = [
         (n.value, n.attr)
         for n in nodes
@@ -314,7 +314,7 @@ def _logs(function: ast.expr) -> bool:
 
 
 def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
-    """All nodes of a syntax tree, as `ast.walk` gives them, and a text of its own for each tree.
+    """Return all nodes of a syntax tree, as `ast.walk` does, and a text that identifies the tree.
 
     The text contains what `ast.dump` returns, minus what follows from it (whether a name is read or
     bound), and is had in one pass: Snakemake reads the code at every start, on a cluster in every

@@ -60,7 +60,7 @@ class Device:
         return "mixed_float16" if fast else "float32"
 
     def suited(self, architecture: str) -> Device:
-        """The device as it trains a network: bfloat16 only where that is faster."""
+        """Return the device as it trains a network: bfloat16 only where that is faster."""
         return replace(self, bfloat16=self.bfloat16 and architecture not in ENCODERS)
 
     @property
@@ -94,7 +94,7 @@ class Device:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The device as JSON, for the record of a run."""
+        """Return the device as JSON, for the record of a run."""
         return asdict(self) | {"dtype_policy": self.dtype_policy, "xla": self.jit_compile}
 
 
@@ -276,7 +276,7 @@ def visible_gpus(devices: Path = Path("/dev")) -> list[str]:
 
 
 def _lock(path: Path) -> TextIO | None:
-    """The locked file, or None where another process holds it."""
+    """Return the locked file, or None where another process holds it."""
     import fcntl  # not on Windows, where there is no /dev either
 
     file = open(path, "w")  # noqa: SIM115 (it stays open as long as the process)

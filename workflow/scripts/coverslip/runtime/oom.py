@@ -41,7 +41,7 @@ class OutOfMemory(CoverslipError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory is exhausted, on the host or on a device."""
+    """Return whether an exception means that memory is exhausted, on the host or on a device."""
     if isinstance(error, CoverslipError):
         return False
     if isinstance(error, MemoryError) or any(k.__name__ in NAMES for k in type(error).__mro__):

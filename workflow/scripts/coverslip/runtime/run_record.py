@@ -103,7 +103,7 @@ class RunRecord:
 
 
 def list_files(files: Any) -> dict[str, list[str]]:
-    """Paths of a job's inputs or outputs by their names in the rule; the others as `UNNAMED`."""
+    """Return paths of a job's inputs or outputs by name in the rule; the others as `UNNAMED`."""
     found: dict[str, list[str]] = {}
     for name, value in files.items():
         found[name] = [str(value)] if isinstance(value, str | Path) else list(value)
@@ -167,7 +167,7 @@ def environment() -> dict[str, str]:
 
 
 def redact_secrets(arguments: Iterable[str]) -> list[str]:
-    """A command without the values of options whose names speak of secrets."""
+    """Return a command without the values of options whose names speak of secrets."""
     shown, hide = [], False
     for argument in arguments:
         name, equals, _ = argument.partition("=")

@@ -93,7 +93,7 @@ def _record_path(snakemake: Any) -> Path | None:
 
 
 def _fetch_cached(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
-    """The record of results that were taken from the shared cache; empty where there are none."""
+    """Return the record of results from the shared cache; empty where there are none."""
     found = None if entry is None else result_cache.fetch(entry, outputs)
     if entry is None or found is None:
         return {}

@@ -75,7 +75,7 @@ def heed_interrupts() -> None:
 
 
 def interrupted() -> bool:
-    """Whether the run that started this job was stopped by Ctrl-C."""
+    """Return whether the run that started this job was stopped by Ctrl-C."""
     return os.path.exists(os.environ.get(INTERRUPTED, ""))
 
 

@@ -59,7 +59,7 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
 
 
 def is_image(member: str) -> bool:
-    """Whether a member's name ends like that of an image."""
+    """Return whether a member's name ends like that of an image."""
     return PurePosixPath(member).suffix.lower() in EXTENSIONS
 
 

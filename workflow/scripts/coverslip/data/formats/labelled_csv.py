@@ -68,7 +68,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
 
 def only_csv(archive: Archive, name: str) -> str:
-    """The one member of this name."""
+    """Return the one member of this name."""
     members = [member for member in archive.members() if PurePosixPath(member).name == name]
     if len(members) != 1:
         what = f"two files {name}: {members[0]} and {members[1]}" if members else f"no file {name}"
@@ -115,7 +115,7 @@ def read_labels(archive: Archive, csv: str, columns: tuple[str, str]) -> dict[st
 
 
 def odd(text: str) -> bool:
-    """Whether a text has control characters."""
+    """Return whether a text has control characters."""
     return re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text) is not None
 
 

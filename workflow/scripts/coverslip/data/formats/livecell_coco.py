@@ -89,7 +89,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
 
 def fits(member: str, pattern: str) -> bool:
-    """Whether a member's name, without its folders, is that of an annotation file."""
+    """Return whether a member's name, without its folders, is that of an annotation file."""
     return fnmatch.fnmatchcase(PurePosixPath(member).name, pattern)
 
 

@@ -58,7 +58,7 @@ class Dish:
 
 
 def light_field(size: int, rng: np.random.Generator) -> np.ndarray:
-    """An uneven light, float32 size x size, largest value 1, smallest `DARKEST` or more."""
+    """Return an uneven light, float32 size x size, largest value 1, smallest `DARKEST` or more."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / max(size - 1, 1) * 2 - 1
     middle = rng.uniform(-0.4, 0.4, 2)
     fall = rng.uniform(0.15, 0.35)

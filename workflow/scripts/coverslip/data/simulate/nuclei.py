@@ -56,7 +56,7 @@ class Plate:
 
 
 def illumination(size: int, rng: np.random.Generator) -> np.ndarray:
-    """An uneven light field, float32 size x size, largest value 1, smallest 0.2 or more.
+    """Return an uneven light field, float32 size x size, largest value 1, smallest 0.2 or more.
 
     A Gaussian fall-off around an off-centre axis times a linear gradient.
     """
@@ -214,7 +214,7 @@ def draw_image(size: int, plate: Plate, rng: np.random.Generator) -> tuple[np.nd
 
 
 def png(image: np.ndarray) -> bytes:
-    """A uint8 image as the bytes of a PNG."""
+    """Return a uint8 image as the bytes of a PNG."""
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
 
 

@@ -163,7 +163,7 @@ def draw_image(size: int, line: Line, well: Well, rng: np.random.Generator) -> n
 
 
 def tif(image: np.ndarray) -> bytes:
-    """A uint8 image as the bytes of a TIFF, without time stamp."""
+    """Return a uint8 image as the bytes of a TIFF, without time stamp."""
     data = io.BytesIO()
     tifffile.imwrite(data, image, photometric="minisblack", metadata=None, software="")
     return data.getvalue()
