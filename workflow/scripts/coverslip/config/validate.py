@@ -366,6 +366,6 @@ def _check_trials(
         alone = {**spaces.place_values(study, values), "search": None, "compare_with": None}
         found = list(validate({**config, "run": None, "studies": {name: alone}}))
         if found:
-            told = ", ".join(f"{key}: {value}" for key, value in values.items())
-            yield from (f"{line} (trial {number} of the search, {told})" for line in found)
+            trial = ", ".join(f"{key}: {value}" for key, value in values.items())
+            yield from (f"{line} (trial {number} of the search, {trial})" for line in found)
             return

@@ -237,28 +237,28 @@ def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except CoverslipError as error:
-        told = f"{error}"
+        message = f"{error}"
     except exceptions.HTTPError as error:
         status = error.response.status_code if error.response is not None else None
         what = described(source)
-        told = {
+        message = {
             401: f"Kaggle refuses the credentials: {CREDENTIALS}",
             403: f"Kaggle forbids the download of {what}: accept the rules at {page(source)}"
             + ("/rules" if source.competition else ""),
             404: f"Kaggle has no {what}: fix `source` in the config",
         }.get(status or 0, f"{reason(error)}: run again {later(pause(error, 0))}")
     except exceptions.RequestException as error:
-        told = f"{reason(error)}: run again; it goes on from there"
+        message = f"{reason(error)}: run again; it goes on from there"
     except ValueError as error:
         # The client's own check of sizes and names. Bytes of a wrong number are no part of it.
         shutil.rmtree(folder)
-        told = f"{error}: run again"
+        message = f"{error}: run again"
     else:
         return
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only where nothing is won
-    raise CoverslipError(f"{output}: {told}; {by_hand}") from None
+    raise CoverslipError(f"{output}: {message}; {by_hand}") from None
 
 
 def later(seconds: float | None) -> str:

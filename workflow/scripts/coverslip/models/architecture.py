@@ -52,7 +52,7 @@ WORDS = {
 }
 """Kinds of layers that are listed for a stage; others (activations, padding) are left out."""
 
-TOLD = 3
+MAX_KINDS = 3
 """Number of kinds that are listed for a stage, the most frequent first."""
 
 FLAT = float("inf")
@@ -90,9 +90,9 @@ class Stage:
     @property
     def layers(self) -> str:
         """The most frequent kinds of layers in words."""
-        told = [f"{n} {kind}" if n > 1 else kind for kind, n in self.kinds.most_common(TOLD)]
-        more = ["…"] if len(self.kinds) > TOLD else []
-        return ", ".join([*told, *more]) or "input"
+        kinds = [f"{n} {kind}" if n > 1 else kind for kind, n in self.kinds.most_common(MAX_KINDS)]
+        more = ["…"] if len(self.kinds) > MAX_KINDS else []
+        return ", ".join([*kinds, *more]) or "input"
 
 
 @dataclass(frozen=True)

@@ -166,14 +166,14 @@ def predict_rows(
     if not cut.wide:
         yield from _bands(predict, source, cut, turns, batch)
         return
-    told = False
+    yielded = False
     try:
         for band in _bands(predict, source, cut, turns, 1):
-            told = True
+            yielded = True
             yield band
         return
     except oom.OutOfMemory:
-        if told:  # rows that are handed out cannot be taken back
+        if yielded:  # rows that are handed out cannot be taken back
             raise
         oom.LOG.warning(SMALLER, *cut.tile, *patch)
     yield from predict_rows(predict, source, patch, overlap, batch, tta)

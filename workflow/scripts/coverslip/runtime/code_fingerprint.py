@@ -109,8 +109,8 @@ def cached_fingerprint(
 def _known(folder: Path) -> dict[str, str]:
     """Digests by what was asked, of the package as it is, whose notes are all there."""
     try:
-        told = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
-        known = told["digests"].items() if told["package"] == _package() else ()
+        cached = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+        known = cached["digests"].items() if cached["package"] == _package() else ()
         return {key: value for key, value in known if (folder / f"{value}.json").is_file()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # none yet, or not ours: they are found again
@@ -120,8 +120,8 @@ def _known(folder: Path) -> dict[str, str]:
 def _package() -> str:
     """SHA-256 of the contents of all files of the package."""
     files = sorted(PACKAGE.rglob("*.py"))
-    told = [[file.relative_to(PACKAGE).as_posix(), _contents(file)] for file in files]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    digests = [[file.relative_to(PACKAGE).as_posix(), _contents(file)] for file in files]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
@@ -138,10 +138,10 @@ def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
         unit, name = queue.pop()
         if (unit.name, name) in found:
             continue
-        told = _definition(unit, name)
-        found[unit.name, name] = told.text
-        found.update(told.imports)
-        queue += told.uses
+        definition = _definition(unit, name)
+        found[unit.name, name] = definition.text
+        found.update(definition.imports)
+        queue += definition.uses
     return dict(sorted(found.items()))
 
 
@@ -320,9 +320,9 @@ def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
     bound), and is had in one pass: Snakemake reads the code at every start, on a cluster in every
     job.
     """
-    nodes, told = [node], []
+    nodes, tokens = [node], []
     for each in nodes:
-        told.append(each.__class__.__name__)
+        tokens.append(each.__class__.__name__)
         for field in each._fields:
             if field in ("ctx", "kind", "type_comment"):
                 continue
@@ -330,14 +330,14 @@ def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
             if field == "type_params" and not value:
                 continue  # Python 3.11 does not have them
             if isinstance(value, list):
-                told.append(f"{len(value)}")
+                tokens.append(f"{len(value)}")
             for item in value if isinstance(value, list) else (value,):
                 if isinstance(item, ast.AST):
                     nodes.append(item)
-                    told.append("*")
+                    tokens.append("*")
                 else:
-                    told.append(repr(item))
-    return nodes, " ".join(told)
+                    tokens.append(repr(item))
+    return nodes, " ".join(tokens)
 
 
 @cache

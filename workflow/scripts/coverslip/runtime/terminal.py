@@ -22,7 +22,7 @@ IGNORE = "trap '' INT; "
 
 STOPPING = b"\ncoverslip: stopping; run the same command again to continue\n"
 
-TOLD = ("exit status 1.", "exit status 143.")
+ALREADY_SHOWN = ("exit status 1.", "exit status 143.")
 """Ends of Snakemake's message on a script that failed and printed a message of its own."""
 
 
@@ -34,7 +34,9 @@ def shorten(record: logging.LogRecord) -> bool:
     if isinstance(logs, list):
         record.log = [path for path in logs if not str(path).endswith("run.json")]
     text = str(record.msg)
-    return not (text.startswith("RuleException:\nCalledProcessError") and text.endswith(TOLD))
+    return not (
+        text.startswith("RuleException:\nCalledProcessError") and text.endswith(ALREADY_SHOWN)
+    )
 
 
 def stop_in_one_line(logger: logging.Logger) -> None:
