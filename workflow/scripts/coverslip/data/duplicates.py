@@ -89,9 +89,9 @@ def inside_padding(grey: np.ndarray) -> np.ndarray:
     part = grey[tuple(box)]
     if part.shape == grey.shape or min(part.shape) < THUMBNAIL:
         return grey
-    beside = [part[0], part[-1], part[:, 0], part[:, -1]]
+    edges = [part[0], part[-1], part[:, 0], part[:, -1]]
     cut = [box[0].start, grey.shape[0] - box[0].stop, box[1].start, grey.shape[1] - box[1].stop]
-    levels = [np.median(line) for line, width in zip(beside, cut, strict=True) if width]
+    levels = [np.median(line) for line, width in zip(edges, cut, strict=True) if width]
     return part if min(levels) >= PADDING_LEVEL * np.median(part) > 0 else grey
 
 

