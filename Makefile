@@ -47,7 +47,8 @@ env: $(VENV)/.$(KIND) ## build the environment that runs the workflow
 
 dev-env: $(VENV)/.dev ## build the environment that also tests and formats
 
-lint: $(VENV)/.dev ## check style, types and rules, change nothing
+lint: $(VENV)/.dev ## check style, words, types and rules, change nothing
+	$(BIN)/python .ci/check_words.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow

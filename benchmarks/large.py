@@ -36,7 +36,7 @@ FIELD = 1024
 """Side of the field that is drawn; the image repeats it, mirrored, with noise of its own."""
 TILE = 512
 LIMIT_GB = 2.0
-WAYS = ("published", "honest", "network")
+WAYS = ("raw_color", "texture", "network")
 
 
 def field(bright: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +134,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
         device.prepare(threads=threads)
         network(used)
     elif given is None:
-        recipe = {"features": "raw_color", "clusters": [3]} if name == "published" else {}
+        recipe = {"features": "raw_color", "clusters": [3]} if name == "raw_color" else {}
         kmeans(used, KMeans(**recipe))
     outputs = Outputs(
         *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays"))
@@ -154,7 +154,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
         report=lambda line: None,
     )
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux tells kilobytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux reports kilobytes
     (row,) = pd.read_csv(outputs.images).to_dict("records")
     megapixels = size[0] * size[1] / 1e6
     verdict = "within" if peak < LIMIT_GB else "ABOVE"

@@ -1,9 +1,10 @@
 """What light does to confluency: `python benchmarks/light.py [IMAGES.h5] [--figure FILE.png]`.
 
-K-means as published and honest are fitted on every other image of a store (as `ingest` writes it;
-without one: synthetic bright-field images). Over each of the others a gradient of light is laid,
-from 1 down to a share of it; a table tells by how many points this changes their confluency. The
-figure shows the same, and an image in both lights with what each way takes for cells.
+K-means on raw color (as published) and on texture are fitted on every other image of a store (as
+`ingest` writes it; without one: synthetic bright-field images). Each of the other images is
+multiplied by a gradient of light, from 1 down to a fraction of it. A table lists by how many
+percentage points this changes their confluency. The figure shows the same numbers, and an image in
+both lights with the cell mask of each way.
 """
 
 import argparse
@@ -27,8 +28,8 @@ from coverslip.training import kmeans
 
 LIGHTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 WAYS = {
-    "as published": (KMeans(features="raw_color", clusters=[3]), "rgb", VERMILLION),
-    "honest": (KMeans(clusters=[2, 4, 8]), "grey", BLUE),
+    "raw color": (KMeans(features="raw_color", clusters=[3]), "rgb", VERMILLION),
+    "texture": (KMeans(clusters=[2, 4, 8]), "grey", BLUE),
 }
 
 
@@ -88,13 +89,13 @@ def draw(store: ImageStore, ways: dict[str, Way], changes: dict, id: str, output
     grid = parts[1].subplots(2, 3)
     for line, low in zip(grid, (1.0, LIGHTS[-1]), strict=True):
         for at, (axes, name) in enumerate(zip(line, ("", *ways), strict=True)):
-            source = ways[name].source if name else ways["honest"].source
+            source = ways[name].source if name else ways["texture"].source
             image = lit(source.image(id), low)
             shown = ways[name].mask(image) if name else image[:, :, 0]
             axes.imshow(shown, cmap="gray", vmin=0, vmax=1 if name else 255)
             axes.set(xticks=[], yticks=[])
-            told = f"{name}: {100 * shown.mean():.1f} %" if name else f"light down to {low:g}"
-            axes.set_title(told, fontsize=9, color="black" if at else "0.3")
+            title = f"{name}: {100 * shown.mean():.1f} %" if name else f"light down to {low:g}"
+            axes.set_title(title, fontsize=9, color="black" if at else "0.3")
     figure.savefig(output, dpi=120)
 
 
@@ -117,11 +118,13 @@ def main(images: Path, output: Path | None) -> None:
                     changes.setdefault((name, low), []).append(100 * abs(found - even) / area)
         for low in LIGHTS:
             points = {name: changes[name, low] for name in WAYS}
-            told = ", ".join(
+            message = ", ".join(
                 f"{name} {np.mean(moved):.2f} (at most {np.max(moved):.2f})"
                 for name, moved in points.items()
             )
-            print(f"light down to {low:g}: confluency of {len(ids) // 2} images moves by {told}")
+            print(
+                f"light down to {low:g}: confluency of {len(ids) // 2} images changes by {message}"
+            )
         if output is not None:
             draw(store, ways, changes, ids[1::2][len(ids) // 4], output)
 

@@ -1,4 +1,4 @@
-"""Studies of confluency on a few synthetic dishes: K-means both ways, and a network."""
+"""Studies of confluency on synthetic dishes: K-means on texture, on raw color, and a network."""
 
 
 def config() -> dict:
@@ -6,8 +6,8 @@ def config() -> dict:
     split = {"method": "grouped", "test": 0.25, "validation": 0.25}
     made = {"kind": "synthetic", "simulator": "brightfield", "images": 12, "size": 96}
     recipes = {
-        "published": {"kmeans": {"features": "raw_color", "clusters": [3]}},
-        "honest": {"kmeans": {"clusters": [2, 4]}},
+        "raw-color": {"kmeans": {"features": "raw_color", "clusters": [3]}},
+        "texture": {"kmeans": {"clusters": [2, 4]}},
         "network": {
             "network": {"filters": 2, "depth": 1},
             "training": {"epochs": 1, "batch_size": 4},

@@ -20,17 +20,17 @@ def arguments(*runs):
 
 
 def test_kmeans_needs_neither_patches_nor_training(clone):
-    counts = jobs(clone, *arguments("published", "honest"))
+    counts = jobs(clone, *arguments("raw-color", "texture"))
     assert counts["train_kmeans"] == counts["predict"] == counts["evaluate"] == 2
     assert counts["model_card"] == counts["notebook"] == 2 and counts["report"] == 1
     assert not {"train", "extract_patches", "download_pretrained_weights"} & set(counts)
 
 
 def test_beside_a_network(clone):
-    counts = jobs(clone, *arguments("honest", "network"))
+    counts = jobs(clone, *arguments("texture", "network"))
     assert counts["train_kmeans"] == counts["train"] == counts["extract_patches"] == 1
     assert counts["predict"] == 2
-    told = snakemake(clone, "--dry-run", *arguments("honest", "network"))
+    told = snakemake(clone, "--dry-run", *arguments("texture", "network"))
     stats = told.split("Job stats:")[1].split("\n\n")[0]
     figures = dict(re.findall(r"^plot_(\w+)\s+(\d+)", stats, flags=re.MULTILINE))
     assert figures["confluency"] == figures["learning_curves"] == "2"
@@ -38,14 +38,14 @@ def test_beside_a_network(clone):
 
 
 def test_only_networks_are_exported(clone):
-    counts = jobs(clone, "onnx", *arguments("honest", "network"))
+    counts = jobs(clone, "onnx", *arguments("texture", "network"))
     assert counts["export_onnx"] == counts["train"] == 1 and "train_kmeans" not in counts
 
 
 def test_own_images_by_a_study_of_kmeans(clone):
     (clone / "mine").mkdir()
     (clone / "mine/a.png").write_bytes(b"")
-    own = ["measure", "--configfile", "study.yaml", "--config", "images=mine", "model=honest"]
+    own = ["measure", "--configfile", "study.yaml", "--config", "images=mine", "model=texture"]
     counts = jobs(clone, *own)
     assert counts["train_kmeans"] == counts["measure_images"] == 1 and "train" not in counts
     told = snakemake(clone, "--dry-run", *own)

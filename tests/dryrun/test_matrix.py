@@ -67,7 +67,7 @@ def test_every_config_dry_runs_without_data_and_credentials(clone, config):
     assert {rule: counts[rule] for rule in rules if rule in counts} == FETCHED[config]
 
 
-def test_all_five_studies_are_there_as_published_and_honestly():
+def test_all_five_studies_are_reproduced_and_grouped():
     studies, _ = shipped("kaggle")
     for start in ("cell-lines", "nuclei", "types", "confluency"):
         kinds = {"reproduces" in study for name, study in studies.items() if name.startswith(start)}

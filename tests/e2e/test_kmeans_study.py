@@ -16,10 +16,10 @@ pytestmark = pytest.mark.e2e
 def test_both_ways_from_images_to_report(tmp_path):
     where = copy_project(tmp_path / "project")
     (where / "study.yaml").write_text(yaml.safe_dump(kmeans_study.config()))
-    own = ["--configfile", "study.yaml", "--config", "run=['honest','published']"]
+    own = ["--configfile", "study.yaml", "--config", "run=['texture','raw-color']"]
     snakemake(where, *own)
     scores = {}
-    for name in ("honest", "published"):
+    for name in ("texture", "raw-color"):
         home = where / "results/studies" / name
         records = json.loads((home / "metrics.json").read_text())["metrics"]
         of_test = [r for r in records if (r["subset"], r["run"]) == ("test", "all")]
@@ -32,12 +32,12 @@ def test_both_ways_from_images_to_report(tmp_path):
         assert (home / "figures/confluency.svg").is_file()
         assert "K-means puts pixels that look alike" in (home / "notebook.html").read_text()
         assert (home / "fold0_seed1/model/README.md").is_file()
-    assert scores["honest"]["iou"] > scores["published"]["iou"]
-    assert scores["honest"]["confluency_mae"] < scores["published"]["confluency_mae"]
+    assert scores["texture"]["iou"] > scores["raw-color"]["iou"]
+    assert scores["texture"]["confluency_mae"] < scores["raw-color"]["confluency_mae"]
     assert jobs(where, *own) == {}
     with zipfile.ZipFile(where / "results/raw/dishes.zip") as archive:
         archive.extract("inputs/dish01_001.png", where / "mine")
-    snakemake(where, "measure", *own, "images=mine", "model=honest")
+    snakemake(where, "measure", *own, "images=mine", "model=texture")
     (home,) = (where / "results/measure").glob("mine-*")
     measured = pd.read_csv(home / "images.csv")
     assert 0 < measured["confluency_percent"].item() < 100

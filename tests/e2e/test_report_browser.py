@@ -102,7 +102,7 @@ def test_the_first_screen_has_the_answers(chromium, page):
       const inside = node => node.getBoundingClientRect().bottom <= innerHeight;
       const texts = query => [...document.querySelectorAll(query)].filter(inside);
       return [texts('h1, .meta, .verdict').length, texts('.card .big').map(n => n.textContent),
-        texts('.card .picture').length];
+        texts('.card .preview').length];
     """
     heads, numbers, images = chromium.run(seen)
     assert heads == 3 and images == 1

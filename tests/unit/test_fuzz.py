@@ -220,7 +220,7 @@ def test_tables_of_a_split(rows, head):
         config = Split(method="file", file=str(here / "own.csv"))
         files = [here / name for name in ("g.csv", "m.csv", "d.csv")]
         outputs = [here / "s.csv", here / "s.json"]
-        arguments = [*files, config, "honest", *outputs]
+        arguments = [*files, config, True, *outputs]
         answers(splits.split, *arguments, named="own.csv", line=False)
 
 

@@ -15,15 +15,15 @@ SCHEMA = Path(__file__).resolve().parents[3] / "workflow/schemas/config.schema.j
 
 def resolved(**changes):
     config = kmeans_study.config()
-    config["studies"]["honest"] |= changes
+    config["studies"]["texture"] |= changes
     return validate.resolve(config, SCHEMA)["studies"]
 
 
 def test_defaults_are_filled_in_where_it_stands_and_nowhere_else():
     studies = resolved(kmeans={})
-    assert studies["honest"]["kmeans"] == KMeans().model_dump(mode="json")
-    assert studies["published"]["kmeans"]["features"] == "raw_color"
-    assert studies["published"]["kmeans"]["scales"] == KMeans().scales
+    assert studies["texture"]["kmeans"] == KMeans().model_dump(mode="json")
+    assert studies["raw-color"]["kmeans"]["features"] == "raw_color"
+    assert studies["raw-color"]["kmeans"]["scales"] == KMeans().scales
     assert studies["network"]["kmeans"] is None
     config = kmeans_study.config()
     expected = Config(**config).model_dump(mode="json")["studies"]
@@ -34,10 +34,10 @@ def test_defaults_are_filled_in_where_it_stands_and_nowhere_else():
     ("changes", "message"),
     [
         ({"kmeans": {"cluster": [3]}}, "cluster: unknown key; did you mean `clusters`"),
-        ({"kmeans": {"clusters": []}}, "studies.honest.kmeans.clusters"),
-        ({"kmeans": {"clusters": [1]}}, r"studies.honest.kmeans.clusters.0: 1 is less than"),
-        ({"kmeans": {"clusters": [65]}}, r"studies.honest.kmeans.clusters.0: 65 is greater"),
-        ({"kmeans": {"scales": [0]}}, "studies.honest.kmeans.scales.0"),
+        ({"kmeans": {"clusters": []}}, "studies.texture.kmeans.clusters"),
+        ({"kmeans": {"clusters": [1]}}, r"studies.texture.kmeans.clusters.0: 1 is less than"),
+        ({"kmeans": {"clusters": [65]}}, r"studies.texture.kmeans.clusters.0: 65 is greater"),
+        ({"kmeans": {"scales": [0]}}, "studies.texture.kmeans.scales.0"),
         ({"kmeans": {"features": "other"}}, "'other' is not known; known: raw_color, texture"),
         ({"preprocessing": {"resize": [64, 64]}}, "kmeans: it needs native size"),
     ],
@@ -48,7 +48,7 @@ def test_mistakes_are_named(changes, message):
 
 
 def test_a_model_that_is_to_come_has_weights_only_if_it_is_a_network():
-    folder = "results/studies/honest/fold0_seed1/model"
-    config = {"studies": {"honest": {"seeds": [1], "task": "confluency"}}, "model": "honest"}
-    assert model_inputs(config, ["honest"]) == [f"{folder}/model.json"]
+    folder = "results/studies/texture/fold0_seed1/model"
+    config = {"studies": {"texture": {"seeds": [1], "task": "confluency"}}, "model": "texture"}
+    assert model_inputs(config, ["texture"]) == [f"{folder}/model.json"]
     assert model_inputs(config) == [f"{folder}/model.keras", f"{folder}/model.json"]

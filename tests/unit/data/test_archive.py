@@ -235,7 +235,7 @@ def test_duplicate_members(tmp_path, second):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/1.png", b"one")
         archive.writestr(second, b"two")
-    with pytest.raises(CoverslipError, match=r"a/1\.png: stands twice"):
+    with pytest.raises(CoverslipError, match=r"a/1\.png: occurs twice"):
         open_archive(path)
 
 

@@ -75,7 +75,7 @@ def test_labelled_csv_in_a_nested_zip_with_other_names(tmp_path):
         ({"train/9.png": b""}, r"image without label in train\.csv: train/9\.png: add a row"),
         ({"train.csv": CSV + b"4.png,\n"}, r"train\.csv: line 5: no label: 4\.png: add it"),
         ({"train.csv": CSV + b",1\n"}, r"train\.csv: line 5: no file name"),
-        ({"train.csv": CSV + b"1.png,1\n"}, r"line 5: a file name that stands twice: 1\.png"),
+        ({"train.csv": CSV + b"1.png,1\n"}, r"line 5: a file name that occurs twice: 1\.png"),
         ({"train.csv": CSV + b'4.png,"a\nb"\n'}, "line 5: a label with line breaks"),
         ({"train.csv": b"file,Label\n1.png,0\n"}, r"column Filename is missing .*file, Label"),
         ({"train.csv": b""}, r"train\.csv: not a csv"),
@@ -179,7 +179,9 @@ def test_livecell_folder_goes_before_name_and_says_so(tmp_path, caplog):
 
 
 def test_livecell_faults(tmp_path):
-    with pytest.raises(CoverslipError, match=r"tell line and well: .*/x\.tif: name it as A172_Ph"):
+    with pytest.raises(
+        CoverslipError, match=r"name without cell line and well: .*/x\.tif: name it as A172_Ph"
+    ):
         listed(tmp_path, LIVECELL | {f"{TEST}/A172/x.tif": b""}, "livecell")
     one = {name: b"" for name in LIVECELL if "A172" in name}
     with pytest.raises(CoverslipError, match="all images are of one class, 'A172'"):

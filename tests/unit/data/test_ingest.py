@@ -251,7 +251,7 @@ BAD = {
     "no such image": ({"t/masks/t.png": png(LEFT)}, r"t/masks/t\.png: add the image or remove"),
     "two in one": ({"p1_a/images/z.png": png(GREY)}, r"a/images/a\.png and .*z\.png: keep one"),
     "one name": ({"x/p1_a/images/a.png": png(GREY), "x/p1_a/masks/1.png": png(LEFT)}, "rename one"),
-    "one member twice": ({"./p1_a/images/a.png": png(GREY)}, r"a\.png: stands twice .*: pack it"),
+    "one member twice": ({"./p1_a/images/a.png": png(GREY)}, r"a\.png: occurs twice .*: pack it"),
 }
 
 

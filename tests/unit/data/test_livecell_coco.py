@@ -123,7 +123,7 @@ def test_images_without_annotations_are_left_out_and_counted(tmp_path, caplog):
         (coco(FIRST) | {"images": [coco(FIRST)["images"][0] | {"id": True}]}, "is no number"),
         (coco(FIRST) | {"images": 2 * coco(FIRST)["images"]}, "two images have the id 1"),
         (coco("notes.txt"), "names no image"),
-        (coco(FIRST, FIRST), "stands twice in the annotations"),
+        (coco(FIRST, FIRST), "occurs twice in the annotations"),
         (coco("gone.tif"), r"no such image, .*gone\.tif in livecell_coco_test\.json"),
         (coco(FIRST, annotations=[7]), "an annotation without segmentation"),
         (coco(FIRST, annotations=[{"id": 5, "image_id": 1}]), "an annotation without segm"),

@@ -355,7 +355,7 @@ def test_a_split_of_patches_leaves_remainders_out(tmp_path):
     names = [tmp_path / name for name in ("groups.csv", "manifest.csv", "duplicates.csv")]
     out = [tmp_path / "split.csv", tmp_path / "split.json"]
     config = Split(method="train_test_split", unit="patch", test=0.4, validation=0, seed=0)
-    splits.split(*names, config, "as-published", *out, patch=256)
+    splits.split(*names, config, True, *out, patch=256)
     found = pd.read_csv(out[0], dtype={"id": str})
     assert (found["y"].dtype, found["x"].dtype) == (int, int)
     places = [("0000", y, x) for y in (0, 256) for x in (0, 256)]

@@ -61,9 +61,9 @@ def test_folder_of_test_images(tmp_path: Path) -> None:
     assert rest.groupby("group")["subset"].nunique().max() == 1, "validation is whole groups"
     assert (rest["subset"] == "validation").sum() == 3
     assert summary["method"] == "official"
-    with pytest.raises(CoverslipError, match="no image lies in a folder called 'tests'"):
+    with pytest.raises(CoverslipError, match="no image is in a folder called 'tests'"):
         classified_like(tmp_path, test_folder="tests")
-    with pytest.raises(CoverslipError, match="all images lie in a folder called 'x'"):
+    with pytest.raises(CoverslipError, match="all images are in a folder called 'x'"):
         classified_like(tmp_path, test_folder="x")
 
 

@@ -43,5 +43,5 @@ def test_read_names_what_is_wrong(tmp_path):
     with pytest.raises(CoverslipError, match="sha256 is missing"):
         tables.read_manifest(path)
     pd.DataFrame([row("a"), row("a")]).to_csv(path, index=False)
-    with pytest.raises(CoverslipError, match="id a is there twice"):
+    with pytest.raises(CoverslipError, match="id a occurs twice"):
         tables.read_manifest(path)

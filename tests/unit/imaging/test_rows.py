@@ -127,7 +127,7 @@ def fitted(scales):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_published_clusters_are_those_of_the_whole_image(channels):
+def test_raw_color_clusters_are_those_of_the_whole_image(channels):
     image = textured(70, 90, channels)
     recipe = KMeans(features="raw_color", clusters=[3])
     expected = kmeans.cluster_labels(image, recipe, {"number": 3}, 1)
@@ -136,7 +136,7 @@ def test_published_clusters_are_those_of_the_whole_image(channels):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_honest_clusters_are_those_of_the_whole_image(padded, monkeypatch):
+def test_texture_clusters_are_those_of_the_whole_image(padded, monkeypatch):
     from coverslip.measure import kmeans_rows
 
     monkeypatch.setattr(kmeans_rows, "FLAT", 6000)

@@ -33,7 +33,7 @@ INSTANCES = INFO | {
     "instances": {"threshold": 0.5, "seed": 0.6, "min_area_px": 30, "minimum_share": 0.15},
 }
 CLUSTERS = names(KMeans().scales)
-HONEST = INFO | {
+TEXTURE = INFO | {
     "kind": "kmeans",
     "seed": 1,
     "kmeans": KMeans().model_dump(mode="json"),
@@ -45,7 +45,7 @@ HONEST = INFO | {
         "centres": [[0.05] + [-0.1] * (len(CLUSTERS) - 1), [0.9] + [0.0] * (len(CLUSTERS) - 1)],
     },
 }
-PUBLISHED = HONEST | {
+RAW_COLOR = TEXTURE | {
     "kmeans": KMeans(features="raw_color", clusters=[3]).model_dump(mode="json"),
     "clusters": {"number": 3, "cells": [1, 2]},
 }
@@ -129,7 +129,7 @@ def run(place, info, out, **settings):
 
 
 @pytest.mark.parametrize(
-    "info", [INFO, INSTANCES, HONEST, PUBLISHED], ids=["mask", "instances", "texture", "raw_color"]
+    "info", [INFO, INSTANCES, TEXTURE, RAW_COLOR], ids=["mask", "instances", "texture", "raw_color"]
 )
 def test_it_is_measured_as_if_whole(place, info):
     whole = run(place, info, "whole", pixel_size_um=0.5)

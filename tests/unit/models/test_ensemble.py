@@ -154,7 +154,7 @@ def test_members_that_are_missing_or_others_are_named(tmp_path):
     told = json.loads((folder / "model.json").read_text())
     for wrong in ([], None, [{"fold": 0}]):
         (folder / "model.json").write_text(json.dumps(told | {"members": wrong}))
-        with pytest.raises(CoverslipError, match=r"model\.json: (tells no members|`members)"):
+        with pytest.raises(CoverslipError, match=r"model\.json: (contains no members|`members)"):
             next(models.load(folder).predict([grey(16, 16)]))
 
 

@@ -238,9 +238,9 @@ CLUSTERS = {"number": 3, "cells": [1]}
         ({"clusters": CLUSTERS | {"cells": []}}, "cells are the clusters"),
         ({"clusters": CLUSTERS | {"cells": None}}, "cells are the clusters"),
         ({"clusters": CLUSTERS | {"number": 10**9}}, "1000000000 clusters"),
-        ({"clusters": None}, "tells no clusters"),
-        ({"kmeans": {"features": "bogus"}}, "tells no clusters"),
-        ({"seed": "x"}, "tells no clusters"),
+        ({"clusters": None}, "no valid clusters"),
+        ({"kmeans": {"features": "bogus"}}, "no valid clusters"),
+        ({"seed": "x"}, "no valid clusters"),
     ],
 )
 def test_clusters_that_cannot_be(tmp_path, changes, words):

@@ -111,7 +111,7 @@ def test_ids_are_unique_and_headings_descend_in_steps(page):
 def test_images_have_alt_texts_with_study_and_figure(page):
     alts = [image["alt"] for image in page.of("img")]
     assert len(set(alts)) == len(alts)
-    assert "Learning curves, Honest: U-Net at native size" in " ".join(alts)
+    assert "Learning curves, U-Net at native size" in " ".join(alts)
 
 
 def test_each_study_has_a_card_with_one_number_its_baseline_and_its_groups(page):

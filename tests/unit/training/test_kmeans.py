@@ -21,8 +21,8 @@ from coverslip.models.model import load
 from coverslip.training import kmeans as kmeans_module
 
 GREY = Preprocessing(channels="grey", input_scaling="none", normalization="dtype_range")
-HONEST = KMeans(clusters=[2, 3, 4])
-PUBLISHED = KMeans(features="raw_color", clusters=[3])
+TEXTURE = KMeans(clusters=[2, 3, 4])
+RAW_COLOR = KMeans(features="raw_color", clusters=[3])
 
 
 def dish(number, shape=(120, 150), cells=6, low=0.5):
@@ -56,7 +56,7 @@ def files(folder, images, validation=1):
     return folder / "images.h5", folder / "split.csv"
 
 
-def fitted(folder, images, seed=1, kmeans=HONEST, p=GREY, name="model", **more):
+def fitted(folder, images, seed=1, kmeans=TEXTURE, p=GREY, name="model", **more):
     arguments = (*files(folder, images), 0, seed, p, kmeans, folder / name, more)
     facts = kmeans_module.train(*arguments, report=lambda line: None)
     return load(folder / name), facts
@@ -77,12 +77,12 @@ def dishes():
 
 
 @pytest.fixture(scope="module")
-def honest(dishes, tmp_path_factory):
-    return fitted(tmp_path_factory.mktemp("honest"), dishes, licence="CC0")
+def texture(dishes, tmp_path_factory):
+    return fitted(tmp_path_factory.mktemp("texture"), dishes, licence="CC0")
 
 
-def test_cells_are_found_and_the_folder_tells_how(honest, dishes):
-    model, facts = honest
+def test_cells_are_found_and_the_folder_tells_how(texture, dishes):
+    model, facts = texture
     image, label = dishes[-1]
     (answer,) = model.predict([image])
     assert answer.shape == (*image.shape, 1) and answer.dtype == np.float32
@@ -91,19 +91,19 @@ def test_cells_are_found_and_the_folder_tells_how(honest, dishes):
     assert sorted(path.name for path in model.folder.iterdir()) == ["history.csv", "model.json"]
     info = model.info
     assert (info["kind"], info["num_classes"], info["threshold"]) == ("kmeans", 1, 0.5)
-    assert info["licence"] == "CC0" and info["kmeans"] == HONEST.model_dump(mode="json")
+    assert info["licence"] == "CC0" and info["kmeans"] == TEXTURE.model_dump(mode="json")
     clusters = info["clusters"]
     assert facts["clusters"] == clusters["number"] == info["kept_epoch"]
     assert np.shape(clusters["centres"]) == (clusters["number"], len(clusters["features"]))
     history = pd.read_csv(model.folder / "history.csv")
-    assert history["epoch"].tolist() == HONEST.clusters
+    assert history["epoch"].tolist() == TEXTURE.clusters
     assert history["loss"].is_monotonic_decreasing
     kept = history.set_index("epoch").loc[info["kept_epoch"]]
     assert kept["iou"] == history["iou"].max() > 0.8
 
 
-def test_scores_of_the_history_are_those_of_the_predictions(honest, dishes):
-    model, _ = honest
+def test_scores_of_the_history_are_those_of_the_predictions(texture, dishes):
+    model, _ = texture
     history = pd.read_csv(model.folder / "history.csv").set_index("epoch")
     kept = history.loc[model.info["kept_epoch"]]
     for part, prefix in ((dishes[:4], ""), (dishes[4:5], "validation_")):
@@ -120,37 +120,37 @@ def test_the_same_answer_for_every_seed(dishes, tmp_path):
     assert (answers[0] == answers[1]).all() and (answers[0] == answers[2]).all()
 
 
-def test_strips_change_nothing(honest, dishes, monkeypatch):
+def test_strips_change_nothing(texture, dishes, monkeypatch):
     image = np.vstack([dishes[0][0], dishes[1][0]])
     padded = np.pad(image, ((0, 0), (30, 0)))
-    whole = [mask(honest[0], array) for array in (image, padded)]
+    whole = [mask(texture[0], array) for array in (image, padded)]
     monkeypatch.setattr(kmeans, "STRIP", 7 * image.shape[1])
     for array, expected in zip((image, padded), whole, strict=True):
-        np.testing.assert_array_equal(mask(honest[0], array), expected)
+        np.testing.assert_array_equal(mask(texture[0], array), expected)
 
 
-def test_black_surroundings_are_no_cells_and_no_edge(honest, dishes):
+def test_black_surroundings_are_no_cells_and_no_edge(texture, dishes):
     image, _ = dishes[3]
-    plain = mask(honest[0], image)
-    padded = mask(honest[0], np.pad(image, ((40, 0), (25, 60))))
+    plain = mask(texture[0], image)
+    padded = mask(texture[0], np.pad(image, ((40, 0), (25, 60))))
     assert not padded[:40].any() and not padded[:, :25].any() and not padded[:, -60:].any()
     inside = padded[40:, 25:-60]
     assert abs(inside.mean() - plain.mean()) < 0.02 and (inside == plain).mean() > 0.97
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (1, 1), (3, 200)])
-def test_small_and_black_images(honest, shape):
-    assert mask(honest[0], np.full(shape, 90, np.uint8)).shape == shape
-    assert not mask(honest[0], np.zeros(shape, np.uint8)).any()
+def test_small_and_black_images(texture, shape):
+    assert mask(texture[0], np.full(shape, 90, np.uint8)).shape == shape
+    assert not mask(texture[0], np.zeros(shape, np.uint8)).any()
     deep = np.full((*shape, 3), 9000, np.uint16)
-    assert mask(honest[0], deep).shape == shape
+    assert mask(texture[0], deep).shape == shape
 
 
-def test_the_published_way_is_fitted_on_each_image(dishes, tmp_path):
+def test_raw_color_is_fitted_on_each_image(dishes, tmp_path):
     model, _ = fitted(
         tmp_path,
         dishes,
-        kmeans=PUBLISHED,
+        kmeans=RAW_COLOR,
         p=Preprocessing(input_scaling="none", channels="rgb", normalization="dtype_range"),
     )
     clusters = model.info["clusters"]
@@ -165,15 +165,15 @@ def test_the_published_way_is_fitted_on_each_image(dishes, tmp_path):
     np.testing.assert_array_equal(answer[:, 0, 0] > 0, expected)
 
 
-def test_light_moves_the_published_way_and_not_the_honest_one(honest, dishes, tmp_path):
+def test_light_changes_raw_color_and_not_texture(texture, dishes, tmp_path):
     even = [dish(number, low=1) for number in range(6)]
-    published, _ = fitted(tmp_path, even, kmeans=PUBLISHED)
-    moved = {"honest": [], "published": []}
+    raw_color, _ = fitted(tmp_path, even, kmeans=RAW_COLOR)
+    moved = {"texture": [], "raw_color": []}
     for image, _ in even:
         lit = np.rint(image * vignette(image.shape, 0.5)).astype(np.uint8)
-        for name, model in (("honest", honest[0]), ("published", published)):
+        for name, model in (("texture", texture[0]), ("raw_color", raw_color)):
             moved[name].append(100 * abs(mask(model, lit).mean() - mask(model, image).mean()))
-    assert max(moved["honest"]) < 2 and np.mean(moved["published"]) > 10
+    assert max(moved["texture"]) < 2 and np.mean(moved["raw_color"]) > 10
 
 
 def brightfield(real_data, count, side=384):
@@ -204,13 +204,13 @@ IDS = [
 
 
 def test_light_over_real_images(real_data, tmp_path):
-    """A gradient of light moves the honest confluency by less than 2 points, the other by tens."""
+    """A light gradient changes confluency by < 2 points with texture, by tens with raw color."""
     images = brightfield(real_data, 6)
     models = {}
-    for name, recipe in (("honest", KMeans(clusters=[4, 8])), ("published", PUBLISHED)):
+    for name, recipe in (("texture", KMeans(clusters=[4, 8])), ("raw_color", RAW_COLOR)):
         p = (
             GREY
-            if name == "honest"
+            if name == "texture"
             else Preprocessing(input_scaling="none", channels="rgb", normalization="dtype_range")
         )
         models[name], _ = fitted(tmp_path, images, kmeans=recipe, p=p, name=name)
@@ -220,8 +220,8 @@ def test_light_over_real_images(real_data, tmp_path):
         lit = np.rint(image * light).astype(np.uint8)
         for name, model in models.items():
             moved[name].append(100 * abs(mask(model, lit).mean() - mask(model, image).mean()))
-    assert max(moved["honest"]) < 2
-    assert np.mean(moved["published"]) > 10 and max(moved["published"]) > 20
+    assert max(moved["texture"]) < 2
+    assert np.mean(moved["raw_color"]) > 10 and max(moved["raw_color"]) > 20
 
 
 def test_the_tally_counts_pixels():
@@ -244,7 +244,7 @@ def test_cells_are_the_clusters_with_the_largest_shares():
 def test_what_cannot_be_fitted_is_told(dishes, tmp_path):
     with pytest.raises(CoverslipError, match=r"split\.csv has no validation images"):
         images, split = files(tmp_path, dishes, validation=0)
-        kmeans_module.train(images, split, 0, 1, GREY, HONEST, tmp_path / "m", {})
+        kmeans_module.train(images, split, 0, 1, GREY, TEXTURE, tmp_path / "m", {})
     tiny = [(image[:1, :1], label[:1, :1]) for image, label in dishes]
     with pytest.raises(CoverslipError, match="4 pixels .* too few for 5 clusters: lower kmeans"):
         fitted(tmp_path, tiny, kmeans=KMeans(clusters=[2, 5]))
@@ -269,11 +269,11 @@ def test_what_cannot_be_fitted_is_told(dishes, tmp_path):
         lambda info: info.update(kmeans=7),
     ],
 )
-def test_damaged_folders_are_named(honest, dishes, tmp_path, damage):
-    info = json.loads((honest[0].folder / "model.json").read_text())
+def test_damaged_folders_are_named(texture, dishes, tmp_path, damage):
+    info = json.loads((texture[0].folder / "model.json").read_text())
     damage(info)
     (tmp_path / "model.json").write_text(json.dumps(info))
-    with pytest.raises(CoverslipError, match=r"model\.json: tells no clusters .*: train again"):
+    with pytest.raises(CoverslipError, match=r"model\.json: no valid clusters .*: train again"):
         list(load(tmp_path).predict([dishes[0][0]]))
 
 
@@ -284,14 +284,14 @@ def test_equal_runs_give_equal_bytes(dishes, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_no_tensorflow_is_needed(honest, dishes, tmp_path):
+def test_no_tensorflow_is_needed(texture, dishes, tmp_path):
     np.save(tmp_path / "image.npy", dishes[0][0])
     code = (
         "import sys, numpy as np; from coverslip.models.model import load;"
         "list(load(sys.argv[1]).predict([np.load(sys.argv[2])]));"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
-    files = [str(honest[0].folder), str(tmp_path / "image.npy")]
+    files = [str(texture[0].folder), str(tmp_path / "image.npy")]
     subprocess.run([sys.executable, "-c", code, *files], check=True, env={"PYTHONPATH": PATH})
 
 

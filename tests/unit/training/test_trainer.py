@@ -387,7 +387,7 @@ def test_a_classification_learns_and_predicts(class_model):
     logits = np.stack(list(loaded.logits(images, batch=7)))
     expected = calibrated_probabilities(logits, loaded.temperature)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    with pytest.raises(CoverslipError, match="tells the class of an image and draws no masks"):
+    with pytest.raises(CoverslipError, match="classifies images and predicts no masks"):
         loaded.mask(found[0])
 
 

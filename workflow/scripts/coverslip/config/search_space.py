@@ -21,8 +21,8 @@ SECTIONS = ("preprocessing", "network", "training")
 
 FIXED = {
     "training.epochs": "the rungs give the epochs of trials",
-    "network.head": "it says what is learned, and scores of other answers are no rivals",
-    "network.num_classes": "it says what is learned, and scores of other answers are no rivals",
+    "network.head": "it defines what is learned, so scores are not comparable",
+    "network.num_classes": "it defines what is learned, so scores are not comparable",
     "preprocessing.shards": "it changes no result",
 }
 """Keys that may not, and why."""
@@ -32,7 +32,7 @@ OF_TRAINING = ("preprocessing.input_scaling", "preprocessing.min_foreground_frac
 
 
 def combinations(space: Mapping[str, Any]) -> float:
-    """Number of different trials that a space has; infinity with a range of real numbers."""
+    """Return the number of different trials of a space; infinity for a range of real numbers."""
     return math.prod(map(_size, space.values()))
 
 
@@ -46,7 +46,7 @@ def _size(values: Mapping[str, Any]) -> float:
 
 
 def searchable_keys(study: Mapping[str, Any]) -> list[str]:
-    """Paths of all keys of a study that may be searched, sections within sections among them."""
+    """Return the paths of all keys of a study that may be searched, nested sections included."""
     found = (path for name in SECTIONS for path in _paths(name, study[name]))
     return sorted(path for path in found if path not in FIXED and path not in SECTIONS)
 
@@ -59,7 +59,7 @@ def _paths(path: str, node: Any) -> Iterator[str]:
 
 
 def place_values(study: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a study (or of some of its sections) with values at the paths of their keys."""
+    """Return a copy of a study (or of some of its sections) with values set by key path."""
     changed = deepcopy(dict(study))
     for path, value in values.items():
         *parents, last = path.split(".")
@@ -71,12 +71,12 @@ def place_values(study: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
 
 
 def varies_patches(space: Mapping[str, Any]) -> bool:
-    """Whether trials differ in their patches, and not only in what is made of them."""
+    """Return whether trials differ in their patches, and not only in what is made of them."""
     return any(key.startswith("preprocessing.") and key not in OF_TRAINING for key in space)
 
 
 def variant_name(preprocessing: Mapping[str, Any]) -> str:
-    """Name of the patches that a section `preprocessing` asks for: a digest of what changes them.
+    """Return the name of the patches of a section `preprocessing`: a digest of what changes them.
 
     Args:
         preprocessing: the section with all defaults, as a mapping.
@@ -95,7 +95,7 @@ ENDLESS = 10_000_000
 
 
 def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The values of each trial by their keys, keys sorted; no two trials are alike.
+    """Return the values of each trial by their keys, keys sorted; no two trials are alike.
 
     The first trials stay what they are when there are more of them; another seed or another space
     gives others.
@@ -127,7 +127,7 @@ def _distinct(space: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _distribution(values: Mapping[str, Any]) -> Any:
-    """The distribution of a key; of choices, that of their places."""
+    """Return the distribution of a key; of choices, that of their places."""
     from scipy import stats
 
     low, high = values["low"], values["high"]
@@ -153,7 +153,7 @@ def _whole(values: Mapping[str, Any]) -> bool:
     return isinstance(values["low"], int) and isinstance(values["high"], int)
 
 
-# --- Rungs of successive halving: how many trials stand on each, and for how many epochs
+# --- Rungs of successive halving: the number of trials of each, and of epochs
 
 
 def rung_epochs(search: Mapping[str, Any]) -> list[int]:
@@ -175,7 +175,7 @@ def rung_epochs(search: Mapping[str, Any]) -> list[int]:
 
 
 def rung_sizes(search: Mapping[str, Any]) -> list[int]:
-    """Number of trials on each rung: ceil(n_trials / reduction_factor^r), whoever they are."""
+    """Return the number of trials of each rung: ceil(n_trials / reduction_factor^r)."""
     trials, factor = search["n_trials"], search["reduction_factor"]
     return [_slots(trials, factor, rung) for rung in range(len(rung_epochs(search)))]
 

@@ -23,7 +23,7 @@ PRETRAINED = (*ENCODERS, "resnet18")
 
 
 def implied(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with what tasks imply, see `implied_study`."""
+    """Return the config with what tasks imply, see `implied_study`."""
     studies = {name: implied_study(study) for name, study in config.get("studies", {}).items()}
     return {**config, "studies": studies}
 
@@ -33,7 +33,7 @@ COLOURS = {"channels": "rgb", "normalization": "dtype_range"}
 
 
 def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The study with what its task implies, where it is not said otherwise."""
+    """Return the study with the defaults of its task."""
     implied: dict[str, dict[str, Any]] = {}
     if study.get("task") == "classification":
         implied["network"] = {"architecture": "cnn", "head": "classification"}
@@ -131,7 +131,7 @@ def check_scales(where: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Mistakes in the scales that images are predicted at."""
     scales = study["evaluation"]["tta_scales"]
     if len(set(scales)) != len(scales):
-        yield f"{where}.evaluation.tta_scales: a scale stands there twice"
+        yield f"{where}.evaluation.tta_scales: a scale is listed twice"
     if scales == [1.0]:
         return
     if study["kmeans"] is not None:
@@ -196,7 +196,7 @@ def check_split_of_patches(where: str, study: Mapping[str, Any]) -> Iterable[str
 
 
 def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
-    """Mistakes in how the groups of a dataset are known."""
+    """Yield mistakes in how the groups of a dataset are defined."""
     if dataset["group_by"] == "metadata" and dataset["format"] not in ("livecell", "livecell_coco"):
         yield (
             f"{where}.group_by: `metadata` goes with `format: livecell` and `livecell_coco`: wells"

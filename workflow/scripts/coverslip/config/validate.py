@@ -57,7 +57,7 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
 def _resolved(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The config with every default, empty where it does not fit the schema; and the mistakes."""
+    """Return the config with every default (empty if it violates the schema), and the mistakes."""
     if mistakes := list(old_format.renamed_keys(config)):
         return {}, mistakes
     validator = jsonschema.Draft202012Validator(schema)
@@ -69,12 +69,12 @@ def _resolved(
 
 
 def chosen_studies(config: Mapping[str, Any]) -> list[str]:
-    """Names of the studies to run, in the order of the config."""
+    """Return the names of the studies to run, in the order of the config."""
     return config["run"] if config["run"] is not None else list(config["studies"])
 
 
 def archive_names(config: Mapping[str, Any]) -> dict[str, str]:
-    """Name of the archive of each dataset that comes from Kaggle.
+    """Return the name of the archive of each dataset that comes from Kaggle.
 
     It is that of the first dataset in the config with the same archive, so that none is kept twice.
     """
@@ -89,7 +89,7 @@ def archive_names(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def closest_name(name: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known name: `; did you mean x?` or a list of all names."""
+    """Return a hint at the nearest valid name: `; did you mean x?` or a list of all names."""
     known = sorted(str(k) for k in known)
     close = difflib.get_close_matches(str(name), known, n=1)
     if close:
@@ -149,7 +149,7 @@ def _text_hint(text: str, wanted: str) -> str:
         return f" (write a list: [{text}]; on the command line: '[{text}]')"
     if re.fullmatch(r"true|false|[+-]?\d+(\.\d*)?", text, flags=re.IGNORECASE):
         return (
-            f" (here {text} is text: write it without quotes; what lies inside a value of --config "
+            f" (here {text} is text: write it without quotes; what is inside a value of --config "
             "is always text to Snakemake: write it into a file, given by --configfile)"
         )
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
@@ -159,7 +159,7 @@ def _text_hint(text: str, wanted: str) -> str:
 
 
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
-    """What a schema cannot say: references, and keys that only go together."""
+    """Check what a schema cannot express: references, and keys that depend on each other."""
     datasets, studies = config["datasets"], config["studies"]
     if config["images"] is None:
         for key in ("datasets", "studies"):
@@ -223,7 +223,7 @@ def _check_study(
             f"{closest_name(study['compare_with'], studies)}"
         )
     if len(set(study["seeds"])) != len(study["seeds"]):
-        yield f"{where}.seeds: a seed stands there twice"
+        yield f"{where}.seeds: a seed is listed twice"
     preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
     if study["kmeans"] is not None and preprocessing["resize"] is not None:
         yield f"{where}.kmeans: it needs native size, without preprocessing.resize"
@@ -330,7 +330,7 @@ def _check_space(where: str, study: Mapping[str, Any], nearest: Hint) -> Iterabl
             yield f"{where}.{key}: no such key can be searched{nearest(key, known)}"
         for other in study["search"]["space"]:
             if other.startswith(f"{key}."):
-                yield f"{where}.{other}: stands within `{key}`, which is searched as a whole"
+                yield f"{where}.{other}: is part of `{key}`, which is searched as a whole"
         yield from _check_values(f"{where}.{key}", values)
 
 
@@ -366,6 +366,6 @@ def _check_trials(
         alone = {**spaces.place_values(study, values), "search": None, "compare_with": None}
         found = list(validate({**config, "run": None, "studies": {name: alone}}))
         if found:
-            told = ", ".join(f"{key}: {value}" for key, value in values.items())
-            yield from (f"{line} (trial {number} of the search, {told})" for line in found)
+            trial = ", ".join(f"{key}: {value}" for key, value in values.items())
+            yield from (f"{line} (trial {number} of the search, {trial})" for line in found)
             return

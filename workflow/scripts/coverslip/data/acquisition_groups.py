@@ -1,6 +1,6 @@
 """Modality of an image and acquisition groups of a dataset.
 
-Many archives say nothing of plates, slides or days. Images of one acquisition nevertheless give
+Many archives do not record plates, slides or days. Images of one acquisition nevertheless give
 themselves away, and a split that tears them apart measures memory. The groups here are found in
 three steps, each documented at its function:
 
@@ -9,7 +9,7 @@ three steps, each documented at its function:
 3. clusters: within a cell, fields with like fingerprints (`fingerprint`, `cluster`).
 
 Calibration: 2018 Data Science Bowl, stage 1 training set. Tiles of one field are certainly one
-acquisition, so properties were chosen whose variance lies between fields rather than within (share
+acquisition, so properties were chosen whose variance is between fields rather than within (fraction
 between fields among 256x256 fluorescence images: background level 0.97, noise of the background
 0.90, coarse texture 0.89, fine texture 0.76, contrast 0.63; background colour of histology above
 0.99), and each is measured in units near its deviation within fields. There the 664 images give
@@ -17,8 +17,8 @@ between fields among 256x256 fluorescence images: background level 0.97, noise o
 
 Limits: two plates taken with the same settings become one group, which costs images but leaks
 nothing; a plate whose images vary much is torn, which may leak. On 96 synthetic images of
-12 known plates there are 8 clusters, and 7 images stand apart from most of their plate. Where the
-truth is known (file names, a table), `group_by: filename` is better.
+12 plates there are 8 clusters, and 7 images are not in the cluster of most of their plate. Where
+the truth is known (file names, a table), `group_by: filename` is better.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def brightness(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def colour_lab(image: np.ndarray, scale: int) -> np.ndarray | None:
-    """The CIELAB image float32 HxWx3 of an RGB(A) image, or None if it is grey."""
+    """Return the CIELAB image float32 HxWx3 of an RGB(A) image, or None if it is grey."""
     if image.shape[2] < 3:
         return None
     rgb = image[..., :3].astype(np.float32) / scale
@@ -125,7 +125,7 @@ def classify(grey: np.ndarray, coloured: bool) -> str:
 
 
 def fingerprint(grey: np.ndarray, lab: np.ndarray | None, bright: bool) -> np.ndarray:
-    """How an image was taken, float64 of len(`FINGERPRINT`), in its units.
+    """Return how an image was taken, float64 of len(`FINGERPRINT`), in its units.
 
     - background: log2 of the 5th percentile (bright background: 95th), of 0..255;
     - background_a, background_b: median a* and b* of the quarter of pixels nearest the background;
@@ -154,7 +154,7 @@ def fingerprint(grey: np.ndarray, lab: np.ndarray | None, bright: bool) -> np.nd
 
 
 def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
-    """All that grouping needs of an image HxWxC, so that the image can be forgotten.
+    """Return the features of an image HxWxC that grouping needs.
 
     Args:
         image: uint8 or uint16. scale: brightest value, from `full_scale`.
@@ -178,7 +178,7 @@ def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
 def find_pairs(
     images: Sequence[ImageFeatures], digests: Sequence[str], distance: int
 ) -> list[duplicates.Pair]:
-    """All pairs of duplicates and abutting tiles, sorted; only the strongest kind of each pair.
+    """Return all pairs of duplicates and abutting tiles, sorted; of each the strongest kind.
 
     Args:
         images, digests: traits and SHA-256 of the pixels, in the same order.
@@ -220,7 +220,7 @@ def merge(names: Sequence[str], pairs: Sequence[duplicates.Pair]) -> list[str]:
 def acquisition_groups(
     images: Sequence[ImageFeatures], pairs: Sequence[duplicates.Pair]
 ) -> list[str]:
-    """Name of the acquisition group of each image, such as `fluorescence-256x256-01`.
+    """Return the name of the acquisition group of each image, such as `fluorescence-256x256-01`.
 
     Fields (images joined by pairs) are never cut. Each field has the most frequent modality and
     the mean fingerprint of its images; fields of one modality and size are clustered.

@@ -1,7 +1,7 @@
 """Archives of images: a zip file, a folder, or zip files inside either.
 
 Members are named by their path with `/`, sorted; a member of a nested zip file carries that file's
-name as a folder (`stage1_train.zip/a/images/a.png`). Members are read where they lie, also those of
+name as a folder (`stage1_train.zip/a/images/a.png`). Members are read in place, also those of
 a nested zip file that is stored as it is. Only one that was compressed once more is unpacked, under
 a name of our own, as long as it is read.
 """
@@ -54,7 +54,7 @@ DAMAGED = (
 
 
 class Place(NamedTuple):
-    """Where a zip archive lies: a file, or some bytes of one."""
+    """Position of a zip archive: a file, or some bytes of one."""
 
     path: Path
     start: int = 0
@@ -96,7 +96,7 @@ class Window(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; as in a file, it may lie beyond the end but not before the start."""
+        """Go to a place; as in a file, it may be beyond the end but not before the start."""
         at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if at < 0:
             raise ValueError(f"negative position {at}")
@@ -155,7 +155,7 @@ def check_name(name: str, where: Path) -> None:
 
 
 def hidden(name: str) -> bool:
-    """Whether a member belongs to a file manager or starts with a dot, at any level."""
+    """Return whether a member belongs to a file manager or starts with a dot, at any level."""
     return any(part.startswith(".") or part in IGNORED for part in name.split("/"))
 
 
@@ -203,7 +203,7 @@ def open_zip(place: Place, shown: Path) -> zipfile.ZipFile:
 
 
 def stored(archive: zipfile.ZipFile, inside: str, place: Place) -> Place | None:
-    """Where a member lies in its archive's file, byte by byte; none where it is compressed.
+    """Return the byte range of a member in its archive's file; none where it is compressed.
 
     Args:
         archive: the archive that holds it.
@@ -228,7 +228,7 @@ def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
     """Map the normal name of each file in a zip archive to its name inside, checking all names.
 
     Raises:
-        CoverslipError: a name is unsafe or stands twice; a member is a link, is encrypted, or is
+        CoverslipError: a name is unsafe or occurs twice; a member is a link, is encrypted, or is
             compressed in an unusual way.
     """
     found: dict[str, str] = {}
@@ -242,7 +242,7 @@ def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
             )
         if name in found:
             raise CoverslipError(
-                f"{where}: {name}: stands twice in the archive: pack it again with each file once"
+                f"{where}: {name}: occurs twice in the archive: pack it again with each file once"
             )
         if info.flag_bits & 1:
             raise CoverslipError(
@@ -341,7 +341,7 @@ class Archive:
         self._scratch = scratch
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._zips: dict[Place, zipfile.ZipFile] = {}
-        # Of each member: the zip archive it lies in (none: a plain file) and its name therein.
+        # Of each member: the zip archive it is in (none: a plain file) and its name therein.
         self._found: dict[str, tuple[Place | None, str]] = {}
         if self.is_folder:
             self._add("", None, folder_members(path))
@@ -422,7 +422,7 @@ class Archive:
     def expand(self, member: str) -> None:
         """Replace a nested zip file by its members.
 
-        It is read where it lies if it is stored as it is; otherwise it is unpacked beside the
+        It is read in place if it is stored as it is; otherwise it is unpacked next to the
         output first, where it stays until the archive is closed.
 
         Raises:

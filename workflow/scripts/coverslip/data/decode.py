@@ -34,7 +34,7 @@ PIXELS = 200_000_000
 def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, bool]:
     """Decode an image.
 
-    Transparency is dropped, the colours stay as stored: it says nothing about a specimen, and in
+    Transparency is dropped, the colours stay as stored: it is not part of a specimen, and in
     practice it is opaque everywhere. Palettes become RGB; one bit becomes 0 and 255.
 
     Args:
@@ -44,7 +44,7 @@ def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, boo
 
     Returns:
         uint8 or uint16, HxWxC with C 1 (grey) or 3 (RGB), and whether it had a transparency that
-        varied, so that the caller can tell.
+        varied, so that the caller can report it.
 
     Raises:
         CoverslipError: cannot be decoded, is not one image, is too large, or is not of 8- or
@@ -55,7 +55,7 @@ def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, boo
 
 
 def integers(array: np.ndarray, name: str = "") -> np.ndarray:
-    """The pixels as uint8 or uint16, contiguous; one bit becomes 0 and 255.
+    """Return the pixels as uint8 or uint16, contiguous; one bit becomes 0 and 255.
 
     Raises CoverslipError, beginning with `name` if there is one, where they are no integers or do
     not fit 16 bits.
@@ -108,7 +108,7 @@ def mask(data: bytes, name: str, pixels: int = PIXELS) -> np.ndarray:
 
 
 def is_lossy(data: bytes) -> bool:
-    """Whether a file is a JPEG, whose values are only near to what was drawn."""
+    """Return whether a file is a JPEG, whose values are only near to what was drawn."""
     return data.startswith(JPEG_START)
 
 
@@ -161,7 +161,7 @@ def refuse_large(height: int, width: int, pixels: int) -> None:
 
 @contextlib.contextmanager
 def own_limit() -> Iterator[None]:
-    """Lift Pillow's own limit of pixels, which is one for all, while ours stands in for it."""
+    """Lift Pillow's own limit of pixels, which is one for all, while ours replaces it."""
     former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield

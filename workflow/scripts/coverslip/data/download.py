@@ -40,7 +40,7 @@ SILENCE = 60.0
 """Seconds without a byte after which a connection counts as broken."""
 
 MARKER = ".kaggle-partial"
-"""Ending of the client's note beside a partial file: which file it is a part of."""
+"""Ending of the client's note next to a partial file: which file it is a part of."""
 
 
 def download(source: Source, output: Path) -> None:
@@ -53,7 +53,7 @@ def download(source: Source, output: Path) -> None:
 
     Args:
         source: of kind `kaggle`, with `competition` or `dataset`, and `file` for one file.
-        output: where the archive shall lie.
+        output: path of the archive.
 
     Raises:
         CoverslipError: no or refused credentials, rules of the competition not accepted, no such
@@ -77,7 +77,7 @@ def download(source: Source, output: Path) -> None:
 
 
 def described(source: Source) -> str:
-    """Name of what is downloaded."""
+    """Return the name of what is downloaded."""
     whole = source.competition or source.dataset
     return f"{source.file} of {whole}" if source.file else str(whole)
 
@@ -93,7 +93,7 @@ def client(progress: Progress) -> Any:
     """Return the authenticated client of Kaggle.
 
     Args:
-        progress: is told how many bytes a download needs.
+        progress: receives how many bytes a download needs.
 
     Raises:
         CoverslipError: the client is not installed, or finds no valid credentials.
@@ -119,7 +119,7 @@ def once(transfer: Callable[..., None], progress: Progress) -> Callable[..., Non
     """Let the client transfer a file without retries of its own, and only where there is room.
 
     Its own retries take whatever a busy server answers for the file's bytes, and they wait for
-    space on a full disk. Ours ask again, with a new address, and its note tells where to go on.
+    space on a full disk. Ours ask again, with a new address, and its note records where to resume.
     """
 
     def transfer_once(response: Any, outfile: str, *args: Any, **options: Any) -> None:
@@ -160,7 +160,7 @@ def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
 
     Args:
         fetch_it: downloads into the folder.
-        folder: what lies there is what was won so far.
+        folder: it contains what was downloaded so far.
         retries: how often in a row it may break off without another byte won.
 
     Raises:
@@ -205,7 +205,7 @@ def pause(error: Any, tried: int) -> float | None:
 
 
 def reason(error: Any) -> str:
-    """What happened, in words that hold no address: Kaggle's are signed, so they are secrets."""
+    """Return the error as a text without addresses: Kaggle's are signed, so they are secrets."""
     if error.response is None:
         return f"Kaggle cannot be reached, or the connection broke ({type(error).__name__})"
     if error.response.status_code == 429:
@@ -229,7 +229,7 @@ def fetch(api: Any, source: Source, folder: Path) -> None:
 def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
     """Turn what the client raises into a CoverslipError with the fix.
 
-    Its own errors are cut off: they tell signed addresses, which would come into the job's log.
+    Its own errors are cut off: they contain signed addresses, which would come into the job's log.
     """
     from requests import exceptions
 
@@ -237,28 +237,28 @@ def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except CoverslipError as error:
-        told = f"{error}"
+        message = f"{error}"
     except exceptions.HTTPError as error:
         status = error.response.status_code if error.response is not None else None
         what = described(source)
-        told = {
+        message = {
             401: f"Kaggle refuses the credentials: {CREDENTIALS}",
             403: f"Kaggle forbids the download of {what}: accept the rules at {page(source)}"
             + ("/rules" if source.competition else ""),
             404: f"Kaggle has no {what}: fix `source` in the config",
         }.get(status or 0, f"{reason(error)}: run again {later(pause(error, 0))}")
     except exceptions.RequestException as error:
-        told = f"{reason(error)}: run again; it goes on from there"
+        message = f"{reason(error)}: run again; it goes on from there"
     except ValueError as error:
         # The client's own check of sizes and names. Bytes of a wrong number are no part of it.
         shutil.rmtree(folder)
-        told = f"{error}: run again"
+        message = f"{error}: run again"
     else:
         return
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only where nothing is won
-    raise CoverslipError(f"{output}: {told}; {by_hand}") from None
+    raise CoverslipError(f"{output}: {message}; {by_hand}") from None
 
 
 def later(seconds: float | None) -> str:
@@ -300,11 +300,11 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
 
 
 def refuse_missing(dataset: str, path: str, others: list[str]) -> None:
-    """Tell that a dataset is not where the config says, and how to go on.
+    """Report that a dataset is not at the path of the config, with the fix.
 
     Args:
         dataset: its name.
-        path: where its archive or folder should lie.
+        path: where its archive or folder should be.
         others: studies that can run without it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pairs of images that must not stand on two sides of a split.
+"""Pairs of images that must not be in two subsets of a split.
 
 Three kinds, from the same pixels to the same specimen:
 
@@ -37,7 +37,7 @@ PADDING_STEP = 2
 """Lines between black surroundings and what is of full brightness."""
 
 PADDING_LEVEL = 0.25
-"""Least brightness of a border beside black surroundings, as a share of that of the image."""
+"""Least brightness of a border next to black surroundings, as a fraction of that of the image."""
 
 SEAM_CORRELATION = 0.9
 """Smallest correlation of the two border lines of abutting images."""
@@ -72,11 +72,11 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
 
 
 def inside_padding(grey: np.ndarray) -> np.ndarray:
-    """The part of a grey image HxW (0..255) inside black surroundings, as cutting leaves them.
+    """Return the part of a grey image HxW (0..255) inside a black border from cropping.
 
     Two patches from the rim of two fields of view would be near duplicates for their black strips
     alone. Lines of 0 along a side are surroundings if the image is cut off sharply there: its
-    median brightness beside them is at least `PADDING_LEVEL` of its own. Else, and where less than
+    median brightness next to them is at least `PADDING_LEVEL` of its own. Else, and where less than
     a thumbnail is left, it is the whole image (cells on a background that is black itself).
     """
     lit = grey > 0
@@ -89,9 +89,9 @@ def inside_padding(grey: np.ndarray) -> np.ndarray:
     part = grey[tuple(box)]
     if part.shape == grey.shape or min(part.shape) < THUMBNAIL:
         return grey
-    beside = [part[0], part[-1], part[:, 0], part[:, -1]]
+    edges = [part[0], part[-1], part[:, 0], part[:, -1]]
     cut = [box[0].start, grey.shape[0] - box[0].stop, box[1].start, grey.shape[1] - box[1].stop]
-    levels = [np.median(line) for line, width in zip(beside, cut, strict=True) if width]
+    levels = [np.median(line) for line, width in zip(edges, cut, strict=True) if width]
     return part if min(levels) >= PADDING_LEVEL * np.median(part) > 0 else grey
 
 
@@ -109,7 +109,7 @@ def perceptual_hash(small: np.ndarray) -> np.uint64:
 
 
 def borders(grey: np.ndarray) -> dict[str, np.ndarray]:
-    """The two outermost lines of each side of a grey image HxW (0..255).
+    """Return the two outermost lines of each side of a grey image HxW (0..255).
 
     Keys `left`, `right`, `top`, `bottom`; values float16 2 x min(length, `EDGE_SAMPLES`), the
     border line first.
@@ -130,7 +130,7 @@ def _shorten(lines: np.ndarray) -> np.ndarray:
 
 
 def exact_pairs(digests: Sequence[str]) -> list[Pair]:
-    """Each copy paired with the first image of the same digest."""
+    """Return each copy paired with the first image of the same digest."""
     first: dict[str, int] = {}
     found = []
     for position, digest in enumerate(digests):
@@ -222,7 +222,7 @@ def _seams(ends: np.ndarray, begins: np.ndarray) -> list[tuple[int, int, float]]
 
 
 def _standardise(lines: np.ndarray) -> np.ndarray:
-    """Mean 0 and length 1 along the last axis; empty borders become 0 and match nothing."""
+    """Scale to mean 0 and length 1 along the last axis; empty borders become 0, without matches."""
     centred = lines - lines.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
     scale = np.where(deviation > EDGE_CONTRAST, deviation, np.inf) * np.sqrt(lines.shape[1])

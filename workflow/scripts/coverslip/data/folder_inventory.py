@@ -1,6 +1,6 @@
-"""Whether a folder of images changed, told at parse time.
+"""Detect at parse time whether a folder of images changed.
 
-A folder's own time stamp says nothing about its files, and a hundred thousand inputs would slow
+A folder's time stamp ignores the content of its files, and a hundred thousand inputs would slow
 every parse. So a folder is summed up in one digest of names and contents. As git does, contents are
 read again only where the state of a file (inode, size, time stamps; see `contents`) differs from
 that of the last reading, kept in `.snakemake/`; a file that was only touched leaves the digest as
@@ -24,8 +24,8 @@ UNREAD = "unread"
 NO_FILE = "no file"
 
 UNREADABLE = "unreadable: "
-"""What stands in place of a digest for what is no regular file, and before the reason why a file
-cannot be read."""
+"""Replaces the digest of what is no regular file, and precedes the reason why a file cannot be
+read."""
 
 NO_STATE = (-1, -1, -1, -1, -1)
 """A state that no file has, so that it is read again."""
@@ -34,7 +34,7 @@ Known = tuple[int, int, int, int, int, str]
 """State of a file and digest of its content."""
 
 ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
-"""Hidden files that are part of an image: what Zarr 2 tells of itself."""
+"""Hidden files that are part of an image: the metadata of Zarr 2."""
 
 
 def digest(folder: Path, notes: Path, read: bool = True) -> str:
@@ -83,7 +83,7 @@ def summary(found: Mapping[str, str]) -> str:
 
 
 def names(folder: Path, skip: Collection[str] = ()) -> Iterator[str]:
-    """Paths of the files below `folder` from there, see `contents`."""
+    """Return the paths of the files below `folder` from there, see `contents`."""
     return (name for name, _ in _files(Path(folder), "", skip))
 
 
@@ -119,12 +119,12 @@ def entries(
 
 
 def changed(folder: Path, name: str, known: Mapping[str, Known]) -> bool:
-    """Whether a file below `folder`, or one of the folder `name`, is not what it was.
+    """Return whether a file below `folder`, or one of the folder `name`, is not what it was.
 
     Args:
         folder: the folder that was looked at.
         name: the file or folder, from there.
-        known: what `entries` told of the file, or of all files of the folder `name`.
+        known: what `entries` returned for the file, or of all files of the folder `name`.
     """
     path = os.path.join(folder, name)
     found = {name: path}

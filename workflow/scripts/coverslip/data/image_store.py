@@ -219,7 +219,7 @@ class ImageStore:
         return self._read("image", id)
 
     def has_label(self, id: str) -> bool:
-        """Whether there is a label map of an image; there is none where it has only a class."""
+        """Return whether an image has a label map; with only a class it has none."""
         return f"label/{id}" in self._file
 
     def label(self, id: str) -> np.ndarray:

@@ -160,7 +160,7 @@ def inventory_digest(contents: dict[str, str]) -> str:
 
 
 class Groups:
-    """Group of a record, as the config says; empty where `check` derives it."""
+    """Return the group of a record, as the config defines it; empty where `check` derives it."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.method = dataset.group_by

@@ -1,7 +1,7 @@
 """Images with a common area: patches that were cut from one larger image, overlapping.
 
-Neighbouring patches of a slide hold the same cells, so they must not stand on two sides of a
-split, and many archives do not say which patches are neighbours. Comparing all pairs at all offsets
+Neighbouring patches of a slide hold the same cells, so they must not be in two subsets of a
+split, and many archives do not record the neighbours of a patch. Comparing all pairs at all offsets
 is out of the question; instead each image names a few of its windows by their content alone, so
 that an area that is in two images names the same windows in both:
 
@@ -51,7 +51,7 @@ def links(image: Callable[[int], np.ndarray], sizes: np.ndarray) -> list[Pair]:
     """Pairs of kind `overlap` that join all images with common areas, directly or in chains.
 
     Of images that are joined by others already no further pair is given: together with
-    `duplicates.components` the pairs tell the groups, and there are fewer pairs than images.
+    `duplicates.components` the pairs define the groups, and there are fewer pairs than images.
 
     Args:
         image: gives the image (HxWxC, uint8 or uint16) of a position, 0..N-1.
@@ -79,7 +79,7 @@ def reach(sizes: np.ndarray) -> int:
 
 
 def window_fingerprints(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that an image names: hashes (uint64 K) and rows and columns (int32 K x 2).
+    """Return the windows that an image names: hashes (uint64 K) and rows and columns (int32 K x 2).
 
     Args:
         image: HxWxC, uint8 or uint16.
@@ -97,7 +97,7 @@ def window_fingerprints(image: np.ndarray, spread: int) -> tuple[np.ndarray, np.
 def window_hashes(image: np.ndarray) -> np.ndarray:
     """Hash of each window of an image HxWxC: uint64, (H - WINDOW + 1) x (W - WINDOW + 1).
 
-    Windows of hardly more than one value are in many images and tell nothing: they get `NONE`.
+    Windows of hardly more than one value are in many images and identify none: they get `NONE`.
     """
     height, width = image.shape[0] - WINDOW + 1, image.shape[1] - WINDOW + 1
     if height < 1 or width < 1:

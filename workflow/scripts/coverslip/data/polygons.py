@@ -101,11 +101,11 @@ def draw(
 
 
 def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelImage:
-    """Draw objects into a label map; a pixel belongs to an object if its middle lies inside.
+    """Draw objects into a label map; a pixel belongs to an object if its middle is inside.
 
     Objects are numbered in their order. Where they overlap, the smaller one has the pixel (of
     equally large ones the first), as `label_maps.from_masks` does it: no object disappears beneath
-    a larger one. An object of several polygons is their union; what lies beyond the image is
+    a larger one. An object of several polygons is their union; what is outside the image is
     left out.
 
     Args:
@@ -132,7 +132,7 @@ def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelI
 def mask_of(
     polygons: list[Polygon], size: tuple[int, int]
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The pixels of an object: a window of the image and its mask there, bool.
+    """Return the pixels of an object: a window of the image and its mask there, bool.
 
     As in the COCO format, pixel i reaches from i to i + 1, so that its middle is at i + 0.5.
 

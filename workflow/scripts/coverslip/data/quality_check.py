@@ -48,7 +48,7 @@ DUPLICATE_COLUMNS = ["a", "b", "kind", "distance"]
 
 @dataclass(frozen=True)
 class Contents:
-    """What one pass over the store tells; all lists in the order of the manifest.
+    """Results of one pass over the store; all lists in the order of the manifest.
 
     `mask_digests` are of the foreground; `diameters` are of all objects, in pixels; `largest` is
     the share of an image that its largest object covers.
@@ -109,7 +109,7 @@ def _write_csv(columns: dict[str, Any], path: Path) -> None:
 
 
 def with_overlaps(pairs: list[Pair], images: Path, table: pd.DataFrame) -> list[Pair]:
-    """The pairs, and those of `overlap.links` that are not yet among them; sorted."""
+    """Return the pairs, and those of `overlap.links` that are not yet among them; sorted."""
     with ImageStore(images) as store:
         sizes = table[["height", "width"]].to_numpy()
         links = overlap.links(lambda position: store.image(table.index[position]), sizes)
@@ -135,7 +135,7 @@ def _contents(images: Path, table: pd.DataFrame) -> Contents:
 
 
 def _scales(store: ImageStore, table: pd.DataFrame) -> dict[str, int]:
-    """The brightest value of each type; only images of more than 8 bits must be read for it."""
+    """Return the brightest value of each type; reads only images of more than 8 bits."""
     scales = {}
     for dtype, names in table.groupby("dtype").groups.items():
         largest = 0 if dtype == "uint8" else max(int(store.image(name).max()) for name in names)
@@ -149,7 +149,7 @@ def _groups(
     pairs: list[Pair],
     dataset: Dataset,
 ) -> tuple[list[str], list[str]]:
-    """The group of each image, and lines about groups that duplicates have united."""
+    """Return the group of each image, and lines about groups that duplicates have united."""
     if dataset.group_by == "acquisition":
         return acquisition_groups.acquisition_groups(traits, pairs), []
     given = [group or name for name, group in zip(table.index, table["group"], strict=True)]
@@ -168,7 +168,7 @@ def _facts(
     names: list[str],
     dataset: Dataset,
 ) -> dict[str, Any]:
-    """The counting part of the report."""
+    """Return the counting part of the report."""
     sizes = table["height"].astype(str) + "x" + table["width"].astype(str)
     kinds = Counter(pair.kind for pair in pairs)
     members = Counter(names)
@@ -210,12 +210,12 @@ def _facts(
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, most frequent first."""
+    """Return how often each value occurs, most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
 def _spread(values: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float | None]:
-    """Mean and quantiles, rounded to six digits; None without values."""
+    """Return the mean and quantiles, rounded to six digits; None without values."""
     numbers = np.asarray(values, np.float64)
     names = {"min": 0, "p5": 5, "median": 50, "p95": 95, "max": 100}
     if not len(numbers):
@@ -225,7 +225,7 @@ def _spread(values: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float
 
 
 def _named(names: Sequence[str]) -> str:
-    """The first names and how many more there are."""
+    """Return the first names and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
@@ -233,7 +233,7 @@ def _named(names: Sequence[str]) -> str:
 def _warnings(
     table: pd.DataFrame, contents: Contents, pairs: list[Pair], merged: list[str]
 ) -> list[str]:
-    """What a scientist should look at, one line each."""
+    """Return what a scientist should look at, one line each."""
     ids = table.index.to_numpy()
     contrast = np.array([image.contrast for image in contents.traits])
     masked = (table["n_objects"] > 0).any()
@@ -279,7 +279,7 @@ def _warnings(
 
 
 def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: Path) -> list[str]:
-    """What makes learning or its assessment impossible, with the file and the fix."""
+    """Return what makes learning or its assessment impossible, with the file and the fix."""
     if table.empty:
         return [
             f"{manifest}: no images: check the source and the format ({dataset.format}) of "

@@ -113,7 +113,7 @@ def split(
         table: csv to write: id, group, stratum, fold, subset; one row an image and fold; stratum
             is the class with `stratify: class`, else the modality.
         summary: json to write: settings, counts, and the leaks by fold: groups and pairs of
-            duplicates that stand in two subsets.
+            duplicates that are in two subsets.
         task: `segmentation` or `classification`.
         patch: for `unit: patch`, its side in pixels; the table then has its corner, y and x.
 
@@ -237,10 +237,10 @@ def sklearn_split(rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray
 
 
 def _in_folder(members: pd.Series, folder: str | None) -> np.ndarray:
-    """Whether each image lies in a folder of this name, bool; some do and some do not."""
+    """Return whether each image is in a folder of this name, bool; some do and some do not."""
     inside = members.map(lambda member: folder in PurePosixPath(member).parent.parts).to_numpy(bool)
     if inside.all() or not inside.any():
-        what = "all images lie" if inside.all() else "no image lies"
+        what = "all images are" if inside.all() else "no image is"
         raise CoverslipError(
             f"split: {what} in a folder called '{folder}', such as {members.iloc[0]}: fix "
             "split.test_folder"
@@ -364,7 +364,7 @@ def _enough(units: int, shares: Sequence[float], what: str) -> None:
 
 
 def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -> dict[str, Any]:
-    """What stands in two subsets of one fold.
+    """Return what is in two subsets of one fold.
 
     Args:
         groups: group by id. subset: of each id, in the same order.
@@ -397,14 +397,14 @@ def leakage_report(groups: pd.Series, subset: np.ndarray, pairs: pd.DataFrame) -
 
 
 def _judge(leaks: list[dict[str, Any]], config: Split, reproduction: bool) -> None:
-    """Refuse a split that leaks, or tell of it where the study asked for it."""
+    """Reject a split that leaks, or log a warning where the study asked for it."""
     worst = max(leaks, key=lambda found: (found["groups"], found["pairs"]))
     if not worst["groups"] and not worst["pairs"]:
         return
     named = ", ".join((worst["named groups"] + worst["named pairs"])[:3])
     text = (
         f"split ({config.method}): {worst['groups']} groups and {worst['pairs']} pairs of "
-        f"duplicates stand in two subsets, such as {named}"
+        f"duplicates are in two subsets, such as {named}"
     )
     if not reproduction and config.method != "random":
         fix = "correct the file" if config.method == "file" else "use method grouped"
@@ -420,7 +420,7 @@ def _summary(
     reproduction: bool,
     unlabelled: int,
 ) -> dict[str, Any]:
-    """The content of `split.json`."""
+    """Return the content of `split.json`."""
     counts = []
     for fold, subset in enumerate(folds):
         for name in SUBSETS:

@@ -81,7 +81,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
         if missing:
             raise ValueError(f"column {missing[0]} is missing")
         if table["id"].duplicated().any():
-            raise ValueError(f"id {table['id'][table['id'].duplicated()].iloc[0]} is there twice")
+            raise ValueError(f"id {table['id'][table['id'].duplicated()].iloc[0]} occurs twice")
         return table[COLUMNS].astype(DTYPES).set_index("id")
     except (OSError, ValueError) as error:
         raise CoverslipError(

@@ -164,7 +164,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def empty(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """An empty field: Gaussian noise of any level, strength and smoothness, uint8 HxWxC.
+    """Return an empty field: Gaussian noise of any level, strength and smoothness, uint8 HxWxC.
 
     Level and strength are such as percentile stretching leaves, and stronger ones: smooth noise,
     which looks like an image, is stretched more.

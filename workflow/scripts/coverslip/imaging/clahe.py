@@ -2,7 +2,7 @@
 
 The algorithm (Zuiderveld, Graphics Gems IV, 1994) as OpenCV has it: an image is cut into tiles,
 the histogram of each is clipped, what was cut off is dealt out evenly, the cumulative histogram is
-the tile's table, and a pixel takes the bilinear mean of what the four nearest tables say. OpenCV
+the tile's table, and a pixel takes the bilinear mean of the four nearest tables' values. OpenCV
 wants the whole image at once; here the histograms of all tiles come from one pass over the rows.
 """
 
@@ -72,7 +72,7 @@ def _lab(pixels: np.ndarray) -> np.ndarray:
 def _between(
     places: np.ndarray, size: int, tiles: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two tiles that a row or column lies between, and the share of the second, float32."""
+    """Return the two tiles around a row or column, and the weight of the second, float32."""
     position = places.astype(np.float32) * np.float32(1 / np.float32(size)) - np.float32(0.5)
     first = np.floor(position).astype(np.int64)
     share = position - first.astype(np.float32)

@@ -23,7 +23,7 @@ LEAST_AREA = 0.25
 """Least area of a field, as a fraction of the image."""
 
 LEAST_LIT = 0.97
-"""Least fraction of a field that is not 0: black lies around it, not within."""
+"""Least fraction of a field that is not 0: black is around it, not within."""
 
 
 def field_of_view(image: np.ndarray, ignore_black_border: bool = True) -> np.ndarray:
@@ -70,12 +70,12 @@ def field_of_view(image: np.ndarray, ignore_black_border: bool = True) -> np.nda
 
 
 def is_frame(area: int, lit: int, pixels: int) -> bool:
-    """Whether a convex hull can be a field of view, from its pixels, those not 0, and all."""
+    """Return whether a convex hull can be a field of view: its pixels, those not 0, and all."""
     return area >= LEAST_AREA * pixels and lit >= LEAST_LIT * area
 
 
 def fill_outside_fov(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """The image continued beyond its field by reflection at its edge.
+    """Return the image continued beyond its field by reflection at its edge.
 
     A network takes the step from the field to black surroundings for the edge of a cell.
 
@@ -98,8 +98,8 @@ def fill_outside_fov(image: np.ndarray, field: np.ndarray) -> np.ndarray:
 # --- The field of view of an image that is read row by row, and the image continued beyond it
 
 REACH = 256
-"""Pixels around a chunk of `Continued` that are looked at: no network sees so far into what lies
-beyond a field."""
+"""Pixels around a chunk of `Continued` that are looked at: no network sees so far into what is
+outside a field."""
 
 CHUNK = 1024
 """Columns of such a chunk."""
@@ -109,7 +109,7 @@ class Field:
     """What of an image counts as area, by `measure_field.field_of_view`, one interval a row.
 
     A convex hull has one interval in each row, so a field takes two numbers a row, whatever its
-    width. Where the hull is slanted its outline may lie half a pixel beside the one drawn there.
+    width. Where the hull is slanted its outline may be half a pixel off the one drawn there.
 
     Attributes:
         everything: whether all pixels count.
@@ -138,11 +138,11 @@ class Field:
         return int(np.maximum(self.right - self.left + 1, 0).sum())
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Which pixels of these rows count, bool (stop - start) x W."""
+        """Return which pixels of these rows count, bool (stop - start) x W."""
         return self.at(np.arange(start, stop), np.arange(self.shape[1]))
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Which pixels of these rows and columns count, bool."""
+        """Return which pixels of these rows and columns count, bool."""
         return _inside(self.left[rows], self.right[rows], columns)
 
     def _hull(self, source: Rows) -> None:
@@ -209,9 +209,9 @@ def _intervals(hull: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np
 def _eroded(
     left: np.ndarray, right: np.ndarray, by: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals of the pixels whose square of `2 by + 1` pixels lies within the intervals.
+    """Return the intervals of pixels whose square of `2 by + 1` pixels is within the intervals.
 
-    What lies beyond the border of the image counts as within.
+    What is beyond the border of the image counts as within.
     """
     far = 2 * width
     empty = right < left

@@ -5,7 +5,7 @@ divided out, not subtracted (Leong, Brady and McGee, "Correction of uneven illum
 in digital microscopy images", J. Clin. Pathol. 56, 2003). The light is smooth: the logarithm of the
 background is a polynomial in x and y, which suits a tilted light and the vignetting of a lens. It
 is fitted robustly, so that cells, which are darker or brighter than the background around them,
-have no say: iteratively reweighted least squares with Tukey's biweight (Beaton and Tukey,
+have no weight: iteratively reweighted least squares with Tukey's biweight (Beaton and Tukey,
 Technometrics 16, 1974) and its scale from the median absolute deviation.
 """
 
@@ -86,7 +86,7 @@ def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
 def background(
     coefficients: np.ndarray, shape: tuple[int, int], rows: slice | None = None
 ) -> np.ndarray:
-    """The background that `fit_background` found, float32, in the units of the image.
+    """Return the background that `fit_background` found, float32, in the units of the image.
 
     Args:
         coefficients: what it returned.

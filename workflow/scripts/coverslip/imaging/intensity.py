@@ -28,7 +28,7 @@ def to_grey(image: np.ndarray) -> np.ndarray:
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
-    """The image as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
+    """Return the image as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
 
     Args:
         image: HxWxC, 1, 3 or 4 channels, uint8 or uint16.

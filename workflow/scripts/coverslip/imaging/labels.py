@@ -98,7 +98,7 @@ def from_image(values: np.ndarray, threshold: int, name: str, lossy: bool = Fals
 
 
 def soft_edges(found: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether values look like white with grey edges: white has more pixels than all others."""
+    """Return whether values look like white with grey edges: most pixels are white."""
     white = found[-1] in (255, 65535)
     return bool(white and counts[-1] > counts[:-1].sum())
 

@@ -89,7 +89,7 @@ def spans(shape: Sequence[int], pixels: int | None = None) -> Iterator[tuple[int
 
 
 def parts(source: Rows) -> Iterator[np.ndarray]:
-    """The image in parts of about `PART` pixels, from the top on."""
+    """Yield the image in parts of about `PART` pixels, from the top on."""
     for start, stop in spans(source.shape):
         yield source.rows(start, stop)
 
@@ -151,5 +151,5 @@ def percentile(counts: np.ndarray, share: float) -> float:
 
 
 def histogram(values: np.ndarray) -> np.ndarray:
-    """How often each value of an array of uint8 or uint16 occurs, int64."""
+    """Return how often each value of an array of uint8 or uint16 occurs, int64."""
     return np.bincount(values.ravel(), minlength=np.iinfo(values.dtype).max + 1)

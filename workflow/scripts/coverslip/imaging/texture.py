@@ -1,4 +1,4 @@
-"""Local brightness and texture: what tells cells from the bare ground of a dish by eye.
+"""Local brightness and texture: features that separate cells from bare ground.
 
 Of an image whose background is 1 (`coverslip.imaging.flatfield`): its brightness, and, in Gaussian
 windows, the local standard deviation and the mean gradient. Cells without stain hardly differ from
@@ -26,7 +26,7 @@ SUPPORT = 4
 
 
 def names(scales: Sequence[float]) -> list[str]:
-    """Names of the features, in their order."""
+    """Return the names of the features, in their order."""
     textures = [f"{name} {scale:g}" for scale in scales for name in ("deviation", "gradient")]
     return [f"brightness {scales[0]:g}", *textures]
 
@@ -49,7 +49,7 @@ def features(flat: np.ndarray, scales: Sequence[float]) -> np.ndarray:
     smooth = _blurred(flat, EDGE)
     down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8, borderType=cv2.BORDER_REFLECT)
     right = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8, borderType=cv2.BORDER_REFLECT)
-    # Not cv2.magnitude: its last digit depends on where in memory the arrays lie.
+    # Not cv2.magnitude: its last digit depends on where in memory the arrays are.
     gradient = np.sqrt(down * down + right * right)
     # Differences from 1, so that the square of the mean takes no digits from that of the deviation.
     other = flat - np.float32(1)

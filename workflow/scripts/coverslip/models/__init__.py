@@ -1,1 +1,1 @@
-"""Models: networks and K-means, their folders, and what they say of images."""
+"""Models: networks and K-means, their folders, and their predictions."""

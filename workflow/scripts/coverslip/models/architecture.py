@@ -50,10 +50,10 @@ WORDS = {
     "SpatialDropout2D": "dropout",
     "Dense": "dense",
 }
-"""What is told of a stage; other layers (activations, padding) go without saying."""
+"""Kinds of layers that are listed for a stage; others (activations, padding) are left out."""
 
-TOLD = 3
-"""Kinds of layers that are told of a stage, the most frequent first."""
+MAX_KINDS = 3
+"""Number of kinds that are listed for a stage, the most frequent first."""
 
 FLAT = float("inf")
 """Shrinkage of what has no height and width any more."""
@@ -90,9 +90,9 @@ class Stage:
     @property
     def layers(self) -> str:
         """The most frequent kinds of layers in words."""
-        told = [f"{n} {kind}" if n > 1 else kind for kind, n in self.kinds.most_common(TOLD)]
-        more = ["…"] if len(self.kinds) > TOLD else []
-        return ", ".join([*told, *more]) or "input"
+        kinds = [f"{n} {kind}" if n > 1 else kind for kind, n in self.kinds.most_common(MAX_KINDS)]
+        more = ["…"] if len(self.kinds) > MAX_KINDS else []
+        return ", ".join([*kinds, *more]) or "input"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def read_stages(path: Path, size: tuple[int, int]) -> list[Stage]:
 
     Args:
         path: `model.keras`.
-        size: height and width of the input in pixels; it is only told, not checked.
+        size: height and width of the input in pixels; it is only reported, not checked.
 
     Raises:
         CoverslipError: the file is missing or is no saved network with layers in a graph.
@@ -127,7 +127,7 @@ def read_stages(path: Path, size: tuple[int, int]) -> list[Stage]:
 
 
 def _parameters(layers: h5py.Group) -> Iterator[tuple[str, int]]:
-    """Names of layers and numbers of their parameters, inner models opened."""
+    """Yield the names of layers and numbers of their parameters, inner models opened."""
     for key, group in layers.items():
         if "layers" in group:
             yield from _parameters(group["layers"])
@@ -227,7 +227,7 @@ def _keys(entry: list) -> list[list]:
 
 
 def _sources(node: Any) -> Iterator[tuple[str, int]]:
-    """Names of layers and numbers of outputs that feed a layer."""
+    """Yield the names of layers and numbers of outputs that feed a layer."""
     if isinstance(node, dict) and node.get("class_name") == "__keras_tensor__":
         name, _, tensor = node["config"]["keras_history"]
         yield name, tensor

@@ -44,7 +44,7 @@ ALIKE = ("head", "num_classes", "classes", "preprocessing")
 """What all members must have in common."""
 
 SHARED = ("task", "architecture", "channels", "patch", "study", "licence")
-"""What is told of the first member."""
+"""Keys that are copied from the first member."""
 
 SETTLED = "threshold and rules: mean of the members (smallest area: median), not tuned again"
 
@@ -66,10 +66,10 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
             f"{folder}: an ensemble needs two trained networks or more: give the study several "
             "seeds or folds"
         )
-    told = [_member_info(Path(member)) for member in members]
-    for member, info in zip(members[1:], told[1:], strict=True):
+    infos = [_member_info(Path(member)) for member in members]
+    for member, info in zip(members[1:], infos[1:], strict=True):
         for name in ALIKE:
-            if info.get(name) != told[0].get(name):
+            if info.get(name) != infos[0].get(name):
                 raise CoverslipError(
                     f"{member}: its {name} differs from that of {members[0]}, so that their "
                     "answers cannot be averaged: train them by one study"
@@ -77,10 +77,10 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
     document = {
         "format": FORMAT,
         "kind": ENSEMBLE,
-        **{name: told[0][name] for name in (*SHARED, *ALIKE) if name in told[0]},
+        **{name: infos[0][name] for name in (*SHARED, *ALIKE) if name in infos[0]},
         "fitted": {},
-        **_combine_params(told),
-        "parameters": sum(info.get("parameters", 0) for info in told),
+        **_combine_params(infos),
+        "parameters": sum(info.get("parameters", 0) for info in infos),
         "members": [
             {
                 "folder": Path(os.path.relpath(member, folder)).as_posix(),
@@ -88,7 +88,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
                 "seed": info.get("seed"),
                 "sha256": {name: _sha256(Path(member) / name) for name in FILES},
             }
-            for member, info in zip(members, told, strict=True)
+            for member, info in zip(members, infos, strict=True)
         ],
         **(facts or {}),
     }
@@ -98,7 +98,7 @@ def write(members: Sequence[Path], folder: Path, facts: Mapping[str, Any] | None
 def ensemble_predictor(
     model: M, load: Callable[[Path], M], network: Callable[[M], Predict]
 ) -> Predict:
-    """The ensemble of a folder as a function of uint8 tiles.
+    """Return the ensemble of a folder as a function of uint8 tiles.
 
     Args:
         model: the ensemble.
@@ -115,8 +115,8 @@ def ensemble_predictor(
             cannot be read.
     """
     folders = member_folders(model.folder, model.info)
-    for folder, told in zip(folders, model.info["members"], strict=True):
-        _check(folder, told)
+    for folder, entry in zip(folders, model.info["members"], strict=True):
+        _check(folder, entry)
     loaded = [load(folder) for folder in folders]
     for member in loaded:
         same = all(
@@ -136,34 +136,34 @@ def ensemble_predictor(
             total += member(tiles)
         return total / np.float32(len(members))
 
-    def beside(tiles: np.ndarray) -> np.ndarray:
+    def concatenated(tiles: np.ndarray) -> np.ndarray:
         found = [member(tiles) * scale for member, scale in zip(members, scales, strict=True)]
         return np.concatenate(found, axis=-1)
 
     grains = [member.grain if isinstance(member, HasSizeDivisor) else None for member in members]
     known = [grain for grain in grains if grain is not None]
     alike = max(known) if len(known) == len(grains) else None  # powers of two
-    return beside if model.head == "classification" else HasSizeDivisor(mean, alike)
+    return concatenated if model.head == "classification" else HasSizeDivisor(mean, alike)
 
 
-def class_logits(beside: np.ndarray, classes: int) -> np.ndarray:
+def class_logits(logits: np.ndarray, classes: int) -> np.ndarray:
     """Logarithm of the members' mean probabilities, float32 (K,): a softmax gives them back.
 
     Args:
-        beside: float32 (M K,), the logits of M members over their temperatures.
+        logits: float32 (M K,), the logits of M members over their temperatures.
         classes: K.
     """
-    mean = temperatures.calibrated_probabilities(beside.reshape(-1, classes)).mean(axis=0)
+    mean = temperatures.calibrated_probabilities(logits.reshape(-1, classes)).mean(axis=0)
     return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 
-def _combine_params(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _combine_params(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Threshold, temperature and rules."""
-    if told[0]["head"] == "classification":
+    if infos[0]["head"] == "classification":
         return {"threshold": None, "temperature": 1.0}
-    found: dict[str, Any] = {"threshold": _mean([info["threshold"] for info in told])}
-    if told[0]["head"] == "instance":
-        rules = [WatershedParams(**info["instances"]) for info in told]
+    found: dict[str, Any] = {"threshold": _mean([info["threshold"] for info in infos])}
+    if infos[0]["head"] == "instance":
+        rules = [WatershedParams(**info["instances"]) for info in infos]
         found["instances"] = WatershedParams(
             threshold=_mean([each.threshold for each in rules]),
             seed=_mean([each.seed for each in rules]),
@@ -194,8 +194,8 @@ def _member_info(folder: Path) -> dict[str, Any]:
     return {"head": "semantic"} | info
 
 
-def _check(folder: Path, told: Mapping[str, Any]) -> None:
-    for name, expected in told.get("sha256", {}).items():
+def _check(folder: Path, entry: Mapping[str, Any]) -> None:
+    for name, expected in entry.get("sha256", {}).items():
         path = folder / name
         if not path.is_file():
             raise CoverslipError(

@@ -41,8 +41,8 @@ def onnx(folder: Path, output: Path) -> None:
     side = model.tile
     size = side if model.head == "classification" else (None, None)
     image = keras.Input((*size, network.input_shape[-1]), name="image", dtype="float32")
-    told = heads.probabilities(network, model.head, model.temperature)
-    whole = keras.Model(image, told(_scaling(model)(image)))
+    with_probabilities = heads.probabilities(network, model.head, model.temperature)
+    whole = keras.Model(image, with_probabilities(_scaling(model)(image)))
     whole(np.zeros((1, *side, network.input_shape[-1]), np.float32))  # Keras asks for a call
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     with atomic_write(output) as part:

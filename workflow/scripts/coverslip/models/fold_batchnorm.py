@@ -16,7 +16,7 @@ FOLDABLE = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dept
 
 
 class Identity(keras.layers.Layer):
-    """Stands where a normalization stood that is folded."""
+    """Replaces a normalization that is folded."""
 
     def call(self, inputs, mask=None):
         """Give what it is given; a mask is passed to it as to the normalization."""
@@ -24,7 +24,7 @@ class Identity(keras.layers.Layer):
 
 
 def fold_batchnorm(network: keras.Model, policy: str) -> keras.Model:
-    """The same network with normalizations folded into convolutions, in the numbers of a policy.
+    """Return the network with normalizations folded into convolutions, in the dtype of a policy.
 
     Args:
         network: functional, float32, trained, giving logits.

@@ -68,7 +68,7 @@ def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[
         info: its `model.json`; read from there if it is not given.
 
     Raises:
-        CoverslipError: `model.json` cannot be read, or does not tell them.
+        CoverslipError: `model.json` cannot be read, or does not contain them.
     """
     path = Path(folder) / "model.json"
     try:
@@ -80,6 +80,6 @@ def member_folders(folder: Path, info: Mapping[str, Any] | None = None) -> list[
             raise ValueError("none")
     except (ValueError, KeyError, TypeError) as error:
         raise CoverslipError(
-            f"{path}: tells no members ({error}): make the ensemble again"
+            f"{path}: contains no members ({error}): make the ensemble again"
         ) from error
     return [Path(each) for each in found]

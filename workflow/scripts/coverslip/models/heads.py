@@ -24,7 +24,7 @@ BORDER_WIDTH = 2
 
 CORE = 0.5
 """Pixels at least this deep, as a share of the deepest pixel of their object, are interior however
-near its outline they lie: so that an object of a few pixels has an interior, too."""
+near its outline they are: so that an object of a few pixels has an interior, too."""
 
 
 def encode(labels: np.ndarray, head: str) -> np.ndarray:
@@ -137,7 +137,7 @@ INSTANCES = "instance"
 
 
 def probabilities(network: Any, head: str, temperature: float = 1.0) -> Any:
-    """The network with its logits turned into float32 probabilities, 0..1.
+    """Return the network with its logits turned into float32 probabilities, 0..1.
 
     `semantic`: one channel by a sigmoid, more by a softmax, and so `classification`, whose
     logits are divided by the temperature. `instance`: background, interior and border by a

@@ -174,7 +174,7 @@ THRESHOLD = 0.5
 
 
 def kmeans_predictor(model: ModelFolder) -> Predict:
-    """The model of a folder as a function of whole images.
+    """Return the model of a folder as a function of whole images.
 
     Returns:
         A function from uint8 NxHxWxC to the foreground, float32 NxHxWx1, 0 or 1.
@@ -207,11 +207,11 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
         return recipe, clusters, np.asarray(cells, np.uint8), seed
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CoverslipError(f"{path}: tells no clusters ({reason}): train again") from error
+        raise CoverslipError(f"{path}: no valid clusters ({reason}): train again") from error
 
 
 def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
-    """The key `clusters` of `model.json` with its lists as arrays.
+    """Return the key `clusters` of `model.json` with its lists as arrays.
 
     Raises:
         KeyError, TypeError, ValueError: something is missing or of another kind.
@@ -235,7 +235,7 @@ def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
 def cluster_labels(
     image: np.ndarray, recipe: KMeans, clusters: dict[str, Any], seed: int
 ) -> np.ndarray:
-    """The number of the cluster of each pixel, uint8 HxW; `OUTSIDE` the field of view.
+    """Return the number of the cluster of each pixel, uint8 HxW; `OUTSIDE` the field of view.
 
     Args:
         image: uint8 HxWxC, C = 1 or 3, a whole image.
@@ -255,7 +255,7 @@ def cluster_labels(
 
 
 def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Number of the nearest centre of each point, uint8.
+    """Return the number of the nearest centre of each point, uint8.
 
     Args:
         points: float32 ...xF.

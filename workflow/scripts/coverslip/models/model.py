@@ -1,6 +1,6 @@
 """The model folder: all that predicting needs, whatever the model is.
 
-A folder holds `model.keras` (the network, giving logits) and `model.json`. The latter tells:
+A folder holds `model.keras` (the network, giving logits) and `model.json`. The latter contains:
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
 - `classes`: names, `background` first; `num_classes`: output channels; `head`: what they mean, see
@@ -11,7 +11,7 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
   `coverslip.models.heads`;
 - `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
-- and whatever else training tells: architecture, digests, licence of the data.
+- and whatever else training records: architecture, digests, licence of the data.
 
 Reading a folder needs no Keras; it is imported when something is predicted.
 """
@@ -72,7 +72,7 @@ def predict_classes(
 def _averaged(
     predict: Predict, images: list[np.ndarray], batch: int, visits: int
 ) -> Iterator[np.ndarray]:
-    """Mean answer over each `visits` images in a row."""
+    """Yield the mean answer over each `visits` images in a row."""
     found = []
     for start in range(0, len(images), batch):
         some = np.stack(images[start : start + batch])
@@ -97,7 +97,7 @@ twice with single tiles of 128x128) and more are no faster."""
 def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     """Write a network and what belongs to it; other files in the folder stay.
 
-    Each file is written aside and renamed, `model.json` last: where it stands, all is there.
+    Each file is written atomically, `model.json` last: where it exists, the folder is complete.
 
     Args:
         folder: the model folder; made if need be.
@@ -165,7 +165,7 @@ def read_network(model: Model) -> Any:
 
 
 def _misfit(network: Any, model: Model) -> str:
-    """How a network and `model.json` do not go together; empty where they do."""
+    """Return how a network and `model.json` do not go together; empty where they do."""
     import keras
 
     if not isinstance(network, keras.Model) or isinstance(network, keras.Sequential):
@@ -232,7 +232,7 @@ class Model:
     """A trained model as read from its folder.
 
     Attributes:
-        folder: where it lies.
+        folder: the model folder.
         info: `model.json`.
         preprocessing: the preprocessing section that it was trained with.
         policy: dtype policy to predict fast in, by a network made for speed
@@ -290,7 +290,7 @@ class Model:
         """
         if self.head == "classification":
             raise CoverslipError(
-                f"{self.folder}: tells the class of an image and draws no masks: give a model of "
+                f"{self.folder}: classifies images and predicts no masks: give a model of "
                 "a segmentation"
             )
         return heads.class_map(probabilities, self.threshold, self.head)
@@ -298,7 +298,7 @@ class Model:
     def objects(self, probabilities: np.ndarray) -> np.ndarray:
         """Objects as an int32 label map HxW, 0 is background, numbered without gaps.
 
-        Those that a model of instances tells apart, or the 8-connected regions of the mask.
+        Those of instance segmentation, or the 8-connected regions of the mask.
 
         Args:
             probabilities: float32 HxWxK as `predict` gives them.
@@ -422,7 +422,7 @@ class Model:
             yield ensemble.class_logits(found, self.info["num_classes"]) if several else found
 
     def predictor(self) -> Predict:
-        """What predicts tiles, as many at once as memory allows."""
+        """Return what predicts tiles, as many at once as memory allows."""
         if self._predict is None:
             found = KINDS[self.info["kind"]](self)
             self.grain = found.grain if isinstance(found, HasSizeDivisor) else None

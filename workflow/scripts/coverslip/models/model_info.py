@@ -83,7 +83,7 @@ class ModelInfo(Part):
 
 
 def checked(info: dict[str, Any], path: Path) -> ModelInfo:
-    """The content of a `model.json`, checked.
+    """Return the content of a `model.json`, checked.
 
     Args:
         info: what was read.

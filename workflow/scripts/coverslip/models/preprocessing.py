@@ -51,7 +51,7 @@ FIT_PATCHES = 256
 
 
 def channels(p: Preprocessing) -> int:
-    """Number of channels of the network's input: 1 or 3."""
+    """Return the number of channels of the network's input: 1 or 3."""
     return 3 if p.channels == "rgb" else 1
 
 
@@ -95,7 +95,7 @@ def to_input(image: np.ndarray, p: Preprocessing) -> np.ndarray:
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
-    """Return HxWxC of uint8 or uint16 without alpha, or say what is wrong."""
+    """Return HxWxC of uint8 or uint16 without alpha, or raise what is wrong."""
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
     if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4) or 0 in image.shape:
@@ -216,7 +216,7 @@ def has_bright_background(image: np.ndarray) -> bool:
     """Tell whether the background of an image is brighter than its objects.
 
     The rule: background is what the rim of an image mostly shows, so its brightness is the median
-    of the luma on the outermost pixels; it is bright if that lies above the middle between the 1st
+    of the luma on the outermost pixels; it is bright if that is above the middle between the 1st
     and the 99.8th percentile of the whole luma. Fluorescence has a dark background; bright field
     and H&E a bright one. A flat image counts as dark. Of the 664 images of the 2018 Data
     Science Bowl it was right in all; the median of all pixels, which fails where objects cover more

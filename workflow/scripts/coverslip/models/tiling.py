@@ -1,8 +1,8 @@
 """How an image is cut into tiles, and what each tile weighs.
 
 A tile has the size of the patches that a network was trained on, or is larger, for networks that
-take that (`grain_of`): less is predicted twice, and fewer pixels lie near the border of a tile,
-where a network knows least (Reina et al., Systematic evaluation of image tiling adverse effects on
+take that (`grain_of`): less is predicted twice, and fewer pixels are near the border of a tile,
+where predictions are worst (Reina et al., Systematic evaluation of image tiling adverse effects on
 deep learning semantic segmentation, Frontiers in Neuroscience 2020).
 Needs no Keras.
 """
@@ -25,7 +25,7 @@ LARGEST = 9 * 2**16
 """Pixels of the largest tile, as of 768x768: it takes about the memory of a batch of patches."""
 
 BAND = 2**23
-"""Pixels of the widest row of larger tiles, all of which lie in memory for a large image."""
+"""Pixels of the widest row of larger tiles, all of which are in memory for a large image."""
 
 GRAINS = (32, 64, 128, 256)
 """What sides of larger tiles may be multiples of. Below 32 little padding is saved."""
@@ -54,7 +54,7 @@ LOCAL = frozenset(
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where the tiles of one image lie.
+    """Positions of the tiles of one image.
 
     Attributes:
         size: height and width of the image in pixels.
@@ -147,7 +147,7 @@ def _sides(length: int, patch: int, shared: int, grain: int) -> list[tuple[int, 
 
 
 def round_up(length: int, grain: int) -> int:
-    """The next multiple."""
+    """Return the next multiple."""
     return -(-length // grain) * grain
 
 
@@ -195,7 +195,7 @@ def size_divisor_of(network: Any, patch: tuple[int, int]) -> int | None:
     with the border of a patch in sight only, and larger tiles make them worse (mean IoU 0.66 in
     place of 0.69 of a U-Net of 4 poolings and patches of 128x128; 0.827 in place of 0.833 of one of
     6 halvings and patches of 256x256). Normalization over a tile (of groups, layers, instances) and
-    global pooling would say something else of a pixel in a larger one.
+    global pooling would give another prediction for a pixel in a larger one.
 
     Args:
         network: `keras.Model` from HxWxC to HxWxK.
@@ -211,7 +211,7 @@ def size_divisor_of(network: Any, patch: tuple[int, int]) -> int | None:
 
 
 def receptive_field(network: Any) -> tuple[int, int] | None:
-    """How far a pixel of the answer sees, in pixels, and how often sides are divided at most.
+    """Return the receptive field in pixels, and how often sides are divided at most.
 
     By the layers from the input on: a kernel of k pixels at a step of j adds (k - 1) j (Araujo,
     Norris and Sim, Computing receptive fields of convolutional neural networks, Distill 2019).

@@ -1,4 +1,4 @@
-"""From what a network says of pixels to objects: seeds, watershed, small objects and holes.
+"""Separate objects in the output of a network: seeds, watershed, small objects and holes.
 
 The rules have four numbers, tuned on validation images and kept in the model folder.
 """
@@ -46,9 +46,9 @@ class WatershedParams:
     dirt among large nuclei is a nucleus among small ones."""
 
     def smallest(self, areas: np.ndarray) -> int:
-        """How many pixels an object of an image must have at least.
+        """Return how many pixels an object of an image must have at least.
 
-        The typical area is that of the object in which the middle pixel of all objects lies, when
+        The typical area is that of the object that contains the middle pixel of all objects, when
         they are sorted by area (the median weighted by area): it is that of the nuclei also where
         most objects are dirt.
 
@@ -63,7 +63,7 @@ class WatershedParams:
         return max(self.min_area_px, math.ceil(self.minimum_share * float(typical)))
 
     def facts(self) -> dict[str, Any]:
-        """The rules as JSON, for `model.json`."""
+        """Return the rules as JSON, for `model.json`."""
         return asdict(self)
 
 
@@ -84,10 +84,10 @@ def segment(probabilities: np.ndarray, rules: WatershedParams) -> np.ndarray:
 
 
 def average_scales(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Join what is said of an image at several scales, float32 HxWx4.
+    """Join the predictions of an image at several scales, float32 HxWx4.
 
-    What is foreground is their mean. Telling objects apart needs all detail, so the first scale
-    alone says how likely a pixel of the foreground is border, and how deep it lies.
+    What is foreground is their mean. Separating objects needs all detail, so the first scale
+    alone gives the probability that a pixel of the foreground is border, and its depth.
 
     Args:
         parts: probabilities of each scale at the image's own size, as `segment` takes them.
@@ -103,7 +103,7 @@ def average_scales(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def normalized_distance(probabilities: np.ndarray) -> np.ndarray:
-    """How deep in an object a pixel lies, float32 HxW: the depth, less where a border is likely."""
+    """Return the depth of pixels in their object, float32 HxW, lower where a border is likely."""
     return probabilities[..., -1] * (1.0 - probabilities[..., BORDER])
 
 

@@ -81,7 +81,7 @@ def convert_wheel(path: Path) -> None:
 
 
 def timm_name(name: str) -> str:
-    """Name in timm of a weight of EfficientNet-Lite0 from its PyTorch package."""
+    """Return the name in timm of a weight of EfficientNet-Lite0 from its PyTorch package."""
     module, *rest = name.split(".")
     if module != "_blocks":
         return ".".join([OTHERS[module], *rest])

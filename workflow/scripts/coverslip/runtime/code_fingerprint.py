@@ -71,7 +71,7 @@ def fingerprint(script: Path, roots: Iterable[str] = (), files: Iterable[Path] =
 
 
 def parts(script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()) -> dict[str, str]:
-    """What a digest is made of: the text of each definition by `module:name`, and of each file."""
+    """Return the parts of a digest: the text of each definition by `module:name` and each file."""
     found = {f"{module}:{name}": text for (module, name), text in reached(script, roots).items()}
     return found | {Path(file).name: _contents(file) for file in files}
 
@@ -85,10 +85,10 @@ def summary(found: Mapping[str, str]) -> str:
 def cached_fingerprint(
     folder: Path, script: Path, roots: Iterable[str] = (), files: Iterable[Path] = ()
 ) -> str:
-    """The digest; `<digest>.json` in the folder tells the digest of each of its parts.
+    """Return the digest; `<digest>.json` in the folder has the digest of each of its parts.
 
-    So a job can tell later which definition is another one. `known.json` there tells the digests of
-    the code as it is, by the contents of all its files, so that the next start of Snakemake does
+    So a job can report later which definition changed. `known.json` there has the digests of
+    the current code, by the contents of all its files, so that the next start of Snakemake does
     not follow them again. A folder that cannot be written to is no obstacle.
     """
     files = [Path(file) for file in files]
@@ -109,8 +109,8 @@ def cached_fingerprint(
 def _known(folder: Path) -> dict[str, str]:
     """Digests by what was asked, of the package as it is, whose notes are all there."""
     try:
-        told = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
-        known = told["digests"].items() if told["package"] == _package() else ()
+        cached = json.loads((folder / KNOWN).read_text(encoding="utf-8"))
+        known = cached["digests"].items() if cached["package"] == _package() else ()
         return {key: value for key, value in known if (folder / f"{value}.json").is_file()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # none yet, or not ours: they are found again
@@ -120,8 +120,8 @@ def _known(folder: Path) -> dict[str, str]:
 def _package() -> str:
     """SHA-256 of the contents of all files of the package."""
     files = sorted(PACKAGE.rglob("*.py"))
-    told = [[file.relative_to(PACKAGE).as_posix(), _contents(file)] for file in files]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    digests = [[file.relative_to(PACKAGE).as_posix(), _contents(file)] for file in files]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
@@ -138,10 +138,10 @@ def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
         unit, name = queue.pop()
         if (unit.name, name) in found:
             continue
-        told = _definition(unit, name)
-        found[unit.name, name] = told.text
-        found.update(told.imports)
-        queue += told.uses
+        definition = _definition(unit, name)
+        found[unit.name, name] = definition.text
+        found.update(definition.imports)
+        queue += definition.uses
     return dict(sorted(found.items()))
 
 
@@ -160,7 +160,7 @@ def _all(unit: Unit) -> list[str]:
 
 
 class Definition(NamedTuple):
-    """What one definition says, kept because many scripts reach it."""
+    """Return the content of one definition, cached because many scripts reach it."""
 
     text: str
     imports: dict[Key, str]
@@ -200,7 +200,7 @@ def _uses(unit: Unit, nodes: list[ast.AST], found: dict[Key, str]) -> Iterator[t
 
 
 def _target(module: str, member: str | None, attribute: str | None) -> Iterator[tuple[Unit, str]]:
-    """What `module.member` or `module.member.attribute` means within this package."""
+    """Yield what `module.member` or `module.member.attribute` means within this package."""
     if member is not None and _module(f"{module}.{member}") is not None:
         module, member = f"{module}.{member}", None
     unit = _module(module)
@@ -217,7 +217,7 @@ def _target(module: str, member: str | None, attribute: str | None) -> Iterator[
 
 
 def _references(nodes: list[ast.AST]) -> tuple[set[str], set[tuple[str, str]]]:
-    """Names used bare, and (name, attribute) pairs of `name.attribute`."""
+    """Return the names used bare, and (name, attribute) pairs of `name.attribute`."""
     dotted = [
         (n.value, n.attr)
         for n in nodes
@@ -314,15 +314,15 @@ def _logs(function: ast.expr) -> bool:
 
 
 def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
-    """All nodes of a syntax tree, as `ast.walk` gives them, and a text of its own for each tree.
+    """Return all nodes of a syntax tree, as `ast.walk` does, and a text that identifies the tree.
 
-    The text holds what `ast.dump` would tell, less what follows from it (whether a name is read or
+    The text contains what `ast.dump` returns, minus what follows from it (whether a name is read or
     bound), and is had in one pass: Snakemake reads the code at every start, on a cluster in every
     job.
     """
-    nodes, told = [node], []
+    nodes, tokens = [node], []
     for each in nodes:
-        told.append(each.__class__.__name__)
+        tokens.append(each.__class__.__name__)
         for field in each._fields:
             if field in ("ctx", "kind", "type_comment"):
                 continue
@@ -330,14 +330,14 @@ def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:
             if field == "type_params" and not value:
                 continue  # Python 3.11 does not have them
             if isinstance(value, list):
-                told.append(f"{len(value)}")
+                tokens.append(f"{len(value)}")
             for item in value if isinstance(value, list) else (value,):
                 if isinstance(item, ast.AST):
                     nodes.append(item)
-                    told.append("*")
+                    tokens.append("*")
                 else:
-                    told.append(repr(item))
-    return nodes, " ".join(told)
+                    tokens.append(repr(item))
+    return nodes, " ".join(tokens)
 
 
 @cache

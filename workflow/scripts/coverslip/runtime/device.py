@@ -60,7 +60,7 @@ class Device:
         return "mixed_float16" if fast else "float32"
 
     def suited(self, architecture: str) -> Device:
-        """The device as it trains a network: bfloat16 only where that is faster."""
+        """Return the device as it trains a network: bfloat16 only where that is faster."""
         return replace(self, bfloat16=self.bfloat16 and architecture not in ENCODERS)
 
     @property
@@ -94,7 +94,7 @@ class Device:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The device as JSON, for the record of a run."""
+        """Return the device as JSON, for the record of a run."""
         return asdict(self) | {"dtype_policy": self.dtype_policy, "xla": self.jit_compile}
 
 
@@ -170,13 +170,13 @@ def no_gpu_reason(greetings: Sequence[str], built_with_cuda: bool) -> str:
             "or the environment for GPUs"
         )
     lines = [line.strip() for line in greetings if FAILURES.search(line)]
-    # Before the first bracket stand a time stamp, a thread and a place in TensorFlow's code.
+    # Before the first bracket are a time stamp, a thread and a place in TensorFlow's code.
     words = [line.partition("] ")[2] or line for line in lines]
     return "; ".join(dict.fromkeys(words)) or "TensorFlow found no GPU and gave no reason"
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU has AVX-512 BF16 or AMX; False where the system does not tell (not Linux)."""
+    """Return whether the CPU has AVX-512 BF16 or AMX; False where this is unknown (not Linux)."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -276,7 +276,7 @@ def visible_gpus(devices: Path = Path("/dev")) -> list[str]:
 
 
 def _lock(path: Path) -> TextIO | None:
-    """The locked file, or None where another process holds it."""
+    """Return the locked file, or None where another process holds it."""
     import fcntl  # not on Windows, where there is no /dev either
 
     file = open(path, "w")  # noqa: SIM115 (it stays open as long as the process)

@@ -1,6 +1,6 @@
-"""Why a file is as it is, and what has changed since (`make explain FILE=`).
+"""Explain how a file was made, and what has changed since (`make explain FILE=`).
 
-What it was made from stands in its record (`run.json`, see `coverslip.runtime.run_record`).
+What it was made from is in its record (`run.json`, see `coverslip.runtime.run_record`).
 What it would be made from now is asked of Snakemake (`coverslip.runtime.explain`), under the
 config files that it was made with unless others are given. The two are compared: inputs by content,
 parameters key by key, code definition by definition.
@@ -41,7 +41,7 @@ from coverslip.runtime.run_record import (
 SNAKEFILE = files.WORKFLOW / "Snakefile"
 
 PROFILE = ("--workflow-profile", str(SNAKEFILE.parent / "profiles" / "default"))
-"""Snakemake looks for it beside the Snakefile of its own arguments only."""
+"""Snakemake looks for it next to the Snakefile of its own arguments only."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PlannedJob:
 
 
 def plan_jobs(target: str, arguments: Sequence[str] = ()) -> list[PlannedJob]:
-    """The job that makes `target`, the last one, after those that it needs, in their order.
+    """Return the job that makes `target`, the last one, after those that it needs, in their order.
 
     Inputs, parameters and reasons are those that the jobs would have now.
 
@@ -145,13 +145,13 @@ def _named(files: Any) -> dict[str, Any]:
 Line = tuple[str, str]
 
 TAKEN = ("--configfile", "--configfiles", "--config", "--snakefile", "-s")
-"""Options of the recorded command that say what the workflow is."""
+"""Options of the recorded command that define the workflow."""
 
 NOTHING = "(none)"
 
 
 def find_record(file: Path) -> dict[str, Any] | None:
-    """The record of the job that made a file, or a folder that holds it; none where there is none.
+    """Return the record of the job that made a file or its folder; none where there is none.
 
     Raises:
         CoverslipError: a record is damaged.
@@ -174,7 +174,7 @@ def find_record(file: Path) -> dict[str, Any] | None:
 
 
 def recorded_arguments(command: str | None) -> list[str]:
-    """The options of a recorded command that say what the workflow is."""
+    """Return the options of a recorded command that define the workflow."""
     words, taken, take = shlex.split(command or ""), [], False
     for word in words[1:]:
         if word.startswith("-"):
@@ -185,7 +185,7 @@ def recorded_arguments(command: str | None) -> list[str]:
 
 
 def explain(file: Path, record: Mapping[str, Any], jobs: Sequence[PlannedJob]) -> Iterator[Line]:
-    """What a file was made from, and after each what is different now; pairs of label and text.
+    """Yield what a file was made from and what has changed since; pairs of label and text.
 
     Args:
         file: as a path from the working directory, which is that of the workflow.
@@ -211,7 +211,7 @@ def explain(file: Path, record: Mapping[str, Any], jobs: Sequence[PlannedJob]) -
 
 
 def _short(reason: str) -> str:
-    """A reason of Snakemake less the list of all parameters before and after."""
+    """Return a reason of Snakemake without the list of all parameters before and after."""
     return reason.partition(": Union of exclusive params")[0].strip()
 
 
@@ -243,7 +243,7 @@ def made(file: Path, record: Mapping[str, Any]) -> Iterator[Line]:
 def compared_inputs(
     then: Mapping[str, Mapping[str, str]], now: Mapping[str, Sequence[str]]
 ) -> Iterator[Line]:
-    """Each group of inputs with its digests; files that are others, new or gone one by one."""
+    """Yield each group of inputs with its digests, and the files that changed, are new or gone."""
     for name in dict.fromkeys([*then, *now]):
         old, new = then.get(name, {}), now.get(name, ())
         changed = list(_changed_files(old, new))
@@ -270,14 +270,14 @@ def _changed_files(old: Mapping[str, str], new: Sequence[str]) -> Iterator[Line]
 
 
 def compared(indent: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Line]:
-    """Each key with its value, and the present one where it is another."""
+    """Yield each key with its value, and the present one where it is another."""
     for key in dict.fromkeys([*then, *now]):
         old, new = (_shown(side[key]) if key in side else NOTHING for side in (then, now))
         yield (indent + key, old if old == new else f"CHANGED: {old} -> {new}")
 
 
 def compared_code(record: Mapping[str, Any], now: Mapping[str, str]) -> Iterator[Line]:
-    """Number of definitions that were reached, and each that is another one."""
+    """Yield the number of definitions that were reached, and each that is another one."""
     then = record.get("definitions") or {}
     if not record.get("code"):
         yield ("code", "no input of this rule")
@@ -311,7 +311,7 @@ def compared_environment(then: Mapping[str, str]) -> Iterator[Line]:
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping by dotted keys."""
+    """Return a nested mapping by dotted keys."""
     found: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
@@ -326,7 +326,7 @@ def _shown(value: Any) -> str:
 
 
 def home_of(file: Path) -> Path:
-    """The folder that the workflow ran in, from a path to one of its results."""
+    """Return the folder that the workflow ran in, from a path to one of its results."""
     path = Path(os.path.abspath(file))
     for parent in path.parents:
         if parent.name in ("results", "resources"):

@@ -1,8 +1,8 @@
-"""Where memory runs out: less at once, instead of an end.
+"""Predict smaller batches when memory runs out, instead of failing.
 
-Only what is refused can be tried with less: memory of a GPU, or main memory under a limit of the
-process. Where Linux ends a process that takes too much, nothing is told to it, and a further
-attempt has to be given more (on a cluster the workflow asks for it). Needs no Keras.
+Only a failed allocation can be tried again with less: memory of a GPU, or main memory
+under a limit of the process. Linux kills a process that takes too much without an error message,
+and a further attempt has to be given more (on a cluster the workflow asks for it). Needs no Keras.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORDS = re.compile(
     r"|can't allocate memory|not enough memory|insufficient memory|STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
-"""How XLA (TensorFlow, JAX), CUDA, cuDNN, cuBLAS, torch and OpenCV say it."""
+"""How XLA (TensorFlow, JAX), CUDA, cuDNN, cuBLAS, torch and OpenCV report it."""
 
 MORE = "or run on a machine with more"
 
@@ -41,7 +41,7 @@ class OutOfMemory(CoverslipError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory is exhausted, on the host or on a device."""
+    """Return whether an exception means that memory is exhausted, on the host or on a device."""
     if isinstance(error, CoverslipError):
         return False
     if isinstance(error, MemoryError) or any(k.__name__ in NAMES for k in type(error).__mro__):

@@ -1,4 +1,4 @@
-"""What a job was made from, with and where: the record `run.json` beside each result.
+"""What a job was made from, with and where: the record `run.json` next to each result.
 
 It holds nothing of the user's environment, and the values of no option that names a secret.
 """
@@ -23,14 +23,14 @@ from typing import Any
 from coverslip import files
 
 COMMAND = "COVERSLIP_COMMAND"
-"""Environment variable by which `rules/common.smk` tells jobs the command of the run."""
+"""Environment variable by which `rules/common.smk` passes the command of the run to jobs."""
 
 SOURCE = "COVERSLIP_SOURCE"
 """Environment variable with the repository and tag of a workflow that Snakemake took from GitHub or
 GitLab; empty in a clone."""
 
 CODE = Path(".snakemake/coverslip/code")
-"""Where `rules/common.smk` notes which definitions a digest of code stands for."""
+"""Where `rules/common.smk` notes the definitions of a digest of code."""
 
 UNNAMED = "files"
 """What inputs without a name in the rule are called in a record."""
@@ -103,7 +103,7 @@ class RunRecord:
 
 
 def list_files(files: Any) -> dict[str, list[str]]:
-    """Paths of a job's inputs or outputs by their names in the rule; the others as `UNNAMED`."""
+    """Return paths of a job's inputs or outputs by name in the rule; the others as `UNNAMED`."""
     found: dict[str, list[str]] = {}
     for name, value in files.items():
         found[name] = [str(value)] if isinstance(value, str | Path) else list(value)
@@ -139,7 +139,7 @@ def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def definitions(code: str | None) -> dict[str, str]:
-    """Digest of each definition that a digest of code stands for; empty where none was noted."""
+    """Return the digest of each definition of a digest of code; empty where none was noted."""
     try:
         return json.loads((CODE / f"{code}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -167,7 +167,7 @@ def environment() -> dict[str, str]:
 
 
 def redact_secrets(arguments: Iterable[str]) -> list[str]:
-    """A command without the values of options whose names speak of secrets."""
+    """Return a command without the values of options whose names speak of secrets."""
     shown, hide = [], False
     for argument in arguments:
         name, equals, _ = argument.partition("=")
@@ -183,7 +183,7 @@ def redact_secrets(arguments: Iterable[str]) -> list[str]:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """Return the processor's name as the system reports it."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):

@@ -52,7 +52,7 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
     of a CoverslipError, which ends the job with exit status 1. Tracebacks go to the log file.
     The record is the output or log of the rule that is called `record`; the dictionary that is
-    yielded is merged into it, and what was warned of stands in it as `warnings`. A job fails whose
+    yielded is merged into it, and its `warnings` are what was warned of. A job fails whose
     inputs changed while it ran.
 
     With `reuse` the outputs come from the shared cache (`coverslip.runtime.result_cache`) if it
@@ -93,7 +93,7 @@ def _record_path(snakemake: Any) -> Path | None:
 
 
 def _fetch_cached(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
-    """The record of results that were taken from the shared cache; empty where there are none."""
+    """Return the record of results from the shared cache; empty where there are none."""
     found = None if entry is None else result_cache.fetch(entry, outputs)
     if entry is None or found is None:
         return {}
@@ -178,11 +178,11 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         _to_file(handlers, error)
         sys.exit(1)
     except KeyboardInterrupt:
-        # Snakemake, which was interrupted as well, says it on the terminal.
+        # Snakemake, which was interrupted as well, prints it on the terminal.
         _to_file(handlers, "interrupted: run again to go on")
         sys.exit(INTERRUPTED)
     except BaseException as error:
-        # After SIGTERM nothing is wrong, and what is to be done stands in the log already.
+        # After SIGTERM nothing is wrong, and the log already contains what is to be done.
         if not (isinstance(error, SystemExit) and error.code == TERMINATED):
             _to_file(handlers, error)
         raise

@@ -22,7 +22,7 @@ IGNORE = "trap '' INT; "
 
 STOPPING = b"\ncoverslip: stopping; run the same command again to continue\n"
 
-TOLD = ("exit status 1.", "exit status 143.")
+ALREADY_SHOWN = ("exit status 1.", "exit status 143.")
 """Ends of Snakemake's message on a script that failed and printed a message of its own."""
 
 
@@ -34,14 +34,16 @@ def shorten(record: logging.LogRecord) -> bool:
     if isinstance(logs, list):
         record.log = [path for path in logs if not str(path).endswith("run.json")]
     text = str(record.msg)
-    return not (text.startswith("RuleException:\nCalledProcessError") and text.endswith(TOLD))
+    return not (
+        text.startswith("RuleException:\nCalledProcessError") and text.endswith(ALREADY_SHOWN)
+    )
 
 
 def stop_in_one_line(logger: logging.Logger) -> None:
     """From Ctrl-C on print one line and nothing more of Snakemake's, which its log file keeps.
 
     Jobs ignore Ctrl-C while Python imports their modules (`IGNORE`). They look for a file that
-    tells them of it when they begin, and heed it from then on (`heed_interrupts`).
+    notes it when they begin, and react to it from then on (`heed_interrupts`).
     """
     note = Path(".snakemake/coverslip", f"interrupted-{os.getpid()}").resolve()
     note.unlink(missing_ok=True)
@@ -75,7 +77,7 @@ def heed_interrupts() -> None:
 
 
 def interrupted() -> bool:
-    """Whether the run that started this job was stopped by Ctrl-C."""
+    """Return whether the run that started this job was stopped by Ctrl-C."""
     return os.path.exists(os.environ.get(INTERRUPTED, ""))
 
 

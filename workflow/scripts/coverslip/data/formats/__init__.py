@@ -18,7 +18,7 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what is known of it."""
+    """One image with its metadata."""
 
     id: str
     """Name in the store, unique in the dataset."""
@@ -41,7 +41,7 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
     """Return the records of an archive, sorted by id.
 
     Raises:
-        CoverslipError: the format is unknown, no image is found, an id stands twice, or images
+        CoverslipError: the format is unknown, no image is found, an id occurs twice, or images
             and masks do not belong together.
     """
     known = sorted(module.name for module in pkgutil.iter_modules(__path__))
@@ -59,7 +59,7 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
 
 
 def is_image(member: str) -> bool:
-    """Whether a member's name ends like that of an image."""
+    """Return whether a member's name ends like that of an image."""
     return PurePosixPath(member).suffix.lower() in EXTENSIONS
 
 

@@ -2,7 +2,7 @@
 
     <anything>/<class>/<image>
 
-The class of an image is the name of the folder that it lies in, so that `train/<class>` and
+The class of an image is the name of its folder, so that `train/<class>` and
 `test/<class>` are alike. The id is made of all folders and the name without extension, joined by
 `_`; what all images have in common at the start of their paths is left out.
 """
@@ -29,7 +29,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
     """Yield one record an image, without masks.
 
     Raises:
-        CoverslipError: no image, an image beside the folders of classes, or a single class.
+        CoverslipError: no image, an image next to the folders of classes, or a single class.
     """
     expand_nested(archive)
     paths = [PurePosixPath(member) for member in archive.members() if is_image(member)]

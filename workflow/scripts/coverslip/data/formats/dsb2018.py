@@ -67,5 +67,5 @@ def sorted_out(members: list[str]) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def in_training(root: str) -> bool:
-    """Whether an image's folder lies in the competition's training part."""
+    """Return whether an image's folder is in the competition's training part."""
     return any(part in (TRAINING, f"{TRAINING}.zip") for part in root.split("/")[:-1])

@@ -4,8 +4,8 @@
     <root>/train/<Filename>        or <root>/<Filename>
     <root>/<any other folder>/<image without label>
 
-Names of the csv and of its two columns are set in the config; its images lie in the folder of
-its name, or beside it. Every image in the folders that the csv names has to have a label;
+Names of the csv and of its two columns are set in the config; its images are in the folder of
+its name, or next to it. Every image in the folders that the csv names has to have a label;
 images in other folders below the root have none: they are predicted, but not scored. The id is
 made of the folders below the root and the name without extension, joined by `_` (`train_17`).
 """
@@ -40,7 +40,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
     Raises:
         CoverslipError: no csv or several, one that is no table with these columns, a row without
-            label, with a name that stands twice or of an image that does not exist, an image
+            label, with a name that occurs twice or of an image that does not exist, an image
             without row among those that have one, or a single label.
     """
     expand_nested(archive)
@@ -68,7 +68,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
 
 def only_csv(archive: Archive, name: str) -> str:
-    """The one member of this name."""
+    """Return the one member of this name."""
     members = [member for member in archive.members() if PurePosixPath(member).name == name]
     if len(members) != 1:
         what = f"two files {name}: {members[0]} and {members[1]}" if members else f"no file {name}"
@@ -104,7 +104,7 @@ def read_labels(archive: Archive, csv: str, columns: tuple[str, str]) -> dict[st
     for wrong, what, fix in (
         (names == "", "no file name", "add it or remove the row"),
         (labels == "", "no label", "add it or remove the row"),
-        (names.duplicated(), "a file name that stands twice", "remove one of the rows"),
+        (names.duplicated(), "a file name that occurs twice", "remove one of the rows"),
         (labels.map(odd), "a label with line breaks or control characters", "rename it"),
     ):
         if wrong.any():
@@ -115,12 +115,12 @@ def read_labels(archive: Archive, csv: str, columns: tuple[str, str]) -> dict[st
 
 
 def odd(text: str) -> bool:
-    """Whether a text has control characters."""
+    """Return whether a text has control characters."""
     return re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text) is not None
 
 
 def found(archive: Archive, csv: str, names: list[str], images: set[str]) -> dict[str, str]:
-    """Map the file names of a csv to members, in the folder of its name or beside it."""
+    """Map the file names of a csv to members, in the folder of its name or next to it."""
     root = PurePosixPath(csv).parent
     places = (root / PurePosixPath(csv).stem, root)
     choices = {name: [str(place / name) for place in places] for name in names}

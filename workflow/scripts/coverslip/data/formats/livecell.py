@@ -37,7 +37,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
     """Yield one record an image, without masks; the id is the file's name without extension.
 
     Raises:
-        CoverslipError: no image, a name that does not tell the well, or a single line.
+        CoverslipError: no image, a name without the well, or a single line.
     """
     expand_nested(archive, "images.zip")
     found = {member: folders(member) for member in filter(is_image, archive.members())}
@@ -46,7 +46,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
     names = {member: name for member in found if (name := parse(member)) is not None}
     raise_unusable(
         archive,
-        "name that does not tell line and well",
+        "name without cell line and well",
         (member for member in found if member not in names),
         f"name it as {EXAMPLE}, or use `format: class_folders`",
     )
@@ -55,7 +55,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
     other = [m for m in sorted(lines) if lines[m].lower() != names[m].line.lower()]
     if other:
         LOG.warning(
-            "%s: %d names tell another line than their folder, which counts, such as %s",
+            "%s: %d names have another cell line than their folder, which is used, such as %s",
             archive.path,
             len(other),
             other[0],

@@ -3,10 +3,10 @@
     <anything>/<image of the annotations>
     <anything>/livecell_coco_train.json, livecell_coco_val.json, livecell_coco_test.json
 
-The json files are those whose names fit `annotations` of the dataset. They tell which images
-there are, by their names, which stand once in the archive, in any folder: in the Kaggle archive
-`sartorius-cell-instance-segmentation` they lie in `LIVECell_dataset_2021`, and nothing else of it
-is read. Images without polygons are empty; images that no json file knows are left out. Objects
+The json files are those whose names fit `annotations` of the dataset. They list the images
+by their names, which occur once in the archive, in any folder: in the Kaggle archive
+`sartorius-cell-instance-segmentation` they are in `LIVECell_dataset_2021`, and nothing else of it
+is read. Images without polygons are empty; images that no json file lists are left out. Objects
 of all categories are foreground.
 
 The id is the name without extension. Of a name of LIVECell (`A172_Phase_C7_1_00d00h00m_1.tif`) the
@@ -39,7 +39,7 @@ from coverslip.errors import CoverslipError, one_line
 
 LOG = logging.getLogger("coverslip")
 
-MEND = "get the annotations again, or leave this one out"
+HINT = "get the annotations again, or leave this one out"
 
 
 class Annotated(NamedTuple):
@@ -72,7 +72,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
         for id, name, size in read_image_entries(archive, file):
             key = (file, id)
             if key in images:
-                raise CoverslipError(f"{archive.path}: {file}: two images have the id {id}: {MEND}")
+                raise CoverslipError(f"{archive.path}: {file}: two images have the id {id}: {HINT}")
             images[key] = Annotated(len(images), name, size, file)
     members = match_members(archive, list(images.values()))
     path = archive.scratch() / "outlines.sqlite"
@@ -83,13 +83,13 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
         member = members[image.name]
         name = f"{archive.path}: {member}"
         drawn = partial(polygons.draw, path=path, image=image.number, stated=image.size, name=name)
-        told = parse(image.name)
-        label, group = (told.line, told.group) if told else (None, None)
+        metadata = parse(image.name)
+        label, group = (metadata.line, metadata.group) if metadata else (None, None)
         yield Sample(PurePosixPath(member).stem, member, (), label=label, group=group, draw=drawn)
 
 
 def fits(member: str, pattern: str) -> bool:
-    """Whether a member's name, without its folders, is that of an annotation file."""
+    """Return whether a member's name, without its folders, is that of an annotation file."""
     return fnmatch.fnmatchcase(PurePosixPath(member).name, pattern)
 
 
@@ -106,7 +106,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     """Map the names of the annotated images to their members.
 
     Raises:
-        CoverslipError: an image is missing, stands twice, or two json files know it.
+        CoverslipError: an image is missing, occurs twice, or two json files list it.
     """
     members: dict[str, list[str]] = {}
     for member in filter(is_image, archive.members()):
@@ -114,7 +114,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     times = Counter(image.name for image in images)
     raise_unusable(
         archive,
-        "image that stands twice in the annotations",
+        "image that occurs twice in the annotations",
         (f"{p.name} in {p.json}" for p in images if times[p.name] > 1),
         "keep one of the files, or fix `annotations` of the dataset",
     )
@@ -147,13 +147,13 @@ def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str
             size = (entry["height"], entry["width"])
         except (KeyError, TypeError) as error:
             raise CoverslipError(
-                f"{where}: an image without id, file_name, height or width: {MEND}"
+                f"{where}: an image without id, file_name, height or width: {HINT}"
             ) from error
         if not all(type(value) is int for value in (id, *size)) or min(size) < 1:
-            raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {MEND}")
+            raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {HINT}")
         name = PurePosixPath(name).name if isinstance(name, str) else ""
         if not is_image(name):
-            raise CoverslipError(f"{where}: image {id}: file_name names no image: {MEND}")
+            raise CoverslipError(f"{where}: image {id}: file_name names no image: {HINT}")
         yield id, name, size
     if none:
         raise CoverslipError(
@@ -172,7 +172,7 @@ def read_outlines(
             number = numbers[member, image]
         except (KeyError, TypeError, AttributeError) as error:
             raise CoverslipError(
-                f"{where}: an annotation without segmentation, or of no image ({error}): {MEND}"
+                f"{where}: an annotation without segmentation, or of no image ({error}): {HINT}"
             ) from error
         yield number, read_polygons(segmentation, f"{where}: annotation {id!r}")
 
@@ -190,16 +190,16 @@ def read_polygons(segmentation: Any, name: str) -> list[polygons_module.Polygon]
         )
     parts = segmentation if isinstance(segmentation, list) else []
     if not parts or not all(isinstance(part, list) for part in parts):
-        raise CoverslipError(f"{name}: its segmentation is no list of polygons: {MEND}")
+        raise CoverslipError(f"{name}: its segmentation is no list of polygons: {HINT}")
     found = []
     for part in parts:
         numeric = all(type(value) in (int, float) for value in part)
         if not numeric or len(part) % 2 or len(part) < 6:
             raise CoverslipError(
-                f"{name}: a polygon is no list of x and y of three corners or more: {MEND}"
+                f"{name}: a polygon is no list of x and y of three corners or more: {HINT}"
             )
         if not all(abs(value) <= polygons_module.FARTHEST for value in part):  # nor is NaN
-            raise CoverslipError(f"{name}: a corner lies nowhere near the image: {MEND}")
+            raise CoverslipError(f"{name}: a corner is nowhere near the image: {HINT}")
         found.append(np.array(part, np.float32).reshape(-1, 2))
     return found
 

@@ -20,7 +20,7 @@ PATTERN = re.compile(
 
 
 class Name(NamedTuple):
-    """What an image's name tells."""
+    """Metadata in an image's name."""
 
     line: str
     """Cell line."""
@@ -40,7 +40,7 @@ class Name(NamedTuple):
 
 
 def parse(member: str) -> Name | None:
-    """What the name of an image, with or without folders, tells; none for other names."""
+    """Parse the name of an image, with or without folders; none for other names."""
     match = PATTERN.fullmatch(PurePosixPath(member).stem)
     if match is None:
         return None

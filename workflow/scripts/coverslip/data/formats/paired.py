@@ -102,5 +102,5 @@ def key_of(member: str, folder: tuple[str, ...]) -> Key | None:
 
 
 def common_start(roots: list[tuple[str, ...]]) -> int:
-    """Number of parts that all roots have in common at their start."""
+    """Return the number of parts that all roots have in common at their start."""
     return len(os.path.commonprefix(roots))

@@ -11,7 +11,7 @@ MODULES = {
     "phase_contrast": "data.simulate.phase_contrast",
     "histology_patches": "data.simulate.histology_patches",
 }
-"""Where the function of each recipe stands, which has its name."""
+"""Module of the function of each recipe, which has its name."""
 
 
 def make(recipe: str, output: Path, images: int, size: int, seed: int) -> None:

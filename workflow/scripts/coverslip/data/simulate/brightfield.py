@@ -1,4 +1,4 @@
-"""Synthetic bright-field images of adherent cells with known truth, for measuring confluency.
+"""Synthetic bright-field images of adherent cells with ground truth, for measuring confluency.
 
 The images imitate unstained cells on the bottom of a dish in transmitted light. Cells hardly
 differ from the ground in brightness, but they are rough where it is smooth, and edged by a halo.
@@ -58,7 +58,7 @@ class Dish:
 
 
 def light_field(size: int, rng: np.random.Generator) -> np.ndarray:
-    """An uneven light, float32 size x size, largest value 1, smallest `DARKEST` or more."""
+    """Return an uneven light, float32 size x size, largest value 1, smallest `DARKEST` or more."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / max(size - 1, 1) * 2 - 1
     middle = rng.uniform(-0.4, 0.4, 2)
     fall = rng.uniform(0.15, 0.35)
@@ -128,7 +128,7 @@ def draw_cells(
 def _place(
     size: int, radius: float, dish: Dish, placed: list[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """Centre (y, x) of the next cell: beside an earlier one, or anywhere."""
+    """Return the centre (y, x) of the next cell: next to an earlier one, or anywhere."""
     if placed and rng.random() < dish.clustering:
         angle = rng.uniform(0, 2 * np.pi)
         step = 1.5 * radius * np.array([np.sin(angle), np.cos(angle)])

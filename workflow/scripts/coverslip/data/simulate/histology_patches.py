@@ -85,7 +85,7 @@ class Slide:
 
 
 def draw_regions(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Number of the tissue of each pixel, int side x side: cells around random points."""
+    """Return the tissue number of each pixel, int side x side: cells around random points."""
     points = rng.uniform(0, side, (REGIONS, 2))
     kinds = np.concatenate([rng.permutation(len(KINDS)) for _ in range(REGIONS // len(KINDS) + 1)])
     y, x = np.mgrid[0:side, 0:side]
@@ -213,5 +213,5 @@ def histology_patches(output: Path, images: int, size: int, seed: int) -> None:
 
 
 def lines(rows) -> bytes:
-    """A csv with the columns Filename and Label."""
+    """Return a csv with the columns Filename and Label."""
     return "\n".join(["Filename,Label", *rows, ""]).encode()

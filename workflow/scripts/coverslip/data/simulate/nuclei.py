@@ -1,4 +1,4 @@
-"""Synthetic fluorescence images of nuclei with known truth.
+"""Synthetic fluorescence images of nuclei with ground truth.
 
 The images imitate wide-field fluorescence microscopy of stained nuclei. Images come in plates,
 the acquisition groups: all images of a plate share the illumination field, the camera (gain,
@@ -56,7 +56,7 @@ class Plate:
 
 
 def illumination(size: int, rng: np.random.Generator) -> np.ndarray:
-    """An uneven light field, float32 size x size, largest value 1, smallest 0.2 or more.
+    """Return an uneven light field, float32 size x size, largest value 1, smallest 0.2 or more.
 
     A Gaussian fall-off around an off-centre axis times a linear gradient.
     """
@@ -133,7 +133,7 @@ def outline(
 def place(
     size: int, plate: Plate, placed: list[tuple[float, float, float]], rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Centre (y, x) and radius of the next nucleus: beside an earlier one, or anywhere."""
+    """Return centre (y, x) and radius of the next nucleus: next to an earlier one, or anywhere."""
     radius = plate.radius * float(np.exp(rng.normal(0, plate.spread)))
     if placed and rng.random() < plate.clustering:
         y, x, other = placed[rng.integers(len(placed))]
@@ -214,7 +214,7 @@ def draw_image(size: int, plate: Plate, rng: np.random.Generator) -> tuple[np.nd
 
 
 def png(image: np.ndarray) -> bytes:
-    """A uint8 image as the bytes of a PNG."""
+    """Return a uint8 image as the bytes of a PNG."""
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
 
 

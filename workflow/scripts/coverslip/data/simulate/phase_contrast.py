@@ -1,8 +1,8 @@
 """Synthetic phase-contrast images of nine cell lines, in the layout of LIVECell.
 
-The lines differ in what cells look like: size, shape, grain, halo, and how they lie together. The
+The lines differ in what cells look like: size, shape, grain, halo, and how they are arranged. The
 wells of each line differ in light, contrast, focus and density, as wells do, so that brightness
-alone tells little and a split by well asks for more than a split by image.
+alone is a weak feature and a split by well is harder than a split by image.
 
 An image is, in this order:
 
@@ -163,7 +163,7 @@ def draw_image(size: int, line: Line, well: Well, rng: np.random.Generator) -> n
 
 
 def tif(image: np.ndarray) -> bytes:
-    """A uint8 image as the bytes of a TIFF, without time stamp."""
+    """Return a uint8 image as the bytes of a TIFF, without time stamp."""
     data = io.BytesIO()
     tifffile.imwrite(data, image, photometric="minisblack", metadata=None, software="")
     return data.getvalue()

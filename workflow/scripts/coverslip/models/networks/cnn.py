@@ -2,7 +2,8 @@
 
 Two 3x3 convolutions with normalization a level, max-pooling between levels, then the mean of each
 feature over the whole image (global average pooling: Lin, Chen and Yan, Network in network, ICLR
-2014) instead of millions of weights that are bound to places: where a cell lies tells nothing.
+2014) instead of millions of weights that are bound to places: the class of a cell does not
+depend on its position.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def load_pretrained(model: keras.Model, path: Path) -> None:
 
 
 def _block(x, filters: int, strides: int, name: str):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the size changes."""
+    """Two 3x3 convolutions with a shortcut, which is a 1x1 convolution where the size changes."""
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         shortcut = _convolution(x, filters, 1, strides, f"{name}_downsample_0")
