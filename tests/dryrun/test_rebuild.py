@@ -85,15 +85,21 @@ def test_a_figure_draws_only_that_figure(project):
     assert jobs(project) == {"plot": 2, "notebook": 2, "report": 1}
 
 
-@pytest.mark.parametrize("file", ["report/learning_curves.rst", "report/page.css"])
-def test_a_caption_writes_only_the_report(project, file):
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("report/learning_curves.rst", {"report": 1}),
+        ("report/page.css", {"notebook": 2, "report": 1}),
+    ],
+)
+def test_a_caption_writes_only_the_pages(project, file, expected):
     path = project / "workflow" / file
     path.write_text(path.read_text() + "\n")
-    assert jobs(project) == {"report": 1}
+    assert jobs(project) == expected
 
 
 def test_a_notebook_runs_again_with_the_report(project):
-    edit(project / "workflow/notebooks/segmentation.ipynb", "## Doubt", "## Doubts")
+    edit(project / "workflow/notebooks/segmentation.ipynb", "## Limitations", "## Limits")
     assert jobs(project) == {"notebook": 2, "report": 1}
 
 
