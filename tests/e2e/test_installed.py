@@ -24,7 +24,8 @@ def installed(tmp_path_factory) -> Path:
     where = tmp_path_factory.mktemp("installed")
     source = where / "source"
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "workflow", source / "workflow", ignore=ignore)
+    for folder in ("workflow", "resources/models"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=ignore)
     for name in (*SOURCES, "config/config.yaml"):
         (source / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, source / name)
