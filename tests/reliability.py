@@ -63,8 +63,8 @@ PRELOADED = (
 )
 LIST_JOBS = """
 import dataclasses, json, sys
-from coverslip.runtime.explain import planned
-jobs = [job for target in sys.argv[1:] for job in planned(target, ["--cores", "2"])]
+from coverslip.runtime.explain import plan_jobs
+jobs = [job for target in sys.argv[1:] for job in plan_jobs(target, ["--cores", "2"])]
 print(json.dumps([dataclasses.asdict(job) for job in jobs]))
 """
 

@@ -25,7 +25,7 @@ def write_images(folder: Path, study: str) -> None:
     home = folder / "studies" / study
     predictions = home / "fold0_seed1" / "predictions"
     predictions.mkdir()
-    rows = []
+    rows, ids = [], []
     store = folder / "datasets/dsb2018/images.h5"
     with ImageStoreWriter(store) as writer, h5py.File(predictions / "0.h5", "w") as file:
         for at in range(IMAGES):
@@ -36,10 +36,13 @@ def write_images(folder: Path, study: str) -> None:
             writer.image(id, image.astype(np.uint8))
             writer.label(id, mask.astype(np.int32))
             file[f"label/{id}"] = mask
+            ids.append(id)
             rows.append({"id": id, "group": f"plate{at % 3}", "modality": "fluorescence"})
             rows[-1] |= {"subset": "test", "fold": 0, "seed": 1, "iou": float(rng.random())}
             rows[-1] |= {"otsu_iou": 0.5, "n_true": 9 + at, "n_predicted": 10}
             rows[-1] |= {"foreground_true": 0.1}
+        file["id"] = np.array(ids, dtype="S")
+        file["subset"] = np.array(["test"] * IMAGES, dtype="S")
     pd.DataFrame(rows).to_csv(home / "images.csv", index=False)
 
 

@@ -74,7 +74,12 @@ def campaign(cluster, tmp_path_factory) -> Iterator[Campaign]:
     project = small(tmp_path_factory.mktemp("cluster") / "project")
     rules = project / "workflow/rules/data.smk"
     before, check = rules.read_text().split("rule check:")
-    check = re.sub(r"mem_mb=growing\(\d+\)", f"mem_mb=growing({TOO_LITTLE_MB})", check, count=1)
+    check = re.sub(
+        r"mem_mb=scale_with_attempt\(\d+\)",
+        f"mem_mb=scale_with_attempt({TOO_LITTLE_MB})",
+        check,
+        count=1,
+    )
     rules.write_text(f"{before}rule check:{check}")
     plan = sbatch_lines.lines(project, *sbatch_lines.PROFILE, *ONE_THREAD)
     started = time.monotonic()
