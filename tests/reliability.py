@@ -149,6 +149,7 @@ def snakemake_object(job: dict[str, Any], config: dict[str, Any]) -> Any:
         params=Params(fromdict=job["params"]),
         wildcards=Wildcards(fromdict=job["wildcards"]),
         threads=job["threads"],
+        resources={},
         rule=job["rule"],
         config=config,
     )
