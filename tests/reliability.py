@@ -44,7 +44,7 @@ OTHER_STAGES = (
     (("measure_images", "measure_tables", "measure_page"), {"name": "mine", "shard": "0"}, ""),
 )
 # What differs between two runs of the same, see the page.
-TIMED = ("notebook.html", "report.html")
+TIMED = ("notebook.html", "report.html", "measure.html")
 LATER = 86400
 # Imported once instead of in every process; nothing is computed with it here.
 PRELOADED = (
