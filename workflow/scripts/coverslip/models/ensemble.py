@@ -25,7 +25,7 @@ import numpy as np
 
 from coverslip.errors import CoverslipError
 from coverslip.files import read_sha256, write_json
-from coverslip.models import heads as temperatures
+from coverslip.models import heads
 from coverslip.models.folder import ENSEMBLE, ModelFolder, member_folders
 from coverslip.models.tiles import HasSizeDivisor, Predict
 from coverslip.models.watershed import WatershedParams
@@ -150,10 +150,10 @@ def class_logits(logits: np.ndarray, classes: int) -> np.ndarray:
     """Logarithm of the members' mean probabilities, float32 (K,): a softmax gives them back.
 
     Args:
-        logits: float32 (M K,), the logits of M members over their temperatures.
+        logits: float32 (M K,), the logits of M members over their heads.
         classes: K.
     """
-    mean = temperatures.calibrated_probabilities(logits.reshape(-1, classes)).mean(axis=0)
+    mean = heads.calibrated_probabilities(logits.reshape(-1, classes)).mean(axis=0)
     return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
 
 

@@ -31,7 +31,6 @@ from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
 from coverslip.models import ensemble, heads, kmeans, preprocessing
-from coverslip.models import heads as temperatures
 from coverslip.models.folder import ENSEMBLE, read_info
 from coverslip.models.model_info import checked
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
@@ -369,9 +368,7 @@ class Model:
         """
         if self.head == "classification":
             for logits in self.logits(images, tta, batch):
-                yield temperatures.calibrated_probabilities(logits, self.temperature).astype(
-                    np.float32
-                )
+                yield heads.calibrated_probabilities(logits, self.temperature).astype(np.float32)
             return
         predict = self.predictor()
         if self.info["kind"] in WHOLE:
