@@ -27,9 +27,19 @@ if workflow.is_main_process:
     terminal.stop_in_one_line(logger)
 shell.prefix(terminal.IGNORE)
 
+
+def config_files():
+    """Files that the config was read from, the one that counts last; jobs check them no more."""
+    given = list(workflow.overwrite_configfiles)
+    files = [file for file in workflow.configfiles if file not in given] + given
+    return files if workflow.is_main_process else []
+
+
 try:
     old_format.check_results(Path("results"))
-    config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
+    config.update(
+        validate.resolve(config, WORKFLOW / "schemas/config.schema.json", config_files())
+    )
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
