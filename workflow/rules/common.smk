@@ -1,7 +1,6 @@
 # Needs: the config. Makes: the completed config, and the few functions that rules call.
 
 import os
-import shlex
 import sys
 from functools import reduce
 from operator import getitem
@@ -54,7 +53,7 @@ NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
 TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(
-    run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
+    run_record.COMMAND, run_record.shown_command(["snakemake", *sys.argv[1:]])
 )
 FIGURES = {
     "learning_curves": "svg",
