@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
-from coverslip.imaging.labels import drop_small
+from coverslip.imaging.intensity import to_grey
+from coverslip.imaging.rows import Rows
+from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.input_folder import shown_name
-from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.regionprops import OBJECTS, object_table, summary
+from coverslip.measure.regionprops import OBJECTS, object_table, summary, table_of
+from coverslip.models.model import Model
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
+
+TILE = 512
+"""Height and width of the tiles of a label image of several blocks."""
 
 PADDED = "black surroundings do not count"
 
@@ -38,6 +43,71 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     if plane.pixel_um is None or not all(SIZES_UM[0] <= s <= SIZES_UM[1] for s in plane.pixel_um):
         return None, ""
     return plane.pixel_um, "file"
+
+
+def measure_objects(
+    segmented: SegmentedImage, pixel_um: tuple[float, float] | None
+) -> pd.DataFrame:
+    """Return the table of the objects of an image, see `object_table`, in the order of their
+    numbers. Objects that extend over more than a block have only what sums of pixels give.
+
+    Args:
+        segmented: the objects.
+        pixel_um: height and width of a pixel in micrometres.
+    """
+    tables = [
+        object_table(
+            window.label, window.image, pixel_um, origin=window.origin, shape=segmented.shape
+        )
+        for window in segmented.windows()
+    ]
+    large = segmented.large_objects()
+    if len(large):
+        tables.append(table_of(sums_of(segmented, large), segmented.shape, pixel_um))
+    return pd.concat(tables).sort_values("label", ignore_index=True)
+
+
+def sums_of(segmented: SegmentedImage, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Return area, centroid, box and mean intensity of objects of any size.
+
+    Args:
+        segmented: the objects of an image.
+        numbers: which of them.
+    """
+    sums = np.zeros((4, segmented.count + 1))
+    wanted = np.zeros(segmented.count + 1, bool)
+    wanted[numbers] = True
+    for rows, columns in segmented.grid:
+        label = segmented.label(rows, columns)
+        y, x = np.nonzero(wanted[label])
+        if len(y):
+            grey = to_grey(segmented.source.rows(rows.start, rows.stop)[:, columns])[y, x]
+            weights = (None, y + rows.start, x + columns.start, grey)
+            for total, weight in zip(sums, weights, strict=True):
+                total += np.bincount(label[y, x], weight, len(total))
+    area, *means = sums[:, numbers]
+    row, column, intensity = (total / area for total in means)
+    return {
+        "label": numbers,
+        "area": area,
+        "centroid-0": row,
+        "centroid-1": column,
+        **{f"bbox-{at}": segmented.boxes[numbers - 1, at] for at in range(4)},
+        "eccentricity": np.full(len(numbers), np.nan),
+        "intensity_mean": intensity,
+    }
+
+
+def _tiles(segmented: SegmentedImage) -> Iterator[np.ndarray]:
+    """Yield the tiles of a label image, from left to right and from the top on, filled with 0."""
+    height, width = segmented.shape
+    for top in range(0, height, TILE):
+        rows = segmented.label(slice(top, min(top + TILE, height)))
+        for left in range(0, width, TILE):
+            tile = np.zeros((TILE, TILE), np.int32)
+            part = rows[:, left : left + TILE]
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
 
 
 class ImageResult:
@@ -57,19 +127,10 @@ class ImageResult:
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []
         self.labels = None
-        self.expected = 0
-        self.added = 0
-        self.whole = False
-        """Whether all planes of the file were read."""
         self.lost = False
         """Whether the disk kept a plane from being read."""
         self.lasting = True
         """Whether it would be the same another time."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether every plane of the file is in it."""
-        return self.whole and self.added == self.expected
 
     def refuse(self, plane: Plane) -> None:
         """Note a plane that cannot be measured."""
@@ -79,58 +140,57 @@ class ImageResult:
         self.lost |= plane.lost
         self.lasting &= plane.lasting
 
-    def add(
-        self,
-        plane: Plane,
-        image: np.ndarray,
-        field: np.ndarray,
-        mask: np.ndarray,
-        label: np.ndarray,
-        settings: Measure,
-    ) -> None:
-        """Measure a plane.
+    def add(self, plane: Plane, source: Rows, model: Model, settings: Measure) -> None:
+        """Segment and measure a plane.
 
         Args:
             plane: what is known of it.
-            image: uint8 or uint16, HxWxC.
-            field: bool HxW, the field of view.
-            mask: bool HxW, what the model takes for foreground.
-            label: int32 HxW, its objects.
+            source: its pixels.
+            model: of a segmentation.
             settings: the section `measure` of the config.
+
+        Raises:
+            CoverslipError: the plane cannot be read to its end, or is not fit for the model.
         """
-        label = drop_small(np.where(field, label, 0), settings.min_area_px)
-        objects = object_table(label, image, pixel_size(plane, settings)[0])
-        blocks = blocks_of(mask & field, field)
-        drawn = overlay(image, label, mask & field, field)
-        self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
+        size, _ = pixel_size(plane, settings)
+        scratch = self.part / "scratch"
+        try:
+            segmented = segment_image(
+                model,
+                source,
+                scratch,
+                ignore_black_border=settings.ignore_black_border,
+                min_area_px=settings.min_area_px,
+                overlap=settings.overlap,
+                tta=settings.tta,
+            )
+            objects = measure_objects(segmented, size)
+            small = segmented.thumbnail
+            drawn = overlay(small.image, small.label, small.mask, small.field)
+            self.write_label(plane, segmented, settings)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         self.draw(plane, drawn)
-        self.note(plane, image.shape, image.dtype, blocks, objects, settings)
-        self.added += 1
+        self.note(plane, segmented, objects, settings)
 
     def note(
-        self,
-        plane: Plane,
-        shape: Sequence[int],
-        dtype: np.dtype,
-        blocks: Blocks,
-        objects: pd.DataFrame,
-        settings: Measure,
+        self, plane: Plane, segmented: SegmentedImage, objects: pd.DataFrame, settings: Measure
     ) -> None:
         """Keep the numbers of a plane.
 
         Args:
             plane: what was measured.
-            shape, dtype: of its image.
-            blocks: its foreground and field of view, counted.
-            objects: its objects, see `object_table`.
+            segmented: its objects.
+            objects: their table, see `object_table`.
             settings: the section `measure` of the config.
         """
-        size, source = pixel_size(plane, settings)
+        size, origin = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
+        height, width, channels = segmented.source.shape
         notes = [plane.note]
         if size is None and plane.pixel_um is not None:
             notes.append(UNLIKELY.format(*plane.pixel_um))
-        if blocks.field < shape[0] * shape[1]:
+        if not segmented.fov.everything:
             notes.append(PADDED)
         self.planes.append(
             {
@@ -138,14 +198,14 @@ class ImageResult:
                 "plane": plane.plane,
                 "time": plane.time,
                 "time_unit": plane.time_unit or None,
-                "height_px": shape[0],
-                "width_px": shape[1],
-                "channels": shape[2],
-                "bit_depth": 8 * dtype.itemsize,
+                "height_px": height,
+                "width_px": width,
+                "channels": channels,
+                "bit_depth": 8 * segmented.source.dtype.itemsize,
                 "pixel_height_um": size and size[0],
                 "pixel_width_um": size and size[1],
-                "pixel_size_from": source or None,
-                **summary(blocks, objects, size),
+                "pixel_size_from": origin or None,
+                **summary(segmented.foreground_px, segmented.fov.area, objects, size),
                 "note": "; ".join(note for note in notes if note) or None,
             }
         )
@@ -156,43 +216,35 @@ class ImageResult:
         name = overlay_name(plane.page, plane.plane)
         (self.part / name).write_bytes(encoded(drawn))
 
-    def write_label(
-        self,
-        plane: Plane,
-        shape: tuple[int, int],
-        label: np.ndarray | Iterator[np.ndarray],
-        largest: int,
-        settings: Measure,
-        tile: tuple[int, int] | None = None,
-    ) -> None:
-        """Append a page to the label maps: uint16, or uint32 where that is too small.
+    def write_label(self, plane: Plane, segmented: SegmentedImage, settings: Measure) -> None:
+        """Append a page to the label images: uint16, or uint32 where that is too small.
 
         Args:
             plane: what was measured.
-            shape: height and width.
-            label: int32 HxW, or its tiles from left to right and from the top on.
-            largest: the largest number in it.
+            segmented: its objects.
             settings: the section `measure` of the config.
-            tile: height and width of the tiles.
         """
         self.part.mkdir(parents=True, exist_ok=True)
+        shape, tiled = segmented.shape, len(segmented.grid) > 1
         if self.labels is None:
-            large = shape[0] * shape[1] > 2**29 or tile is not None
+            large = shape[0] * shape[1] > 2**29 or tiled
             self.labels = tifffile.TiffWriter(self.part / "label.tif", bigtiff=large)
-        kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
+        few = segmented.count <= np.iinfo(np.uint16).max
+        kind = np.dtype(np.uint16 if few else np.uint32)
         size, _ = pixel_size(plane, settings)
-        data: np.ndarray | Iterator[np.ndarray]
-        if isinstance(label, np.ndarray):
-            data = label.astype(kind)
-        else:
-            data = (part.astype(kind) for part in label)
+        data: np.ndarray | Iterator[np.ndarray] = (
+            (part.astype(kind) for part in _tiles(segmented))
+            if tiled
+            else segmented.label(slice(None)).astype(kind)
+        )
         self.labels.write(
             data,
-            shape=None if tile is None else shape,
-            dtype=None if tile is None else kind,
-            tile=tile,
+            shape=shape if tiled else None,
+            dtype=kind if tiled else None,
+            tile=(TILE, TILE) if tiled else None,
             photometric="minisblack",
             compression="zlib",
+            compressionargs={"level": 1},
             predictor=False,
             software="coverslip",
             description=f"page {plane.page}",

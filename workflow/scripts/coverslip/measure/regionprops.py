@@ -9,7 +9,6 @@ import pandas as pd
 from skimage.measure import regionprops_table
 
 from coverslip.imaging.intensity import to_grey
-from coverslip.measure.interval import Blocks
 
 DIGITS = 4
 """Decimals of numbers in tables."""
@@ -40,7 +39,12 @@ OBJECTS = {
 
 
 def object_table(
-    label: np.ndarray, image: np.ndarray, pixel_um: tuple[float, float] | None
+    label: np.ndarray,
+    image: np.ndarray,
+    pixel_um: tuple[float, float] | None,
+    *,
+    origin: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """One row an object, with the columns `OBJECTS`.
 
@@ -54,9 +58,15 @@ def object_table(
         label: int32 HxW as `Model.objects` gives it.
         image: uint8 or uint16, HxWxC.
         pixel_um: height and width of a pixel in micrometres.
+        origin: row and column of the first pixel, where the arrays are a part of an image. An
+            object has to be in them whole.
+        shape: height and width of that image.
     """
     found = regionprops_table(label, to_grey(image), properties=PROPERTIES)
-    return table_of(found, label.shape, pixel_um)
+    for at, start in enumerate(origin):
+        for name in (f"centroid-{at}", f"bbox-{at}", f"bbox-{at + 2}"):
+            found[name] = found[name] + start
+    return table_of(found, shape or label.shape, pixel_um)
 
 
 def table_of(
@@ -102,23 +112,23 @@ def table_of(
 
 
 def summary(
-    blocks: Blocks,
+    foreground_px: int,
+    fov_area_px: int,
     objects: pd.DataFrame,
     pixel_um: tuple[float, float] | None,
 ) -> dict[str, float | int | None]:
-    """The numbers of one image; none where they are not defined.
+    """Return the numbers of one image; none where they are not defined.
 
-    Confluency is the share of the field of view that is foreground, in percent, small objects
-    included, with its interval (see `measure_interval`); means and the median are over the objects
-    counted.
+    Confluency is the fraction of the field of view that is foreground, in percent, small objects
+    included; means and the median are over the objects counted.
 
     Args:
-        blocks: foreground and field of view, counted.
+        foreground_px: pixels of foreground in the field of view.
+        fov_area_px: pixels of the field of view.
         objects: see `object_table`.
         pixel_um: height and width of a pixel in micrometres.
     """
-    valid, foreground, count = blocks.field, blocks.foreground, len(objects)
-    low, high = blocks.interval() or (None, None)
+    valid, foreground, count = fov_area_px, foreground_px, len(objects)
     square = None if pixel_um is None else pixel_um[0] * pixel_um[1]
     numbers: dict[str, float | int | None] = {
         "fov_area_px": valid,
@@ -126,8 +136,6 @@ def summary(
         "foreground_px": foreground,
         "foreground_um2": None if square is None else foreground * square,
         "confluency_percent": 100 * foreground / valid if valid else None,
-        "confluency_low_percent": low,
-        "confluency_high_percent": high,
         "n_objects": count,
         "objects_per_mm2": count / (valid * square) * 1e6 if square and valid else None,
         "mean_area_px": objects["area_px"].mean() if count else None,
