@@ -24,6 +24,11 @@ def test_long_reasons_are_cut():
     assert long.reason.startswith("Params have changed") and len(long.reason) < 300
 
 
+@pytest.mark.reliability(
+    "D28",
+    "a job fails",
+    "its record is not printed",
+)
 def test_records_of_jobs_are_no_logs_to_show():
     made = record(log=["results/logs/a.log", "results/run.json", "results/split.run.json"])
     assert terminal.shorten(made) and made.log == ["results/logs/a.log"]
@@ -42,6 +47,11 @@ def test_a_script_that_said_why_it_failed_is_not_named_again(end, shown):
     assert terminal.shorten(record(text)) == shown
 
 
+@pytest.mark.reliability(
+    "D20",
+    "Ctrl-C",
+    "one line",
+)
 def test_ctrl_c_prints_one_line(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".snakemake/coverslip").mkdir(parents=True)

@@ -237,12 +237,15 @@ class _Shallow:
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        depths = self._depth + np.cumsum(STEPS[np.frombuffer(data, np.uint8)], dtype=np.int64)
-        lowest = np.minimum.accumulate(np.append(self._lowest, depths))
-        if data and (depths - lowest[1:]).max() > DEEPEST:
-            raise ValueError(f"nested more than {DEEPEST} levels deep")
-        if data:
-            self._depth, self._lowest = int(depths[-1]), int(lowest[-1])
+        opened, closed = data.count(b"[") + data.count(b"{"), data.count(b"]") + data.count(b"}")
+        if self._depth - self._lowest + opened > DEEPEST:
+            depths = self._depth + np.cumsum(STEPS[np.frombuffer(data, np.uint8)], dtype=np.int64)
+            lowest = np.minimum.accumulate(np.append(self._lowest, depths))
+            if (depths - lowest[1:]).max() > DEEPEST:
+                raise ValueError(f"nested more than {DEEPEST} levels deep")
+            self._lowest = int(lowest[-1])
+        self._depth += opened - closed
+        self._lowest = min(self._lowest, self._depth)
         return data
 
 
