@@ -50,7 +50,7 @@ def test_a_path_plans_no_training_where_the_name_of_its_study_does(place):
 @pytest.mark.reliability(
     "D16",
     "a folder with `{}` in its name",
-    "planned and measured as any other",
+    "planned as any other",
 )
 def test_folders_of_one_name_have_results_of_their_own(place):
     pages = []

@@ -162,7 +162,7 @@ def test_images_that_change_while_they_are_measured_are_not_kept(place, monkeypa
 @pytest.mark.reliability(
     "D1",
     "a read error of the disk",
-    "the same",
+    "the job ends with one line; nothing of this image is kept, all others are",
 )
 def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
     whole = readers._single
@@ -300,6 +300,27 @@ def test_what_changes_results_computes_all_and_what_does_not_nothing(place):
     assert run(place)[0] == 0
     (place / "model/model.json").write_text(json.dumps(INFO | {"threshold": 0.6}))
     assert run(place)[0] == 5
+
+
+@pytest.mark.reliability(
+    "D27",
+    "another version of a package that reads images or predicts",
+    "all images are measured again; another version of Snakemake changes nothing",
+)
+def test_another_version_of_a_reader_computes_all(place, monkeypatch):
+    assert run(place)[0] == 5
+    known = measure_module.versions
+    for name, computed in (("imagecodecs", 5), ("tifffile", 5), ("snakemake", 0)):
+        with monkeypatch.context() as patch:
+            installed = {name: "0.0.1"}
+            patch.setattr(
+                measure_module,
+                "versions",
+                lambda names, installed=installed: (
+                    known(names) | {name: installed[name] for name in names if name in installed}
+                ),
+            )
+            assert run(place)[0] == computed
 
 
 @pytest.mark.parametrize(("fast", "policy"), [(True, "mixed_bfloat16"), (False, None)])

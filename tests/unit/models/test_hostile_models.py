@@ -117,7 +117,7 @@ def test_nothing_in_the_package_unpickles():
 @pytest.mark.reliability(
     "D13",
     "a network with functions of other modules (`os.system`)",
-    "the same",
+    "not run; one line",
 )
 def test_a_function_of_another_module(folder, module, name):
     def change(config):
@@ -148,7 +148,7 @@ def test_a_function_as_activation(folder, module):
 @pytest.mark.reliability(
     "D13",
     "a pickle in place of `model.keras`",
-    "the same",
+    "not run; one line",
 )
 def test_a_pickle_in_place_of_the_network(folder):
     made = folder.parent / "made"
@@ -250,7 +250,7 @@ def test_a_value_that_cannot_be_is_named_when_the_folder_is_read(folder, changes
 @pytest.mark.reliability(
     "D13",
     "`model.json` that is no JSON, or no object",
-    "the same",
+    "one line that names file and fix",
 )
 def test_what_is_no_model_json(folder, text):
     (folder / "model.json").write_text(text, encoding="latin-1")
@@ -277,7 +277,7 @@ CLUSTERS = {"number": 3, "cells": [1]}
 @pytest.mark.reliability(
     "D9",
     "K-means clusters that do not exist or are not numbers",
-    "the same",
+    "one line that names file and fix",
 )
 def test_clusters_that_cannot_be(tmp_path, changes, words):
     facts = FACTS | {
@@ -338,7 +338,7 @@ def not_a_number():
     "D13",
     "a network with other inputs, outputs or sizes than `model.json`, or weights that are not"
     " finite",
-    "the same",
+    "one line that names file and fix",
 )
 def test_a_network_of_another_model_json(folder, network, words):
     network().save(folder / "model.keras")
