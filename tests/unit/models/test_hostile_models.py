@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from property_settings import FEW
+from property_settings import FEW, ODD, parts_of
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
@@ -300,15 +300,6 @@ def test_clusters_that_cannot_be(tmp_path, changes, words):
     assert "\n" not in str(error.value)
 
 
-def parts_of(node, path=()):
-    """Paths of all values of a JSON document."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in pairs:
-        yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from parts_of(value, (*path, key))
-
-
 PREPROCESSING = Preprocessing(channels="rgb", patch=16, normalization="percentile").model_dump()
 WHOLE = {
     "kmeans": FACTS
@@ -319,15 +310,6 @@ WHOLE = {
     | {"instances": INSTANCES, "preprocessing": PREPROCESSING},
 }
 PLACES = sorted(((kind, p) for kind in WHOLE for p in parts_of(WHOLE[kind])), key=str)
-ODD = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 3)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["", "x", "\0", "../..", 10**9, -(10**30), 1e308]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=4,
-)
 
 
 @pytest.mark.reliability(
