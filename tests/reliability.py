@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import reliability_inputs
 import small_disk
 import yaml
 from running import OTHERS, ROOT, clean_environment, finish, finish_others
@@ -411,7 +412,8 @@ def main() -> None:
         found.append(row)
         print(*row, sep=" | ", file=sys.stderr)
     if given.write:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
+        page = written(PAGE.read_text(encoding="utf-8"), table(found))
+        PAGE.write_text(reliability_inputs.written(page), encoding="utf-8")
     print(table(found), end="")
     sys.exit(any("FAILED" in cell for row in found for cell in row))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).resolve().parent
+PAGE = TESTS.parent / "docs/reliability.md"
 START, END = "<!-- inputs -->\n", "<!-- end of inputs -->\n"
 MARK = "mark.reliability"
 HEAD = ("no.", "input", "result", "test")
@@ -62,3 +63,7 @@ def written(page: str) -> str:
     """Return the page with its table of inputs as the tests have it now."""
     start, end = page.index(START) + len(START), page.index(END)
     return page[:start] + table() + page[end:]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

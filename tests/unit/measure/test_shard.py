@@ -266,12 +266,26 @@ def test_files_that_are_none_are_not_opened(place):
     "names of 254 bytes, with quotes, commas, line breaks, or bytes that are not UTF-8",
     "measured; tables, page, plot and `objects.parquet` agree",
 )
+@pytest.mark.reliability(
+    "D24",
+    "names that begin with `=`, which a spreadsheet would evaluate",
+    "in tables as they are (see [output.md](output.md))",
+)
 def test_any_name(place):
     from coverslip.measure import plot, tables
     from coverslip.measure.tables import write_parquet
 
     names = [f"{'ä' * 125}{at}.png" for at in (1, 2)] + ['5" dish.png', "a,b.png", "a\nb.png"]
-    names += ["a\rb.png", "a\r\nb.png", "'; drop.png", " a.png", "NA.png", "\udcff.png", "x\\.png"]
+    names += [
+        "a\rb.png",
+        "a\r\nb.png",
+        "'; drop.png",
+        " a.png",
+        "=1+1.png",
+        "NA.png",
+        "\udcff.png",
+        "x\\.png",
+    ]
     for name in names:
         shutil.copyfile(place / "in/a.png", place / "in" / name)
     _, outputs = run(place)
