@@ -150,7 +150,7 @@ def test_images_that_change_while_they_are_measured_are_not_kept(place, monkeypa
 
 
 def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
-    whole = readers._single
+    whole = readers._planes
 
     def failing(path, *more):
         if path.name == "a.png":
@@ -158,7 +158,7 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
         yield from whole(path, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(readers, "_single", failing)
+        patch.setattr(readers, "_planes", failing)
         with pytest.raises(CoverslipError, match="in/a.png: changed, or could not be read"):
             run(place)
     computed, outputs = run(place)
