@@ -18,10 +18,11 @@ ZARR = ".zarr"
 COMPANIONS = ".oif.files"
 """Ending of the name of a folder that belongs to the file `*.oif` next to it."""
 
-TO_CONVERT = frozenset(
-    [".vsi", ".ets", ".mrxs", ".ims", ".zvi", ".dv", ".r3d", ".sld", ".lof", ".xlef", ".bif", ".mvd2", ".flex", ".c01", ".dib", ".dcm"]
-    + [".jp2", ".j2k", ".jxl", ".heic", ".avif", ".ims"]
-)
+_MICROSCOPES = (".vsi", ".ets", ".mrxs", ".ims", ".zvi", ".dv", ".r3d", ".sld", ".lof", ".xlef")
+
+_OTHERS = (".bif", ".mvd2", ".flex", ".c01", ".dib", ".dcm", ".jp2", ".j2k", ".jxl", ".heic")
+
+TO_CONVERT = frozenset((*_MICROSCOPES, *_OTHERS))
 """Endings of images that are not read."""
 
 HOW_TO_CONVERT = (

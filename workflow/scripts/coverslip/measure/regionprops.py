@@ -36,7 +36,7 @@ OBJECTS = {
     "mean_intensity": "float64",
     "touches_border": "bool",
 }
-"""Columns of the table of objects, with their types; see `docs/usage.md`."""
+"""Columns of the table of objects, with their types; see `docs/output.md`."""
 
 
 def object_table(
