@@ -13,12 +13,12 @@ import pandas as pd
 import tifffile
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.labels import drop_small
 from coverslip.measure.input_folder import shown_name
 from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.planes import SIZES_UM, Plane
 from coverslip.measure.regionprops import OBJECTS, object_table, summary
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"

@@ -23,6 +23,9 @@ import pandas as pd
 
 from coverslip.config.sections import Measure
 from coverslip.data import folder_inventory
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.planes import Plane, failed
+from coverslip.data.readers.raster import Unread
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
@@ -38,9 +41,6 @@ from coverslip.measure.input_folder import (
     shard_of,
     shown_name,
 )
-from coverslip.measure.planes import Plane, failed
-from coverslip.measure.raster import Unread
-from coverslip.measure.readers import read_planes
 from coverslip.measure.regionprops import OBJECTS
 from coverslip.measure.tables import OBJECT_COLUMNS, SHARD_COLUMNS, link_file
 from coverslip.models.model import NETWORKS, WHOLE, Model, load
