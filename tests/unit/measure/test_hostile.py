@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.planes import Plane
+from coverslip.data.readers.zarr import check_array
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Unfit
 from coverslip.measure.image_result import ImageResult, pixel_size
-from coverslip.measure.planes import Plane
-from coverslip.measure.readers import read_planes
 from coverslip.measure.tables import name_time
-from coverslip.measure.zarr import check_array
 
 IMAGE = (np.arange(600) % 251).astype(np.uint8).reshape(20, 30)
 STACK = np.stack([IMAGE, IMAGE, IMAGE])

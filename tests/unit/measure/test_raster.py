@@ -7,10 +7,9 @@ import pytest
 import tifffile
 import zarr
 
+from coverslip.data.readers import raster, read_planes
 from coverslip.errors import CoverslipError
-from coverslip.measure import raster
 from coverslip.measure.input_folder import check, digests, image_of, list_images
-from coverslip.measure.readers import read_planes
 
 RNG = np.random.default_rng(1)
 GREY = RNG.integers(0, 256, (150, 90), dtype=np.uint8)

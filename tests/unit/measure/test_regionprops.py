@@ -204,13 +204,12 @@ def test_each_channel_has_its_columns():
     green = np.full((20, 20), 10, np.uint16)
     green[label == 2] = 510
     field = np.ones((20, 20), bool)
-    probability = np.where(label == 2, 0.9, 0.6)
     table = object_table(
         label,
         np.zeros((20, 20, 1), np.uint8),
         (2.0, 1.0),
         channels={"GFP": green, "DAPI": green // 10},
-        probability=probability,
+        confidence=np.array([0.6, 0.9]),
         field=field,
     )
     assert list(table["mean_intensity_GFP"]) == [10, 510]

@@ -15,9 +15,9 @@ import roifile
 import tifffile
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
+from coverslip.data import folder_inventory, readers
 from coverslip.errors import CoverslipError
-from coverslip.measure import image_result, input_folder, readers
+from coverslip.measure import image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build

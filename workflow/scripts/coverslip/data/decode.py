@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, one_line
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 
@@ -132,7 +132,7 @@ def decoded(data: bytes, name: str, pixels: int, indices: bool) -> tuple[np.ndar
         raise CoverslipError(f"{name}: {error}") from error
     except Exception as error:
         # On damaged bytes the libraries raise almost anything, SyntaxError and KeyError included.
-        what = " ".join(str(error).split()) or type(error).__name__
+        what = one_line(error)
         raise CoverslipError(
             f"{name}: cannot be decoded ({what[:200]}): "
             "replace it by a whole PNG, JPEG, TIFF or BMP"

@@ -13,6 +13,7 @@ import pandas as pd
 import tifffile
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.labels import drop_small
 from coverslip.measure.exports.geojson import label_features, write_geojson
@@ -22,7 +23,6 @@ from coverslip.measure.image_qc import image_quality
 from coverslip.measure.input_folder import shown_name
 from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.planes import SIZES_UM, Plane
 from coverslip.measure.regionprops import BASIC, object_table, summary
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
@@ -42,6 +42,12 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     if plane.pixel_um is None or not all(SIZES_UM[0] <= s <= SIZES_UM[1] for s in plane.pixel_um):
         return None, ""
     return plane.pixel_um, "file"
+
+
+def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a value in each object, in the order of their numbers 1, 2, ..."""
+    numbers, first = np.unique(label, return_index=True)
+    return values.ravel()[first[numbers > 0]]
 
 
 class ImageResult:
@@ -93,7 +99,7 @@ class ImageResult:
         mask: np.ndarray,
         label: np.ndarray,
         settings: Measure,
-        probability: np.ndarray | None = None,
+        confidence: np.ndarray | None = None,
         training: Mapping[str, Any] | None = None,
     ) -> None:
         """Measure a plane.
@@ -105,17 +111,19 @@ class ImageResult:
             mask: bool HxW, what the model takes for foreground.
             label: int32 HxW, its objects.
             settings: the section `measure` of the config.
-            probability: float32 HxW, the predicted probability of foreground, if there is one.
+            confidence: float (objects,), of the objects in the order of their numbers.
             training: `training_statistics` of the model, if it has them.
         """
-        label = drop_small(np.where(field, label, 0), settings.min_area_px)
+        whole, label = label, drop_small(np.where(field, label, 0), settings.min_area_px)
+        if confidence is not None:
+            confidence = confidence[_first_values(label, whole) - 1]
         objects = object_table(
             label,
             image,
             pixel_size(plane, settings)[0],
             channels=getattr(plane, "channels", None),
             features=settings.features,
-            probability=probability,
+            confidence=confidence,
             field=field,
         )
         blocks = blocks_of(mask & field, field)

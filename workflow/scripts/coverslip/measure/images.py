@@ -23,6 +23,9 @@ import pandas as pd
 
 from coverslip.config.sections import Measure
 from coverslip.data import folder_inventory
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.planes import Plane, failed
+from coverslip.data.readers.raster import Unread
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
@@ -38,11 +41,7 @@ from coverslip.measure.input_folder import (
     shard_of,
     shown_name,
 )
-from coverslip.measure.planes import Plane, failed
-from coverslip.measure.raster import Unread
-from coverslip.measure.readers import read_planes
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
-from coverslip.models.heads import foreground
 from coverslip.models.model import NETWORKS, WHOLE, Model, load
 from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
@@ -287,16 +286,14 @@ def _alone(network: Model, file: File, settings: Measure) -> None:
 
 
 def _segmented(network: Model, answer: np.ndarray) -> dict[str, Any]:
-    """Return mask, label and probability of what a model predicts, and its training statistics.
-
-    See `ImageResult.add`.
-    """
+    """Return what `ImageResult.add` takes of a model and its prediction for an image."""
     if not np.isfinite(answer).all():
         raise CoverslipError("the model answers with what is no number")
+    label = network.objects(answer)
     return {
         "mask": network.mask(answer) > 0,
-        "label": network.objects(answer),
-        "probability": foreground(answer),
+        "label": label,
+        "confidence": network.object_confidence(answer, label),
         "training": network.info.get("training_statistics"),
     }
 

@@ -92,7 +92,7 @@ def object_table(
     *,
     channels: Mapping[str, np.ndarray] | None = None,
     features: str = "standard",
-    probability: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
     field: np.ndarray | None = None,
     background: Mapping[str, float] | None = None,
     origin: tuple[int, int] = (0, 0),
@@ -114,7 +114,8 @@ def object_table(
         features: `basic`: the columns `BASIC`; `standard`: `STANDARD`, and `INTENSITY` for each
             channel; `all`: also CellProfiler's features, `cp_<feature>` and
             `cp_<feature>_<channel>`, by the package `cp_measure`.
-        probability: float HxW, 0..1, the predicted probability of foreground, for `confidence`.
+        confidence: float (objects,), in the order of their numbers, see `models.confidence`;
+            without it, nan.
         field: bool HxW, the field of view; without it, the whole image.
         background: background of each channel ("" is the segmented image), where it is known of a
             larger image; without it, see `background_level`.
@@ -143,7 +144,7 @@ def object_table(
         level = (background or {}).get(name)
         level = background_level(values, label, field) if level is None else level
         table = pd.concat([table, _intensities(pixels, values, level, name)], axis=1)
-    table["confidence"] = object_confidence(label, probability, pixels.numbers)
+    table["confidence"] = np.nan if confidence is None else confidence
     table = add_neighbors(table, pixel_um)
     more = [name for name in table if name not in STANDARD]
     table = table[[*STANDARD, *more]]
@@ -364,23 +365,6 @@ def _intensities(
     }
     ending = f"_{name}" if name else ""
     return pd.DataFrame({f"{key}{ending}": column for key, column in found.items()})
-
-
-def object_confidence(
-    label: np.ndarray, probability: np.ndarray | None, numbers: np.ndarray
-) -> np.ndarray:
-    """Return the confidence of objects, 0..1: the mean probability of foreground over each.
-
-    It is not calibrated: it orders the objects of a model, and is no chance of being correct.
-
-    Args:
-        label: int32 HxW.
-        probability: float HxW, the predicted probability of foreground; without it, nan.
-        numbers: which objects.
-    """
-    if probability is None or not len(numbers):
-        return np.full(len(numbers), np.nan)
-    return np.asarray(ndimage.mean(probability, label, numbers), np.float64)
 
 
 def add_neighbors(table: pd.DataFrame, pixel_um: tuple[float, float] | None) -> pd.DataFrame:

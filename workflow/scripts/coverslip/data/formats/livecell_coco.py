@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import ijson
 import numpy as np
@@ -38,6 +38,12 @@ from coverslip.data.formats.livecell_names import parse
 from coverslip.errors import CoverslipError, one_line
 
 LOG = logging.getLogger("coverslip")
+
+DEEPEST = 1000
+"""Levels of lists and objects within each other; COCO has five."""
+
+STEPS = np.zeros(256, np.int8)
+STEPS[list(b"[{")], STEPS[list(b"]}")] = 1, -1
 
 HINT = "get the annotations again, or leave this one out"
 
@@ -219,10 +225,31 @@ def entries(archive: Archive, member: str, key: str) -> Iterator[Any]:
         yield from (entry for _, entry in parsed)
 
 
+class _Shallow:
+    """A file of JSON that raises ValueError where it is nested deeper than any annotations.
+
+    The parser keeps the path of every level, so that its memory grows with the square of the depth.
+    Brackets within texts count as well.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._depth, self._lowest = file, 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        depths = self._depth + np.cumsum(STEPS[np.frombuffer(data, np.uint8)], dtype=np.int64)
+        lowest = np.minimum.accumulate(np.append(self._lowest, depths))
+        if data and (depths - lowest[1:]).max() > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} levels deep")
+        if data:
+            self._depth, self._lowest = int(depths[-1]), int(lowest[-1])
+        return data
+
+
 def _parsed(archive: Archive, member: str, parse: Any) -> Iterator[Any]:
     with archive.stream(member) as (file, _):
         try:
-            parser = parse(file)
+            parser = parse(_Shallow(file))
             while True:
                 try:
                     entry = next(parser)

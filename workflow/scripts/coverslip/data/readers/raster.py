@@ -15,9 +15,9 @@ import numpy as np
 import tifffile
 
 from coverslip.data import decode
+from coverslip.data.readers.planes import Plane, check_size, failed
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Cached, Rows, Unfit
-from coverslip.measure.planes import Plane, check_size, failed
 
 ALPHA = (1, 2)
 """Values of the tag ExtraSamples that mean transparency."""

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from coverslip.measure.readers import read_planes
-from coverslip.measure.tiff import COARSEST_UM
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.tiff import COARSEST_UM
 
 RNG = np.random.default_rng(1)
 GREY = RNG.integers(0, 256, (20, 30), dtype=np.uint8)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from coverslip.measure.planes import check_planes
+from coverslip.data.readers.planes import check_planes
 
 MICROMETRES = {
     "µm": 1.0,

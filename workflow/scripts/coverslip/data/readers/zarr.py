@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from coverslip.data.readers.planes import NAMES, Plane, check_planes, failed
+from coverslip.data.readers.raster import check_chunk, no_channel, which_channel, zarr_rows
+from coverslip.data.readers.tiff import HOURS, MICROMETRES
 from coverslip.errors import CoverslipError
-from coverslip.measure.planes import NAMES, Plane, check_planes, failed
-from coverslip.measure.raster import check_chunk, no_channel, which_channel, zarr_rows
-from coverslip.measure.tiff import HOURS, MICROMETRES
 
 ARRAYS = (".zarray", "zarr.json")
 

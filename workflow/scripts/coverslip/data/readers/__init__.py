@@ -18,10 +18,8 @@ import tifffile
 from PIL import Image
 
 from coverslip.data import decode
-from coverslip.errors import CoverslipError
-from coverslip.imaging.rows import Cached, Rows, Whole
-from coverslip.measure.planes import NAMES, Plane, check_planes, failed
-from coverslip.measure.raster import (
+from coverslip.data.readers.planes import NAMES, Plane, check_planes, failed
+from coverslip.data.readers.raster import (
     ALPHA,
     BLOCK,
     Contiguous,
@@ -30,8 +28,10 @@ from coverslip.measure.raster import (
     tiff_rows,
     which_channel,
 )
-from coverslip.measure.tiff import check_declared, frame_times, pixel_size
-from coverslip.measure.zarr import zarr_planes
+from coverslip.data.readers.tiff import check_declared, frame_times, pixel_size
+from coverslip.data.readers.zarr import zarr_planes
+from coverslip.errors import CoverslipError
+from coverslip.imaging.rows import Cached, Rows, Whole
 
 PLAIN = (1, 8, 32946, 32773)
 """Compressions that tifffile decodes by itself: none, deflate (two numbers), PackBits."""
