@@ -205,7 +205,7 @@ SHARDED = {
         (array(filters=[{"id": "pickle"}]), "compressed by pickle"),
         (array(compressor={"id": "json2"}), "compressed by json2"),
         (array(dtype=[["a", "|u1"]]), "of type"),
-        (array(dtype="<f4"), "of type <f4: save it with 8- or 16-bit integers"),
+        (array(dtype="<c8"), "of type <c8: save it with integers or real numbers"),
         (array3([{"name": "bytes"}, {"name": "numcodecs.pickle"}]), "compressed by pickle"),
         (array3([{"name": "vlen-bytes"}]), "compressed by vlen-bytes"),
         (array3([{"name": "sharding_indexed", "configuration": SHARDED}]), "by pickle"),

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import roifile
 import tifffile
 
 from coverslip.config.sections import Measure
@@ -57,7 +58,8 @@ def draw(path, size):
 
 def run(place, shard=0, shards=1, code="x", **settings):
     out = place / f"out{shard}"
-    outputs = Outputs(out / "images.csv", out / "objects.csv", out / "labels", out / "overlays")
+    names = ("images.csv", "objects.csv", "labels", "overlays", "exports")
+    outputs = Outputs(*(out / name for name in names))
     computed = measure(
         folder=place / "in",
         notes=place / "notes.json",
@@ -93,6 +95,20 @@ def test_numbers_of_a_folder(place):
         assert tiff.pages[0].tags["XResolution"].value == (5000, 1)
     assert (outputs.overlays / "d.png.overlay.png").is_file()
     assert len(list(outputs.overlays.rglob("*.png"))) == 4
+    assert table.loc["a.png", ["focus", "signal_to_background"]].gt(0).all()
+    assert (objects["confidence"] > 0.8).all() and (objects["solidity"] == 1).all()
+    rois = roifile.roiread(outputs.exports / "sub/c.tif.roi.zip")
+    assert [(roi.left, roi.top, roi.right - roi.left) for roi in rois] == [(8, 5, 13)]
+    geojson = json.loads((outputs.exports / "sub/c.tif.geojson").read_text())
+    assert geojson["features"][0]["properties"]["measurements"]["area_um2"] == 576
+
+
+def test_exports_and_features_are_chosen(place):
+    _, outputs = run(place, export=["geojson"], features="basic")
+    assert {path.suffix for path in outputs.exports.rglob("*.*")} == {".geojson"}
+    assert "solidity" not in pd.read_csv(outputs.objects)
+    _, outputs = run(place, export=[])
+    assert not list(outputs.exports.rglob("*.*"))
 
 
 def test_only_what_is_new_or_changed_is_computed(place):
@@ -165,7 +181,7 @@ def test_images_that_change_while_they_are_measured_are_not_kept(place, monkeypa
     "the job ends with one line; nothing of this image is kept, all others are",
 )
 def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
-    whole = readers._single
+    whole = readers._planes
 
     def failing(path, *more):
         if path.name == "a.png":
@@ -173,7 +189,7 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
         yield from whole(path, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(readers, "_single", failing)
+        patch.setattr(readers, "_planes", failing)
         with pytest.raises(CoverslipError, match="in/a.png: changed, or could not be read"):
             run(place)
     computed, outputs = run(place)

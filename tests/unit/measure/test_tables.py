@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,17 +24,21 @@ from coverslip.measure.input_folder import (
     shard_of,
 )
 from coverslip.measure.page import SHOWN, find_odd, spread
+from coverslip.measure.regionprops import OBJECTS, object_table
 from coverslip.measure.tables import (
     COLUMNS,
-    OBJECT_COLUMNS,
     SHARD_COLUMNS,
     image_table,
+    join_objects,
     merge_objects,
     name_time,
+    object_columns,
     write_parquet,
 )
 
 DEFAULT = Measure().time_pattern
+
+OBJECT_COLUMNS = object_columns([OBJECTS])
 
 
 @pytest.mark.parametrize(
@@ -109,6 +114,29 @@ def test_objects_are_merged_in_order_and_read_back_from_parquet(tmp_path):
     first = (tmp_path / "all.parquet").read_bytes()
     write_parquet(tmp_path / "all.csv", tmp_path / "all.parquet")
     assert (tmp_path / "all.parquet").read_bytes() == first
+
+
+def test_images_of_other_channels_share_a_table(tmp_path):
+    label = np.zeros((9, 9), np.int32)
+    label[2:5, 2:5] = 1
+    image = np.full((9, 9, 1), 40, np.uint8)
+    tables = {}
+    for name, channels in (("a", {"DAPI": image[:, :, 0]}), ("b", None), ("c", {"a b, c": label})):
+        table = object_table(label, image, None, channels=channels)
+        table.insert(0, "page", 1)
+        tables[name] = tmp_path / f"{name}.csv"
+        table.to_csv(tables[name], index=False)
+    join_objects({name: tables[name] for name in "ab"}, tmp_path / "0.csv")
+    join_objects({"c": tables["c"]}, tmp_path / "1.csv")
+    join_objects({}, tmp_path / "2.csv")
+    merge_objects([tmp_path / f"{n}.csv" for n in range(3)], tmp_path / "all.csv")
+    write_parquet(tmp_path / "all.csv", tmp_path / "all.parquet")
+    found = duckdb.read_parquet(str(tmp_path / "all.parquet")).df()
+    assert list(found["image"]) == ["a", "b", "c"] and list(found["label"]) == [1, 1, 1]
+    assert list(found["mean_intensity_DAPI"].fillna(-1)) == [40, -1, -1]
+    assert list(found["mean_intensity_a b, c"].fillna(-1)) == [-1, -1, 1]
+    assert found["touches_border"].dtype == bool
+    assert list(pd.read_csv(tmp_path / "all.csv")) == list(found)
 
 
 @pytest.mark.parametrize(
