@@ -54,7 +54,7 @@ class Found:
     def summary(self) -> str:
         """One line about what was found."""
         return (
-            f"{self.count} images, "
+            f"{self.count} image{'s' if self.count > 1 else ''}, "
             + {
                 "masks": f"black and white masks in `{self.masks}`",
                 "labels": f"label images in `{self.masks}`",
@@ -190,7 +190,7 @@ def looks(files: Sequence[Path]) -> tuple[str, int]:
 
 
 def write_config(found: Found) -> str:
-    """Return the text of a config: about ten lines, each with what it is."""
+    """Return the text of a config: ten to twenty lines, with comments."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", found.folder.resolve().name).strip("-_") or "images"
     folder = json.dumps(str(found.folder), ensure_ascii=False)
     head = f"# Written by `coverslip init`: {found.summary}.\n"
@@ -229,8 +229,8 @@ datasets:
     title: {title}
     source: {{kind: path, path: {folder}}}
     {dataset}
-    # group_by: filename            # images of one plate or patient belong to one side of the split
-    # group_pattern: "^(?P<group>[^_]+)_"    # the part of the name that they share
+    # group_by: filename            # images of one slide, well or patient stay together:
+    # group_pattern: "^(?P<group>[^_]+)_"    # those with the same beginning of the name
 studies:
   {name}:
     title: {title}
@@ -238,18 +238,9 @@ studies:
 {study}"""
 
 MASKS = """\
-    preprocessing: {{channels: {channels}, normalization: percentile, patch: {patch}}}
-    network:
-      head: {head}                # {objects}
-      stem_stride: 2
-      depth: 3
-      normalization: batch
-    training:
-      epochs: 30                    # more for a better model
-      learning_rate: 3.0e-3
-      schedule: cosine
-      loss: crossentropy+dice
-      augmentation: {{flip: true, rot90: true, gamma: [0.7, 1.4]}}
+    preprocessing: {{channels: {channels}, patch: {patch}}}    # in colour: rgb
+    network: {{head: {head}, depth: 3}}    # {objects}
+    training: {{epochs: 30}}          # more for a better model
 """
 
 CLASSES = """\
@@ -258,7 +249,7 @@ CLASSES = """\
     network: {{architecture: cnn, normalization: batch}}
     training:
       epochs: 30                    # more for a better model
-      class_weights: balanced
+      class_weights: balanced       # rare classes count as much as others
       augmentation: {{flip: true, rot90: true}}
 """
 
