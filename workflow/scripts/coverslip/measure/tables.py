@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import fastparquet
 import pandas as pd
 
 from coverslip.files import atomic_write
@@ -43,28 +43,38 @@ def link_file(source: Path, target: Path) -> None:
 
 # --- The table of objects as Parquet, for programs that read millions of rows
 
-KINDS = {"str": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN"}
+PARQUET_ROWS = 200_000
+"""Rows that are in memory at once; each makes a row group."""
+
+KINDS = {"str": "str", "int64": "Int64", "float64": "float64", "bool": "boolean"}
+"""Types of columns, with missing values, by their types in memory."""
 
 
 def write_parquet(objects: Path, output: Path) -> None:
     """Write a table of objects (`objects.csv`) as Parquet, compressed by zstd, in its order."""
     types = {name: KINDS[object_type(name)] for name in read_head(objects)}
-    settings: dict[str, Any] = {"threads": 1, "preserve_insertion_order": True}
-    with atomic_write(output) as part, duckdb.connect(config=settings) as database:
-        # Nothing is guessed: a guess looks at the first rows alone.
-        table = database.read_csv(
-            str(objects),
-            auto_detect=False,
-            header=True,
-            columns=types,
-            delimiter=",",
-            quotechar='"',
-            escapechar='"',
-            na_values=[""],
-            strict_mode=True,
-            parallel=False,
-        )
-        table.write_parquet(str(part), compression="zstd")
+    texts = {name: [] for name, kind in types.items() if kind == "str"}
+    missing = {name: [""] for name in types if name not in texts}
+    with (
+        atomic_write(output) as part,
+        pd.read_csv(
+            objects,
+            dtype=types,
+            keep_default_na=False,
+            na_values=missing,
+            chunksize=PARQUET_ROWS,
+        ) as chunks,
+    ):
+        for number, chunk in enumerate(chunks):
+            fastparquet.write(
+                str(part),
+                chunk.astype(dict.fromkeys(texts, object)),
+                compression="ZSTD",
+                object_encoding="utf8",
+                write_index=False,
+                stats=False,
+                append=number > 0,
+            )
 
 
 # --- The tables of all shards as one: images with their times, and objects

@@ -368,7 +368,7 @@ class Model:
                 any, tiles are such patches, side by side.
             tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
-            scales: factors, above 0, that an image is resized by; the answers are resized back
+            tta_scales: factors, above 0, that an image is resized by; the answers are resized back
                 and averaged; for the head `instance` see `instances.of_scales`.
 
         Yields:
