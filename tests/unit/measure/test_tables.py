@@ -259,7 +259,6 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
         ("empty", r"empty: not a model folder \(it has no model.json\)"),
         ("results/studies/one/fold0_seed9/model", "train it first: `snakemake --cores all`"),
         ("results/studies/one/ensemble/model", "first: `snakemake --cores all ensemble`"),
-        ("classes", "classes: classifies whole images .* measure needs the model of a segm"),
         ("odd", "model.json: not JSON"),
         ("list", "model.json: not written by coverslip"),
         ("deep", "model.json: not JSON"),
@@ -267,7 +266,7 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
 )
 def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
     monkeypatch.chdir(tmp_path)
-    told = {"classes": '{"kind": "network", "head": "classification"}', "odd": "{", "list": "[]"}
+    told = {"odd": "{", "list": "[]"}
     told["deep"] = "[" * 100_000 + "]" * 100_000
     (tmp_path / "empty").mkdir()
     for name, text in told.items():

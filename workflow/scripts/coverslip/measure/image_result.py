@@ -16,6 +16,7 @@ from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.labels import drop_small
+from coverslip.measure.classes import classify_objects
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.exports.polygons import label_polygons
@@ -24,6 +25,7 @@ from coverslip.measure.input_folder import shown_name
 from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
 from coverslip.measure.regionprops import BASIC, object_table, summary
+from coverslip.models.model import Model
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
 
@@ -53,8 +55,10 @@ def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
 class ImageResult:
     """A folder that is filled plane by plane and has its name only when it is whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classifier: Model | None = None) -> None:
         self.path = path
+        self.classifier = classifier
+        """Model that classifies the objects, if there is one."""
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
         self.labels: tifffile.TiffWriter | None = None
         self.clear()
@@ -126,6 +130,8 @@ class ImageResult:
             confidence=confidence,
             field=field,
         )
+        if self.classifier is not None:
+            objects = classify_objects(self.classifier, image, objects, settings.tta)
         blocks = blocks_of(mask & field, field)
         drawn = overlay(image, label, mask & field, field)
         self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)

@@ -84,13 +84,13 @@ def build(
         _row(row, files, odd, overlays, output)
         for row in table.loc[order].head(LISTED).itertuples()
     ]
-    run = images.with_name("run.json")
+    meta, command = run_facts(images.with_name("run.json"))
     page = {
         "name": facts["name"],
-        "meta": _meta(read_json(run) if run.is_file() else {}),
-        "command": read_json(run).get("command") if run.is_file() else None,
+        "meta": meta,
+        "command": command,
         "quality": read_evaluation(Path(facts["model"])),
-        "model": _model_name(facts, model),
+        "model": model_name(facts, model),
         "cards": _cards(table, measured, odd, instances),
         "plots": _plots(images, plot, measured, instances),
         "timed": bool((measured["time_unit"] != "").any()),
@@ -160,17 +160,22 @@ def _name(row: Any) -> str:
     return f"{row.image} {row.plane}".strip()
 
 
-def _meta(run: Mapping[str, Any]) -> str:
-    """Return date, version and machine of the measurement, as far as they are recorded."""
+def run_facts(record: Path) -> tuple[str, str | None]:
+    """Return date and version of a measurement in words, and its command.
 
+    Args:
+        record: `run.json` of the job; what it does not hold is left out.
+    """
+    run = read_json(record) if record.is_file() else {}
     parts = [f"coverslip {__version__}" + (f" ({str(run['git'])[:7]})" if run.get("git") else "")]
     if run.get("ended"):
         date = datetime.fromisoformat(str(run["ended"]))
         parts.insert(0, f"{date.day} {date:%b %Y, %H:%M} {date.tzname() or ''}".strip())
-    return " · ".join(parts)
+    return " · ".join(parts), run.get("command")
 
 
-def _model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+def model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Return the folder of a model, and the study that it is of."""
     study = model.get("study")
     return f"{facts['model']}" + (f" (study {study})" if study else "")
 
@@ -295,7 +300,7 @@ def _facts(
     words = {
         "Images": str(facts["folder"]),
         "Other files there": others or "none",
-        "Model": _model_name(facts, model),
+        "Model": model_name(facts, model),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),
         "Smallest object": f"{settings['min_area_px']} px²",
