@@ -143,6 +143,11 @@ def test_images_of_other_channels_share_a_table(tmp_path):
     "last", ['z Dish 3, well "B2".png', 'z 5" dish.png', "z'a\nb;\t.png", "z,"]
 )
 @pytest.mark.parametrize("before", [0, 30_000])
+@pytest.mark.reliability(
+    "D2",
+    "names with quotes, commas or line breaks after 20,000 plain ones",
+    "`objects.parquet` and `objects.csv` agree",
+)
 def test_no_name_is_mistaken_in_parquet(tmp_path, last, before):
     """What a look at the first 20,480 rows cannot know."""
     names = ["a.png"] * before + [last] * 3
@@ -217,6 +222,11 @@ def config_of(images, model="one", name=None):
     }
 
 
+@pytest.mark.reliability(
+    "D15",
+    "two folders of one name, and names such as `a b`, `a;b`, `é`, `{}`",
+    "each has results of its own",
+)
 def test_a_name_is_readable_and_tells_folders_and_models_apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = ["exp1/images", "exp2/images", "Zeitreihe Ä", "Zeitreihe Ö", "é", "a b", "a;b", "{}"]
@@ -264,6 +274,11 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
         ("deep", "model.json: not JSON"),
     ],
 )
+@pytest.mark.reliability(
+    "D13",
+    "a folder that is no model, `model.json` that is no JSON or 100,000 levels deep",
+    "one line that names file and fix",
+)
 def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
     monkeypatch.chdir(tmp_path)
     told = {"odd": "{", "list": "[]"}
@@ -278,6 +293,11 @@ def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, mod
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.reliability(
+    "D13",
+    "an ensemble that names itself as a member",
+    "one line that names file and fix",
+)
 def test_an_ensemble_of_itself_is_no_loop(tmp_path):
     members = [{"folder": "."}, {"folder": "."}]
     (tmp_path / "model.json").write_text(json.dumps({"kind": "ensemble", "members": members}))
@@ -285,6 +305,11 @@ def test_an_ensemble_of_itself_is_no_loop(tmp_path):
         model_files(tmp_path)
 
 
+@pytest.mark.reliability(
+    "D14",
+    "a folder of images that contains `results/`",
+    "own overlays and labels are not measured",
+)
 def test_own_results_are_no_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "results/measure/x/overlays/a.png.overlay.png", "results/raw/b.png"):

@@ -236,7 +236,7 @@ def _text_hint(text: str, wanted: str) -> str:
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
         mantissa, exponent = re.split("e", text, flags=re.IGNORECASE)
         return f" (YAML reads {text} as text: write {mantissa}.0e{exponent})"
-    return " (a number is wanted; channels count from 0)" if wanted == "integer" else ""
+    return " (a number is wanted)" if wanted == "integer" else ""
 
 
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:

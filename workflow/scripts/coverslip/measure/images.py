@@ -182,7 +182,7 @@ class File:
             yield Plane(1, error="holds what is no regular file (a pipe, a device, a link)")
         else:
             yield from read_planes(
-                self.folder / self.name, settings.channel, settings.largest_whole
+                self.folder / self.name, settings.channel, settings.largest_whole, settings.z
             )
 
 
