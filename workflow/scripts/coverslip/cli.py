@@ -114,6 +114,9 @@ def parser() -> Parser:
         help="model folder (`.../model` of a finished training); default: `nuclei-1`, for nuclei",
     )
     measure.add_argument(
+        "--classifier", type=Path, help="model folder of a classification, for each object"
+    )
+    measure.add_argument(
         "-o", "--output", type=Path, default=Path(), help="where to put results/ (here)"
     )
     measure.add_argument("--channel", type=int, help="channel to measure, from 0")
@@ -199,6 +202,8 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
             "results/studies/STUDY/fold0_seed1/model"
         )
     values: dict[str, Any] = {"images": str(given.images.resolve()), "model": str(model.resolve())}
+    if given.classifier is not None:
+        values["classifier"] = str(given.classifier.resolve())
     settings = {"channel": given.channel, "pixel_size_um": given.pixel_size}
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings

@@ -46,6 +46,12 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     return plane.pixel_um, "file"
 
 
+def _arrays(plane: Plane) -> dict[str, np.ndarray]:
+    """Return the channels of a plane that are in memory, HxW by name."""
+    channels = plane.channels.items()
+    return {name: values for name, values in channels if isinstance(values, np.ndarray)}
+
+
 def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return a value in each object, in the order of their numbers 1, 2, ..."""
     numbers, first = np.unique(label, return_index=True)
@@ -125,7 +131,7 @@ class ImageResult:
             label,
             image,
             pixel_size(plane, settings)[0],
-            channels=getattr(plane, "channels", None),
+            channels=_arrays(plane) if len(plane.channels) > 1 else None,
             features=settings.features,
             confidence=confidence,
             field=field,
