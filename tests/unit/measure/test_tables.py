@@ -23,7 +23,7 @@ from coverslip.measure.input_folder import (
     own_results,
     shard_of,
 )
-from coverslip.measure.page import SHOWN, find_odd, spread
+from coverslip.measure.page import SHOWN, spread
 from coverslip.measure.regionprops import OBJECTS, object_table
 from coverslip.measure.tables import (
     COLUMNS,
@@ -177,18 +177,6 @@ def test_many_images_and_many_series(tmp_path):
     assert len(shown) == SHOWN and list(shown["image"]) == sorted(shown["image"])
     table["time_unit"] = ""
     plot.draw(table, tmp_path / "plot.svg")
-
-
-def test_odd_images_have_a_note_or_a_number_far_from_the_others():
-    table = pd.DataFrame({"n_objects": [10, 11, 9, 10, 12, 8, 10, 90, 11], "note": ""})
-    table["confluency_percent"] = table["mean_area_px"] = 5.0
-    table.loc[2, "note"] = "black everywhere"
-    odd = find_odd(table)
-    assert list(odd) == [2, 7] and odd[2] == "black everywhere"
-    assert odd[7] == "number of objects 90, median of all 10"
-    assert list(find_odd(table.loc[3:8])) == []
-    ordered = spread(table.assign(image="x", page=1), [7])
-    assert ordered.index[0] == 7 and len(ordered) == 9
 
 
 def test_another_image_changes_one_shard():

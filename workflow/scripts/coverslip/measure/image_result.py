@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import tifffile
@@ -30,6 +31,11 @@ from coverslip.models.model import Model
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
 
 PADDED = "black surroundings do not count"
+
+
+def image_name(overlay: str) -> str:
+    """Return the name of the image without contours that goes with an overlay."""
+    return overlay.removesuffix("overlay.png") + "image.jpg"
 
 
 def overlay_name(page: int, plane: str) -> str:
@@ -140,8 +146,9 @@ class ImageResult:
             objects = classify_objects(self.classifier, image, objects, settings.tta)
         blocks = blocks_of(mask & field, field)
         drawn = overlay(image, label, mask & field, field)
+        plain = overlay(image, np.zeros_like(label), np.zeros_like(mask), field)
         self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
-        self.draw(plane, drawn)
+        self.draw(plane, drawn, plain)
         self.export(plane, label, objects, settings)
         quality = image_quality(image, label, field, training)
         self.note(plane, image.shape, image.dtype, blocks, objects, settings, quality)
@@ -212,10 +219,13 @@ class ImageResult:
         if "geojson" in formats:
             self.geojson = (self.geojson or []) + label_features(polygons, objects, plane.plane)
 
-    def draw(self, plane: Plane, drawn: np.ndarray) -> None:
-        """Keep the overlay of a plane, uint8 HxWx3."""
+    def draw(self, plane: Plane, drawn: np.ndarray, plain: np.ndarray | None = None) -> None:
+        """Keep the overlay of a plane, uint8 HxWx3, and the same without contours."""
         name = overlay_name(plane.page, plane.plane)
         (self.part / name).write_bytes(encoded(drawn))
+        if plain is not None:
+            _, data = cv2.imencode(".jpg", np.ascontiguousarray(plain[:, :, ::-1]))
+            (self.part / image_name(name)).write_bytes(data.tobytes())
 
     def write_label(
         self,

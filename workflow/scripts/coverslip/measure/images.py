@@ -325,6 +325,7 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
     folders = {
         ".tif": outputs.labels,
         ".png": outputs.overlays,
+        ".jpg": outputs.overlays,
         ".zip": outputs.exports,
         "geojson": outputs.exports,
     }
