@@ -665,7 +665,11 @@ class Config(Section):
     images: str | None = None
     """For the target `measure`: folder of images to measure."""
     model: str | None = None
-    """For the target `measure`: a model folder, or the name of a study: its first trained model."""
+    """For the target `measure`: a model folder, or the name of a study: its first trained model.
+    A model of classes gives the class of each image."""
+    classifier: str | None = None
+    """For the target `measure`: a model of classes, as `model`, that classifies each object that
+    `model` finds."""
     measure: Measure = Measure()
     """How own images are measured."""
     tensorflow: Literal["cpu", "gpu"] = "cpu"
