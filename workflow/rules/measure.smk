@@ -4,11 +4,13 @@
 rule measure_images:
     input:
         model_inputs,
+        classifier_inputs,
     output:
         images=f"{MEASURE_SHARD}/images.csv",
         objects=f"{MEASURE_SHARD}/objects.csv",
         labels=directory(f"{MEASURE_SHARD}/labels"),
         overlays=directory(f"{MEASURE_SHARD}/overlays"),
+        exports=directory(f"{MEASURE_SHARD}/exports"),
     log:
         "results/logs/measure/{name}_{shard}.log",
         record=f"{MEASURE_SHARD}/run.json",
@@ -22,6 +24,7 @@ rule measure_images:
     params:
         folder=shard_folder,
         model=model_folder,
+        classifier=classifier_folder,
         settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
         code=code("measure_images.py"),
     script:
@@ -34,12 +37,14 @@ rule measure_tables:
         objects=of_shards("objects.csv"),
         labels=of_shards("labels"),
         overlays=of_shards("overlays"),
+        exports=of_shards("exports"),
     output:
+        **parquet_of_objects(),
         images=f"{MEASURED}/images.csv",
         objects=f"{MEASURED}/objects.csv",
-        parquet=f"{MEASURED}/objects.parquet",
         labels=directory(f"{MEASURED}/labels"),
         overlays=directory(f"{MEASURED}/overlays"),
+        exports=directory(f"{MEASURED}/exports"),
         plot=f"{MEASURED}/confluency.svg",
     log:
         "results/logs/measure/{name}_tables.log",
@@ -85,6 +90,37 @@ rule measure_page:
         ),
     script:
         "../scripts/measure_page.py"
+
+
+rule measure_classes:
+    input:
+        model_inputs,
+    output:
+        table=f"{MEASURED}/predicted_classes.csv",
+        sheets=directory(f"{MEASURED}/classes"),
+        page=f"{MEASURED}/classes.html",
+    log:
+        "results/logs/measure/{name}_classes.log",
+        record=f"{MEASURED}/run.json",
+    conda:
+        TRAIN_ENV
+    threads: 8
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=240,
+        gpu=1,
+    params:
+        folder=whole_folder,
+        left_out=left_out,
+        model=model_folder,
+        settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
+        card=model_card,
+        code=code(
+            "measure_classes.py",
+            files=[f"report/{f}" for f in ("classes.html.j2", "page.css", "page.js")],
+        ),
+    script:
+        "../scripts/measure_classes.py"
 
 
 rule measure:

@@ -11,6 +11,7 @@ import tifffile
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from property_settings import FEW, ODD, parts_of
 
 from coverslip.config.sections import Measure
 from coverslip.data.readers import read_planes
@@ -41,6 +42,11 @@ def errors(path):
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 50000])
+@pytest.mark.reliability(
+    "D4",
+    "a TIFF of 122 bytes that states 1,000,000 x 1,000,000 pixels",
+    "a row with the reason",
+)
 def test_a_image_of_a_million_by_a_million_pixels(tmp_path, compression):
     path = tiff(tmp_path / "a.tif", 1_000_000, 1_000_000, _259=compression)
     (error,) = errors(path)
@@ -53,6 +59,11 @@ def test_other_sizes_than_any_image_has(tmp_path, size):
     assert error and "Traceback" not in error
 
 
+@pytest.mark.reliability(
+    "D4",
+    "a TIFF with one tile of 4 gigapixels",
+    "a row with the reason",
+)
 def test_one_tile_of_four_gigapixels(tmp_path):
     path = tiff(
         tmp_path / "a.tif", 65_536, 65_536, _259=8, _322=65_536, _323=65_536, _324=8, _325=4
@@ -61,6 +72,11 @@ def test_one_tile_of_four_gigapixels(tmp_path):
 
 
 @pytest.mark.parametrize("times", [10**8, 10**12, 10**300])
+@pytest.mark.reliability(
+    "D4",
+    "OME metadata with 10^8 and more planes",
+    "a row with the reason",
+)
 def test_planes_without_end_in_ome(tmp_path, times):
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "TYX"})
@@ -70,6 +86,11 @@ def test_planes_without_end_in_ome(tmp_path, times):
     assert "planes, more than 100,000" in error
 
 
+@pytest.mark.reliability(
+    "D4",
+    "ImageJ metadata with 10^9 planes",
+    "a row with the reason",
+)
 def test_planes_without_end_in_imagej(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TYX"})
@@ -79,7 +100,7 @@ def test_planes_without_end_in_imagej(tmp_path):
 
 
 def ome_zarr(path, shape, chunks, **more):
-    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group = zarr.open_group(path, mode="w", zarr_format=more.pop("version", 2))
     group.create_array("0", shape=shape, chunks=chunks, dtype="uint8")
     scale = more.pop("scale", [1.0, 1.0, 1.0])
     axes = [
@@ -92,6 +113,11 @@ def ome_zarr(path, shape, chunks, **more):
     return path
 
 
+@pytest.mark.reliability(
+    "D4",
+    "a Zarr array with 10^7 planes, or 10^6 x 10^6 pixels",
+    "a row with the reason",
+)
 def test_zarr_without_end(tmp_path):
     path = ome_zarr(tmp_path / "a.zarr", (10**7, 20, 30), (1, 20, 30))
     assert "10,000,000 planes" in errors(path)[0]
@@ -112,6 +138,11 @@ def whole_image_model(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "size", ["nan", "inf", "4e-7", "1e-320", "1e300", "1e9", "-1", "0", "x", "1e400"]
+)
+@pytest.mark.reliability(
+    "D22",
+    "pixel sizes of `nan`, `inf`, 0, 1e-320, 1e300 µm in OME",
+    "measured; the pixel size counts as unknown",
 )
 def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, monkeypatch, size):
     path = tmp_path / "a.ome.tif"
@@ -141,6 +172,11 @@ def test_other_files_that_state_odd_pixels(tmp_path):
 
 
 @pytest.mark.parametrize("interval", ["inf", "nan", "1e400"])
+@pytest.mark.reliability(
+    "D22",
+    "times of `nan`, `inf`, 1e400",
+    "measured; frames are counted instead",
+)
 def test_times_are_numbers(tmp_path, interval):
     tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata={"axes": "TYX"})
     text = tifffile.tiffcomment(tmp_path / "a.tif") + f"finterval={interval}\n"
@@ -178,12 +214,17 @@ SHARDED = {
         (array(filters=[{"id": "pickle"}]), "compressed by pickle"),
         (array(compressor={"id": "json2"}), "compressed by json2"),
         (array(dtype=[["a", "|u1"]]), "of type"),
-        (array(dtype="<f4"), "of type <f4: save it with 8- or 16-bit integers"),
+        (array(dtype="<c8"), "of type <c8: save it with integers or real numbers"),
         (array3([{"name": "bytes"}, {"name": "numcodecs.pickle"}]), "compressed by pickle"),
         (array3([{"name": "vlen-bytes"}]), "compressed by vlen-bytes"),
         (array3([{"name": "sharding_indexed", "configuration": SHARDED}]), "by pickle"),
         (array3([{"name": "bytes"}], "string"), "of type string"),
     ],
+)
+@pytest.mark.reliability(
+    "D7",
+    "Zarr with objects, texts, or codecs that run code",
+    "not opened; a row with the reason",
 )
 def test_only_integers_and_harmless_codecs_are_read(facts, words):
     with pytest.raises(CoverslipError, match=words.replace("|", r"\|")):
@@ -199,6 +240,11 @@ def test_what_zarr_writes_by_itself_is_harmless(tmp_path, version, kind):
     assert (plane.image[:, :, 0] == IMAGE).all()
 
 
+@pytest.mark.reliability(
+    "D7",
+    "Zarr with pickles, also where numcodecs allows them",
+    "not opened; a row with the reason",
+)
 def test_pickles_are_not_reached(tmp_path, monkeypatch):
     """Whatever numcodecs allows."""
     monkeypatch.setenv("NUMCODECS_ALLOW_UNSAFE_PICKLE_DECODE", "1")
@@ -211,6 +257,11 @@ def test_pickles_are_not_reached(tmp_path, monkeypatch):
     assert "of type |O" in errors(where)[0] and opened == []
 
 
+@pytest.mark.reliability(
+    "D7",
+    "a Zarr group that names an array outside of it",
+    "not opened; a row with the reason",
+)
 def test_a_group_cannot_name_an_array_elsewhere(tmp_path):
     zarr.create_array(tmp_path / "secret", data=IMAGE)
     for node in ("../secret", "..", "/etc", "a/../../secret"):
@@ -219,6 +270,11 @@ def test_a_group_cannot_name_an_array_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '"a"', '{"zarr_format": 2}'])
+@pytest.mark.reliability(
+    "D7",
+    "Zarr metadata that is no JSON, or 100,000 levels deep",
+    "not opened; a row with the reason",
+)
 def test_odd_metadata_of_zarr(tmp_path, text):
     for name in (".zarray", "zarr.json", ".zattrs"):
         where = tmp_path / f"{name}.zarr"
@@ -227,6 +283,11 @@ def test_odd_metadata_of_zarr(tmp_path, text):
         assert errors(where)[0]
 
 
+@pytest.mark.reliability(
+    "D19",
+    "JPEG 2000, JPEG XL, LERC, PNG and WebP in a TIFF",
+    "measured",
+)
 def test_compressions_that_pillow_does_not_know(tmp_path):
     """Whatever the size of the image: larger ones never went through Pillow."""
     colour = np.dstack([IMAGE, IMAGE[::-1], IMAGE])
@@ -252,6 +313,8 @@ def test_compressions_that_pillow_does_not_know(tmp_path):
 
 
 GOOD = ("plain", "ome", "imagej", "rgb")
+VALUES = ("", "0", "-1", "nan", "inf", "1e400", "1000000000000", "XYZCT", "uint8", "float", "true")
+VALUES += ("µm", "pixel", "x" * 5000, "&amp;", "&lt;", '" x="', "urn:uuid:0")
 
 
 def good(path, kind):
@@ -266,6 +329,11 @@ def good(path, kind):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from(GOOD), data=st.data())
+@pytest.mark.reliability(
+    "D4",
+    "bytes of a TIFF changed at random (property test)",
+    "measured, or a row with the reason",
+)
 def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
     path = tmp_path_factory.mktemp("fuzz") / "a.tif"
     whole = bytearray(good(path, kind))
@@ -273,6 +341,11 @@ def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
         at = data.draw(st.integers(0, len(whole) - 1))
         whole[at] = data.draw(st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255))
     path.write_bytes(bytes(whole[: data.draw(st.sampled_from([len(whole), len(whole) // 2]))]))
+    check_answers(path)
+
+
+def check_answers(path):
+    """Read all planes of a file: each has pixels, or a reason in one line."""
     for count, plane in enumerate(read_planes(path, whole=100_000)):
         assert isinstance(plane, Plane) and count < 1000
         assert plane.error or plane.image is not None or plane.rows is not None
@@ -281,3 +354,68 @@ def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
         if plane.rows is not None:
             with contextlib.suppress(Unfit):
                 plane.rows.rows(0, min(16, plane.rows.shape[0]))
+
+
+@pytest.mark.reliability(
+    "D4",
+    "any tag of a TIFF with another number, type or count (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(
+    st.sampled_from(GOOD),
+    st.integers(0, 30),
+    st.sampled_from([(0, "H"), (2, "H"), (4, "I"), (8, "I")]),
+    st.sampled_from([0, 1, 2, 3, 5, 8, 16, 255, 8192, 65_535, 2**31 - 1, 2**32 - 1]),
+)
+def test_any_tag_of_a_tiff(tmp_path_factory, kind, entry, field, number):
+    path = tmp_path_factory.mktemp("tags") / "a.tif"
+    whole = bytearray(good(path, kind))
+    order = "<" if whole.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(f"{order}I", whole, 4)
+    (count,) = struct.unpack_from(f"{order}H", whole, start)
+    at = start + 2 + 12 * (entry % count) + field[0]
+    struct.pack_into(order + field[1], whole, at, number % (1 << (8 * struct.calcsize(field[1]))))
+    path.write_bytes(bytes(whole))
+    check_answers(path)
+
+
+@pytest.mark.reliability(
+    "D4",
+    "any attribute of OME-XML with another value (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(st.integers(0, 60), st.sampled_from(VALUES) | st.text(max_size=4))
+def test_any_attribute_of_ome_xml(tmp_path_factory, number, value):
+    path = tmp_path_factory.mktemp("ome") / "a.ome.tif"
+    facts = {"axes": "TYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "TimeIncrement": 5.0}
+    tifffile.imwrite(path, STACK, ome=True, metadata=facts)
+    xml = tifffile.tiffcomment(path)
+    found = list(re.finditer(r'="([^"]*)"', xml))
+    chosen = found[number % len(found)]
+    changed = f"{xml[: chosen.start(1)]}{value}{xml[chosen.end(1) :]}"
+    tifffile.tiffcomment(path, changed.encode("utf-8", "replace"))
+    check_answers(path)
+
+
+@pytest.mark.reliability(
+    "D7",
+    "any value of Zarr metadata replaced by any other (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(st.sampled_from([2, 3]), st.integers(0, 60), ODD)
+def test_any_value_of_zarr_metadata(tmp_path_factory, version, number, value):
+    path = tmp_path_factory.mktemp("zarr") / "a.zarr"
+    ome_zarr(path, (2, 20, 30), (1, 20, 30), version=version)
+    names = ["0/.zarray", ".zattrs", ".zgroup"] if version == 2 else ["zarr.json", "0/zarr.json"]
+    documents = {name: json.loads((path / name).read_text()) for name in names}
+    places = [(name, place) for name in names for place in parts_of(documents[name])]
+    name, place = places[number % len(places)]
+    node = documents[name]
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    (path / name).write_text(json.dumps(documents[name]))
+    check_answers(path)

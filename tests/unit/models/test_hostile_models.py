@@ -11,7 +11,11 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from property_settings import FEW, ODD, parts_of
 
+from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.models import model as models
 
@@ -66,6 +70,11 @@ def rewritten(folder, change):
             archive.writestr(name, data)
 
 
+@pytest.mark.reliability(
+    "D13",
+    "a network with lambda layers",
+    "not run; one line",
+)
 def test_a_lambda_layer(folder):
     inputs = keras.Input((None, None, 3))
     hidden = keras.layers.Lambda(lambda x: x * 2)(inputs)
@@ -109,6 +118,11 @@ def test_nothing_in_the_package_unpickles():
     ("module", "name"),
     [("os", "system"), ("builtins", "eval"), ("subprocess", "run"), ("pathlib", "Path")],
 )
+@pytest.mark.reliability(
+    "D13",
+    "a network with functions of other modules (`os.system`)",
+    "not run; one line",
+)
 def test_a_function_of_another_module(folder, module, name):
     def change(config):
         layer = config["config"]["layers"][1]
@@ -135,6 +149,11 @@ def test_a_function_as_activation(folder, module):
     refused(folder)
 
 
+@pytest.mark.reliability(
+    "D13",
+    "a pickle in place of `model.keras`",
+    "not run; one line",
+)
 def test_a_pickle_in_place_of_the_network(folder):
     made = folder.parent / "made"
     (folder / "model.keras").write_bytes(pickle.dumps(Writes(made)))
@@ -164,10 +183,15 @@ def test_an_old_file_in_place_of_the_network(folder):
     refused(folder)
 
 
+@pytest.mark.reliability(
+    "D30",
+    "a truncated `model.keras`",
+    "one line that calls it damaged",
+)
 def test_a_truncated_network(folder):
     path = folder / "model.keras"
     path.write_bytes(path.read_bytes()[:-100])
-    refused(folder)
+    assert "truncated or damaged" in refused(folder)
 
 
 def changed(folder, **changes):
@@ -206,12 +230,18 @@ INSTANCES = {"threshold": 0.5, "seed": 0.5, "min_area_px": 9}
         ({"classes": None}, "`classes`"),
         ({"fitted": None}, "`fitted`"),
         ({"fitted": {"mean": ["x"]}}, "`fitted.mean.0`"),
-        ({"preprocessing": {"patch": 10**9}}, "sizes of no network"),
-        ({"preprocessing": {"resize": [0, 16]}}, "sizes of no network"),
+        ({"preprocessing": {"patch": 10**9}}, "`preprocessing.patch`: .* less than or equal to"),
+        ({"preprocessing": {"resize": [0, 16]}}, "`preprocessing.resize.0`: .* greater than"),
         ({"preprocessing": {"input_scaling": "zscore"}}, "`fitted` is not of 3 channels"),
         ({"preprocessing": {"chanels": "grey"}}, "`preprocessing.chanels`"),
         ({"format": 2, "num_classes": {}}, "`num_classes`"),
     ],
+)
+@pytest.mark.reliability(
+    "D9",
+    "`model.json` with NaN, unknown heads or kinds, thresholds out of range, wrong types, "
+    "absurd sizes",
+    "one line that names file and fix",
 )
 def test_a_value_that_cannot_be_is_named_when_the_folder_is_read(folder, changes, words):
     path = changed(folder, **changes)
@@ -221,6 +251,11 @@ def test_a_value_that_cannot_be_is_named_when_the_folder_is_read(folder, changes
 
 
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "null", "1e999", '{"format": 1e999}', "\xff"])
+@pytest.mark.reliability(
+    "D13",
+    "`model.json` that is no JSON, or no object",
+    "one line that names file and fix",
+)
 def test_what_is_no_model_json(folder, text):
     (folder / "model.json").write_text(text, encoding="latin-1")
     with pytest.raises(CoverslipError, match="model.json: (not JSON|not written by coverslip)"):
@@ -243,6 +278,11 @@ CLUSTERS = {"number": 3, "cells": [1]}
         ({"seed": "x"}, "no valid clusters"),
     ],
 )
+@pytest.mark.reliability(
+    "D9",
+    "K-means clusters that do not exist or are not numbers",
+    "one line that names file and fix",
+)
 def test_clusters_that_cannot_be(tmp_path, changes, words):
     facts = FACTS | {
         "format": 2,
@@ -258,6 +298,42 @@ def test_clusters_that_cannot_be(tmp_path, changes, words):
     with pytest.raises(CoverslipError, match=words) as error:
         models.load(tmp_path)
     assert "\n" not in str(error.value)
+
+
+PREPROCESSING = Preprocessing(channels="rgb", patch=16, normalization="percentile").model_dump()
+WHOLE = {
+    "kmeans": FACTS
+    | {"format": 2, "kind": "kmeans", "num_classes": 1, "seed": 1, "clusters": CLUSTERS}
+    | {"kmeans": {"features": "raw_color"}, "preprocessing": PREPROCESSING},
+    "network": FACTS
+    | {"format": 2, "kind": "network", "num_classes": 4, "head": "instance", "temperature": 1.0}
+    | {"instances": INSTANCES, "preprocessing": PREPROCESSING},
+}
+PLACES = sorted(((kind, p) for kind in WHOLE for p in parts_of(WHOLE[kind])), key=str)
+
+
+@pytest.mark.reliability(
+    "D13",
+    "any value in any place of `model.json` (property test)",
+    "predictions, or one line that names the file",
+)
+@FEW
+@given(st.sampled_from(PLACES), ODD)
+def test_any_value_in_any_place_of_model_json(tmp_path_factory, place, value):
+    kind, path = place
+    info = json.loads(json.dumps(WHOLE[kind]))
+    node = info
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "model.json").write_text(json.dumps(info))
+    try:
+        loaded = models.load(folder)
+        if kind == "kmeans":
+            assert next(loaded.predict([IMAGE])).shape == (16, 16, 1)
+    except CoverslipError as error:
+        assert str(error).startswith(str(folder)) and str(error).isprintable()
 
 
 def conv(filters=1, channels=3, sides=(None, None), **more):
@@ -297,6 +373,12 @@ def not_a_number():
         (sequential, "is a Sequential, and no functional network"),
         (not_a_number, "has weights that are no numbers"),
     ],
+)
+@pytest.mark.reliability(
+    "D13",
+    "a network with other inputs, outputs or sizes than `model.json`, or weights that are not"
+    " finite",
+    "one line that names file and fix",
 )
 def test_a_network_of_another_model_json(folder, network, words):
     network().save(folder / "model.keras")

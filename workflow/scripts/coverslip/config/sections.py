@@ -94,13 +94,25 @@ class Measure(Section):
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
     resolution), if anything. A value given here goes before that of the files."""
-    channel: int | None = Field(default=None, ge=0)
-    """Channel to measure, from 0, where an image has several; none: grey and RGB images as they
-    are, while others with several channels are listed as not measured."""
+    channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    """Channel to segment where an image has several: its index from 0, its name as in the file
+    (`DAPI`; letter case does not count, and a part that only one name has is enough), or its
+    wavelength in nm (from 200 on). None: grey and RGB images as they are, while others with several
+    channels are listed as not measured, with the names of their channels."""
+    z: Literal["all", "max", "focus"] | Annotated[int, Field(ge=1)] = "all"
+    """Depths of a z-stack. `all`: each is an image of its own; `max`: maximum projection; `focus`:
+    the sharpest one; a number: this one, from 1 as in the column `plane`."""
     ignore_black_border: bool = True
     """Black surroundings of the field of view do not count as area."""
     min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
+    features: Literal["basic", "standard", "all"] = "standard"
+    """Features of each object: place, area, eccentricity and mean intensity; shape, intensities of
+    every channel, neighbours and confidence as well; or also those of CellProfiler (with
+    `pip install 'coverslip[features]'`)."""
+    export: list[Literal["roi", "geojson", "parquet"]] = ["roi", "geojson", "parquet"]
+    """Formats of the objects besides CSV and label images: ImageJ ROIs (`exports/*.roi.zip`),
+    GeoJSON for QuPath (`exports/*.geojson`), and `objects.parquet`."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
     tta: bool = False
@@ -653,7 +665,11 @@ class Config(Section):
     images: str | None = None
     """For the target `measure`: folder of images to measure."""
     model: str | None = None
-    """For the target `measure`: a model folder, or the name of a study: its first trained model."""
+    """For the target `measure`: a model folder, or the name of a study: its first trained model.
+    A model of classes gives the class of each image."""
+    classifier: str | None = None
+    """For the target `measure`: a model of classes, as `model`, that classifies each object that
+    `model` finds."""
     measure: Measure = Measure()
     """How own images are measured."""
     tensorflow: Literal["cpu", "gpu"] = "cpu"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import tifffile
@@ -15,12 +16,14 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
-from coverslip.imaging.intensity import to_grey
 from coverslip.imaging.rows import Rows
+from coverslip.measure.block_objects import measure_objects, measure_quality
 from coverslip.measure.blocks import SegmentedImage, segment_image
+from coverslip.measure.exports.geojson import label_features, write_geojson
+from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.input_folder import shown_name
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.regionprops import OBJECTS, object_table, summary, table_of
+from coverslip.measure.regionprops import BASIC, summary
 from coverslip.models.model import Model
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
@@ -29,6 +32,11 @@ TILE = 512
 """Height and width of the tiles of a label image of several blocks."""
 
 PADDED = "black surroundings do not count"
+
+
+def image_name(overlay: str) -> str:
+    """Return the name of the image without contours that goes with an overlay."""
+    return overlay.removesuffix("overlay.png") + "image.jpg"
 
 
 def overlay_name(page: int, plane: str) -> str:
@@ -43,59 +51,6 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     if plane.pixel_um is None or not all(SIZES_UM[0] <= s <= SIZES_UM[1] for s in plane.pixel_um):
         return None, ""
     return plane.pixel_um, "file"
-
-
-def measure_objects(
-    segmented: SegmentedImage, pixel_um: tuple[float, float] | None
-) -> pd.DataFrame:
-    """Return the table of the objects of an image, see `object_table`, in the order of their
-    numbers. Objects that extend over more than a block have only what sums of pixels give.
-
-    Args:
-        segmented: the objects.
-        pixel_um: height and width of a pixel in micrometres.
-    """
-    tables = [
-        object_table(
-            window.label, window.image, pixel_um, origin=window.origin, shape=segmented.shape
-        )
-        for window in segmented.windows()
-    ]
-    large = segmented.large_objects()
-    if len(large):
-        tables.append(table_of(sums_of(segmented, large), segmented.shape, pixel_um))
-    return pd.concat(tables).sort_values("label", ignore_index=True)
-
-
-def sums_of(segmented: SegmentedImage, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Return area, centroid, box and mean intensity of objects of any size.
-
-    Args:
-        segmented: the objects of an image.
-        numbers: which of them.
-    """
-    sums = np.zeros((4, segmented.count + 1))
-    wanted = np.zeros(segmented.count + 1, bool)
-    wanted[numbers] = True
-    for rows, columns in segmented.grid:
-        label = segmented.label(rows, columns)
-        y, x = np.nonzero(wanted[label])
-        if len(y):
-            grey = to_grey(segmented.source.rows(rows.start, rows.stop)[:, columns])[y, x]
-            weights = (None, y + rows.start, x + columns.start, grey)
-            for total, weight in zip(sums, weights, strict=True):
-                total += np.bincount(label[y, x], weight, len(total))
-    area, *means = sums[:, numbers]
-    row, column, intensity = (total / area for total in means)
-    return {
-        "label": numbers,
-        "area": area,
-        "centroid-0": row,
-        "centroid-1": column,
-        **{f"bbox-{at}": segmented.boxes[numbers - 1, at] for at in range(4)},
-        "eccentricity": np.full(len(numbers), np.nan),
-        "intensity_mean": intensity,
-    }
 
 
 def _tiles(segmented: SegmentedImage) -> Iterator[np.ndarray]:
@@ -113,8 +68,10 @@ def _tiles(segmented: SegmentedImage) -> Iterator[np.ndarray]:
 class ImageResult:
     """A folder that is filled plane by plane and has its name only when it is whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classifier: Model | None = None) -> None:
         self.path = path
+        self.classifier = classifier
+        """Model that classifies the objects, if there is one."""
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
         self.labels: tifffile.TiffWriter | None = None
         self.clear()
@@ -126,6 +83,8 @@ class ImageResult:
         shutil.rmtree(self.part, ignore_errors=True)
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []
+        self.rois: list[Any] | None = None
+        self.geojson: list[dict[str, Any]] | None = None
         self.labels = None
         self.lost = False
         """Whether the disk kept a plane from being read."""
@@ -164,17 +123,32 @@ class ImageResult:
                 overlap=settings.overlap,
                 tta=settings.tta,
             )
-            objects = measure_objects(segmented, size)
+            found = measure_objects(segmented, plane, model, settings, size, self.classifier)
+            quality = measure_quality(segmented, model.info.get("training_statistics"))
             small = segmented.thumbnail
             drawn = overlay(small.image, small.label, small.mask, small.field)
+            nothing = np.zeros_like(small.label)
+            plain = overlay(small.image, nothing, nothing.astype(bool), small.field)
             self.write_label(plane, segmented, settings)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self.draw(plane, drawn)
-        self.note(plane, segmented, objects, settings)
+        objects, polygons = found
+        self.draw(plane, drawn, plain)
+        if "roi" in settings.export:
+            self.rois = (self.rois or []) + label_rois(polygons, plane.page, plane.plane)
+        if "geojson" in settings.export:
+            with_polygon = objects[objects["label"].isin(polygons.keys())]
+            features = label_features(polygons, with_polygon, plane.plane)
+            self.geojson = (self.geojson or []) + features
+        self.note(plane, segmented, objects, settings, quality)
 
     def note(
-        self, plane: Plane, segmented: SegmentedImage, objects: pd.DataFrame, settings: Measure
+        self,
+        plane: Plane,
+        segmented: SegmentedImage,
+        objects: pd.DataFrame,
+        settings: Measure,
+        quality: Mapping[str, float | None],
     ) -> None:
         """Keep the numbers of a plane.
 
@@ -183,6 +157,7 @@ class ImageResult:
             segmented: its objects.
             objects: their table, see `object_table`.
             settings: the section `measure` of the config.
+            quality: see `image_quality`.
         """
         size, origin = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
@@ -206,15 +181,19 @@ class ImageResult:
                 "pixel_width_um": size and size[1],
                 "pixel_size_from": origin or None,
                 **summary(segmented.foreground_px, segmented.fov.area, objects, size),
+                **quality,
                 "note": "; ".join(note for note in notes if note) or None,
             }
         )
         self.objects.append(objects)
 
-    def draw(self, plane: Plane, drawn: np.ndarray) -> None:
-        """Keep the overlay of a plane, uint8 HxWx3."""
+    def draw(self, plane: Plane, drawn: np.ndarray, plain: np.ndarray | None = None) -> None:
+        """Keep the overlay of a plane, uint8 HxWx3, and the same without contours."""
         name = overlay_name(plane.page, plane.plane)
         (self.part / name).write_bytes(encoded(drawn))
+        if plain is not None:
+            _, data = cv2.imencode(".jpg", np.ascontiguousarray(plain[:, :, ::-1]))
+            (self.part / image_name(name)).write_bytes(data.tobytes())
 
     def write_label(self, plane: Plane, segmented: SegmentedImage, settings: Measure) -> None:
         """Append a page to the label images: uint16, or uint32 where that is too small.
@@ -258,10 +237,14 @@ class ImageResult:
         self.part.mkdir(parents=True, exist_ok=True)
         if self.labels is not None:
             self.labels.close()
-        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in OBJECTS.items()})
+        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BASIC.items()})
         empty.insert(0, "page", pd.Series(dtype="int64"))
         objects = pd.concat(self.objects) if self.objects else empty
         objects.to_csv(self.part / "objects.csv", index=False)
+        if self.rois is not None:
+            write_rois(self.part / "roi.zip", self.rois)
+        if self.geojson is not None:
+            write_geojson(self.part / "geojson", self.geojson)
         planes = sorted(self.planes, key=lambda row: row["page"])
         write_json(self.part / "record.json", {"planes": planes})
         for file in self.part.iterdir():

@@ -40,8 +40,7 @@ from coverslip.measure.input_folder import (
     shard_of,
     shown_name,
 )
-from coverslip.measure.regionprops import OBJECTS
-from coverslip.measure.tables import OBJECT_COLUMNS, SHARD_COLUMNS, link_file
+from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.models.model import WHOLE, Model, load, needs_keras
 from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
@@ -51,7 +50,7 @@ PACKAGES: tuple[str, ...] = ("numpy", "scipy", "scikit-image", "opencv-python-he
 
 PACKAGES += ("tifffile", "imagecodecs", "zarr", "numcodecs", "keras", "tensorflow")
 
-PACKAGES += ("tensorflow-cpu", "onnxruntime")
+PACKAGES += ("tensorflow-cpu", "onnxruntime", "roifile", "cp-measure")
 """Packages whose versions change what is read or measured."""
 
 WORKERS = 4
@@ -72,6 +71,8 @@ class Outputs(NamedTuple):
     """Folder of label maps, `<image>.label.tif`."""
     overlays: Path
     """Folder of overlays, `<image>.overlay.png`."""
+    exports: Path
+    """Folder of objects for other programs, `<image>.roi.zip` and `<image>.geojson`."""
 
 
 def measure(
@@ -86,6 +87,7 @@ def measure(
     outputs: Outputs,
     threads: int,
     report: Callable[[str], None] = print,
+    classifier: Path | None = None,
 ) -> int:
     """Measure the images of one shard; return how many files had to be computed.
 
@@ -103,6 +105,7 @@ def measure(
         outputs: what is written.
         threads: CPU threads.
         report: is given a line for the log now and then.
+        classifier: folder of a model of classes, for the objects.
 
     Raises:
         CoverslipError: the folder or the model cannot be read.
@@ -111,6 +114,8 @@ def measure(
     found = list_images({name: entry[-1] for name, entry in known.items()})
     names = [name for name in found if shard_of(name, shards) == shard]
     facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
+    if classifier is not None:
+        facts.append(model_digest(classifier))
     keys = {name: entry_key(found[name], facts) for name in names}
     missing: dict[str, str] = {}
     for name, key in keys.items():
@@ -120,7 +125,8 @@ def measure(
     if missing:
         workers = max(1, min(threads, len(missing), WORKERS))
         network = load(model, threads=max(1, threads // workers))
-        if settings.mixed_precision or needs_keras(network):
+        of_objects = None if classifier is None else load(classifier, threads=network.threads)
+        if settings.mixed_precision or any(map(needs_keras, filter(None, (network, of_objects)))):
             found_device = device.prepare(threads=threads)
             network.policy = found_device.dtype_policy if settings.mixed_precision else None
             report(found_device.line(network.policy or "float32"))
@@ -128,7 +134,7 @@ def measure(
         network.predictor()  # a model that cannot predict ends the job, an image does not
         files = parts(known)
         todo = [
-            File(folder, name, files[name], ImageResult(entry_path(state, key)))
+            File(folder, name, files[name], ImageResult(entry_path(state, key), of_objects))
             for key, name in missing.items()
         ]
         changed = []
@@ -179,7 +185,7 @@ class File:
             yield Plane(1, error="holds what is no regular file (a pipe, a device, a link)")
         else:
             yield from read_planes(
-                self.folder / self.name, settings.channel, settings.largest_whole
+                self.folder / self.name, settings.channel, settings.largest_whole, settings.z
             )
 
 
@@ -252,24 +258,28 @@ def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) ->
 
 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
-    """Write the tables of a shard, and link its label maps and overlays."""
+    """Write the tables of a shard, and link its label images, overlays and exports."""
     rows: list[dict[str, Any]] = []
-    for folder in (outputs.labels, outputs.overlays):
+    folders = {
+        ".tif": outputs.labels,
+        ".png": outputs.overlays,
+        ".jpg": outputs.overlays,
+        ".zip": outputs.exports,
+        "geojson": outputs.exports,
+    }
+    for folder in set(folders.values()):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    with atomic_write(outputs.objects) as part:
-        pd.DataFrame(columns=OBJECT_COLUMNS).to_csv(part, index=False)
-        for name, entry in entries.items():
-            record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
-            name = shown_name(name)
-            rows += [{"image": name, **row} for row in record["planes"]]
-            objects = pd.read_csv(entry / "objects.csv", dtype={"page": "int64", **OBJECTS})
-            objects.insert(0, "image", name)
-            objects[OBJECT_COLUMNS].to_csv(part, index=False, header=False, mode="a")
-            for file in sorted(entry.iterdir()):
-                if file.name.endswith(".tif"):
-                    link_file(file, outputs.labels / beside(name, file.name))
-                elif file.name.endswith(".png"):
-                    link_file(file, outputs.overlays / beside(name, file.name))
+    tables = {}
+    for name, entry in entries.items():
+        record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
+        name = shown_name(name)
+        rows += [{"image": name, **row} for row in record["planes"]]
+        tables[name] = entry / "objects.csv"
+        for file in sorted(entry.iterdir()):
+            for ending, folder in folders.items():
+                if file.name.endswith(ending):
+                    link_file(file, folder / beside(name, file.name))
+    join_objects(tables, outputs.objects)
     with atomic_write(outputs.images) as part:
         pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)

@@ -24,6 +24,7 @@ Reading a folder needs no Keras; it is imported where a network without `model.o
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -188,6 +189,8 @@ def read_network(model: Model) -> Any:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises almost anything on damaged and foreign files
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if path.is_file() and not zipfile.is_zipfile(path):
+            reason = "truncated or damaged"
         raise CoverslipError(f"{path}: cannot be loaded ({reason}): train again") from error
     if wrong := _misfit(network, model):
         raise CoverslipError(f"{path}: {wrong}: it belongs to another model.json, or is damaged")
@@ -452,7 +455,7 @@ class Model:
                 any, tiles are such patches, side by side.
             tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
-            scales: factors, above 0, that an image is resized by; the answers are resized back
+            tta_scales: factors, above 0, that an image is resized by; the answers are resized back
                 and averaged; for the head `instance` see `instances.of_scales`.
 
         Yields:
