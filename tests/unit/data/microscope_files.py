@@ -1,7 +1,7 @@
 """Small files of each kind that is read, written on the spot: pixels, metadata and how to choose.
 
 Kinds that no package writes (LIF, OIF, LSM, STK, SCN, QPTIFF) are built here from their
-specification; CZI comes from Zeiss's own library, see `samples/write_czi.py`.
+specification; CZI comes from Zeiss's own library, see `samples/README.md`.
 """
 
 import io
@@ -32,7 +32,7 @@ class Expected:
     """Of the first plane, HxW or HxWx3."""
     planes: int = 1
     pixel_um: tuple | None = None
-    channels: tuple = ("ch0",)
+    channels: tuple = ()
     tolerance: int = 0
     options: dict = field(default_factory=dict)
     note: str = ""
@@ -423,7 +423,7 @@ KINDS = {
         lsm,
         Expected(STACK[0, 1, 0], 2, SIZE, ("ch0", "ch1", "ch2"), options={"channel": 1}),
     ),
-    "STK:.stk": (stk, Expected(STACK[0, 0, 0], 3, SIZE, ("ch0",), options={"channel": 461})),
+    "STK:.stk": (stk, Expected(STACK[0, 0, 0], 3, SIZE, options={"channel": 461})),
     "SVS:.svs": (svs, Expected(RGB, 1, (0.499, 0.499), COLORS, note="label, macro")),
     "NDPI:.ndpi": (ndpi, Expected(RGB, 1, (0.5, 0.5), COLORS, note="label, macro")),
     "SCN:.scn": (scn, Expected(STACK[0, 0, 1], 1, SIZE, ("ch0", "ch1"), options={"channel": 1})),

@@ -106,6 +106,13 @@ class Measure(Section):
     """Black surroundings of the field of view do not count as area."""
     min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
+    features: Literal["basic", "standard", "all"] = "standard"
+    """Features of each object: place, area, eccentricity and mean intensity; shape, intensities of
+    every channel, neighbours and confidence as well; or also those of CellProfiler (with
+    `pip install 'coverslip[features]'`)."""
+    export: list[Literal["roi", "geojson", "parquet"]] = ["roi", "geojson", "parquet"]
+    """Formats of the objects besides CSV and label images: ImageJ ROIs (`exports/*.roi.zip`),
+    GeoJSON for QuPath (`exports/*.geojson`), and `objects.parquet`."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
     tta: bool = False

@@ -20,6 +20,7 @@ Reading a folder needs no Keras; it is imported when something is predicted.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -159,6 +160,8 @@ def read_network(model: Model) -> Any:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises almost anything on damaged and foreign files
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if path.is_file() and not zipfile.is_zipfile(path):
+            reason = "truncated or damaged"
         raise CoverslipError(f"{path}: cannot be loaded ({reason}): train again") from error
     if wrong := _misfit(network, model):
         raise CoverslipError(f"{path}: {wrong}: it belongs to another model.json, or is damaged")

@@ -25,10 +25,13 @@ WORKFLOW = "COVERSLIP_WORKFLOW"
 """Environment variable with the folder of the workflow that planned the job."""
 
 EXTRAS = {
+    "ijson": "train",
     "kaggle": "kaggle",
     "keras": "train",
     "onnx": "train",
+    "papermill": "train",
     "safetensors": "train",
+    "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",
     "tf2onnx": "train",

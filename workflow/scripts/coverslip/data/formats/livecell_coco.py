@@ -33,7 +33,7 @@ from coverslip.config.sections import Dataset
 from coverslip.data import polygons
 from coverslip.data import polygons as polygons_module
 from coverslip.data.archive import Archive
-from coverslip.data.formats import Sample, is_image, raise_unusable
+from coverslip.data.formats import Sample, composed, is_image, raise_unusable
 from coverslip.data.formats.livecell_names import parse
 from coverslip.errors import CoverslipError, one_line
 
@@ -116,7 +116,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     """
     members: dict[str, list[str]] = {}
     for member in filter(is_image, archive.members()):
-        members.setdefault(PurePosixPath(member).name, []).append(member)
+        members.setdefault(composed(PurePosixPath(member).name), []).append(member)
     times = Counter(image.name for image in images)
     raise_unusable(
         archive,
@@ -157,7 +157,7 @@ def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str
             ) from error
         if not all(type(value) is int for value in (id, *size)) or min(size) < 1:
             raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {HINT}")
-        name = PurePosixPath(name).name if isinstance(name, str) else ""
+        name = composed(PurePosixPath(name).name) if isinstance(name, str) else ""
         if not is_image(name):
             raise CoverslipError(f"{where}: image {id}: file_name names no image: {HINT}")
         yield id, name, size
@@ -237,12 +237,15 @@ class _Shallow:
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        depths = self._depth + np.cumsum(STEPS[np.frombuffer(data, np.uint8)], dtype=np.int64)
-        lowest = np.minimum.accumulate(np.append(self._lowest, depths))
-        if data and (depths - lowest[1:]).max() > DEEPEST:
-            raise ValueError(f"nested more than {DEEPEST} levels deep")
-        if data:
-            self._depth, self._lowest = int(depths[-1]), int(lowest[-1])
+        opened, closed = data.count(b"[") + data.count(b"{"), data.count(b"]") + data.count(b"}")
+        if self._depth - self._lowest + opened > DEEPEST:
+            depths = self._depth + np.cumsum(STEPS[np.frombuffer(data, np.uint8)], dtype=np.int64)
+            lowest = np.minimum.accumulate(np.append(self._lowest, depths))
+            if (depths - lowest[1:]).max() > DEEPEST:
+                raise ValueError(f"nested more than {DEEPEST} levels deep")
+            self._lowest = int(lowest[-1])
+        self._depth += opened - closed
+        self._lowest = min(self._lowest, self._depth)
         return data
 
 
