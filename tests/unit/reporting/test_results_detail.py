@@ -19,7 +19,7 @@ def record(run, value, name="iou", subset="test", class_name=None):
         "class": class_name,
         "run": run,
         "value": value,
-        "unit": "share",
+        "unit": "fraction",
     }
 
 
@@ -63,7 +63,12 @@ def part(subset, of, **scores):
         "images": 3,
         "n_true": 1200,
         "scores": {
-            name: {"value": value, "low": None, "high": None, "baselines": {"otsu watershed": 0.25}}
+            name: {
+                "value": value,
+                "ci_low": None,
+                "ci_high": None,
+                "baselines": {"otsu watershed": 0.25},
+            }
             for name, value in filled.items()
         },
     }

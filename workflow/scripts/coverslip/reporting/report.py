@@ -18,11 +18,11 @@ import pandas as pd
 from coverslip import __version__
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
+from coverslip.metrics.intervals import MIN_GROUPS
 from coverslip.reporting.captions import Numbers, caption
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import (
     DASH,
-    FEW_GROUPS,
     Result,
     StudyInputs,
     beats_baseline,
@@ -145,7 +145,7 @@ def build(
         "definitions": _definitions([*headlines, *(x for s in sections for x in s["lines"])]),
         "titles": {study.name: study.study["title"] for study in studies},
         "figure_of": figure_of,
-        "few_groups": FEW_GROUPS,
+        "few_groups": MIN_GROUPS,
         "any_published": any(line.published is not None for line in headlines),
     }
     html = render("page.html.j2", page, templates).encode("utf-8")

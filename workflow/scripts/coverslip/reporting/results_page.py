@@ -130,7 +130,7 @@ def _mean_of_seeds(study: StudyInputs) -> list[list[str]]:
     scores = ensemble_scores(study.ensemble, main_metrics(study.study))
     return [
         [f"`{study.name}`", line["label"], line["support"]]
-        + [text for key in ("single", "ensemble", "gain") for text in line[key]]
+        + [text for key in ("single", "ensemble", "difference") for text in line[key]]
         for line in (scores["lines"] if scores else [])
     ]
 
