@@ -361,9 +361,7 @@ def main() -> None:
     if options.measure:
         measure(options.measure)
         return
-    print(
-        f"{options.repeats} simulated studies a row; {platform.processor()}, {platform.machine()}"
-    )
+    print(f"{options.repeats} simulated studies a row, on {processor()}.")
     for equal in (False, True):
         print(f"\n{'Eight images in each group' if equal else 'Group sizes of DSB 2018'}:\n")
         print("| statistic | groups | " + " | ".join(METHODS) + " |")
