@@ -151,7 +151,7 @@ class StudyInputs:
     @property
     def kind(self) -> str:
         """The kind of its results in words, see `KINDS`."""
-        return KINDS[kind_of_result(self.study)]
+        return KINDS[kind_of_result(self.study, self.dataset.get("group_by"))]
 
 
 def collect(
