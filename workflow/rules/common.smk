@@ -1,7 +1,6 @@
 # Needs: the config. Makes: the completed config, and the few functions that rules call.
 
 import os
-import shlex
 import sys
 from functools import reduce
 from operator import getitem
@@ -27,9 +26,19 @@ if workflow.is_main_process:
     terminal.stop_in_one_line(logger)
 shell.prefix(terminal.IGNORE)
 
+
+def config_files():
+    """Files that the config was read from, the one that counts last; jobs check them no more."""
+    given = list(workflow.overwrite_configfiles)
+    files = [file for file in workflow.configfiles if file not in given] + given
+    return files if workflow.is_main_process else []
+
+
 try:
     old_format.check_results(Path("results"))
-    config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
+    config.update(
+        validate.resolve(config, WORKFLOW / "schemas/config.schema.json", config_files())
+    )
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
@@ -44,7 +53,7 @@ NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
 TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(
-    run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
+    run_record.COMMAND, run_record.shown_command(["snakemake", *sys.argv[1:]])
 )
 FIGURES = {
     "learning_curves": "svg",

@@ -29,6 +29,12 @@ def announce():
             atexit.register(print, line, file=sys.stderr)
 
 
+def parquet_of_objects():
+    """Output of the table of objects as Parquet, if it is asked for."""
+    wanted = "parquet" in config["measure"]["export"]
+    return {"parquet": f"{MEASURED}/objects.parquet"} if wanted else {}
+
+
 def measured(wildcards):
     """The page that the target `measure` asks for."""
     if config["images"] is None:

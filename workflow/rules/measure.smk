@@ -9,6 +9,7 @@ rule measure_images:
         objects=f"{MEASURE_SHARD}/objects.csv",
         labels=directory(f"{MEASURE_SHARD}/labels"),
         overlays=directory(f"{MEASURE_SHARD}/overlays"),
+        exports=directory(f"{MEASURE_SHARD}/exports"),
     log:
         "results/logs/measure/{name}_{shard}.log",
         record=f"{MEASURE_SHARD}/run.json",
@@ -34,12 +35,14 @@ rule measure_tables:
         objects=of_shards("objects.csv"),
         labels=of_shards("labels"),
         overlays=of_shards("overlays"),
+        exports=of_shards("exports"),
     output:
+        **parquet_of_objects(),
         images=f"{MEASURED}/images.csv",
         objects=f"{MEASURED}/objects.csv",
-        parquet=f"{MEASURED}/objects.parquet",
         labels=directory(f"{MEASURED}/labels"),
         overlays=directory(f"{MEASURED}/overlays"),
+        exports=directory(f"{MEASURED}/exports"),
         plot=f"{MEASURED}/confluency.svg",
     log:
         "results/logs/measure/{name}_tables.log",

@@ -21,7 +21,7 @@ rule notebook:
         "results/logs/notebook/{study}.log",
         record=f"{STUDY}/notebook.run.json",
     conda:
-        "../envs/core.yaml"
+        "../envs/report.yaml"
     resources:
         mem_mb=scale_with_attempt(2000),
         runtime=scale_with_attempt(20),
@@ -100,7 +100,7 @@ rule report:
         record="results/report.run.json",
     localrule: True
     conda:
-        "../envs/core.yaml"
+        "../envs/report.yaml"
     params:
         config=omit_keys(config, "images", "model", "measure", "tensorflow"),
         studies=STUDIES,
