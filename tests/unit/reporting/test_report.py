@@ -15,6 +15,7 @@ from docutils.core import publish_parts
 from docutils.writers.html5_polyglot import Writer
 from jinja2 import Environment
 
+from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.reporting import captions, pages, report, results, tables
 
@@ -114,7 +115,7 @@ def test_images_have_alt_texts_with_study_and_figure(page):
 
 
 def test_each_study_has_a_card_with_one_number_its_baseline_and_its_groups(page):
-    cards = page.text[page.text.index("min of training") : page.text.index("All studies On test")]
+    cards = page.text[page.text.index("min of training") : page.text.index("Published, reproduced")]
     assert "0.86 IoU best baseline 0.69 (Otsu's threshold)" in cards
     assert cards.count("21 groups") == 4
     assert "2 Mar 2026, 09:26 UTC · coverslip" in page.text
@@ -267,6 +268,39 @@ def test_the_front_page_of_snakemakes_report_names_questions_and_data():
 def test_a_figure_without_a_caption_is_called_by_its_name(tmp_path):
     numbers = captions.Numbers({"metrics": []})
     assert captions.caption("own_figure", "s", numbers, tmp_path)[0] == "Own figure"
+
+
+def test_results_are_in_the_column_of_their_split(studies):
+    metrics = {s.name: made_up.metrics(s.name, s.is_reproduction) for s in studies}
+    lines = results.comparisons(studies, metrics)
+    (iou,) = [line for line in lines if line.first.published == 0.8531]
+    assert {kind: line.study.name for kind, line in iou.by_kind.items()} == {
+        "random": "nuclei-random",
+        "grouped": "nuclei-grouped",
+    }
+    assert iou.published == "0.8531 (other protocol)" and iou.cell("reproduced") == "–"
+    for line in lines:
+        for kind, of_kind in line.by_kind.items():
+            assert of_kind.study.kind_key == kind
+    reproduced = [line for line in lines if "reproduced" in line.by_kind]
+    assert reproduced and all("other protocol" not in line.published for line in reproduced)
+    assert {line.first.study.name for line in reproduced} >= {"nuclei-mobilenet-reproduced"}
+
+
+@pytest.mark.parametrize(
+    ("split", "group_by", "kind"),
+    [
+        ({"method": "random"}, "acquisition", "random"),
+        ({"method": "train_test_split"}, "acquisition", "random"),
+        ({"method": "grouped", "unit": "patch"}, "acquisition", "random"),
+        ({"method": "grouped"}, "image", "random"),
+        ({"method": "grouped"}, "acquisition", "grouped"),
+        ({"method": "official"}, "metadata", "grouped"),
+    ],
+)
+def test_the_kind_of_a_result_is_read_from_the_split(split, group_by, kind):
+    assert kind_of_result({"reproduces": None, "split": split}, group_by) == kind
+    assert kind_of_result({"reproduces": "Study 2", "split": split}, group_by) == "reproduced"
 
 
 def few_groups(values, unit="fraction", **more):

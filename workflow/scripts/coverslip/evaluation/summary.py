@@ -94,7 +94,7 @@ def metric_records(block: Block, subset: str, classes: Sequence[str]) -> list[di
     for run, rows in _by_run(block.rows):
         for estimate in estimates(block._replace(rows=rows)):
             metric = estimate.metric
-            few = 1 < estimate.units < MIN_GROUPS
+            few = 1 < estimate.units < MIN_GROUPS and run == ALL_RUNS
             record = {
                 "name": metric.name,
                 "subset": subset,
@@ -109,6 +109,7 @@ def metric_records(block: Block, subset: str, classes: Sequence[str]) -> list[di
                 "support": estimate.support,
                 "support_unit": metric.support.unit,
                 "groups": estimate.units,
+                "group_values": [number(v) for v in estimate.unit_values] if few else None,
                 "unit": metric.unit,
                 "definition": metric.definition,
                 "function": metric.function_name,
@@ -126,8 +127,6 @@ def metric_records(block: Block, subset: str, classes: Sequence[str]) -> list[di
                     for at, name in baselines
                 },
             }
-            if few and run == ALL_RUNS:
-                record["group_values"] = [number(value) for value in estimate.unit_values]
             records.append(record)
     return records
 
@@ -239,6 +238,7 @@ def _train_record(
         "support": len(rows),
         "support_unit": "images",
         "groups": int(rows["group"].nunique()),
+        "group_values": None,
         "unit": "fraction",
         "definition": definition,
         "function": function,

@@ -23,9 +23,11 @@ from coverslip.reporting.captions import Numbers, caption
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import (
     DASH,
+    KINDS,
     Result,
     StudyInputs,
     beats_baseline,
+    comparisons,
     device,
     first_capital,
     key_result,
@@ -139,6 +141,8 @@ def build(
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],
+        "comparisons": comparisons(studies, metrics),
+        "kinds": KINDS,
         "headlines": headlines,
         "sections": sections,
         "datasets": _datasets(studies, metrics),

@@ -151,7 +151,12 @@ class StudyInputs:
     @property
     def kind(self) -> str:
         """The kind of its results in words, see `KINDS`."""
-        return KINDS[kind_of_result(self.study, self.dataset.get("group_by"))]
+        return KINDS[self.kind_key]
+
+    @property
+    def kind_key(self) -> str:
+        """The kind of its results, `reproduced`, `random` or `grouped`."""
+        return kind_of_result(self.study, self.dataset.get("group_by"))
 
 
 def collect(
@@ -496,6 +501,14 @@ class Result:
         return DASH if self.published is None else f"{self.published:.4g}"
 
     @property
+    def cell(self) -> str:
+        """Value, 95 % CI or values of few groups, and number of groups: for a cell of a table."""
+        interval = self.interval
+        if not limits(self.record):
+            return self.value if interval == DASH else f"{self.value} ({interval})"
+        return f"{self.value} ({interval}; {self.groups})"
+
+    @property
     def marks(self) -> dict[str, Any] | None:
         """Positions from 0 to 1 of value, baseline and CI; None for other scales."""
         record = self.record or {}
@@ -527,6 +540,69 @@ def results(study: StudyInputs, metrics: Mapping[str, Any]) -> list[Result]:
     # The error of the confluency is the question of such a study, whatever was published.
     order = [*own, *published] if study.task == "confluency" else [*published, *own]
     return [result(study, metrics, *key) for key in dict.fromkeys(order)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric as published, and by the kinds of splits: one line of the first table."""
+
+    first: Result
+    """Of the study whose metric it is."""
+    by_kind: Mapping[str, Result]
+    """By the keys of `KINDS`, at most one of each kind."""
+
+    @property
+    def published(self) -> str:
+        """The published value; of another protocol unless a study reproduces it."""
+        text = self.first.published_text
+        return text if text == DASH or "reproduced" in self.by_kind else f"{text} (other protocol)"
+
+    def cell(self, kind: str) -> str:
+        """Return the result of a kind as a cell of the table, or a dash."""
+        return self.by_kind[kind].cell if kind in self.by_kind else DASH
+
+    @property
+    def studies(self) -> list[StudyInputs]:
+        """The studies whose results are in the line."""
+        return [line.study for line in self.by_kind.values()]
+
+
+def comparisons(
+    studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]
+) -> list[Comparison]:
+    """Return the results of studies of different kinds of splits next to each other.
+
+    A line is a metric of a study that was published, or of a reproduction, or of a random split. To
+    it comes the study that it names as `compare_with`; and a reproduction and a random split that
+    have the same published value share a line. A result is always in the column of its own kind.
+
+    Args:
+        studies: in the order of the config.
+        metrics: `metrics.json` of each study, by its name.
+    """
+    by_name = {study.name: study for study in studies}
+    lines: dict[tuple[Any, ...], Comparison] = {}
+    for study in studies:
+        if study.kind_key == "grouped" and not study.study.get("reported_results"):
+            continue
+        other = by_name.get(study.study.get("compare_with") or "")
+        for line in results(study, metrics[study.name]):
+            if not line.record:
+                continue
+            found = {study.kind_key: line}
+            if other and other.kind_key != study.kind_key:
+                second = result(other, metrics[other.name], line.metric, line.subset)
+                found |= {other.kind_key: second} if second.record else {}
+            alone = None if line.published is not None else study.name
+            key = study.study["dataset"], line.metric, line.subset, line.published, alone
+            known = lines.get(key)
+            if known and not set(known.by_kind) & {study.kind_key}:
+                lines[key] = Comparison(known.first, {**found, **known.by_kind})
+            elif known:
+                lines[*key, study.name] = Comparison(line, found)
+            else:
+                lines[key] = Comparison(line, found)
+    return list(lines.values())
 
 
 def key_result(study: StudyInputs, metrics: Mapping[str, Any]) -> Result:
