@@ -578,8 +578,6 @@ class Evaluation(Section):
     single ones."""
     min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
-    bootstrap: int = Field(default=1000, ge=100)
-    """Resamples for the intervals."""
     blank_test_labels: bool = False
     """Also report accuracy against all-zero test labels, as study 4 did by mistake; in
     a reproduction (`reproduces`) only."""
