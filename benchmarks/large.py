@@ -138,7 +138,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
         recipe = {"features": "raw_color", "clusters": [3]} if name == "raw_color" else {}
         kmeans(used, KMeans(**recipe))
     outputs = Outputs(
-        *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays"))
+        *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays", "exports"))
     )
     begin = time.perf_counter()
     measure(

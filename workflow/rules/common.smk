@@ -325,7 +325,7 @@ def licence(wildcards):
 def prediction_section(wildcards):
     """What of the evaluation's section changes predictions."""
     section = config["studies"][wildcards.study]["evaluation"]
-    return omit_keys(section, "min_area_px", "bootstrap", "blank_test_labels", "ensemble")
+    return omit_keys(section, "min_area_px", "blank_test_labels", "ensemble")
 
 
 def scoring_section(wildcards):

@@ -86,7 +86,7 @@ from pathlib import Path
 from coverslip.config.sections import Measure
 from coverslip.measure.images import Outputs, measure
 place, model = Path(sys.argv[1]), Path(sys.argv[2])
-names = ("images.csv", "objects.csv", "labels", "overlays")
+names = ("images.csv", "objects.csv", "labels", "overlays", "exports")
 measure(place / "in", place / "notes.json", 0, 1, model, Measure(), "x", place / "state",
         Outputs(*(place / name for name in names)), 2)
 assert not {"tensorflow", "keras"} & set(sys.modules), sorted(sys.modules)

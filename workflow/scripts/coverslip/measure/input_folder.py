@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coverslip.data import folder_inventory
+from coverslip.data.image_suffixes import COMPANIONS, HOW_TO_CONVERT, SUFFIXES, TO_CONVERT, ZARR
 from coverslip.errors import CoverslipError
 from coverslip.models.folder import member_folders, read_info
 
 T = TypeVar("T")
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""Endings of the names of images, in small letters; `.ome.tif` is one of them."""
 
 INFO = "model.json"
 
@@ -34,35 +32,28 @@ SHIPPED = "nuclei-1"
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
 
-KINDS = "PNG, JPEG, TIFF, BMP or Zarr"
+KINDS = "PNG, JPEG, BMP, GIF, WebP, TIFF, Zarr, CZI, LIF, ND2, OIB, OIF or OIR"
 
 LONG = 220
 """Bytes of the longest name that is kept: endings have to follow, and 255 are possible."""
-
-UNREAD_IMAGES = re.compile(
-    r"\.(czi|nd2|lif|vsi|oir|oib|ims|zvi|dv|svs|ndpi|mrxs|scn|lsm|gif|webp|jp2|jxl|heic)"
-)
-"""Endings of images that are not read."""
-
-ZARR = ".zarr"
-"""Ending of the name of a folder that is one image."""
 
 
 def list_images(contents: Mapping[str, str]) -> dict[str, str]:
     """Names and digests of the images among the files of a folder, sorted by name.
 
-    A folder `*.zarr` is one image, whose digest is of all its files.
+    A folder `*.zarr` is one image, and so is a file `*.oif` with its folder; their digest is of all
+    their files.
     """
     return {
         image: files[image]
-        if image in files
+        if list(files) == [image]
         else folder_inventory.summary({name[len(image) :]: files[name] for name in files})
         for image, files in parts(contents).items()
     }
 
 
 def parts(files: Mapping[str, T]) -> dict[str, dict[str, T]]:
-    """The files of each image of a folder, of one or of a folder `*.zarr`, sorted by name."""
+    """The files of each image of a folder, sorted by name: one, or those of its own folder."""
     found: dict[str, dict[str, T]] = {}
     for name in sorted(files):
         image = image_of(name)
@@ -72,11 +63,16 @@ def parts(files: Mapping[str, T]) -> dict[str, dict[str, T]]:
 
 
 def image_of(name: str) -> str | None:
-    """The image that a file belongs to, by its name: itself, or a folder `*.zarr`; or none."""
+    """The image that a file belongs to, by its name; or none.
+
+    That is the file itself, a folder `*.zarr`, or the file `*.oif` of a folder `*.oif.files`.
+    """
     parts = name.split("/")
     for count, part in enumerate(parts[:-1], start=1):
         if part.lower().endswith(ZARR):
             return "/".join(parts[:count])
+        if part.lower().endswith(COMPANIONS):
+            return "/".join(parts[:count])[: -len(".files")]
     return name if name.lower().endswith((*SUFFIXES, ZARR)) else None
 
 
@@ -137,15 +133,11 @@ def left_out(contents: Mapping[str, str]) -> dict[str, Any]:
 
 def left_out_lines(found: Mapping[str, Any]) -> list[str]:
     """Sentences on images and folders that were left out, see `left_out`."""
-    endings = {
-        each: count for each, count in found["endings"].items() if UNREAD_IMAGES.fullmatch(each)
-    }
+    endings = {each: count for each, count in found["endings"].items() if each in TO_CONVERT}
     lines = []
     if endings:
         counts = ", ".join(f"{count} {each}" for each, count in endings.items())
-        lines.append(
-            f"files that are not read: {counts}: convert them to OME-TIFF, by Fiji or Bio-Formats"
-        )
+        lines.append(f"files that are not read: {counts}: {HOW_TO_CONVERT}")
     if found["links"]:
         names = ", ".join(found["links"][:5]) + (", ..." if len(found["links"]) > 5 else "")
         lines.append(

@@ -14,6 +14,7 @@ probabilities, for prediction without Keras; see `coverslip.models.export_onnx`)
 - `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
 - `large_tiles`: true for a network that sees farther than a patch and was found to predict as well
   in larger tiles, which are faster, see `coverslip.models.tiling`;
+- `diameter_px`: of a typical object of the training images, see `coverslip.models.scale`;
 - `confidence`: how probable it is that an object is right, see `coverslip.models.confidence`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training records: architecture, digests, licence of the data.
@@ -43,6 +44,7 @@ from coverslip.models.folder import ENSEMBLE, member_folders, read_info
 from coverslip.models.model_info import checked
 from coverslip.models.onnx_network import FILE as ONNX_FILE
 from coverslip.models.onnx_network import OnnxNetwork
+from coverslip.models.scale import CROP, middle, scale_factor, typical_diameter
 from coverslip.models.tiles import (
     HasSizeDivisor,
     Predict,
@@ -456,7 +458,8 @@ class Model:
             tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
             tta_scales: factors, above 0, that an image is resized by; the answers are resized back
-                and averaged; for the head `instance` see `instances.of_scales`.
+                and averaged; for the head `instance` see `watershed.average_scales`. A model with
+                `preprocessing.rescale_objects` has one factor of its own for each image.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
@@ -477,14 +480,15 @@ class Model:
                 yield predict(preprocessing.to_input(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
-        factors = (1.0,) if size else tta_scales
+        rescale = self.rescales
+        factors = (1.0,) if size or rescale else tta_scales
         sizes: list[tuple[int, int]] = []
 
         def seen() -> Iterator[np.ndarray]:
             for image in images:
                 sizes.append(image.shape[:2])
                 pixels = preprocessing.to_input(image, self.preprocessing)
-                for scale in factors:
+                for scale in (self.scale_of(image),) if rescale else factors:
                     shape = size or _scaled(image, scale)
                     yield preprocessing.resize_image(
                         pixels, shape, self.preprocessing.resize_filter
@@ -525,19 +529,51 @@ class Model:
                 pre.apply(pixels, row, column), row, column
             )
 
+        factor = 1.0
+        if self.rescales:
+            top, left = (max(0, (length - CROP) // 2) for length in source.shape[:2])
+            pixels = source.rows(top, min(top + CROP, source.shape[0]))[:, left : left + CROP]
+            factor = self._scale_of(pre.apply(pixels, top, left))
+
         def window(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
-            native = pixels.shape[:2]
-            seen = pre.apply(pixels, row, column)
-            if size:
-                seen = preprocessing.resize_image(seen, size, self.preprocessing.resize_filter)
+            seen = preprocessing.resize_image(
+                pre.apply(pixels, row, column),
+                size or _scaled(pixels, factor),
+                self.preprocessing.resize_filter,
+            )
             found = predict_tiled(predict, seen, self.tile, overlap, self._batch(), tta, self.grain)
-            return preprocessing.resize_image(found, native) if size else found
+            return preprocessing.resize_image(found, pixels.shape[:2])
 
         return window
 
     def _batch(self) -> int:
         """Return how many patches are predicted at once."""
         return max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+
+    @property
+    def rescales(self) -> bool:
+        """Whether images are resized by `scale_of` before they are predicted."""
+        return self.preprocessing.rescale_objects and self._facts.diameter_px is not None
+
+    def scale_of(self, image: np.ndarray) -> float:
+        """Return what an image is resized by, so that its objects are as large as in training.
+
+        The middle of the image is predicted as it is, and its typical object measured; see
+        `coverslip.models.scale`.
+
+        Args:
+            image: HxW or HxWxC, uint8 or uint16.
+        """
+        if not self.rescales:
+            return 1.0
+        return self._scale_of(middle(preprocessing.to_input(image, self.preprocessing)))
+
+    def _scale_of(self, seen: np.ndarray) -> float:
+        predict, wanted = self.predictor(), self._facts.diameter_px
+        found = predict_tiled(predict, seen, self.tile, 0.0, self._batch(), False, self.grain)
+        return (
+            1.0 if wanted is None else scale_factor(typical_diameter(self.objects(found)), wanted)
+        )
 
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:
