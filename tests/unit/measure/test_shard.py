@@ -14,13 +14,13 @@ import pytest
 import tifffile
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.measure import image_result, input_folder, readers
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 
 INFO = {

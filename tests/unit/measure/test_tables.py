@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.measure import input_folder, plot
 from coverslip.measure.input_folder import (
@@ -32,6 +31,7 @@ from coverslip.measure.tables import (
     name_time,
     write_parquet,
 )
+from coverslip.pipeline import folder_inventory
 
 DEFAULT = Measure().time_pattern
 

@@ -156,7 +156,7 @@ def test_identity_depends_on_params_and_input_contents(snakemake, tmp_path):
 
 def test_how_a_job_goes_about_it_is_no_part_of_what_it_made(snakemake, tmp_path):
     first = identity(snakemake)
-    snakemake.params.named["handling"] = {"retries": 7}
+    snakemake.params.named["not_compared"] = {"retries": 7}
     snakemake.log.named["record"] = str(tmp_path / "run.json")
     assert identity(snakemake) == first
     with run_script(snakemake):

@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
@@ -44,6 +43,7 @@ from coverslip.measure.readers import read_planes
 from coverslip.measure.regionprops import OBJECTS
 from coverslip.measure.tables import OBJECT_COLUMNS, SHARD_COLUMNS, link_file
 from coverslip.models.model import NETWORKS, WHOLE, Model, load
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
 from coverslip.runtime.run_record import versions

@@ -35,7 +35,7 @@ CODE = Path(".snakemake/coverslip/code")
 UNNAMED = "files"
 """What inputs without a name in the rule are called in a record."""
 
-HANDLING = "handling"
+NOT_COMPARED = "not_compared"
 """Name of the parameter that changes no result: it is no part of records and identities."""
 
 PACKAGES: tuple[str, ...] = ("snakemake", "tensorflow-cpu", "tensorflow", "keras", "numpy")
@@ -69,7 +69,7 @@ class RunRecord:
     def facts(self) -> dict[str, Any]:
         """When, where, with what and from what the job ran until now, as JSON."""
         snakemake = self._snakemake
-        params = without(dict(snakemake.params.items()), HANDLING)
+        params = without(dict(snakemake.params.items()), NOT_COMPARED)
         installed = environment()
         return {
             "rule": snakemake.rule,
@@ -120,7 +120,7 @@ def outputs(snakemake: Any, record: Path | None) -> dict[str, str]:
 def identity(snakemake: Any) -> str:
     """SHA-256 of all that a job's result depends on: parameters, code, inputs and packages."""
     total = hashlib.sha256()
-    params = without(dict(snakemake.params.items()), HANDLING)
+    params = without(dict(snakemake.params.items()), NOT_COMPARED)
     total.update(json.dumps([params, versions()], sort_keys=True).encode())
     total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
     for path in snakemake.input:
