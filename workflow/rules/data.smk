@@ -7,7 +7,6 @@ rule simulate:
         paths.SIMULATED,
     log:
         "results/logs/simulate/{dataset}.log",
-        record="results/raw/{dataset}.run.json",
     conda:
         CORE_ENV
     params:
@@ -23,7 +22,6 @@ rule download:
         paths.RAW,
     log:
         "results/logs/download/{archive}.log",
-        record="resources/raw/{archive}.run.json",
     wildcard_constraints:
         archive=wildcard_regex(targets.archives.values()),
     localrule: True
@@ -42,7 +40,6 @@ rule require_manual_download:
         paths.MISSING,
     log:
         "results/logs/require_manual_download/{dataset}.log",
-        record="results/logs/require_manual_download/{dataset}.run.json",
     wildcard_constraints:
         dataset=wildcard_regex(targets.missing()),
     priority: 100
@@ -68,7 +65,6 @@ rule ingest:
         summary=paths.DATASET_SUMMARY,
     log:
         "results/logs/ingest/{dataset}.log",
-        record=f"{paths.DATASET}/run.json",
     benchmark:
         "results/benchmarks/ingest/{dataset}.tsv"
     conda:
@@ -95,7 +91,6 @@ rule check:
         duplicates=paths.DUPLICATES,
     log:
         "results/logs/check/{dataset}.log",
-        record=f"{paths.CHECK}/run.json",
     conda:
         CORE_ENV
     params:
@@ -117,7 +112,6 @@ rule split:
         summary=paths.SPLIT_SUMMARY,
     log:
         "results/logs/split/{study}.log",
-        record=f"{paths.STUDY}/split.run.json",
     localrule: True
     conda:
         CORE_ENV
@@ -142,7 +136,6 @@ rule extract_patches:
         index=f"{paths.PATCHES}/index.csv",
     log:
         "results/logs/extract_patches/{study}_{shard}.log",
-        record=f"{paths.PATCHES}/run.json",
     conda:
         CORE_ENV
     params:
@@ -160,7 +153,6 @@ use rule extract_patches as extract_variant_patches with:
         index=f"{paths.VARIANT_PATCHES}/index.csv",
     log:
         "results/logs/extract_patches/{study}_{variant}_{shard}.log",
-        record=f"{paths.VARIANT_PATCHES}/run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.searched),
     params:

@@ -12,7 +12,6 @@ rule predict:
         paths.PREDICTIONS,
     log:
         "results/logs/predict/{study}_fold{fold}_seed{seed}_{shard}.log",
-        record=f"{paths.RUN}/predictions/{{shard}}.run.json",
     conda:
         TRAIN_ENV
     threads: 8
@@ -42,7 +41,6 @@ rule evaluate:
         table=paths.IMAGE_TABLE,
     log:
         "results/logs/evaluate/{study}.log",
-        record=f"{paths.STUDY}/run.json",
     conda:
         CORE_ENV
     resources:
@@ -103,7 +101,6 @@ rule explain:
         scores=f"{paths.ATTRIBUTION}/scores.json",
     log:
         "results/logs/explain/{study}.log",
-        record=f"{paths.ATTRIBUTION}/run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.classifications),
     conda:
@@ -130,7 +127,6 @@ rule write_submission:
         paths.PREDICTED_CLASSES,
     log:
         "results/logs/write_submission/{study}.log",
-        record=f"{paths.STUDY}/predicted_classes.run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.classifications),
     localrule: True
@@ -152,7 +148,6 @@ rule ensemble_model:
         paths.ENSEMBLE_INFO,
     log:
         "results/logs/ensemble_model/{study}_{together}.log",
-        record=f"{paths.STUDY}/{{together}}/model/run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.networks),
     localrule: True
@@ -175,7 +170,6 @@ use rule predict as predict_ensemble with:
         paths.FOLD_ENSEMBLE_PREDICTIONS,
     log:
         "results/logs/predict/{study}_fold{fold}_ensemble_{shard}.log",
-        record=f"{paths.FOLD_ENSEMBLE}/predictions/{{shard}}.run.json",
     resources:
         mem_mb=scale_with_attempt(6000),
         runtime=scale_with_attempt(240),
@@ -196,7 +190,6 @@ rule evaluate_ensemble:
         paths.ENSEMBLE_SCORES,
     log:
         "results/logs/evaluate/{study}_ensemble.log",
-        record=f"{paths.STUDY}/ensemble/run.json",
     conda:
         CORE_ENV
     resources:

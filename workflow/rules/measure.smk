@@ -12,7 +12,6 @@ rule measure_images:
         overlays=directory(f"{paths.MEASURED_SHARD}/overlays"),
     log:
         "results/logs/measure/{name}_{shard}.log",
-        record=f"{paths.MEASURED_SHARD}/run.json",
     conda:
         TRAIN_ENV
     threads: 8
@@ -45,7 +44,6 @@ rule measure_tables:
         plot=f"{paths.MEASURED}/confluency.svg",
     log:
         "results/logs/measure/{name}_tables.log",
-        record=f"{paths.MEASURED}/run.json",
     conda:
         CORE_ENV
     params:
@@ -67,7 +65,6 @@ rule measure_page:
         paths.MEASURED_PAGE,
     log:
         "results/logs/measure/{name}_page.log",
-        record=f"{paths.MEASURED}/measure.run.json",
     conda:
         TRAIN_ENV
     params:

@@ -20,7 +20,6 @@ rule notebook:
         ),
     log:
         "results/logs/notebook/{study}.log",
-        record=f"{paths.STUDY}/notebook.run.json",
     conda:
         CORE_ENV
     params:
@@ -45,7 +44,6 @@ rule model_card:
         paths.MODEL_CARD,
     log:
         "results/logs/model_card/{study}_fold{fold}_seed{seed}.log",
-        record=f"{paths.MODEL}/README.run.json",
     localrule: True
     conda:
         CORE_ENV
@@ -66,7 +64,6 @@ rule export_onnx:
         paths.ONNX,
     log:
         "results/logs/export_onnx/{study}_fold{fold}_seed{seed}.log",
-        record=f"{paths.MODEL}/onnx.run.json",
     conda:
         TRAIN_ENV
     resources:
@@ -85,7 +82,6 @@ rule report:
         paths.REPORT,
     log:
         "results/logs/report.log",
-        record="results/report.run.json",
     localrule: True
     conda:
         CORE_ENV

@@ -7,7 +7,6 @@ rule download_pretrained_weights:
         paths.PRETRAINED,
     log:
         "results/logs/download_pretrained_weights/{file}.log",
-        record="resources/weights/{file}.run.json",
     wildcard_constraints:
         file=wildcard_regex(PUBLISHED_WEIGHTS),
     localrule: True

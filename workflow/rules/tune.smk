@@ -11,7 +11,6 @@ rule tune_trial:
     output:
         trial=paths.TRIAL_RESULT,
         history=f"{paths.TRIAL}/history.csv",
-        record=f"{paths.TRIAL}/run.json",
     log:
         "results/logs/tune_trial/{study}_fold{fold}_rung{rung}_{slot}.log",
     wildcard_constraints:
@@ -43,7 +42,6 @@ rule tune_rank:
         paths.RANKING,
     log:
         "results/logs/tune_rank/{study}_fold{fold}_rung{rung}.log",
-        record=f"{paths.RUNG}/ranking.run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.searched),
     localrule: True
@@ -64,7 +62,6 @@ rule tune_best:
         paths.BEST,
     log:
         "results/logs/tune_best/{study}_fold{fold}.log",
-        record=f"{paths.SEARCH_FOLD}/best.run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.searched),
     localrule: True
@@ -86,7 +83,6 @@ rule tune_tables:
         summary=paths.SEARCH_SUMMARY,
     log:
         "results/logs/tune_tables/{study}.log",
-        record=f"{paths.SEARCH}/run.json",
     wildcard_constraints:
         study=wildcard_regex(targets.searched),
     localrule: True

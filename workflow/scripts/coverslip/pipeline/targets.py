@@ -390,7 +390,7 @@ class Targets:
         """Return the files of all trials of a rung."""
         count = self.rung_sizes(wildcards)[self.rung(wildcards)]
         names = dict(wildcards.items())
-        return [paths.TRIAL_RESULT.format(slot=slot, **names) for slot in range(count)]
+        return [paths.TRIAL_RESULT.format(**names | {"slot": slot}) for slot in range(count)]
 
     def former_ranking(self, wildcards: Wildcards) -> str | list[str]:
         """Return the ranking that chose a rung's trials; on the first rung they are known."""

@@ -30,7 +30,7 @@ SOURCE = "COVERSLIP_SOURCE"
 GitLab; empty in a clone."""
 
 CODE = Path(".snakemake/coverslip/code")
-"""Where `rules/common.smk` notes the definitions of a digest of code."""
+"""Where the workflow notes the definitions of a digest of code."""
 
 UNNAMED = "files"
 """What inputs without a name in the rule are called in a record."""
@@ -97,9 +97,23 @@ class RunRecord:
             },
             "params": params,
             "inputs": self.inputs,
+            "job": _named(snakemake),
             "environment": installed,
             "definitions": definitions(params.get("code")),
         }
+
+
+def record_path(outputs: Any) -> Path:
+    """Return where the record of a job is: next to its outputs.
+
+    `<name>.run.json` if all outputs have this name, else `run.json`; an output of the rule that is
+    called `record` is it.
+    """
+    if path := outputs.get("record"):
+        return Path(path)
+    first, *others = (Path(path) for path in outputs)
+    one_name = all(path.with_suffix("") == first.with_suffix("") for path in others)
+    return first.with_suffix(".run.json") if one_name else first.with_name("run.json")
 
 
 def list_files(files: Any) -> dict[str, list[str]]:
@@ -112,9 +126,20 @@ def list_files(files: Any) -> dict[str, list[str]]:
     return {name: [str(path) for path in paths] for name, paths in found.items()}
 
 
-def outputs(snakemake: Any, record: Path | None) -> dict[str, str]:
+def outputs(snakemake: Any, record: Path) -> dict[str, str]:
     """Digest of each output by its path, but for the record itself."""
-    return {str(p): _digest(p) for p in snakemake.output if record is None or Path(p) != record}
+    return {str(path): _digest(path) for path in snakemake.output if Path(path) != record}
+
+
+def _named(snakemake: Any) -> dict[str, Any]:
+    """Return what `mock_snakemake` needs besides inputs and parameters."""
+    lists = [name for name, value in snakemake.input.items() if not isinstance(value, str)]
+    return {
+        "lists": [*lists, UNNAMED],
+        NOT_COMPARED: snakemake.params.get(NOT_COMPARED),
+        "output": dict(snakemake.output.items()) or {UNNAMED: list(snakemake.output)},
+        "log": list(snakemake.log),
+    }
 
 
 def identity(snakemake: Any) -> str:
