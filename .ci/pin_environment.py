@@ -21,9 +21,15 @@ FILES = {
     ),
     "workflow/envs/core.yaml": (
         "requirements.txt",
-        ("kaggle",),
+        ("studies", "kaggle"),
         False,
-        "Data, evaluation, figures and pages: most jobs need no TensorFlow, so they start sooner.",
+        "Data, evaluation and figures: most jobs need no TensorFlow, so they start sooner.",
+    ),
+    "workflow/envs/report.yaml": (
+        "requirements.txt",
+        ("notebook",),
+        False,
+        "Notebooks and the report: Jupyter, which no other job needs.",
     ),
     "workflow/envs/train-cpu.yaml": (
         "requirements.txt",

@@ -26,7 +26,6 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 from csbdeep.utils import normalize
@@ -37,7 +36,8 @@ from stardist.models import Config2D, StarDist2D
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from coverslip.data.image_store import ImageStore, write_array
+from coverslip.data.hdf5 import write_array, write_hdf5
+from coverslip.data.image_store import ImageStore
 
 
 class Budget(keras.callbacks.Callback):
@@ -145,7 +145,7 @@ def predicted(
         between = time.perf_counter()
         labels = [model.predict_instances(image)[0] for image in given]
         rounds.append((between - started, time.perf_counter() - between))
-    with h5py.File(output, "w") as file:
+    with write_hdf5(output) as file:
         for id, label in zip(ids, labels, strict=True):
             write_array(file, f"instance/{id}", label.astype(np.int32))
     network, whole = np.median(rounds, axis=0)

@@ -9,6 +9,7 @@ stage runs to its end, and its results are compared with those of the finished r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import json
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import small_disk
 import yaml
 from running import OTHERS, ROOT, clean_environment, finish, finish_others
 
@@ -46,6 +48,8 @@ OTHER_STAGES = (
 # What differs between two runs of the same, see the page.
 TIMED = ("notebook.html", "report.html", "measure.html")
 LATER = 86400
+# Of the disk that the projects are on, and that gets full.
+MEGABYTES = 1000
 # Imported once instead of in every process; nothing is computed with it here.
 PRELOADED = (
     "tensorflow",
@@ -78,6 +82,12 @@ class Fault:
     """Called with the job, the path of an output that is to appear, and how many came before."""
     told: str
     """Part of the one line that the job ends with; empty where it cannot say anything."""
+    space: float | None = None
+    """Bytes left on the disk, as a share of those of the outputs; none: enough."""
+
+
+def do_nothing(job: types.SimpleNamespace, path: str, number: int) -> None:
+    """Nothing: the disk is full already (see `run`)."""
 
 
 def kill(job: types.SimpleNamespace, path: str, number: int) -> None:
@@ -104,9 +114,11 @@ def replace_input(job: types.SimpleNamespace, path: str, number: int) -> None:
         other.replace(target)
 
 
+FULL = "no space left|free some space|ulimit"
 FAULTS = (
     Fault("killed", kill, ""),
-    Fault("disk full", fail(errno.ENOSPC), "no space left|free some space"),
+    Fault("disk full", do_nothing, FULL, 0.0),
+    Fault("disk full half-way", do_nothing, FULL, 0.5),
     Fault("not writable", fail(errno.EACCES), "Permission denied"),
     Fault("input replaced", replace_input, "changed while"),
 )
@@ -158,8 +170,16 @@ def snakemake_object(job: dict[str, Any], config: dict[str, Any]) -> Any:
 FILES = ("input", "output", "log")
 
 
-def run(job: dict[str, Any], config: dict[str, Any], fault: Fault | None = None) -> tuple[int, str]:
-    """Run the script of a job here, in a process of its own; give its status and what it said."""
+def run(
+    job: dict[str, Any],
+    config: dict[str, Any],
+    fault: Fault | None = None,
+    space: int | None = None,
+) -> tuple[int, str]:
+    """Run the script of a job here, in a process of its own; give its status and what it said.
+
+    With `space` the disk has so many bytes left.
+    """
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
@@ -167,7 +187,8 @@ def run(job: dict[str, Any], config: dict[str, Any], fault: Fault | None = None)
             try:
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
-                code = _script(job, config, fault)
+                with contextlib.nullcontext() if space is None else small_disk.space_left(space):
+                    code = _script(job, config, fault)
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
@@ -211,8 +232,11 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
     inputs = {path: Path(path).read_bytes() for path in files.input[:1]}
     if fault.name == "input replaced" and not inputs:
         return ""
+    space = None
+    if fault.space is not None:
+        space = int(fault.space * sum(map(_size, files.output)))
     clear(job, config)
-    status, said = run(job, config, fault)
+    status, said = run(job, config, fault, space)
     left = [path for path in files.output if os.path.exists(path)]
     for path, content in inputs.items():
         Path(path).write_bytes(content)
@@ -224,6 +248,7 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
     if (
         status != 1
         or len(lines) != 1
+        or "Traceback" in said
         or not any(word in lines[0] for word in fault.told.split("|"))
     ):
         return f"FAILED: status {status}: {said[-300:]}"
@@ -231,6 +256,11 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
     if left and fault.name != "input replaced" and len(left) == len(files.output):
         return f"FAILED: left {left}"
     return "told in one line"
+
+
+def _size(path: str) -> int:
+    files = Path(path).rglob("*") if os.path.isdir(path) else [Path(path)]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def clear(job: dict[str, Any], config: dict[str, Any]) -> None:
@@ -367,13 +397,16 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write into {PAGE.relative_to(ROOT)}")
     parser.add_argument("--others", type=Path, help="a finished project of the other tasks")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as where:
-        found = []
-        finished = given.finished or finish(Path(where) / "finished")
-        others = given.others or finish_others(Path(where) / "others")
-        for row in rows(finished.resolve(), others.resolve(), Path(where)):
-            found.append(row)
-            print(*row, sep=" | ", file=sys.stderr)
+    if small_disk.INSIDE not in os.environ:
+        with tempfile.TemporaryDirectory() as folder:
+            done = small_disk.run([sys.executable, *sys.argv], Path(folder), MEGABYTES)
+        sys.exit(done.returncode)
+    where, found = Path(os.environ[small_disk.INSIDE]), []
+    finished = given.finished or finish(where / "finished")
+    others = given.others or finish_others(where / "others")
+    for row in rows(finished.resolve(), others.resolve(), where):
+        found.append(row)
+        print(*row, sep=" | ", file=sys.stderr)
     if given.write:
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
     print(table(found), end="")

@@ -47,6 +47,11 @@ def test_a_path_plans_no_training_where_the_name_of_its_study_does(place):
     assert counts["train"] == 1 and not {"predict", "evaluate", "model_card"} & set(counts)
 
 
+@pytest.mark.reliability(
+    "D16",
+    "a folder with `{}` in its name",
+    "planned as any other",
+)
 def test_folders_of_one_name_have_results_of_their_own(place):
     pages = []
     for images in ("exp1/images", "exp2/images", "with {braces}"):

@@ -170,7 +170,7 @@ def test_the_lines_of_a_site_work_as_they_stand(clone, tmp_path):
 
 
 def test_the_partition_file_of_the_documents_sends_gpu_jobs_to_gpus(clone, tmp_path):
-    text = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/how-to/cluster.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     (block,) = (block for block in blocks if block.startswith("partitions:"))
     file = tmp_path / "partitions.yaml"

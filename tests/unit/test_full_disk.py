@@ -11,7 +11,6 @@ from coverslip.files import report_disk_full
     [
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
-        OSError("Can't write data (file write failed: errno = 28, error message = 'No space')"),
     ],
 )
 def test_full_disk_is_told(tmp_path, error):

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -32,21 +31,29 @@ if workflow.is_main_process:
     terminal.stop_in_one_line(logger)
 shell.prefix(terminal.IGNORE)
 
+
+def config_files():
+    """Files that the config was read from, the one that counts last; jobs check them no more."""
+    given = list(workflow.overwrite_configfiles)
+    files = [file for file in workflow.configfiles if file not in given] + given
+    return files if workflow.is_main_process else []
+
+
 try:
     old_format.check_results(Path("results"))
-    config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json"))
+    schema = WORKFLOW / "schemas/config.schema.json"
+    config.update(validate.resolve(config, schema, config_files()))
     targets = Targets(config, workflow.dryrun)
     measured = MeasureTargets(targets)
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
-# Environments of the jobs; those that train or run networks have the second.
+# Environments of the jobs: most, those that train or run networks, those that make pages.
 CORE_ENV = "../envs/core.yaml"
+REPORT_ENV = "../envs/report.yaml"
 TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
-os.environ.setdefault(
-    run_record.COMMAND, shlex.join(["snakemake", *run_record.redact_secrets(sys.argv[1:])])
-)
+os.environ.setdefault(run_record.COMMAND, run_record.shown_command(["snakemake", *sys.argv[1:]]))
 # Pages to look at, and when each was modified before this run.
 PAGES = {"report": paths.REPORT}
 if config["images"] is not None:

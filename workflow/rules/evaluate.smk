@@ -73,7 +73,6 @@ for name, figure in figures.ALL.items():
             ),
         log:
             f"results/logs/plot/{{study}}_{name}.log",
-            record=f"{paths.FIGURES}/{name}.run.json",
         localrule: not figure.heavy
         conda:
             CORE_ENV

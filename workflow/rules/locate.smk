@@ -21,7 +21,7 @@ def workflow_folder():
     if not isinstance(here, HostingProviderFile):
         raise WorkflowError(
             f"{here}: coverslip cannot be run from there: use the path of a clone, or "
-            "github(...), gitlab(...) (docs/usage.md#deployment)"
+            "github(...), gitlab(...) (docs/how-to/deploy.md)"
         )
     top = Path(here.path).parent
     listed = here.hosted_repo.repo.git.ls_tree("-r", "--name-only", here.ref, str(top))

@@ -10,6 +10,7 @@ rule measure_images:
         objects=f"{paths.MEASURED_SHARD}/objects.csv",
         labels=directory(f"{paths.MEASURED_SHARD}/labels"),
         overlays=directory(f"{paths.MEASURED_SHARD}/overlays"),
+        exports=directory(f"{paths.MEASURED_SHARD}/exports"),
     log:
         "results/logs/measure/{name}_{shard}.log",
     conda:
@@ -35,12 +36,14 @@ rule measure_tables:
         objects=measured.of_shards("objects.csv"),
         labels=measured.of_shards("labels"),
         overlays=measured.of_shards("overlays"),
+        exports=measured.of_shards("exports"),
     output:
+        **measured.parquet(),
         images=f"{paths.MEASURED}/images.csv",
         objects=f"{paths.MEASURED}/objects.csv",
-        parquet=f"{paths.MEASURED}/objects.parquet",
         labels=directory(f"{paths.MEASURED}/labels"),
         overlays=directory(f"{paths.MEASURED}/overlays"),
+        exports=directory(f"{paths.MEASURED}/exports"),
         plot=f"{paths.MEASURED}/confluency.svg",
     log:
         "results/logs/measure/{name}_tables.log",

@@ -21,7 +21,7 @@ rule notebook:
     log:
         "results/logs/notebook/{study}.log",
     conda:
-        CORE_ENV
+        REPORT_ENV
     params:
         title=targets.of_study("title"),
         question=targets.of_study("question"),
@@ -84,7 +84,7 @@ rule report:
         "results/logs/report.log",
     localrule: True
     conda:
-        CORE_ENV
+        REPORT_ENV
     params:
         config=targets.report_config(),
         studies=targets.studies,

@@ -11,7 +11,8 @@ with run_script(snakemake):
     tables.write_images(table, Path(snakemake.output.images))
     objects = Path(snakemake.output.objects)
     tables.merge_objects([Path(path) for path in snakemake.input.objects], objects)
-    write_parquet(objects, Path(snakemake.output.parquet))
+    if parquet := snakemake.output.get("parquet"):
+        write_parquet(objects, Path(parquet))
     plot.draw(table, Path(snakemake.output.plot))
-    for kind in ("labels", "overlays"):
+    for kind in ("labels", "overlays", "exports"):
         link_all(map(Path, snakemake.input.get(kind)), Path(snakemake.output.get(kind)))

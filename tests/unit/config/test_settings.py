@@ -108,7 +108,8 @@ def test_order_of_keys_is_the_schemas(config):
         ("datasets.synthetic-nuclei.source", {"kind": "path"}, "name an archive or a folder"),
         ("datasets.synthetic-nuclei.source", {"kind": "kaggle"}, "`competition` or a `dataset`"),
         ("run", "nuclei", "write a list: [nuclei]; on the command line: '[nuclei]'"),
-        ("measure.channel", "DAPI", "a number is wanted; channels count from 0"),
+        ("measure.min_area_px", "small", "a number is wanted"),
+        ("measure.z", "maximum", "'maximum' is not known"),
         ("run", ["nucle"], "did you mean `nuclei`"),
     ],
 )

@@ -114,6 +114,22 @@ def test_paired_by_name(tmp_path):
     ]
 
 
+@pytest.mark.reliability(
+    "D32",
+    "accents in two forms of Unicode: an image of a zip file of a Mac, a mask of another system",
+    "matched",
+)
+def test_names_are_compared_in_one_form_of_unicode(tmp_path):
+    mac, other = "Zellen_a\u0308", "Zellen_\u00e4"
+    files = {f"in/{mac}/{mac}.png": b"", f"masks/{other}/{other}.tif": b""}
+    (found,) = listed(tmp_path, files, "paired", images="in")
+    assert found.id == f"{other}_{other}" and found.image == f"in/{mac}/{mac}.png"
+    files = {f"{mac}1.png": b"", f"{other}2.png": b""}
+    files["train.csv"] = f"Filename,Label\n{other}1.png,a\n{mac}2.png,b\n".encode()
+    found = listed(tmp_path, files, "labelled_csv")
+    assert {each.image: each.label for each in found} == {f"{mac}1.png": "a", f"{other}2.png": "b"}
+
+
 def test_paired_with_several_roots_and_folders_below(tmp_path):
     files = {
         f"bowl/{root}/{kind}/{name}.png": b""

@@ -1,12 +1,9 @@
-import errno
-import io
 import time
 
-import h5py
 import numpy as np
 import pytest
 
-from coverslip.data.image_store import CHUNK_BYTES, ImageStore, ImageStoreWriter, chunk_shape
+from coverslip.data.image_store import ImageStore, ImageStoreWriter
 from coverslip.errors import CoverslipError
 
 
@@ -72,49 +69,3 @@ def test_no_store(tmp_path):
     for name in ("s.h5", "missing.h5"):
         with pytest.raises(CoverslipError, match=name):
             ImageStore(tmp_path / name)
-
-
-def test_large_images_are_cut_into_chunks(tmp_path):
-    assert chunk_shape((3, 4, 1), 1) == (3, 4, 1)
-    rows, width, channels = chunk_shape((5000, 4000, 3), 2)
-    assert (width, channels) == (4000, 3)
-    assert 0.9 * CHUNK_BYTES < rows * width * channels * 2 <= CHUNK_BYTES
-    assert chunk_shape((2, 10**7), 4) == (1, 10**7)
-    fill(tmp_path / "s.h5")
-    with h5py.File(tmp_path / "s.h5") as file:
-        # Not "lzf": equal images would not always give equal bytes.
-        assert file["label/a"].compression == "gzip"
-
-
-def small_disk(monkeypatch, space):
-    """Let the files below stores hold `space` bytes and no more, as a full disk does."""
-
-    class Small(io.FileIO):
-        def write(self, data):
-            room = min(space - self.tell(), len(data))
-            if room <= 0:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return super().write(bytes(data)[:room])
-
-    monkeypatch.setattr(
-        "coverslip.data.image_store.open",
-        lambda path, mode, buffering: Small(path, mode),
-        raising=False,
-    )
-
-
-@pytest.mark.parametrize("missing", [1, 200, 1000, 3000])
-def test_full_disk(tmp_path, monkeypatch, missing):
-    path = tmp_path / "s.h5"
-    fill(path)
-    whole = path.read_bytes()
-    path.unlink()
-    assert len(whole) > missing
-    small_disk(monkeypatch, len(whole) - missing)
-    with pytest.raises(OSError, match="No space left") as error:
-        fill(path)
-    assert error.value.errno == errno.ENOSPC
-    assert not list(tmp_path.iterdir())
-    small_disk(monkeypatch, len(whole))
-    fill(path)
-    assert path.read_bytes() == whole

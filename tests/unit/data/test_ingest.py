@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from skimage.measure import label as components
 from test_archive import pack
-from test_image_store import small_disk
 
 from coverslip.config.sections import Dataset, Source
 from coverslip.data import tables
@@ -271,6 +270,21 @@ def test_what_is_bad_is_named_leaves_nothing_and_is_forgotten_after_the_mend(run
     assert [path.read_bytes() for path in run.files] == fixed
 
 
+def fill_disk(monkeypatch, space):
+    """Let the files below stores hold `space` bytes and no more."""
+
+    class Small(io.FileIO):
+        def write(self, data):
+            room = min(space - self.tell(), len(data))
+            if room <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(bytes(data)[:room])
+
+    monkeypatch.setattr(
+        "coverslip.data.hdf5.open", lambda path, mode, buffering: Small(path, mode), raising=False
+    )
+
+
 @pytest.mark.parametrize("where", ["image", "close", "manifest"])
 def test_no_space_left(run, monkeypatch, where):
     def full(*args, **options):
@@ -283,7 +297,7 @@ def test_no_space_left(run, monkeypatch, where):
         needed = run.files[0].stat().st_size
         for path in run.files:
             path.unlink()
-        small_disk(monkeypatch, needed - (1 if where == "close" else needed // 4))
+        fill_disk(monkeypatch, needed - (1 if where == "close" else needed // 4))
     message = run.refused(bowl(), r"images\.h5: no space left on the disk")
     assert re.search(r"about \d+\.\d MB are needed, [\d.]+ MB are free", message)
     monkeypatch.undo()

@@ -112,6 +112,9 @@ def test_images_without_annotations_are_left_out_and_counted(tmp_path, caplog):
     ("document", "message"),
     [
         (b"", "not JSON"),
+        (b'{"images": ' + b"[" * 200_000, "nested more than 1000 levels"),
+        (b'{"images": [' + b'{"a":' * 200_000, "nested more than 1000 levels"),
+        (b'{"a": "' + b"]" * 9999 + b'", "images": [' + b'{"a":' * 2000, "nested more"),
         (b'{"images": [', "not JSON"),
         (b'{"images": [{"id": NaN}]}', "not JSON"),
         (b'{"images": ["\xff\xfe"]}', "not JSON|an image without"),

@@ -224,7 +224,7 @@ def test_an_empty_patch_has_no_object():
     wanted = Augmentation(empty=1.0, flip=False, rot90=False, gamma=(1.0, 1.0))
     for seed in range(5):
         changed, mask = augment(image, target, wanted, np.random.default_rng(seed))
-        assert not mask.any() and changed.shape == image.shape and changed.std() < 40
+        assert not mask.any() and changed.shape == image.shape and changed.std() < 60
     fields = [empty((64, 64, 1), np.random.default_rng(seed)) for seed in range(40)]
     # Sharp noise has no likeness between neighbours, smooth noise has.
     alike = [np.corrcoef(f[1:].ravel(), f[:-1].ravel())[0, 1] for f in fields if f.std() > 3]

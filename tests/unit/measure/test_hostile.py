@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.planes import Plane
+from coverslip.data.readers.zarr import check_array
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Unfit
 from coverslip.measure.image_result import ImageResult, pixel_size
-from coverslip.measure.planes import Plane
-from coverslip.measure.readers import read_planes
 from coverslip.measure.tables import name_time
-from coverslip.measure.zarr import check_array
 
 IMAGE = (np.arange(600) % 251).astype(np.uint8).reshape(20, 30)
 STACK = np.stack([IMAGE, IMAGE, IMAGE])
@@ -40,6 +40,11 @@ def errors(path):
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 50000])
+@pytest.mark.reliability(
+    "D4",
+    "a TIFF of 122 bytes that states 1,000,000 x 1,000,000 pixels",
+    "a row with the reason",
+)
 def test_a_image_of_a_million_by_a_million_pixels(tmp_path, compression):
     path = tiff(tmp_path / "a.tif", 1_000_000, 1_000_000, _259=compression)
     (error,) = errors(path)
@@ -52,6 +57,11 @@ def test_other_sizes_than_any_image_has(tmp_path, size):
     assert error and "Traceback" not in error
 
 
+@pytest.mark.reliability(
+    "D4",
+    "a TIFF with one tile of 4 gigapixels",
+    "a row with the reason",
+)
 def test_one_tile_of_four_gigapixels(tmp_path):
     path = tiff(
         tmp_path / "a.tif", 65_536, 65_536, _259=8, _322=65_536, _323=65_536, _324=8, _325=4
@@ -60,6 +70,11 @@ def test_one_tile_of_four_gigapixels(tmp_path):
 
 
 @pytest.mark.parametrize("times", [10**8, 10**12, 10**300])
+@pytest.mark.reliability(
+    "D4",
+    "OME metadata with 10^8 and more planes",
+    "a row with the reason",
+)
 def test_planes_without_end_in_ome(tmp_path, times):
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "TYX"})
@@ -69,6 +84,11 @@ def test_planes_without_end_in_ome(tmp_path, times):
     assert "planes, more than 100,000" in error
 
 
+@pytest.mark.reliability(
+    "D4",
+    "ImageJ metadata with 10^9 planes",
+    "a row with the reason",
+)
 def test_planes_without_end_in_imagej(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TYX"})
@@ -91,6 +111,11 @@ def ome_zarr(path, shape, chunks, **more):
     return path
 
 
+@pytest.mark.reliability(
+    "D4",
+    "a Zarr array with 10^7 planes, or 10^6 x 10^6 pixels",
+    "a row with the reason",
+)
 def test_zarr_without_end(tmp_path):
     path = ome_zarr(tmp_path / "a.zarr", (10**7, 20, 30), (1, 20, 30))
     assert "10,000,000 planes" in errors(path)[0]
@@ -102,6 +127,11 @@ def test_zarr_without_end(tmp_path):
 
 @pytest.mark.parametrize(
     "size", ["nan", "inf", "4e-7", "1e-320", "1e300", "1e9", "-1", "0", "x", "1e400"]
+)
+@pytest.mark.reliability(
+    "D22",
+    "pixel sizes of `nan`, `inf`, 0, 1e-320, 1e300 µm in OME",
+    "measured; the pixel size counts as unknown",
 )
 def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
     path = tmp_path / "a.ome.tif"
@@ -132,6 +162,11 @@ def test_other_files_that_state_odd_pixels(tmp_path):
 
 
 @pytest.mark.parametrize("interval", ["inf", "nan", "1e400"])
+@pytest.mark.reliability(
+    "D22",
+    "times of `nan`, `inf`, 1e400",
+    "measured; frames are counted instead",
+)
 def test_times_are_numbers(tmp_path, interval):
     tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata={"axes": "TYX"})
     text = tifffile.tiffcomment(tmp_path / "a.tif") + f"finterval={interval}\n"
@@ -169,12 +204,17 @@ SHARDED = {
         (array(filters=[{"id": "pickle"}]), "compressed by pickle"),
         (array(compressor={"id": "json2"}), "compressed by json2"),
         (array(dtype=[["a", "|u1"]]), "of type"),
-        (array(dtype="<f4"), "of type <f4: save it with 8- or 16-bit integers"),
+        (array(dtype="<c8"), "of type <c8: save it with integers or real numbers"),
         (array3([{"name": "bytes"}, {"name": "numcodecs.pickle"}]), "compressed by pickle"),
         (array3([{"name": "vlen-bytes"}]), "compressed by vlen-bytes"),
         (array3([{"name": "sharding_indexed", "configuration": SHARDED}]), "by pickle"),
         (array3([{"name": "bytes"}], "string"), "of type string"),
     ],
+)
+@pytest.mark.reliability(
+    "D7",
+    "Zarr with objects, texts, or codecs that run code",
+    "not opened; a row with the reason",
 )
 def test_only_integers_and_harmless_codecs_are_read(facts, words):
     with pytest.raises(CoverslipError, match=words.replace("|", r"\|")):
@@ -190,6 +230,11 @@ def test_what_zarr_writes_by_itself_is_harmless(tmp_path, version, kind):
     assert (plane.image[:, :, 0] == IMAGE).all()
 
 
+@pytest.mark.reliability(
+    "D7",
+    "Zarr with pickles, also where numcodecs allows them",
+    "not opened; a row with the reason",
+)
 def test_pickles_are_not_reached(tmp_path, monkeypatch):
     """Whatever numcodecs allows."""
     monkeypatch.setenv("NUMCODECS_ALLOW_UNSAFE_PICKLE_DECODE", "1")
@@ -202,6 +247,11 @@ def test_pickles_are_not_reached(tmp_path, monkeypatch):
     assert "of type |O" in errors(where)[0] and opened == []
 
 
+@pytest.mark.reliability(
+    "D7",
+    "a Zarr group that names an array outside of it",
+    "not opened; a row with the reason",
+)
 def test_a_group_cannot_name_an_array_elsewhere(tmp_path):
     zarr.create_array(tmp_path / "secret", data=IMAGE)
     for node in ("../secret", "..", "/etc", "a/../../secret"):
@@ -210,6 +260,11 @@ def test_a_group_cannot_name_an_array_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '"a"', '{"zarr_format": 2}'])
+@pytest.mark.reliability(
+    "D7",
+    "Zarr metadata that is no JSON, or 100,000 levels deep",
+    "not opened; a row with the reason",
+)
 def test_odd_metadata_of_zarr(tmp_path, text):
     for name in (".zarray", "zarr.json", ".zattrs"):
         where = tmp_path / f"{name}.zarr"
@@ -218,6 +273,11 @@ def test_odd_metadata_of_zarr(tmp_path, text):
         assert errors(where)[0]
 
 
+@pytest.mark.reliability(
+    "D19",
+    "JPEG 2000, JPEG XL, LERC, PNG and WebP in a TIFF",
+    "measured",
+)
 def test_compressions_that_pillow_does_not_know(tmp_path):
     """Whatever the size of the image: larger ones never went through Pillow."""
     colour = np.dstack([IMAGE, IMAGE[::-1], IMAGE])
@@ -257,6 +317,11 @@ def good(path, kind):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from(GOOD), data=st.data())
+@pytest.mark.reliability(
+    "D4",
+    "bytes of a TIFF changed at random (property test)",
+    "measured, or a row with the reason",
+)
 def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
     path = tmp_path_factory.mktemp("fuzz") / "a.tif"
     whole = bytearray(good(path, kind))

@@ -7,10 +7,9 @@ import pytest
 import tifffile
 import zarr
 
+from coverslip.data.readers import raster, read_planes
 from coverslip.errors import CoverslipError
-from coverslip.measure import raster
 from coverslip.measure.input_folder import check, digests, image_of, list_images
-from coverslip.measure.readers import read_planes
 
 RNG = np.random.default_rng(1)
 GREY = RNG.integers(0, 256, (150, 90), dtype=np.uint8)
@@ -147,13 +146,7 @@ def test_damage_and_other_numbers_say_so_when_read(tmp_path):
             plane.rows.rows(40, 80)
     tifffile.imwrite(path, GREY)
     path.write_bytes(path.read_bytes()[:-3000])
-    for plane in read_planes(path, None, LARGE):
-        with pytest.raises(CoverslipError, match="the file ends before"):
-            plane.rows.rows(140, 150)
-    tifffile.imwrite(path, GREY.astype(np.float32))
-    for plane in read_planes(path, None, LARGE):
-        with pytest.raises(CoverslipError, match="float32"):
-            plane.rows.rows(0, 5)
+    assert "the file ends before" in opened(path)[0].error
 
 
 def ome_zarr(path, array, axes, version, units, scale):
@@ -211,8 +204,8 @@ def test_folders_that_are_no_images_say_so(tmp_path):
     assert "no image is in it" in opened(tmp_path / "b.zarr")[0].error
     ome_zarr(tmp_path / "c.zarr", GREY, "yxz", "0.5", {}, [1, 1, 1])
     assert "its axes" in opened(tmp_path / "c.zarr")[0].error
-    zarr.create_array(str(tmp_path / "d.zarr"), data=GREY.astype(np.float32))
-    assert "float32" in list(read_planes(tmp_path / "d.zarr"))[0].error
+    zarr.create_array(str(tmp_path / "d.zarr"), data=GREY.astype(np.complex64))
+    assert "complex64" in list(read_planes(tmp_path / "d.zarr"))[0].error
 
 
 def test_a_zarr_is_one_image_of_its_folder(tmp_path):

@@ -1,15 +1,28 @@
 """Objects, field of view and their numbers on images drawn by hand."""
 
+import sys
+
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from skimage.measure import regionprops_table
 
+from coverslip.errors import CoverslipError
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.labels import components, drop_small
 from coverslip.measure.interval import blocks_of
 from coverslip.measure.moments import Moments, properties
 from coverslip.measure.overlay import overlay, paint, shown_size
-from coverslip.measure.regionprops import OBJECTS, object_table, summary, table_of
+from coverslip.measure.regionprops import (
+    BASIC,
+    OBJECTS,
+    add_neighbors,
+    background_level,
+    object_table,
+    summary,
+    table_of,
+)
 from coverslip.reporting.figures.style import ORANGE, SKY
 
 
@@ -121,6 +134,129 @@ def test_numbers_of_an_object():
     assert object_table(label * 0, image, None).empty
 
 
+def blobs(height=160, width=170, seed=8):
+    """Return objects that touch each other and the border, with holes, in pieces and of a pixel."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 3)
+    label = components(noise > 0.02)
+    cut = cv2.GaussianBlur(rng.normal(size=label.shape), (0, 0), 5) > 0
+    label = np.where(cut & (label > 0), label + label.max(), label)
+    label[3, 3], label[10:14, 20] = label.max() + 5, label.max() + 9  # and numbers are missing
+    return label.astype(np.int32)
+
+
+NAMES = {
+    "perimeter_px": "perimeter",
+    "axis_major_length_px": "axis_major_length",
+    "axis_minor_length_px": "axis_minor_length",
+    "feret_diameter_max_px": "feret_diameter_max",
+    "area_px": "area",
+    "eccentricity": "eccentricity",
+    "solidity": "solidity",
+    "mean_intensity": "intensity_mean",
+    "std_intensity": "intensity_std",
+    "min_intensity": "intensity_min",
+    "max_intensity": "intensity_max",
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_features_are_those_of_scikit_image(dtype):
+    label = blobs()
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, np.iinfo(dtype).max, label.shape).astype(dtype)
+    expected = regionprops_table(label, image, properties=("label", *NAMES.values()))
+    table = object_table(label, image[:, :, np.newaxis], (0.5, 0.5))
+    assert len(table) >= 40 and list(table["label"]) == list(expected["label"])
+    for ours, name in NAMES.items():
+        assert table[ours].to_numpy(float) == pytest.approx(expected[name], abs=6e-5), ours
+    for number, row in zip(table["label"], table.itertuples(), strict=True):
+        inside = image[label == number].astype(float)
+        assert row.median_intensity == np.median(inside)
+        assert row.integrated_intensity == inside.sum()
+        background = np.median(image[label == 0])
+        assert row.background_corrected_intensity == pytest.approx(
+            inside.mean() - background, abs=6e-5
+        )
+
+
+def test_lengths_in_micrometres_are_those_of_scikit_image():
+    label = blobs(90, 100)
+    image = np.zeros((*label.shape, 1), np.uint8)
+    lengths = ("axis_major_length", "axis_minor_length", "feret_diameter_max")
+    for size in ((0.5, 0.5), (0.5, 0.2)):
+        table = object_table(label, image, size)
+        expected = regionprops_table(label, spacing=size, properties=("area", *lengths))
+        assert table["area_um2"].to_numpy() == pytest.approx(expected["area"], abs=6e-5)
+        for name in lengths:
+            assert table[f"{name}_um"].to_numpy() == pytest.approx(expected[name], abs=6e-5), name
+    assert table["perimeter_um"].isna().all()  # scikit-image raises an error, too
+    assert object_table(label, image, (0.5, 0.5))["perimeter_um"].to_numpy() == pytest.approx(
+        table["perimeter_px"] / 2, abs=1e-4
+    )
+    unknown = object_table(label, image, None)
+    assert unknown["axis_major_length_um"].isna().all() and unknown["solidity"].notna().all()
+
+
+def test_each_channel_has_its_columns():
+    label = np.zeros((20, 20), np.int32)
+    label[2:6, 2:6], label[10:14, 2:6] = 1, 2
+    green = np.full((20, 20), 10, np.uint16)
+    green[label == 2] = 510
+    field = np.ones((20, 20), bool)
+    table = object_table(
+        label,
+        np.zeros((20, 20, 1), np.uint8),
+        (2.0, 1.0),
+        channels={"GFP": green, "DAPI": green // 10},
+        confidence=np.array([0.6, 0.9]),
+        field=field,
+    )
+    assert list(table["mean_intensity_GFP"]) == [10, 510]
+    assert list(table["background_corrected_intensity_DAPI"]) == [0, 50]
+    assert list(table["integrated_intensity_GFP"]) == [160, 16 * 510]
+    assert list(table["nearest_neighbor_px"]) == [8, 8]
+    assert list(table["nearest_neighbor_um"]) == [16, 16]
+    assert list(table["confidence"]) == pytest.approx([0.6, 0.9])
+    alone = object_table(label * (label < 2), np.zeros((20, 20, 1), np.uint8), None)
+    assert alone["nearest_neighbor_px"].isna().all() and alone["confidence"].isna().all()
+
+
+def test_a_part_of_an_image_has_the_places_of_the_whole():
+    label = blobs()
+    image = np.random.default_rng(2).integers(0, 255, (*label.shape, 1), dtype=np.uint8)
+    level = {"": background_level(image[:, :, 0], label)}
+    whole = object_table(label, image, (0.5, 0.3), background=level)
+    number = int(whole.loc[~whole["touches_border"], "area_px"].idxmax())
+    row = whole.iloc[[number]].reset_index(drop=True)
+    top, left, bottom, right = (int(row.iloc[0][name]) for name in list(row)[7:11])
+    box = np.s_[top:bottom, left:right]
+    own = np.where(label[box] == row["label"][0], label[box], 0)
+    part = object_table(
+        own, image[box], (0.5, 0.3), background=level, origin=(top, left), shape=label.shape
+    )
+    again = add_neighbors(pd.concat([whole.drop(index=number), part]), (0.5, 0.3))
+    pd.testing.assert_frame_equal(again.iloc[[-1]].reset_index(drop=True), row, atol=1.1e-4)
+
+
+def test_basic_features_and_no_objects():
+    label = blobs(60, 60)
+    image = np.zeros((60, 60, 1), np.uint8)
+    standard = object_table(label, image, (1.0, 1.0))
+    basic = object_table(label, image, (1.0, 1.0), features="basic")
+    assert list(basic) == list(BASIC)
+    pd.testing.assert_frame_equal(basic, standard[list(BASIC)])
+    empty = object_table(label * 0, image, None, channels={"GFP": image[:, :, 0]})
+    assert empty.empty and "max_intensity_GFP" in empty
+    assert list(empty)[: len(OBJECTS)] == [*OBJECTS]
+
+
+def test_cellprofiler_features_need_their_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cp_measure.bulk", None)
+    with pytest.raises(CoverslipError, match=r"coverslip\[features\]"):
+        object_table(blobs(40, 40), np.zeros((40, 40, 1), np.uint8), None, features="all")
+
+
 def test_summary_of_a_image():
     mask = np.zeros((100, 100), bool)
     mask[10:20, 10:20] = True
@@ -159,7 +295,7 @@ def test_sums_of_bands_are_the_table_of_the_whole_image():
     found = {"label": np.arange(1, there.sum() + 1), **properties(sums)}
     table = table_of(found, label.shape, (0.5, 0.3))
     assert (table["touches_border"] == expected["touches_border"]).all() and len(table) >= 30
-    for name in OBJECTS:
+    for name in BASIC:
         assert table[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1.01e-4), name
 
 
@@ -169,7 +305,7 @@ def test_sums_of_nothing_are_an_empty_table():
     moments.add(0, empty, empty == 0, empty.astype(np.uint8))
     numbers, areas, sums = moments.merged(np.zeros(1, np.int64))
     table = table_of({"label": numbers, **properties(sums)}, (4, 5), None)
-    assert len(areas) == 0 and list(table.columns) == list(OBJECTS) and table.empty
+    assert len(areas) == 0 and list(table.columns) == list(BASIC) and table.empty
 
 
 def test_overlay_draws_edges_and_keeps_large_ones_bounded():

@@ -11,11 +11,13 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import roifile
 import tifffile
 
 from coverslip.config.sections import Measure
+from coverslip.data import readers
 from coverslip.errors import CoverslipError
-from coverslip.measure import image_result, input_folder, readers
+from coverslip.measure import image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
@@ -57,7 +59,8 @@ def draw(path, size):
 
 def run(place, shard=0, shards=1, code="x", **settings):
     out = place / f"out{shard}"
-    outputs = Outputs(out / "images.csv", out / "objects.csv", out / "labels", out / "overlays")
+    names = ("images.csv", "objects.csv", "labels", "overlays", "exports")
+    outputs = Outputs(*(out / name for name in names))
     computed = measure(
         folder=place / "in",
         notes=place / "notes.json",
@@ -93,6 +96,20 @@ def test_numbers_of_a_folder(place):
         assert tiff.pages[0].tags["XResolution"].value == (5000, 1)
     assert (outputs.overlays / "d.png.overlay.png").is_file()
     assert len(list(outputs.overlays.rglob("*.png"))) == 4
+    assert table.loc["a.png", ["focus", "signal_to_background"]].gt(0).all()
+    assert (objects["confidence"] > 0.8).all() and (objects["solidity"] == 1).all()
+    rois = roifile.roiread(outputs.exports / "sub/c.tif.roi.zip")
+    assert [(roi.left, roi.top, roi.right - roi.left) for roi in rois] == [(8, 5, 13)]
+    geojson = json.loads((outputs.exports / "sub/c.tif.geojson").read_text())
+    assert geojson["features"][0]["properties"]["measurements"]["area_um2"] == 576
+
+
+def test_exports_and_features_are_chosen(place):
+    _, outputs = run(place, export=["geojson"], features="basic")
+    assert {path.suffix for path in outputs.exports.rglob("*.*")} == {".geojson"}
+    assert "solidity" not in pd.read_csv(outputs.objects)
+    _, outputs = run(place, export=[])
+    assert not list(outputs.exports.rglob("*.*"))
 
 
 def test_only_what_is_new_or_changed_is_computed(place):
@@ -110,6 +127,11 @@ def test_only_what_is_new_or_changed_is_computed(place):
     assert not (outputs.overlays / "b.png.overlay.png").exists()
 
 
+@pytest.mark.reliability(
+    "D10",
+    "other files in the model folder: a README, `model.onnx`, `.DS_Store`",
+    "nothing is measured again",
+)
 def test_other_files_in_the_model_folder_are_no_part_of_the_model(place):
     assert run(place)[0] == 5
     for name in ("README.md", "model.onnx", ".DS_Store", "notes.txt"):
@@ -129,6 +151,11 @@ def in_between(monkeypatch, action):
     monkeypatch.setattr(folder_inventory, "entries", then)
 
 
+@pytest.mark.reliability(
+    "D1",
+    "an image that changes, or is removed, while it is measured",
+    "the job ends with one line; nothing of this image is kept, all others are",
+)
 def test_images_that_change_while_they_are_measured_are_not_kept(place, monkeypatch):
     """Their numbers would be filed under the digest of what was there before, for ever."""
     before = {name: (place / "in" / name).read_bytes() for name in ("a.png", "b.png")}
@@ -149,8 +176,13 @@ def test_images_that_change_while_they_are_measured_are_not_kept(place, monkeypa
     assert table["error"].notna().sum() == 1 and table.loc["b.png", "foreground_px"] == 11 * 11
 
 
+@pytest.mark.reliability(
+    "D1",
+    "a read error of the disk",
+    "the job ends with one line; nothing of this image is kept, all others are",
+)
 def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
-    whole = readers._single
+    whole = readers._planes
 
     def failing(path, *more):
         if path.name == "a.png":
@@ -158,7 +190,7 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
         yield from whole(path, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(readers, "_single", failing)
+        patch.setattr(readers, "_planes", failing)
         with pytest.raises(CoverslipError, match="in/a.png: changed, or could not be read"):
             run(place)
     computed, outputs = run(place)
@@ -167,6 +199,12 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
 
 @pytest.mark.parametrize("where", ["field_of_view", "overlay", "predict"])
 @pytest.mark.parametrize("error", [MemoryError("no room"), ValueError("odd image")])
+@pytest.mark.reliability(
+    "D4",
+    "memory runs out, or a library raises an error, for one image",
+    "a row with the reason; all other images are measured; after a memory error the next run "
+    "tries again",
+)
 def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, where, error):
     expected = pd.read_csv(run(place)[1].images).set_index("image")
 
@@ -202,6 +240,11 @@ def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, w
     assert again == (1 if isinstance(error, MemoryError) else 0), "memory may do another time"
 
 
+@pytest.mark.reliability(
+    "D9",
+    "a network that answers NaN",
+    "a row with the reason, and no confluency",
+)
 def test_an_answer_that_is_no_number_is_no_empty_image(place, monkeypatch):
     monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles * np.float32("nan"))
     _, outputs = run(place)
@@ -219,6 +262,11 @@ def test_a_full_disk_is_no_fault_of_an_image(place, monkeypatch):
         run(place)
 
 
+@pytest.mark.reliability(
+    "D4",
+    "a pipe, a link to `/dev/zero`, a link to a folder",
+    "not opened; a row with the reason",
+)
 def test_files_that_are_none_are_not_opened(place):
     os.mkfifo(place / "in/pipe.png")
     (place / "in/zero.tif").symlink_to("/dev/zero")
@@ -230,6 +278,11 @@ def test_files_that_are_none_are_not_opened(place):
     assert table.loc["gone.png", "error"] == "cannot be read (No such file or directory)"
 
 
+@pytest.mark.reliability(
+    "D4",
+    "names of 254 bytes, with quotes, commas, line breaks, or bytes that are not UTF-8",
+    "measured; tables, page, plot and `objects.parquet` agree",
+)
 def test_any_name(place):
     from coverslip.measure import plot, tables
     from coverslip.measure.tables import write_parquet
@@ -264,6 +317,27 @@ def test_what_changes_results_computes_all_and_what_does_not_nothing(place):
     assert run(place)[0] == 0
     (place / "model/model.json").write_text(json.dumps(INFO | {"threshold": 0.6}))
     assert run(place)[0] == 5
+
+
+@pytest.mark.reliability(
+    "D27",
+    "another version of a package that reads images or predicts",
+    "all images are measured again; another version of Snakemake changes nothing",
+)
+def test_another_version_of_a_reader_computes_all(place, monkeypatch):
+    assert run(place)[0] == 5
+    known = measure_module.versions
+    for name, computed in (("imagecodecs", 5), ("tifffile", 5), ("snakemake", 0)):
+        with monkeypatch.context() as patch:
+            installed = {name: "0.0.1"}
+            patch.setattr(
+                measure_module,
+                "versions",
+                lambda names, installed=installed: (
+                    known(names) | {name: installed[name] for name in names if name in installed}
+                ),
+            )
+            assert run(place)[0] == computed
 
 
 @pytest.mark.parametrize(("fast", "policy"), [(True, "mixed_bfloat16"), (False, None)])

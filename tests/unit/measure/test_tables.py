@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,18 +23,22 @@ from coverslip.measure.input_folder import (
     shard_of,
 )
 from coverslip.measure.page import SHOWN, find_odd, spread
+from coverslip.measure.regionprops import OBJECTS, object_table
 from coverslip.measure.tables import (
     COLUMNS,
-    OBJECT_COLUMNS,
     SHARD_COLUMNS,
     image_table,
+    join_objects,
     merge_objects,
     name_time,
+    object_columns,
     write_parquet,
 )
 from coverslip.pipeline import folder_inventory
 
 DEFAULT = Measure().time_pattern
+
+OBJECT_COLUMNS = object_columns([OBJECTS])
 
 
 @pytest.mark.parametrize(
@@ -111,10 +116,38 @@ def test_objects_are_merged_in_order_and_read_back_from_parquet(tmp_path):
     assert (tmp_path / "all.parquet").read_bytes() == first
 
 
+def test_images_of_other_channels_share_a_table(tmp_path):
+    label = np.zeros((9, 9), np.int32)
+    label[2:5, 2:5] = 1
+    image = np.full((9, 9, 1), 40, np.uint8)
+    tables = {}
+    for name, channels in (("a", {"DAPI": image[:, :, 0]}), ("b", None), ("c", {"a b, c": label})):
+        table = object_table(label, image, None, channels=channels)
+        table.insert(0, "page", 1)
+        tables[name] = tmp_path / f"{name}.csv"
+        table.to_csv(tables[name], index=False)
+    join_objects({name: tables[name] for name in "ab"}, tmp_path / "0.csv")
+    join_objects({"c": tables["c"]}, tmp_path / "1.csv")
+    join_objects({}, tmp_path / "2.csv")
+    merge_objects([tmp_path / f"{n}.csv" for n in range(3)], tmp_path / "all.csv")
+    write_parquet(tmp_path / "all.csv", tmp_path / "all.parquet")
+    found = duckdb.read_parquet(str(tmp_path / "all.parquet")).df()
+    assert list(found["image"]) == ["a", "b", "c"] and list(found["label"]) == [1, 1, 1]
+    assert list(found["mean_intensity_DAPI"].fillna(-1)) == [40, -1, -1]
+    assert list(found["mean_intensity_a b, c"].fillna(-1)) == [-1, -1, 1]
+    assert found["touches_border"].dtype == bool
+    assert list(pd.read_csv(tmp_path / "all.csv")) == list(found)
+
+
 @pytest.mark.parametrize(
     "last", ['z Dish 3, well "B2".png', 'z 5" dish.png', "z'a\nb;\t.png", "z,"]
 )
 @pytest.mark.parametrize("before", [0, 30_000])
+@pytest.mark.reliability(
+    "D2",
+    "names with quotes, commas or line breaks after 20,000 plain ones",
+    "`objects.parquet` and `objects.csv` agree",
+)
 def test_no_name_is_mistaken_in_parquet(tmp_path, last, before):
     """What a look at the first 20,480 rows cannot know."""
     names = ["a.png"] * before + [last] * 3
@@ -189,6 +222,11 @@ def config_of(images, model="one", name=None):
     }
 
 
+@pytest.mark.reliability(
+    "D15",
+    "two folders of one name, and names such as `a b`, `a;b`, `é`, `{}`",
+    "each has results of its own",
+)
 def test_a_name_is_readable_and_tells_folders_and_models_apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = ["exp1/images", "exp2/images", "Zeitreihe Ä", "Zeitreihe Ö", "é", "a b", "a;b", "{}"]
@@ -237,6 +275,11 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
         ("deep", "model.json: not JSON"),
     ],
 )
+@pytest.mark.reliability(
+    "D13",
+    "a folder that is no model, `model.json` that is no JSON or 100,000 levels deep",
+    "one line that names file and fix",
+)
 def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
     monkeypatch.chdir(tmp_path)
     told = {"classes": '{"kind": "network", "head": "classification"}', "odd": "{", "list": "[]"}
@@ -251,6 +294,11 @@ def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, mod
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.reliability(
+    "D13",
+    "an ensemble that names itself as a member",
+    "one line that names file and fix",
+)
 def test_an_ensemble_of_itself_is_no_loop(tmp_path):
     members = [{"folder": "."}, {"folder": "."}]
     (tmp_path / "model.json").write_text(json.dumps({"kind": "ensemble", "members": members}))
@@ -258,6 +306,11 @@ def test_an_ensemble_of_itself_is_no_loop(tmp_path):
         model_files(tmp_path)
 
 
+@pytest.mark.reliability(
+    "D14",
+    "a folder of images that contains `results/`",
+    "own overlays and labels are not measured",
+)
 def test_own_results_are_no_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "results/measure/x/overlays/a.png.overlay.png", "results/raw/b.png"):

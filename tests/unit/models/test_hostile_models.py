@@ -66,6 +66,11 @@ def rewritten(folder, change):
             archive.writestr(name, data)
 
 
+@pytest.mark.reliability(
+    "D13",
+    "a network with lambda layers",
+    "not run; one line",
+)
 def test_a_lambda_layer(folder):
     inputs = keras.Input((None, None, 3))
     hidden = keras.layers.Lambda(lambda x: x * 2)(inputs)
@@ -109,6 +114,11 @@ def test_nothing_in_the_package_unpickles():
     ("module", "name"),
     [("os", "system"), ("builtins", "eval"), ("subprocess", "run"), ("pathlib", "Path")],
 )
+@pytest.mark.reliability(
+    "D13",
+    "a network with functions of other modules (`os.system`)",
+    "not run; one line",
+)
 def test_a_function_of_another_module(folder, module, name):
     def change(config):
         layer = config["config"]["layers"][1]
@@ -135,6 +145,11 @@ def test_a_function_as_activation(folder, module):
     refused(folder)
 
 
+@pytest.mark.reliability(
+    "D13",
+    "a pickle in place of `model.keras`",
+    "not run; one line",
+)
 def test_a_pickle_in_place_of_the_network(folder):
     made = folder.parent / "made"
     (folder / "model.keras").write_bytes(pickle.dumps(Writes(made)))
@@ -164,10 +179,15 @@ def test_an_old_file_in_place_of_the_network(folder):
     refused(folder)
 
 
+@pytest.mark.reliability(
+    "D30",
+    "a truncated `model.keras`",
+    "one line that calls it damaged",
+)
 def test_a_truncated_network(folder):
     path = folder / "model.keras"
     path.write_bytes(path.read_bytes()[:-100])
-    refused(folder)
+    assert "truncated or damaged" in refused(folder)
 
 
 def changed(folder, **changes):
@@ -213,6 +233,12 @@ INSTANCES = {"threshold": 0.5, "seed": 0.5, "min_area_px": 9}
         ({"format": 2, "num_classes": {}}, "`num_classes`"),
     ],
 )
+@pytest.mark.reliability(
+    "D9",
+    "`model.json` with NaN, unknown heads or kinds, thresholds out of range, wrong types, "
+    "absurd sizes",
+    "one line that names file and fix",
+)
 def test_a_value_that_cannot_be_is_named_when_the_folder_is_read(folder, changes, words):
     path = changed(folder, **changes)
     with pytest.raises(CoverslipError, match=words) as error:
@@ -221,6 +247,11 @@ def test_a_value_that_cannot_be_is_named_when_the_folder_is_read(folder, changes
 
 
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "null", "1e999", '{"format": 1e999}', "\xff"])
+@pytest.mark.reliability(
+    "D13",
+    "`model.json` that is no JSON, or no object",
+    "one line that names file and fix",
+)
 def test_what_is_no_model_json(folder, text):
     (folder / "model.json").write_text(text, encoding="latin-1")
     with pytest.raises(CoverslipError, match="model.json: (not JSON|not written by coverslip)"):
@@ -242,6 +273,11 @@ CLUSTERS = {"number": 3, "cells": [1]}
         ({"kmeans": {"features": "bogus"}}, "no valid clusters"),
         ({"seed": "x"}, "no valid clusters"),
     ],
+)
+@pytest.mark.reliability(
+    "D9",
+    "K-means clusters that do not exist or are not numbers",
+    "one line that names file and fix",
 )
 def test_clusters_that_cannot_be(tmp_path, changes, words):
     facts = FACTS | {
@@ -297,6 +333,12 @@ def not_a_number():
         (sequential, "is a Sequential, and no functional network"),
         (not_a_number, "has weights that are no numbers"),
     ],
+)
+@pytest.mark.reliability(
+    "D13",
+    "a network with other inputs, outputs or sizes than `model.json`, or weights that are not"
+    " finite",
+    "one line that names file and fix",
 )
 def test_a_network_of_another_model_json(folder, network, words):
     network().save(folder / "model.keras")

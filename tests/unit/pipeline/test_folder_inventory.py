@@ -47,6 +47,11 @@ def test_only_changed_files_are_read_again(folder, tmp_path, monkeypatch):
     assert read == [str(folder / "a.png")]
 
 
+@pytest.mark.reliability(
+    "D5",
+    "an image or archive replaced by one of the same size and time stamp (`cp -p`, `rsync -t`)",
+    "detected: inode and change time are compared as well",
+)
 def test_a_file_of_the_same_size_and_time_is_another_one(folder, tmp_path, monkeypatch):
     """`cp -p`, `rsync -t` and `unzip` keep times, and all frames of a camera have one size."""
     monkeypatch.setattr(folder_inventory, "SETTLED", -60)
@@ -102,6 +107,11 @@ def test_a_missing_folder_is_named(tmp_path):
         folder_inventory.digest(tmp_path / "none", tmp_path / "notes.json")
 
 
+@pytest.mark.reliability(
+    "D17",
+    "a link to a folder among the images",
+    "not followed, and named",
+)
 def test_links_that_lead_round_in_circles_are_not_followed(folder, tmp_path):
     notes = tmp_path / "notes.json"
     first = folder_inventory.digest(folder, notes)

@@ -68,12 +68,12 @@ def usual(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def extreme(tmp_path_factory):
-    """One epoch, several folds and seeds, long names of classes, a long title."""
-    names = {"a172": "a very long name of a class that nobody has shortened"}
+    """One epoch, several folds and seeds, long names of classes, a long title, both with `$`."""
+    names = {"a172": r"a very long $x^$ of a class that nobody has shortened"}
     folder = tmp_path_factory.mktemp("extreme")
     options = {"images": 18, "folds": 3, "seeds": (1, 2), "epochs": 1}
     changes = {"class_names": names}
-    return inputs_of(folder, "A very long title " * 12, True, changes, **options)
+    return inputs_of(folder, "A very long title $x^$ " * 9, True, changes, **options)
 
 
 @pytest.mark.parametrize("name", (*VECTOR, *RASTER))
@@ -87,6 +87,9 @@ def test_small_and_the_same_each_time(usual, tmp_path, name):
     assert path.read_bytes() == first
 
 
+@pytest.mark.reliability(
+    "D12", "`$` in titles and class names", "text in all figures; not read as mathematics"
+)
 @pytest.mark.parametrize("name", (*VECTOR, *RASTER))
 def test_extreme_studies_are_drawn(extreme, tmp_path, name):
     path = tmp_path / f"{name}.png"

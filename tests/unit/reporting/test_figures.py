@@ -55,7 +55,7 @@ def extreme(tmp_path_factory):
         shapes=((20, 90), (64, 24)),
         instances=True,
     )
-    return inputs_of(files, folder, "A very long title " * 12, True)
+    return inputs_of(files, folder, r"A very long title $x^$ \frac{1$" * 7, True)
 
 
 @pytest.fixture(scope="module")

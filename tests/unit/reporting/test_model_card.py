@@ -1,10 +1,12 @@
 """The model card tells what the numbers are, and what is not known."""
 
 import json
+from pathlib import Path
 
 import class_files
 import pytest
 import study_files
+import yaml
 from test_figures import inputs_of
 
 from coverslip.reporting import model_card
@@ -21,7 +23,19 @@ STUDY = {
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("card")
+    strata = {"fluorescence": 2, "brightfield": 2}
+    return write(tmp_path_factory.mktemp("card"), DATASET, STUDY, strata)
+
+
+@pytest.fixture(scope="module")
+def odd_card(tmp_path_factory) -> str:
+    dataset = dict.fromkeys(DATASET, ODD)
+    study = STUDY | {"title": ODD, "question": ODD, "known_issues": [ODD]}
+    return write(tmp_path_factory.mktemp("odd_card"), dataset, study, {ODD: 4})
+
+
+def write(folder: Path, dataset: dict, study: dict, strata: dict) -> str:
+    """Write a card of a study of masks; return it."""
     files = study_files.make(folder, instances=True)
     inputs_of(files, folder)
     info = folder / "model.json"
@@ -33,7 +47,7 @@ def card(tmp_path_factory) -> str:
     split = folder / "split.json"
     row = {"fold": 0, "images": 4, "groups": 2}
     counts = [
-        row | {"subset": "train", "strata": {"fluorescence": 2, "brightfield": 2}},
+        row | {"subset": "train", "strata": strata},
         row | {"subset": "test", "strata": {"fluorescence": 3, "histology": 1}},
     ]
     leak = {"groups": 1, "pairs": 2}
@@ -43,7 +57,7 @@ def card(tmp_path_factory) -> str:
         )
     )
     output = folder / "README.md"
-    model_card.write(info, folder / "metrics.json", split, DATASET, STUDY, output)
+    model_card.write(info, folder / "metrics.json", split, dataset, study, output)
     return output.read_text()
 
 
@@ -108,5 +122,20 @@ def test_the_card_is_about_classes(tmp_path):
         assert words in card
 
 
-def test_class_names_are_neither_markup_nor_the_end_of_a_cell():
-    assert model_card._cell("a|b\n<img src=x>") == r"a\|b &lt;img src=x&gt;"
+ODD = "a|b\n<img src=x onerror=alert(1)>: ["
+PLAIN = r"a\|b &lt;img src=x onerror=alert(1)&gt;: ["
+
+
+@pytest.mark.reliability(
+    "D23",
+    "titles, licences, citations and classes with line breaks, `|`, `: [` or HTML",
+    "text in the model card; its front matter and tables stay whole",
+)
+def test_texts_are_no_markup(odd_card):
+    front, *_ = odd_card.removeprefix("---\n").partition("\n---\n")
+    assert yaml.safe_load(front)["license"] == ODD.lower()
+    assert set(yaml.safe_load(front)) == {"license", "library_name", "tags"}
+    assert "<img" not in odd_card.partition("\n---\n")[2]
+    assert f"# {PLAIN}\n" in odd_card and f"- {PLAIN}\n" in odd_card
+    assert f"{PLAIN}. Licence: {PLAIN}. {PLAIN}\n" in odd_card
+    assert f"| train | 4 | 2 | 4 {PLAIN} |" in odd_card

@@ -120,6 +120,11 @@ def test_is_committed_without_outputs(template):
     assert ["parameters"] in [cell["metadata"].get("tags") for cell in cells]
 
 
+@pytest.mark.reliability(
+    "D3",
+    "classes and files called `<img src=x onerror=...>` or `<script>`",
+    "text in `notebook.html`, which runs no script and loads nothing",
+)
 def test_names_of_files_run_nothing_and_nothing_is_loaded(lines):
     bad = "<img src=x onerror=alert(1)>"
     path = lines / "metrics.json"

@@ -188,6 +188,11 @@ def test_digests_are_known_at_the_next_start_until_any_code_changes(package, tmp
         assert asked() == (value(), True)
 
 
+@pytest.mark.reliability(
+    "D33",
+    "words of an error or of a log message are changed",
+    "nothing is made again",
+)
 def test_words_of_an_error_do_not_count_but_its_type_does(package):
     write, value = package
     body = "def used(x):\n    if x:\n        raise {}\n    return x\n"
@@ -199,6 +204,11 @@ def test_words_of_an_error_do_not_count_but_its_type_does(package):
     assert value() != before
 
 
+@pytest.mark.reliability(
+    "D6",
+    "code of a config section is changed",
+    "what uses it is made again",
+)
 def test_fields_of_values_do_not_count_but_their_methods_do(package, monkeypatch):
     write, value = package
     monkeypatch.setattr(code_fingerprint, "VALUE_MODULES", {"pack.sections"})

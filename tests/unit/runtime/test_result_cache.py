@@ -47,6 +47,17 @@ def test_nothing_is_fetched_where_nothing_is(place):
     assert not any(output.exists() for output in outputs)
 
 
+def changed_note(entry, change):
+    note = json.loads((entry / result_cache.NOTE).read_text())
+    change(note)
+    (entry / result_cache.NOTE).write_text(json.dumps(note))
+
+
+@pytest.mark.reliability(
+    "D25",
+    "an entry of the shared cache that is damaged, has no record, or is 200,000 levels deep",
+    "one warning; the job runs and replaces the entry",
+)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -57,6 +68,11 @@ def test_nothing_is_fetched_where_nothing_is(place):
         lambda entry: (entry / result_cache.NOTE).write_text(
             json.dumps({"files": ["x"], "record": {}})
         ),
+        lambda entry: changed_note(entry, lambda note: note.pop("record")),
+        lambda entry: changed_note(entry, lambda note: note.update(record=[1])),
+        lambda entry: changed_note(entry, lambda note: note.update(record="x")),
+        lambda entry: (entry / result_cache.NOTE).write_text("[" * 200_000),
+        lambda entry: (entry / result_cache.NOTE).write_bytes(b"\xff"),
     ],
 )
 def test_a_damaged_entry_is_not_used_and_leaves_nothing_then_is_replaced(place, damage):

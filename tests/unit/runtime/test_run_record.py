@@ -23,6 +23,24 @@ def test_a_command_is_shown_without_secrets(given, shown):
     assert run_record.redact_secrets(given) == shown
 
 
+@pytest.mark.reliability(
+    "D26",
+    "a command with absolute paths",
+    "records and pages show paths from the working directory, and `~` for the home folder",
+)
+def test_a_command_is_shown_without_folders_of_the_machine(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "home/project"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    words = ["snakemake", "--configfile", f"{here}/my.yaml", "--config", f"images={here}/a b/c"]
+    words += ["--directory", f"{home}/other", f"--token={here}/x", "/data/images"]
+    assert run_record.shown_command(words) == (
+        "snakemake --configfile my.yaml --config 'images=a b/c' --directory ~/other '--token=***' "
+        "/data/images"
+    )
+
+
 def test_environment_tells_every_package_and_the_first_on_the_path(tmp_path, monkeypatch):
     found = run_record.environment()
     assert found["numpy"] and found["python"] and list(found)[1:] == sorted(list(found)[1:])

@@ -37,6 +37,48 @@ def test_a_script_that_said_why_it_failed_is_not_named_again(end, shown):
     assert terminal.shorten(record(text)) == shown
 
 
+FUNCTION = """\
+InputFunctionException in rule ingest in file "/x/workflow/rules/data.smk", line 63:
+Error:
+  CoverslipError: imgs/closed: cannot be listed (Permission denied): make the folder readable
+Wildcards:
+  dataset=mine
+Traceback:
+  File "/x/workflow/rules/common.smk", line 202, in folder (rule ingest, line 141, /x/data.smk)"""
+CONFIG = """\
+WorkflowError in file "/x/workflow/rules/common.smk", line 44:
+the config is not valid:
+  my.yaml, line 4: studies.one.seeds: a seed is listed twice
+  File "/x/workflow/rules/common.smk", line 44, in <module>"""
+
+
+@pytest.mark.reliability(
+    "D29",
+    "a folder that cannot be listed, a mistake in the config",
+    "the line alone, without Snakemake's traceback",
+)
+def test_messages_for_users_are_shown_without_a_traceback():
+    made = record(FUNCTION)
+    assert terminal.shorten(made)
+    assert made.getMessage() == (
+        "coverslip: imgs/closed: cannot be listed (Permission denied): make the folder readable"
+    )
+    made = record(CONFIG)
+    assert terminal.shorten(made)
+    assert made.getMessage() == (
+        "coverslip: the config is not valid:\n"
+        "  my.yaml, line 4: studies.one.seeds: a seed is listed twice"
+    )
+    for text in (FUNCTION.replace("CoverslipError", "KeyError"), CONFIG.replace("/rules/", "/x/")):
+        made = record(text)
+        assert terminal.shorten(made) and made.getMessage() == text
+
+
+@pytest.mark.reliability(
+    "D20",
+    "Ctrl-C",
+    "one line",
+)
 def test_ctrl_c_prints_one_line(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".snakemake/coverslip").mkdir(parents=True)

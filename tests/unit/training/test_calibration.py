@@ -8,7 +8,13 @@ from mask_training import PREPROCESSING, write_patches
 from coverslip.config.sections import Augmentation, Network
 from coverslip.models import networks
 from coverslip.models.preprocessing import fit
-from coverslip.training.calibration import GRID, recalibrate_batchnorm, tune_threshold
+from coverslip.models.watershed import WatershedParams
+from coverslip.training.calibration import (
+    GRID,
+    fit_confidence,
+    recalibrate_batchnorm,
+    tune_threshold,
+)
 from coverslip.training.dataset import Batches
 from coverslip.training.patches import Patches
 
@@ -147,3 +153,24 @@ def test_for_confluency_a_bad_mask_is_not_chosen():
     squares = [((each - masks.mean(axis=(1, 2))) ** 2).mean() for each in found]
     assert GRID[int(np.argmin(squares))] == 0.85
     assert tune_threshold([(["a", "b"], masks, probabilities)], "confluency") == 0.5
+
+
+def test_confidence_is_fitted_on_objects_that_do_not_touch_the_rim():
+    params = WatershedParams(threshold=0.5, seed=0.5, min_area_px=0)
+    rng = np.random.default_rng(0)
+    pairs = []
+    for _ in range(40):
+        truth, probabilities = np.zeros((64, 64), np.uint16), np.zeros((64, 64, 4), np.float32)
+        foreground = np.full((64, 64), 0.05)
+        for number, (row, column) in enumerate([(0, 0), (10, 10), (10, 40), (40, 10), (40, 40)], 1):
+            place = np.s_[row : row + 9, column : column + 9]
+            real = number == 1 or rng.random() < 0.5
+            truth[place] = number * real
+            # The one at the rim would teach the opposite.
+            foreground[place] = 0.95 if real and number > 1 else 0.7
+            probabilities[row + 4, column + 4, 3] = 1.0
+        probabilities[..., 0], probabilities[..., 1] = 1 - foreground, foreground
+        pairs.append((truth, probabilities))
+    coefficients = fit_confidence(pairs, params)
+    assert coefficients is not None and coefficients[1] > 1
+    assert fit_confidence([], params) is None

@@ -1,5 +1,10 @@
 """The one exception that users are meant to read, and its words in one line."""
 
+import re
+
+ADDRESS = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
+"""How Python shows an object without a name."""
+
 
 class CoverslipError(Exception):
     """Bad input or bad circumstances: one line that says what, where and the fix.
@@ -10,5 +15,9 @@ class CoverslipError(Exception):
 
 
 def one_line(error: object) -> str:
-    """Text of an error, or of anything, in one line and without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    """Text of an error, or of anything, in one line, without control characters and addresses.
+
+    An error without text is called by its type.
+    """
+    text = "".join(c if c.isprintable() else " " for c in ADDRESS.sub("", str(error)))
+    return " ".join(text.split()) or (type(error).__name__ if isinstance(error, Exception) else "")

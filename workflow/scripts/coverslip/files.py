@@ -49,7 +49,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
+            error.filename = str(path)  # a write that fails does not name its file
         part.unlink(missing_ok=True)
         raise
 
@@ -207,6 +209,5 @@ def report_disk_full(output: Path) -> Iterator[Progress]:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error says that a disk or a quota is full; HDF5 tells it in its text only."""
-    codes = (errno.ENOSPC, errno.EDQUOT)
-    return error.errno in codes or any(f"errno = {code}," in str(error) for code in codes)
+    """Return whether an error says that a disk or a quota is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

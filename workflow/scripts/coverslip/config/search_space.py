@@ -91,7 +91,11 @@ def variant_name(preprocessing: Mapping[str, Any]) -> str:
 DIGITS = 4
 """Significant digits of a drawn number, so that it can be read and typed again."""
 
-ENDLESS = 10_000_000
+LARGEST = 1.0e15
+"""Largest absolute value of a range that is searched; larger ones overflow when they are drawn."""
+
+DRAWS_PER_TRIAL = 100
+"""Draws after which a trial that differs from all others is given up."""
 
 
 def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -109,16 +113,23 @@ def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
     count, space = search["n_trials"], search["space"]
     if count > (most := combinations(space)):
         raise CoverslipError(f"the space has {most:.0f} combinations, fewer than {count} trials")
-    return list(islice(_distinct(space, search["seed"]), count))
+    draws = 1000 + DRAWS_PER_TRIAL * count
+    trials = list(islice(_distinct(space, search["seed"], draws), count))
+    if len(trials) < count:
+        raise CoverslipError(
+            f"only {len(trials)} different trials in {draws} draws (numbers have {DIGITS} digits): "
+            "widen the space, or ask for fewer trials"
+        )
+    return trials
 
 
-def _distinct(space: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def _distinct(space: Mapping[str, Any], seed: int, draws: int) -> Iterator[dict[str, Any]]:
     from sklearn.model_selection import ParameterSampler
 
     # Lists would be drawn without replacement, and then all trials depend on their number.
     distributions = {key: _distribution(values) for key, values in sorted(space.items())}
     seen = set()
-    for drawn in ParameterSampler(distributions, ENDLESS, random_state=seed):
+    for drawn in ParameterSampler(distributions, draws, random_state=seed):
         values = {key: _value(space[key], drawn[key]) for key in distributions}
         text = json.dumps(values, sort_keys=True)
         if text not in seen:

@@ -12,7 +12,16 @@ from coverslip.config.tasks import implied_study
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values cannot be changed later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""A seed that NumPy, TensorFlow and scikit-learn take."""
+
+Side = Annotated[int, Field(ge=1, le=16384)]
+"""Height or width of an image in pixels."""
 
 
 # --- The section of the configuration on maps of what speaks for a class
@@ -21,9 +30,9 @@ class Section(BaseModel):
 class OcclusionWindow(Section):
     """A window that hides a part of the image."""
 
-    window: int = Field(ge=1)
+    window: int = Field(ge=1, le=16384)
     """Height and width in pixels, at the size that the network works at."""
-    stride: int = Field(ge=1)
+    stride: int = Field(ge=1, le=16384)
     """Pixels between two places of the window."""
 
     @property
@@ -69,7 +78,7 @@ class Attribution(Section):
     """Grad-CAM on the last features that still have places."""
     batch: int = Field(default=64, ge=1)
     """Images that are computed together."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """Seed of the noise and of the random map that is the baseline."""
 
 
@@ -79,19 +88,31 @@ class Attribution(Section):
 class Measure(Section):
     """How own images are measured (target `measure`)."""
 
-    name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
     """Name of the folder `results/measure/<name>`; none: that of the folder of images, and six
     characters that tell apart folders of one name, and models."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
     resolution), if anything. A value given here goes before that of the files."""
-    channel: int | None = Field(default=None, ge=0)
-    """Channel to measure, from 0, where an image has several; none: grey and RGB images as they
-    are, while others with several channels are listed as not measured."""
+    channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    """Channel to segment where an image has several: its index from 0, its name as in the file
+    (`DAPI`; letter case does not count, and a part that only one name has is enough), or its
+    wavelength in nm (from 200 on). None: grey and RGB images as they are, while others with several
+    channels are listed as not measured, with the names of their channels."""
+    z: Literal["all", "max", "focus"] | Annotated[int, Field(ge=1)] = "all"
+    """Depths of a z-stack. `all`: each is an image of its own; `max`: maximum projection; `focus`:
+    the sharpest one; a number: this one, from 1 as in the column `plane`."""
     ignore_black_border: bool = True
     """Black surroundings of the field of view do not count as area."""
     min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
+    features: Literal["basic", "standard", "all"] = "standard"
+    """Features of each object: place, area, eccentricity and mean intensity; shape, intensities of
+    every channel, neighbours and confidence as well; or also those of CellProfiler (with
+    `pip install 'coverslip[features]'`)."""
+    export: list[Literal["roi", "geojson", "parquet"]] = ["roi", "geojson", "parquet"]
+    """Formats of the objects besides CSV and label images: ImageJ ROIs (`exports/*.roi.zip`),
+    GeoJSON for QuPath (`exports/*.geojson`), and `objects.parquet`."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
     tta: bool = False
@@ -112,7 +133,7 @@ class Measure(Section):
     tells which images are of one place. Times in the files' metadata go before."""
     time_unit: str = "frame"
     """Unit of the group `time`."""
-    shards: int = Field(default=1, ge=1)
+    shards: int = Field(default=1, ge=1, le=10_000)
     """Number of jobs that the images are cut into."""
 
     @property
@@ -145,7 +166,7 @@ class Search(Section):
     """What is tried, by the path of the key in the study: `training.learning_rate`,
     `network.filters`; any key of `preprocessing`, `network` and `training` but those that say what
     is learned, and `training.epochs`."""
-    n_trials: int = Field(default=16, ge=2)
+    n_trials: int = Field(default=16, ge=2, le=10_000)
     """Trials at the start. More of them later leave the earlier ones as they are."""
     min_epochs: int = Field(default=1, ge=1)
     """Epochs that every trial gets: the first rung."""
@@ -157,7 +178,7 @@ class Search(Section):
     metric: Literal["loss", "accuracy", "iou"] = "loss"
     """What ranks trials, on validation images, at the epoch whose weights would be kept. A low
     loss is better; a high accuracy (of pixels, or of images) or IoU."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """Seed of the draw, and of the training of every trial."""
 
 
@@ -207,9 +228,9 @@ class Augmentation(Section):
 class Training(Section):
     """How the weights are found."""
 
-    epochs: int = Field(default=50, ge=1)
+    epochs: int = Field(default=50, ge=1, le=1_000_000)
     """Largest number of epochs."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=65_536)
     """Patches a step."""
     patches_per_epoch: int | None = Field(default=None, ge=1)
     """Patches drawn for an epoch; none: every patch once."""
@@ -310,11 +331,11 @@ class Source(Section):
     `brightfield`: unstained cells that cover more or less of a dish (format `paired`);
     `phase_contrast`: nine cell lines (format `livecell`); `histology_patches`: four kinds of
     nuclei, cut from slides (format `labelled_csv`)."""
-    images: int = Field(default=96, ge=4)
+    images: int = Field(default=96, ge=4, le=1_000_000)
     """For `synthetic`: number of images."""
-    size: int = Field(default=256, ge=32)
+    size: int = Field(default=256, ge=32, le=16384)
     """For `synthetic`: height and width of an image in pixels."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """For `synthetic`: seed of the generator."""
     limits: Limits = Limits()
     """What the archive may hold."""
@@ -392,7 +413,7 @@ class Split(Section):
     with `validation: 0` only. Test patches alone are scored."""
     test_folder: str | None = None
     """For `official`: name of the folder of test images, at any depth."""
-    folds: int = Field(default=1, ge=1)
+    folds: int = Field(default=1, ge=1, le=1000)
     """1: one split by the shares below; 2 or more: k-fold, each fold is the test set once."""
     test: float = Field(default=0.2, ge=0, lt=1)
     """Share of the images for test, with one fold."""
@@ -405,7 +426,7 @@ class Split(Section):
     archive or that `train_test_split` left, as Keras' `validation_split` does."""
     stratify: Literal["none", "modality", "class"] = "none"
     """Keep the shares of this property alike in all subsets."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """Seed of the draw."""
     file: str | None = None
     """For `file`: a csv with the columns id, fold, subset."""
@@ -439,7 +460,7 @@ class Preprocessing(Section):
     """For `zscore`, images that it is fitted on. `all`: with validation and test images;
     `each_subset`: training and validation images together, test images on themselves. The last
     two leak and need a reproduction (`reproduces`)."""
-    resize: tuple[int, int] | None = None
+    resize: tuple[Side, Side] | None = None
     """Resize whole images to height and width in pixels; none: patches at native size."""
     resize_filter: Literal["area", "bilinear", "bicubic"] = "area"
     """How images are resized. `area`: area average where they shrink, linear where they grow;
@@ -448,13 +469,13 @@ class Preprocessing(Section):
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
     nearest pixel); `bilinear-ceil`: bilinear, rounded up, and `bicubic-nonzero`: Pillow's bicubic,
     every value above 0, both grow objects; for reproductions (`reproduces`) only."""
-    patch: int = Field(default=128, ge=16)
+    patch: int = Field(default=128, ge=16, le=4096)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
     """Share of a patch that its neighbour covers too."""
     min_foreground_fraction: float = Field(default=0.0, ge=0, le=1)
     """Training patches with a smaller share of foreground are left out."""
-    shards: int = Field(default=1, ge=1)
+    shards: int = Field(default=1, ge=1, le=10_000)
     """Number of jobs and files that patches are cut into."""
 
 
@@ -477,7 +498,7 @@ class Network(Section):
     `efficientnet_lite0_unet`: EfficientNet-Lite0 encoder, decoder of `unet`. For classes: `cnn`:
     configurable, for images of any size; `livecell_cnn`, `livecell_cnn_bn`: of study 1 (5,007,593
     and 9,571,305 parameters); `nuclei_cnn` (20,587,108) and `resnet18`: of study 3."""
-    filters: int = Field(default=16, ge=1)
+    filters: int = Field(default=16, ge=1, le=4096)
     """For `unet` and `cnn`: filters of the first level, doubled at each level; for
     `efficientnet_lite0_unet`: those of the decoder, at half the resolution."""
     depth: int = Field(default=4, ge=1, le=7)
@@ -488,11 +509,11 @@ class Network(Section):
     stem_kernel: Literal[3, 7] = 7
     """For `resnet18`: size of the first convolution. 7: with stride 2, as on ImageNet; 3: with
     stride 1, from random weights even where the others are pretrained, as study 3 had it."""
-    dense_1: int = Field(default=256, ge=1)
+    dense_1: int = Field(default=256, ge=1, le=65_536)
     """For `nuclei_cnn`: units of its first dense layer."""
-    dense_2: int = Field(default=32, ge=1)
+    dense_2: int = Field(default=32, ge=1, le=65_536)
     """For `nuclei_cnn`: units of its second dense layer."""
-    max_filters: int | None = Field(default=None, ge=1)
+    max_filters: int | None = Field(default=None, ge=1, le=4096)
     """With `filters`: they are doubled up to this number; none: at every level."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """For `unet` and `cnn`: dropout at the lowest level, or before the classes."""
@@ -559,7 +580,7 @@ class Evaluation(Section):
     blank_test_labels: bool = False
     """Also report accuracy against all-zero test labels, as study 4 did by mistake; in
     a reproduction (`reproduces`) only."""
-    shards: int = Field(default=1, ge=1)
+    shards: int = Field(default=1, ge=1, le=10_000)
     """Number of jobs and files that prediction is cut into."""
 
 
@@ -599,7 +620,7 @@ class Study(Section):
     """Metrics that the published study reports."""
     compare_with: str | None = None
     """Name of the study to compare this one with."""
-    seeds: list[int] = Field(default=[1], min_length=1)
+    seeds: list[Seed] = Field(default=[1], min_length=1, max_length=1000)
     """One training a seed."""
     split: Split = Split()
     """Which images are for training, validation and test."""

@@ -6,9 +6,14 @@ schema is generated from `coverslip.config.sections` by `coverslip.config.docume
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import json
+import os
 import re
+import stat
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,8 @@ import jsonschema
 
 from coverslip.config import old_format, tasks
 from coverslip.config import search_space as spaces
-from coverslip.errors import CoverslipError
+from coverslip.config.key_lines import place_of, read_key_lines
+from coverslip.errors import CoverslipError, one_line
 
 WORDS = {
     "dataset": ("title", "licence", "citation", "class_names"),
@@ -33,15 +39,45 @@ WORDS = {
 }
 """Keys that are only shown: they never cause work beyond the report."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+MAX_JOBS = 100_000
+"""Jobs of one study; with more of them Snakemake needs minutes to start."""
 
 
-def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
+def _is_integer(checker: Any, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(checker: Any, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # neither NaN nor infinite
+
+
+# JSON Schema takes 2.0 for an integer, and NaN and infinity for numbers within any bounds.
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
+def resolve(
+    config: Mapping[str, Any], schema_file: Path, config_files: Iterable[Path] = ()
+) -> dict[str, Any]:
     """Return the config with every default filled in and every key in the schema's order.
 
-    Raises CoverslipError with one line for each mistake: the key's path, what is wrong with it
-    and the nearest known name.
+    Args:
+        config: the config as read.
+        schema_file: JSON schema of a config.
+        config_files: files that the config was read from, the last one counts.
+
+    Raises:
+        CoverslipError: one line for each mistake: file and line, the key's path, what is wrong
+            with it and the nearest known name.
     """
+    lines = read_key_lines(config_files)
     schema = json.loads(Path(schema_file).read_text(encoding="utf-8"))
     resolved, mistakes = _resolved(config, schema)
     if not mistakes:
@@ -50,18 +86,27 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
             search_errors(resolved, lambda trial: _resolved(trial, schema)[1], closest_name)
         )
     if mistakes:
-        raise CoverslipError("the config is not valid:\n" + "\n".join(f"  {m}" for m in mistakes))
+        text = "\n".join(f"  {_with_place(one_line(mistake), lines)}" for mistake in mistakes)
+        raise CoverslipError(f"the config is not valid:\n{text}")
     return resolved
+
+
+def _with_place(mistake: str, lines: dict[str, str]) -> str:
+    place = place_of(mistake.partition(": ")[0], lines)
+    return f"{place}: {mistake}" if place else mistake
 
 
 def _resolved(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the config with every default (empty if it violates the schema), and the mistakes."""
+    if mistakes := list(_odd_names(config)):
+        return {}, mistakes
     if mistakes := list(old_format.renamed_keys(config)):
         return {}, mistakes
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda error: [str(p) for p in error.path])
+    errors = sorted(
+        Validator(schema).iter_errors(config), key=lambda error: [str(p) for p in error.path]
+    )
     if mistakes := [line for error in errors for line in _explain(error, schema)]:
         return {}, mistakes
     resolved = _complete(tasks.implied(config), schema, schema)
@@ -95,6 +140,28 @@ def closest_name(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean `{close[0]}`?"
     return f"; known: {', '.join(known)}" if known else ""
+
+
+def _odd_names(node: Any, where: str = "", around: tuple[int, ...] = ()) -> Iterable[str]:
+    """Mistakes in keys that YAML does not read as text, and aliases in themselves, at any depth."""
+    if id(node) in around and isinstance(node, list | Mapping):
+        yield f"{where.removesuffix('.')}: is an alias (`*`) of what is around it: write it out"
+        return
+    around = (*around, id(node))
+    for number, item in enumerate(node) if isinstance(node, list) else ():
+        yield from _odd_names(item, f"{where}{number}.", around)
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if not isinstance(key, str):
+            yield f"{where}{key}: YAML reads this name as {_kind(key)}: write it in quotes: '{key}'"
+        yield from _odd_names(value, f"{where}{key}.", around)
+
+
+def _kind(value: Any) -> str:
+    """Name of what YAML reads a word as that is no text."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
+    if isinstance(value, datetime.date):
+        return "a date"
+    return kinds.get(type(value), type(value).__name__)
 
 
 def _follow(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -137,11 +204,25 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> li
         return [f"{where}: the key `{key}` is missing" for key in missing]
     if error.validator == "anyOf":
         parts = [e for e in error.context if e.validator_value != "null"]
-        return [line for part in parts for line in _explain(part, schema)]
-    hint = ""
-    if error.validator == "type" and isinstance(error.instance, str):
-        hint = _text_hint(error.instance, error.validator_value)
-    return [f"{where}: {error.message}{hint}"]
+        lines = [line for part in parts for line in _explain(part, schema)]
+        return lines[-1:] if all(part.validator == "type" for part in parts) else lines
+    if error.validator != "type":
+        return [f"{where}: {error.message}"]
+    value, wanted = error.instance, error.validator_value
+    hint = _text_hint(value, wanted) if isinstance(value, str) else _type_hint(value, wanted)
+    shown = value if isinstance(value, datetime.date) else repr(value)
+    return [f"{where}: {shown} is not of type {wanted!r}{hint}"]
+
+
+def _type_hint(value: Any, wanted: str) -> str:
+    """How to write a value that is no text so that it has the type that is wanted."""
+    if wanted == "string" and isinstance(value, datetime.date | bool | int | float):
+        return f" (YAML reads it as {_kind(value)}: write it in quotes: '{value}')"
+    if isinstance(value, int | float) and not _is_number(None, value):
+        return "" if isinstance(value, bool) else " (write a finite number)"
+    if isinstance(value, float) and wanted == "integer" and value.is_integer():
+        return f" (write {int(value)})"
+    return ""
 
 
 def _text_hint(text: str, wanted: str) -> str:
@@ -155,7 +236,7 @@ def _text_hint(text: str, wanted: str) -> str:
     if re.fullmatch(r"[+-]?\d+e[+-]?\d+", text, flags=re.IGNORECASE):
         mantissa, exponent = re.split("e", text, flags=re.IGNORECASE)
         return f" (YAML reads {text} as text: write {mantissa}.0e{exponent})"
-    return " (a number is wanted; channels count from 0)" if wanted == "integer" else ""
+    return " (a number is wanted)" if wanted == "integer" else ""
 
 
 def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
@@ -168,15 +249,45 @@ def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
     for kind, names in (("datasets", datasets), ("studies", studies)):
         for name in names:
             if not NAME.fullmatch(name):
-                yield f"{kind}.{name}: a name has only letters, digits, `_` and `-`"
-    for name in config["run"] or []:
+                yield f"{kind}.{name}: a name has only letters, digits, `_` and `-`, at most 100"
+    for name, count in Counter(config["run"] or []).items():
         if name not in studies:
             yield f"run: no study is called `{name}`{closest_name(name, studies)}"
+        if count > 1:
+            yield f"run: `{name}` is listed {count} times: list it once"
+    for key in ("images", "model"):
+        yield from _check_path(key, config[key])
     yield from _check_time_pattern(config["measure"]["time_pattern"])
     for name, dataset in datasets.items():
         yield from _check_dataset(f"datasets.{name}", dataset)
     for name, study in studies.items():
         yield from _check_study(f"studies.{name}", study, datasets, studies)
+
+
+def _check_path(where: str, path: str | None) -> Iterable[str]:
+    """Mistakes in a path: it may be missing, and is otherwise a file or a folder."""
+    if path is None:
+        return
+    if not path.isprintable():
+        yield f"{where}: a path has no control characters"
+        return
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        yield f"{where}: {path} is a device or a pipe: name a file or a folder"
+
+
+def _count_jobs(study: Mapping[str, Any]) -> int:
+    """Jobs of a study, but for a few."""
+    trainings = study["split"]["folds"] * len(study["seeds"])
+    trials = study["search"]["n_trials"] if study["search"] else 0
+    return (
+        study["preprocessing"]["shards"]
+        + trainings * (3 + study["evaluation"]["shards"])
+        + 2 * trials * study["split"]["folds"]
+    )
 
 
 def _check_time_pattern(pattern: str) -> Iterable[str]:
@@ -193,6 +304,11 @@ def _check_dataset(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
     source = dataset["source"]
     if source["kind"] == "path" and not source["path"]:
         yield f"{where}.source.path: name an archive or a folder"
+    yield from _check_path(f"{where}.source.path", source["path"])
+    names_of_classes = Counter(dataset["class_names"].values())
+    for name, count in names_of_classes.items():
+        if count > 1:
+            yield f"{where}.class_names: {count} classes are called `{name}`: name each differently"
     if source["kind"] == "kaggle" and bool(source["competition"]) == bool(source["dataset"]):
         yield f"{where}.source: name either a `competition` or a `dataset`"
     yield from tasks.check_groups(where, dataset)
@@ -222,6 +338,14 @@ def _check_study(
             f"{where}.compare_with: no study is called `{study['compare_with']}`"
             f"{closest_name(study['compare_with'], studies)}"
         )
+    if studies.get(study["compare_with"]) is study:
+        yield f"{where}.compare_with: is this study itself: name another, or remove the key"
+    if (count := _count_jobs(study)) > MAX_JOBS:
+        yield (
+            f"{where}: split.folds, seeds, shards and search.n_trials together are {count:,} jobs, "
+            f"more than {MAX_JOBS:,}: lower one of them"
+        )
+    yield from _check_path(f"{where}.split.file", study["split"]["file"])
     if len(set(study["seeds"])) != len(study["seeds"]):
         yield f"{where}.seeds: a seed is listed twice"
     preprocessing, network, split = study["preprocessing"], study["network"], study["split"]
@@ -344,6 +468,8 @@ def _check_values(where: str, values: Mapping[str, Any]) -> Iterable[str]:
             yield f"{where}.log: goes with `low` and `high`"
     elif low > high:
         yield f"{where}: low ({low}) is above high ({high})"
+    elif max(abs(low), abs(high)) > spaces.LARGEST:
+        yield f"{where}: values are searched up to {spaces.LARGEST:.0e}, of either sign"
     elif values["log"] and low <= 0:
         yield f"{where}.low: a logarithmic scale has no {low}"
 

@@ -100,7 +100,7 @@ def ingest(
             rows.append(row)
             contents.update(image.contents)
             totals.update({image.kind: 1, "transparent": int(image.transparent)})
-            progress.note(len(rows) / len(found), store.part.stat().st_size)
+            progress.note(len(rows) / len(found), store.size())
         inventory = inventory_digest(contents)
         digest = digest or check_digest(source, inventory, dataset)
         table = pd.DataFrame(rows)

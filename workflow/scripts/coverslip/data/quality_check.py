@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Dataset
+from coverslip.config.tasks import MASKS
 from coverslip.data import acquisition_groups, overlap
 from coverslip.data import tables as manifests
 from coverslip.data.duplicates import Pair
@@ -287,9 +288,12 @@ def _faults(table: pd.DataFrame, names: list[str], dataset: Dataset, manifest: P
         ]
     faults = []
     if not table["n_objects"].any() and (table["class"] == "").all():
+        wrong, fix = f"none of {len(table)} images has a class", "the labels"
+        if dataset.format in MASKS:
+            wrong = f"all {len(table)} masks are empty"
+            fix = f"the masks and mask_threshold ({dataset.mask_threshold})"
         faults.append(
-            f"{manifest}: all {len(table)} masks are empty ({_named(table.index.to_numpy())}): "
-            f"check the masks and mask_threshold ({dataset.mask_threshold}) of dataset "
+            f"{manifest}: {wrong} ({_named(table.index.to_numpy())}): check {fix} of dataset "
             f"{dataset.title}."
         )
     if len(set(names)) < 2:

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Evaluation, Preprocessing
-from coverslip.data.image_store import ImageStore, write_array
+from coverslip.data.hdf5 import Hdf5File, write_array, write_hdf5
+from coverslip.data.image_store import ImageStore
 from coverslip.data.tables import select_images
 from coverslip.errors import CoverslipError
-from coverslip.files import atomic_write
 from coverslip.models import preprocessing
 from coverslip.models.heads import foreground
 from coverslip.models.model import Model, load
@@ -68,7 +68,7 @@ def predict(
     of_classes = network.head == "classification"
     wanted = [*subsets, UNLABELLED] if of_classes else subsets
     table = select_images(split, fold, wanted).iloc[shard::shards]
-    with atomic_write(output) as part, ImageStore(images) as store, h5py.File(part, "w") as file:
+    with write_hdf5(output) as file, ImageStore(images) as store:
         file.attrs["fold"] = fold
         classes = [str(name) for name in network.info["classes"]]
         file.attrs["classes"] = json.dumps(classes, ensure_ascii=False)
@@ -82,7 +82,7 @@ def predict(
 
 
 def _write_logits(
-    file: h5py.File, network: Model, store: ImageStore, table: pd.DataFrame, evaluation: Evaluation
+    file: Hdf5File, network: Model, store: ImageStore, table: pd.DataFrame, evaluation: Evaluation
 ) -> None:
     file.attrs["temperature"] = network.temperature
     logits = np.empty((len(table), len(network.info["classes"])), np.float32)
@@ -96,7 +96,7 @@ def _write_logits(
 
 
 def _write_masks(
-    file: h5py.File, network: Model, store: ImageStore, table: pd.DataFrame, evaluation: Evaluation
+    file: Hdf5File, network: Model, store: ImageStore, table: pd.DataFrame, evaluation: Evaluation
 ) -> None:
     file.attrs["threshold"] = network.threshold
     file.attrs["resolution"] = evaluation.resolution

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import keras
 import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Attribution, OcclusionWindow
+from coverslip.data.hdf5 import write_hdf5
 from coverslip.data.image_store import ImageStore
 from coverslip.evaluation.examples import shown_subset
 from coverslip.evaluation.per_image import class_rows
@@ -27,7 +27,7 @@ from coverslip.evaluation.predictions import read_class_predictions
 from coverslip.evaluation.summary import ONE_GROUP, SEED, number
 from coverslip.explain import faithfulness, gradients
 from coverslip.explain.occlusion import occlusion
-from coverslip.files import atomic_write, write_json
+from coverslip.files import write_json
 from coverslip.metrics.intervals import bootstrap
 from coverslip.models import heads, preprocessing
 from coverslip.models.model import load, read_network
@@ -97,7 +97,7 @@ def explain(
     loaded.scale_as(subset)
     explainer = Explainer(read_network(loaded), loaded.temperature, section)
     results: list[dict[str, Any]] = []
-    with atomic_write(maps) as part, ImageStore(images) as store, h5py.File(part, "w") as file:
+    with write_hdf5(maps) as file, ImageStore(images) as store:
         file.attrs["methods"] = json.dumps(explainer.names)
         for place, example in enumerate(examples):
             tile = network_input(store, example.id, loaded.preprocessing)
@@ -114,6 +114,7 @@ def explain(
             for name, array in {"image": tile, **attributions}.items():
                 data = array if name == "image" else array.astype(np.float32)
                 folder.create_dataset(name.replace("/", " by "), data=data, track_times=False)
+            file.raise_if_unwritten()
             areas = {
                 "deletion": {name: number(curve.deletion_area) for name, curve in curves.items()},
                 "insertion": {name: number(curve.insertion_area) for name, curve in curves.items()},

@@ -169,11 +169,11 @@ def empty(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     Level and strength are such as percentile stretching leaves, and stronger ones: smooth noise,
     which looks like an image, is stretched more.
     """
-    smoothness = rng.uniform(0.0, 8.0) * (rng.random() < 0.7)
+    smoothness = rng.uniform(0.0, 10.0) * (rng.random() < 0.85)
     field: np.ndarray = rng.standard_normal(shape[:2], dtype=np.float32)
     if smoothness >= 0.3:
         field = cv2.GaussianBlur(field, (0, 0), smoothness)
-    field *= rng.uniform(0.0, 35.0) / max(float(field.std()), 1e-6)
+    field *= rng.uniform(0.0, 50.0) / max(float(field.std()), 1e-6)
     field += rng.uniform(0.0, 160.0)
     field = np.clip(np.rint(field), 0, 255).astype(np.uint8)
     return np.repeat(field[..., None], shape[2], axis=2)

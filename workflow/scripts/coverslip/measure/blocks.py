@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers.planes import Plane
 from coverslip.imaging.field_of_view import Field, FilledRows
 from coverslip.imaging.intensity import to_grey
 from coverslip.imaging.rows import Rows, regrouped, spans
@@ -21,7 +22,6 @@ from coverslip.measure.interval import Blocks
 from coverslip.measure.moments import Moments, properties
 from coverslip.measure.objects_rows import Objects
 from coverslip.measure.overlay import overlay, shown_size
-from coverslip.measure.planes import Plane
 from coverslip.measure.predict_rows import answers
 from coverslip.measure.regionprops import table_of
 from coverslip.models.model import Model

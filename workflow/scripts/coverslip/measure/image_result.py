@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ import pandas as pd
 import tifffile
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.labels import drop_small
+from coverslip.measure.exports.geojson import label_features, write_geojson
+from coverslip.measure.exports.imagej import label_rois, write_rois
+from coverslip.measure.exports.polygons import label_polygons
+from coverslip.measure.image_qc import image_quality
 from coverslip.measure.input_folder import shown_name
 from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.planes import SIZES_UM, Plane
-from coverslip.measure.regionprops import OBJECTS, object_table, summary
+from coverslip.measure.regionprops import BASIC, object_table, summary
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
 
@@ -40,6 +44,12 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     return plane.pixel_um, "file"
 
 
+def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a value in each object, in the order of their numbers 1, 2, ..."""
+    numbers, first = np.unique(label, return_index=True)
+    return values.ravel()[first[numbers > 0]]
+
+
 class ImageResult:
     """A folder that is filled plane by plane and has its name only when it is whole."""
 
@@ -56,6 +66,8 @@ class ImageResult:
         shutil.rmtree(self.part, ignore_errors=True)
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []
+        self.rois: list[Any] | None = None
+        self.geojson: list[dict[str, Any]] | None = None
         self.labels = None
         self.expected = 0
         self.added = 0
@@ -87,6 +99,8 @@ class ImageResult:
         mask: np.ndarray,
         label: np.ndarray,
         settings: Measure,
+        confidence: np.ndarray | None = None,
+        training: Mapping[str, Any] | None = None,
     ) -> None:
         """Measure a plane.
 
@@ -97,14 +111,28 @@ class ImageResult:
             mask: bool HxW, what the model takes for foreground.
             label: int32 HxW, its objects.
             settings: the section `measure` of the config.
+            confidence: float (objects,), of the objects in the order of their numbers.
+            training: `training_statistics` of the model, if it has them.
         """
-        label = drop_small(np.where(field, label, 0), settings.min_area_px)
-        objects = object_table(label, image, pixel_size(plane, settings)[0])
+        whole, label = label, drop_small(np.where(field, label, 0), settings.min_area_px)
+        if confidence is not None:
+            confidence = confidence[_first_values(label, whole) - 1]
+        objects = object_table(
+            label,
+            image,
+            pixel_size(plane, settings)[0],
+            channels=getattr(plane, "channels", None),
+            features=settings.features,
+            confidence=confidence,
+            field=field,
+        )
         blocks = blocks_of(mask & field, field)
         drawn = overlay(image, label, mask & field, field)
         self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
         self.draw(plane, drawn)
-        self.note(plane, image.shape, image.dtype, blocks, objects, settings)
+        self.export(plane, label, objects, settings)
+        quality = image_quality(image, label, field, training)
+        self.note(plane, image.shape, image.dtype, blocks, objects, settings, quality)
         self.added += 1
 
     def note(
@@ -115,6 +143,7 @@ class ImageResult:
         blocks: Blocks,
         objects: pd.DataFrame,
         settings: Measure,
+        quality: Mapping[str, float | None] | None = None,
     ) -> None:
         """Keep the numbers of a plane.
 
@@ -124,6 +153,7 @@ class ImageResult:
             blocks: its foreground and field of view, counted.
             objects: its objects, see `object_table`.
             settings: the section `measure` of the config.
+            quality: see `image_quality`.
         """
         size, source = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
@@ -146,10 +176,29 @@ class ImageResult:
                 "pixel_width_um": size and size[1],
                 "pixel_size_from": source or None,
                 **summary(blocks, objects, size),
+                **(quality or {}),
                 "note": "; ".join(note for note in notes if note) or None,
             }
         )
         self.objects.append(objects)
+
+    def export(
+        self, plane: Plane, label: np.ndarray, objects: pd.DataFrame, settings: Measure
+    ) -> None:
+        """Keep the objects of a plane for other programs, see `Measure.export`.
+
+        Args:
+            plane: what was measured.
+            label: int32 HxW, its objects.
+            objects: their table.
+            settings: the section `measure` of the config.
+        """
+        formats = {"roi", "geojson"} & set(settings.export)
+        polygons = label_polygons(label) if formats else {}
+        if "roi" in formats:
+            self.rois = (self.rois or []) + label_rois(polygons, plane.page, plane.plane)
+        if "geojson" in formats:
+            self.geojson = (self.geojson or []) + label_features(polygons, objects, plane.plane)
 
     def draw(self, plane: Plane, drawn: np.ndarray) -> None:
         """Keep the overlay of a plane, uint8 HxWx3."""
@@ -206,10 +255,14 @@ class ImageResult:
         self.part.mkdir(parents=True, exist_ok=True)
         if self.labels is not None:
             self.labels.close()
-        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in OBJECTS.items()})
+        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BASIC.items()})
         empty.insert(0, "page", pd.Series(dtype="int64"))
         objects = pd.concat(self.objects) if self.objects else empty
         objects.to_csv(self.part / "objects.csv", index=False)
+        if self.rois is not None:
+            write_rois(self.part / "roi.zip", self.rois)
+        if self.geojson is not None:
+            write_geojson(self.part / "geojson", self.geojson)
         planes = sorted(self.planes, key=lambda row: row["page"])
         write_json(self.part / "record.json", {"planes": planes})
         for file in self.part.iterdir():

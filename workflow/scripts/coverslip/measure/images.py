@@ -22,6 +22,9 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Measure
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.planes import Plane, failed
+from coverslip.data.readers.raster import Unread
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
@@ -37,11 +40,7 @@ from coverslip.measure.input_folder import (
     shard_of,
     shown_name,
 )
-from coverslip.measure.planes import Plane, failed
-from coverslip.measure.raster import Unread
-from coverslip.measure.readers import read_planes
-from coverslip.measure.regionprops import OBJECTS
-from coverslip.measure.tables import OBJECT_COLUMNS, SHARD_COLUMNS, link_file
+from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.models.model import NETWORKS, WHOLE, Model, load
 from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
@@ -52,7 +51,7 @@ PACKAGES: tuple[str, ...] = ("numpy", "scipy", "scikit-image", "opencv-python-he
 
 PACKAGES += ("tifffile", "imagecodecs", "zarr", "numcodecs", "keras", "tensorflow")
 
-PACKAGES += ("tensorflow-cpu",)
+PACKAGES += ("tensorflow-cpu", "roifile", "cp-measure")
 """Packages whose versions change what is read or measured."""
 
 
@@ -67,6 +66,8 @@ class Outputs(NamedTuple):
     """Folder of label maps, `<image>.label.tif`."""
     overlays: Path
     """Folder of overlays, `<image>.overlay.png`."""
+    exports: Path
+    """Folder of objects for other programs, `<image>.roi.zip` and `<image>.geojson`."""
 
 
 def measure(
@@ -176,7 +177,7 @@ class File:
             yield Plane(1, error="holds what is no regular file (a pipe, a device, a link)")
         else:
             yield from read_planes(
-                self.folder / self.name, settings.channel, settings.largest_whole
+                self.folder / self.name, settings.channel, settings.largest_whole, settings.z
             )
 
 
@@ -260,7 +261,7 @@ def _stream(
 
     for answer in network.predict(images(), "native", settings.overlap, settings.tta):
         entry, plane, image, field = waiting.popleft()
-        entry.add(plane, image, field, *_segmented(network, answer), settings)
+        entry.add(plane, image, field, settings=settings, **_segmented(network, answer))
         settle()
 
 
@@ -275,18 +276,26 @@ def _alone(network: Model, file: File, settings: Measure) -> None:
             field = field_of_view(plane.image, settings.ignore_black_border)
             image = fill_outside_fov(plane.image, field)
             (answer,) = network.predict([image], "native", settings.overlap, settings.tta)
-            file.entry.add(plane, plane.image, field, *_segmented(network, answer), settings)
+            file.entry.add(
+                plane, plane.image, field, settings=settings, **_segmented(network, answer)
+            )
         except OSError:
             raise
         except Exception as error:
             file.entry.refuse(failed(error, plane.page, plane.plane, "measured"))
 
 
-def _segmented(network: Model, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground (bool HxW) and objects (int32 HxW) of what a model says of an image."""
+def _segmented(network: Model, answer: np.ndarray) -> dict[str, Any]:
+    """Return what `ImageResult.add` takes of a model and its prediction for an image."""
     if not np.isfinite(answer).all():
         raise CoverslipError("the model answers with what is no number")
-    return network.mask(answer) > 0, network.objects(answer)
+    label = network.objects(answer)
+    return {
+        "mask": network.mask(answer) > 0,
+        "label": label,
+        "confidence": network.object_confidence(answer, label),
+        "training": network.info.get("training_statistics"),
+    }
 
 
 def _imageless(network: Model, entry: ImageResult, plane: Plane, settings: Measure) -> None:
@@ -306,24 +315,27 @@ def _imageless(network: Model, entry: ImageResult, plane: Plane, settings: Measu
 
 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
-    """Write the tables of a shard, and link its label maps and overlays."""
+    """Write the tables of a shard, and link its label images, overlays and exports."""
     rows: list[dict[str, Any]] = []
-    for folder in (outputs.labels, outputs.overlays):
+    folders = {
+        ".tif": outputs.labels,
+        ".png": outputs.overlays,
+        ".zip": outputs.exports,
+        "geojson": outputs.exports,
+    }
+    for folder in set(folders.values()):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    with atomic_write(outputs.objects) as part:
-        pd.DataFrame(columns=OBJECT_COLUMNS).to_csv(part, index=False)
-        for name, entry in entries.items():
-            record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
-            name = shown_name(name)
-            rows += [{"image": name, **row} for row in record["planes"]]
-            objects = pd.read_csv(entry / "objects.csv", dtype={"page": "int64", **OBJECTS})
-            objects.insert(0, "image", name)
-            objects[OBJECT_COLUMNS].to_csv(part, index=False, header=False, mode="a")
-            for file in sorted(entry.iterdir()):
-                if file.name.endswith(".tif"):
-                    link_file(file, outputs.labels / beside(name, file.name))
-                elif file.name.endswith(".png"):
-                    link_file(file, outputs.overlays / beside(name, file.name))
+    tables = {}
+    for name, entry in entries.items():
+        record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
+        name = shown_name(name)
+        rows += [{"image": name, **row} for row in record["planes"]]
+        tables[name] = entry / "objects.csv"
+        for file in sorted(entry.iterdir()):
+            for ending, folder in folders.items():
+                if file.name.endswith(ending):
+                    link_file(file, folder / beside(name, file.name))
+    join_objects(tables, outputs.objects)
     with atomic_write(outputs.images) as part:
         pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)

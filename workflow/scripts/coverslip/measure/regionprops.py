@@ -1,4 +1,8 @@
-"""Objects and their numbers, from an image and what a model says of its pixels."""
+"""Features of objects: size, shape, intensity of every channel, neighbours, confidence.
+
+Properties have the definitions of `skimage.measure.regionprops` and, but for rounding, its values.
+They are computed for all objects at once; only the convex hull is one call per object.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,19 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from skimage.measure import regionprops_table
+from scipy import ndimage
+from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial.distance import pdist
+from skimage.morphology import convex_hull_image
 
+from coverslip.errors import CoverslipError
 from coverslip.imaging.intensity import to_grey
 from coverslip.measure.interval import Blocks
 
 DIGITS = 4
 """Decimals of numbers in tables."""
 
-PROPERTIES = ("label", "area", "centroid", "bbox", "eccentricity", "intensity_mean")
-
-OBJECTS = {
+BASIC = {
     "label": "int64",
     "area_px": "int64",
     "area_um2": "float64",
@@ -36,27 +42,403 @@ OBJECTS = {
     "mean_intensity": "float64",
     "touches_border": "bool",
 }
-"""Columns of the table of objects, with their types; see `docs/usage.md`."""
+"""Columns of `features: basic`, with their types."""
+
+SHAPE = (
+    "perimeter",
+    "axis_major_length",
+    "axis_minor_length",
+    "feret_diameter_max",
+    "nearest_neighbor",
+)
+"""Lengths of `features: standard`, in pixels (`_px`) and micrometres (`_um`)."""
+
+INTENSITY = (
+    "mean_intensity",
+    "median_intensity",
+    "std_intensity",
+    "min_intensity",
+    "max_intensity",
+    "integrated_intensity",
+    "background_corrected_intensity",
+)
+"""Numbers of each channel, as `<number>_<channel>`; without a channel, of the segmented image."""
+
+STANDARD = {
+    **{name: kind for name, kind in BASIC.items() if name != "touches_border"},
+    **{f"{name}_{unit}": "float64" for name in SHAPE for unit in ("px", "um")},
+    "solidity": "float64",
+    **dict.fromkeys(INTENSITY, "float64"),
+    "touches_border": "bool",
+    "confidence": "float64",
+}
+"""Columns of `features: standard` of an image without named channels, with their types."""
+
+OBJECTS = STANDARD
+
+MANY = 100
+"""From so many points on, their convex hull is taken before distances of all pairs."""
+
+
+def column_type(name: str) -> str:
+    """Return the dtype of a column of the table of objects; features are float64."""
+    return OBJECTS.get(name, "str" if name == "class" else "float64")
 
 
 def object_table(
-    label: np.ndarray, image: np.ndarray, pixel_um: tuple[float, float] | None
+    label: np.ndarray,
+    image: np.ndarray,
+    pixel_um: tuple[float, float] | None,
+    *,
+    channels: Mapping[str, np.ndarray] | None = None,
+    features: str = "standard",
+    confidence: np.ndarray | None = None,
+    field: np.ndarray | None = None,
+    background: Mapping[str, float] | None = None,
+    origin: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
-    """One row an object, with the columns `OBJECTS`.
+    """Return one row per object, in the order of their numbers.
 
-    Areas are in pixels and square micrometres; centroids (y down, x right, from the middle of the
-    first pixel) and bounding boxes (bottom and right are the first row and column beyond) in pixels
-    and micrometres; eccentricity is that of the ellipse with the same second moments, 0 for a
-    circle, below 1; the intensity is the mean of the grey values as stored. Micrometres are empty
-    where the size of a pixel is not known.
+    Lengths are in pixels and micrometres, areas in pixels and square micrometres; micrometres are
+    empty where the pixel size is unknown. Where a pixel is not square, lengths in pixels (and
+    `eccentricity` and `solidity`) are those of the pixel grid, lengths in micrometres respect both
+    sides, and `perimeter_um` is empty, as it is not defined (scikit-image raises an error).
 
     Args:
-        label: int32 HxW as `Model.objects` gives it.
-        image: uint8 or uint16, HxWxC.
+        label: int32 HxW, 0 is background.
+        image: uint8 or uint16, HxWxC, the segmented image; its grey values have the columns
+            without the name of a channel.
         pixel_um: height and width of a pixel in micrometres.
+        channels: HxW each, by name.
+        features: `basic`: the columns `BASIC`; `standard`: `STANDARD`, and `INTENSITY` for each
+            channel; `all`: also CellProfiler's features, `cp_<feature>` and
+            `cp_<feature>_<channel>`, by the package `cp_measure`.
+        confidence: float (objects,), in the order of their numbers, see `models.confidence`;
+            without it, nan.
+        field: bool HxW, the field of view; without it, the whole image.
+        background: background of each channel ("" is the segmented image), where it is known of a
+            larger image; without it, see `background_level`.
+        origin: row and column of the first pixel, where the arrays are a part of an image. An
+            object has to be in them whole.
+        shape: height and width of that image.
+
+    Raises:
+        CoverslipError: `features: all` without the package `cp_measure`.
+
+    Examples:
+        >>> label = np.zeros((8, 8), np.int32)
+        >>> label[2:5, 2:6] = 1
+        >>> table = object_table(label, np.full((8, 8, 1), 7, np.uint8), (0.5, 0.5))
+        >>> int(table["area_px"][0]), float(table["area_um2"][0])
+        (12, 3.0)
     """
-    found = regionprops_table(label, to_grey(image), properties=PROPERTIES)
-    return table_of(found, label.shape, pixel_um)
+    grey = to_grey(image)
+    pixels = _Pixels(label)
+    table = _geometry(pixels, pixel_um, origin, shape or label.shape)
+    if features == "basic":
+        table["mean_intensity"] = pixels.mean(pixels.values(grey))
+        return _finish(table[list(BASIC)])
+    table = pd.concat([table, _shape(pixels, pixel_um)], axis=1)
+    for name, values in {"": grey, **(channels or {})}.items():
+        level = (background or {}).get(name)
+        level = background_level(values, label, field) if level is None else level
+        table = pd.concat([table, _intensities(pixels, values, level, name)], axis=1)
+    table["confidence"] = np.nan if confidence is None else confidence
+    table = add_neighbors(table, pixel_um)
+    more = [name for name in table if name not in STANDARD]
+    table = table[[*STANDARD, *more]]
+    if features == "all":
+        table = pd.concat([table, cellprofiler_features(label, channels or {"": grey})], axis=1)
+    return _finish(table)
+
+
+class _Pixels:
+    """The pixels of all objects, sorted by object.
+
+    Args:
+        label: int HxW.
+    """
+
+    def __init__(self, label: np.ndarray) -> None:
+        flat = np.flatnonzero(label)
+        owner = label.ravel()[flat]
+        order = np.argsort(owner, kind="stable")
+        self.label = label
+        self.flat = flat[order]
+        self.numbers, self.starts, self.area = np.unique(
+            owner[order], return_index=True, return_counts=True
+        )
+        self.owner = np.repeat(np.arange(len(self.numbers)), self.area)
+        self.y, self.x = np.divmod(self.flat, label.shape[1])
+
+    def values(self, array: np.ndarray) -> np.ndarray:
+        """Return the values of an HxW array at the pixels."""
+        return array.ravel()[self.flat]
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over each object, float64."""
+        return np.bincount(self.owner, values, len(self.numbers))
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean over each object, float64."""
+        return self.sum(values) / self.area
+
+    def extremes(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the smallest and largest value in each object."""
+        if not len(self.numbers):
+            return values[:0], values[:0]
+        return np.minimum.reduceat(values, self.starts), np.maximum.reduceat(values, self.starts)
+
+    def median(self, values: np.ndarray) -> np.ndarray:
+        """Return the median of each object."""
+        ordered = values[np.lexsort((values, self.owner))].astype(np.float64)
+        low, high = (self.starts + (self.area - 1) // 2, self.starts + self.area // 2)
+        return (ordered[low] + ordered[high]) / 2
+
+    def axes(self, spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the axes of the ellipses with the same second moments, the longer ones first."""
+        y, x = self.y * spacing[0], self.x * spacing[1]
+        dy, dx = y - self.mean(y)[self.owner], x - self.mean(x)[self.owner]
+        yy, xx, xy = self.mean(dy * dy), self.mean(dx * dx), self.mean(dx * dy)
+        middle, half = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+        return 4 * np.sqrt(middle + half), 4 * np.sqrt(np.maximum(middle - half, 0))
+
+
+def _finish(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({name: column_type(name) for name in table}).round(DIGITS)
+
+
+def _geometry(
+    pixels: _Pixels,
+    pixel_um: tuple[float, float] | None,
+    origin: tuple[int, int],
+    shape: tuple[int, int],
+) -> pd.DataFrame:
+    height, width = pixel_um or (np.nan, np.nan)
+    (top, bottom), (left, right) = pixels.extremes(pixels.y), pixels.extremes(pixels.x)
+    top, bottom, left, right = (
+        end + start
+        for end, start in zip((top, bottom + 1, left, right + 1), np.repeat(origin, 2), strict=True)
+    )
+    y, x = pixels.mean(pixels.y) + origin[0], pixels.mean(pixels.x) + origin[1]
+    major, minor = pixels.axes((1.0, 1.0))
+    ratio = np.divide(minor, major, out=np.ones_like(major), where=major > 0)
+    return pd.DataFrame(
+        {
+            "label": pixels.numbers,
+            "area_px": pixels.area,
+            "area_um2": pixels.area * (height * width),
+            "centroid_y_px": y,
+            "centroid_x_px": x,
+            "centroid_y_um": y * height,
+            "centroid_x_um": x * width,
+            "bbox_min_row": top,
+            "bbox_min_col": left,
+            "bbox_max_row": bottom,
+            "bbox_max_col": right,
+            "top_um": top * height,
+            "left_um": left * width,
+            "bottom_um": bottom * height,
+            "right_um": right * width,
+            "eccentricity": np.sqrt(np.maximum(1 - ratio**2, 0)),
+            "touches_border": (top == 0) | (left == 0) | (bottom == shape[0]) | (right == shape[1]),
+        }
+    )
+
+
+def _shape(pixels: _Pixels, pixel_um: tuple[float, float] | None) -> pd.DataFrame:
+    spacing = pixel_um or (np.nan, np.nan)
+    convex_area, feret, feret_um = _convex(pixels, spacing)
+    perimeter = _perimeter(pixels)
+    square = spacing[0] if spacing[0] == spacing[1] else np.nan
+    columns = {"perimeter_px": perimeter, "perimeter_um": perimeter * square}
+    for unit, scale in (("px", (1.0, 1.0)), ("um", spacing)):
+        axes = pixels.axes(scale)
+        columns[f"axis_major_length_{unit}"], columns[f"axis_minor_length_{unit}"] = axes
+    columns |= {"feret_diameter_max_px": feret, "feret_diameter_max_um": feret_um}
+    return pd.DataFrame({**columns, "solidity": pixels.area / convex_area})
+
+
+def _perimeter(pixels: _Pixels) -> np.ndarray:
+    """Return the perimeter of each object, as `skimage.measure.perimeter` with 4 neighbours.
+
+    Benkrid and Crookes, Design and FPGA implementation of a perimeter estimator (Belfast).
+    """
+    label = np.pad(pixels.label, 1)
+    middle = np.s_[1:-1, 1:-1]
+
+    def shifted(array: np.ndarray, dy: int, dx: int) -> np.ndarray:
+        return array[1 + dy : array.shape[0] - 1 + dy, 1 + dx : array.shape[1] - 1 + dx]
+
+    sides = ((-1, 0), (1, 0), (0, -1), (0, 1))
+    corners = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+    here = label[middle]
+    inner = np.logical_and.reduce([shifted(label, *side) == here for side in sides])
+    border = np.zeros_like(label)
+    border[middle] = np.where(inner, 0, here)
+    code = np.ones(here.shape, np.uint8)
+    for weight, steps in ((2, sides), (10, corners)):
+        for step in steps:
+            code += weight * (shifted(border, *step) == here).astype(np.uint8)
+    weights = np.zeros(50)
+    weights[[5, 7, 15, 17, 25, 27]] = 1
+    weights[[21, 33]] = np.sqrt(2)
+    weights[[13, 23]] = (1 + np.sqrt(2)) / 2
+    values = np.where(border[middle] > 0, weights[code], 0.0)
+    return pixels.sum(pixels.values(values))
+
+
+def _convex(
+    pixels: _Pixels, spacing: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return area of the convex hull, and Feret diameter in pixels and micrometres."""
+    found = np.zeros((len(pixels.numbers), 3))
+    boxes = ndimage.find_objects(pixels.label)
+    for at, number in enumerate(pixels.numbers):
+        hull = convex_hull_image(pixels.label[boxes[number - 1]] == number)
+        corners = _hull_points(hull)
+        same = spacing[0] == spacing[1]
+        feret = _longest(corners)
+        found[at] = (
+            np.count_nonzero(hull),
+            feret,
+            feret * spacing[0] if same else _longest(corners * spacing),
+        )
+    return found[:, 0], found[:, 1], found[:, 2]
+
+
+def _hull_points(hull: np.ndarray) -> np.ndarray:
+    """Return the middles of the outer sides of pixels of a convex bool image, Nx2."""
+    height, width = hull.shape
+    rows, columns = np.flatnonzero(hull.any(axis=1)), np.flatnonzero(hull.any(axis=0))
+    first, last = hull.argmax(axis=1), width - hull[:, ::-1].argmax(axis=1) - 1
+    top, bottom = hull.argmax(axis=0), height - hull[::-1].argmax(axis=0) - 1
+    y = np.concatenate([rows, rows, top[columns] - 0.5, bottom[columns] + 0.5])
+    x = np.concatenate([first[rows] - 0.5, last[rows] + 0.5, columns, columns])
+    return np.stack([y, x], axis=1)
+
+
+def _longest(points: np.ndarray) -> float:
+    """Return the largest distance between two points, Nx2; nan where one is not finite."""
+    if not np.isfinite(points).all():
+        return np.nan
+    if len(points) > MANY:
+        points = points[ConvexHull(points).vertices]
+    return float(np.sqrt(pdist(points, "sqeuclidean").max()))
+
+
+def background_level(
+    values: np.ndarray, label: np.ndarray, field: np.ndarray | None = None
+) -> float:
+    """Return the background of a channel: the median of the pixels of no object.
+
+    Args:
+        values: HxW, the channel.
+        label: int HxW, the objects.
+        field: bool HxW, the field of view; pixels outside do not count.
+
+    Returns:
+        nan where objects cover the whole field.
+    """
+    outside = label == 0
+    if field is not None:
+        outside &= field
+    chosen = values[outside]
+    return float(np.median(chosen)) if chosen.size else np.nan
+
+
+def _intensities(
+    pixels: _Pixels, channel: np.ndarray, background: float, name: str
+) -> pd.DataFrame:
+    values = pixels.values(channel)
+    mean = pixels.mean(values)
+    low, high = pixels.extremes(values)
+    found = {
+        "mean_intensity": mean,
+        "median_intensity": pixels.median(values),
+        "std_intensity": np.sqrt(pixels.mean((values - mean[pixels.owner]) ** 2)),
+        "min_intensity": low.astype(np.float64),
+        "max_intensity": high.astype(np.float64),
+        "integrated_intensity": pixels.sum(values),
+        "background_corrected_intensity": mean - background,
+    }
+    ending = f"_{name}" if name else ""
+    return pd.DataFrame({f"{key}{ending}": column for key, column in found.items()})
+
+
+def add_neighbors(table: pd.DataFrame, pixel_um: tuple[float, float] | None) -> pd.DataFrame:
+    """Return the table with the distance of each centroid to the nearest other one.
+
+    For an image that was measured in parts, call it with the objects of all parts.
+
+    Args:
+        table: with `centroid_y_px` and `centroid_x_px`.
+        pixel_um: height and width of a pixel in micrometres.
+
+    Returns:
+        A copy with the columns `nearest_neighbor_px` and `nearest_neighbor_um`; nan where there is
+        no other object, or the pixel size is unknown.
+    """
+    points = table[["centroid_y_px", "centroid_x_px"]].to_numpy(float)
+    columns = {}
+    for unit, scale in (("px", (1.0, 1.0)), ("um", pixel_um)):
+        column = np.full(len(points), np.nan)
+        if scale is not None and len(points) > 1:
+            scaled = points * scale
+            column = cKDTree(scaled).query(scaled, k=2)[0][:, 1]
+        columns[f"nearest_neighbor_{unit}"] = np.round(column, DIGITS)
+    return table.assign(**columns)
+
+
+CELLPROFILER = ("sizeshape", "zernike", "feret")
+"""Groups of CellProfiler's features that need no intensities."""
+
+
+def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return CellProfiler's features of each object, in the order of their numbers.
+
+    Stirling et al., CellProfiler 4, BMC Bioinformatics 22, 2021; computed by `cp_measure`. The
+    intensities are scaled to 0..1 by the range of their dtype, as CellProfiler does.
+
+    Args:
+        label: int32 HxW.
+        channels: uint8 or uint16 HxW each, by name; the name "" has no suffix.
+
+    Returns:
+        `cp_<feature>` for shapes, `cp_<feature>_<channel>` for intensities and textures.
+
+    Raises:
+        CoverslipError: `cp_measure` is not installed.
+    """
+    try:
+        from cp_measure.bulk import get_core_measurements
+    except ImportError as error:
+        raise CoverslipError(
+            "measure.features: all: needs the package cp_measure: "
+            "pip install 'coverslip[features]', or set `features: standard`"
+        ) from error
+    numbers, dense = np.unique(label, return_inverse=True)
+    dense = dense.reshape(label.shape).astype(np.int32)
+    if numbers[0] != 0:
+        dense += 1
+    columns: dict[str, np.ndarray] = {}
+    if not dense.any():
+        return pd.DataFrame(columns)
+    for group, measure in get_core_measurements().items():
+        shapes = group in CELLPROFILER
+        for name, values in list(channels.items())[: 1 if shapes else None]:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found = measure(dense, _unit_range(values))
+            ending = f"_{name}" if name and not shapes else ""
+            columns |= {f"cp_{key}{ending}": np.asarray(x, float) for key, x in found.items()}
+    return pd.DataFrame(columns)
+
+
+def _unit_range(values: np.ndarray) -> np.ndarray:
+    if np.issubdtype(values.dtype, np.integer):
+        return values / np.float64(np.iinfo(values.dtype).max)
+    return values.astype(np.float64)
 
 
 def table_of(
@@ -64,10 +446,11 @@ def table_of(
     shape: tuple[int, int],
     pixel_um: tuple[float, float] | None,
 ) -> pd.DataFrame:
-    """The table of objects, see `object_table`, from their `PROPERTIES`.
+    """Return the columns `BASIC` of objects of an image that was read by rows.
 
     Args:
-        found: as `regionprops_table` names them.
+        found: label, area, centroid, bbox, eccentricity and intensity_mean, as
+            `regionprops_table` names them.
         shape: height and width of the image.
         pixel_um: height and width of a pixel in micrometres.
     """
@@ -98,7 +481,7 @@ def table_of(
             "touches_border": touches_border,
         }
     )
-    return table.astype(OBJECTS).round(DIGITS)
+    return table.astype(BASIC).round(DIGITS)
 
 
 def summary(

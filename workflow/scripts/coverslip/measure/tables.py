@@ -8,7 +8,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import duckdb
 import pandas as pd
 
 from coverslip.files import atomic_write
-from coverslip.measure.regionprops import OBJECTS
+from coverslip.measure.image_qc import QC
+from coverslip.measure.regionprops import BASIC, OBJECTS, column_type
 
 
 def link_all(folders: Iterable[Path], output: Path) -> None:
@@ -47,7 +48,7 @@ KINDS = {"str": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOL
 
 def write_parquet(objects: Path, output: Path) -> None:
     """Write a table of objects (`objects.csv`) as Parquet, compressed by zstd, in its order."""
-    types = {name: KINDS[kind] for name, kind in OBJECT_TYPES.items()}
+    types = {name: KINDS[object_type(name)] for name in read_head(objects)}
     settings: dict[str, Any] = {"threads": 1, "preserve_insertion_order": True}
     with atomic_write(output) as part, duckdb.connect(config=settings) as database:
         # Nothing is guessed: a guess looks at the first rows alone.
@@ -68,10 +69,46 @@ def write_parquet(objects: Path, output: Path) -> None:
 
 # --- The tables of all shards as one: images with their times, and objects
 
-OBJECT_TYPES = {"image": "str", "page": "int64", **OBJECTS}
+FIRST_COLUMNS = {"image": "str", "page": "int64"}
 
-OBJECT_COLUMNS = list(OBJECT_TYPES)
-"""Columns of `objects.csv`."""
+
+def object_type(name: str) -> str:
+    """Return the dtype of a column of `objects.csv`."""
+    return FIRST_COLUMNS.get(name) or column_type(name)
+
+
+def read_head(path: Path) -> list[str]:
+    """Return the columns of a CSV table."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def object_columns(heads: Iterable[Iterable[str]]) -> list[str]:
+    """Return the columns of several tables of objects as one: those of all, then of some.
+
+    Tables differ where images have other channels. Without any table, those of `features: basic`.
+    """
+    found = dict.fromkeys(name for head in heads for name in head)
+    fixed = [name for name in OBJECTS if name in found or name in BASIC]
+    more = [name for name in found if name not in OBJECTS and name not in FIRST_COLUMNS]
+    return [*FIRST_COLUMNS, *fixed, *more]
+
+
+def join_objects(tables: Mapping[str, Path], output: Path) -> None:
+    """Write the tables of objects of several images as one, with the column `image`.
+
+    Args:
+        tables: CSV of each image, by its name.
+        output: the table, in their order.
+    """
+    columns = object_columns(map(read_head, tables.values()))
+    with atomic_write(output) as part:
+        pd.DataFrame(columns=columns).to_csv(part, index=False)
+        for name, path in tables.items():
+            kinds = {column: object_type(column) for column in read_head(path)}
+            objects = pd.read_csv(path, dtype=kinds).assign(image=name)
+            objects.reindex(columns=columns).to_csv(part, index=False, header=False, mode="a")
+
 
 SHARD_COLUMNS = [
     "image",
@@ -90,6 +127,7 @@ SHARD_COLUMNS = [
     "median_area_um2",
     "mean_eccentricity",
     "mean_intensity",
+    *QC,
     "fov_area_px",
     "valid_area_um2",
     "foreground_px",
@@ -207,9 +245,20 @@ def merge_objects(shards: Iterable[Path], output: Path) -> None:
     with atomic_write(output) as part, ExitStack() as stack:
         files = [stack.enter_context(open(path, encoding="utf-8", newline="")) for path in shards]
         readers = [csv.reader(file) for file in files]
-        head = [next(reader) for reader in readers][0]
+        heads = [next(reader) for reader in readers]
+        columns = object_columns(heads)
         target = stack.enter_context(open(part, "w", encoding="utf-8", newline=""))
         writer = csv.writer(target, lineterminator="\n")
-        writer.writerow(head)
-        merged: Iterator[list[str]] = heapq.merge(*readers, key=_first)
-        writer.writerows(merged)
+        writer.writerow(columns)
+        rows = [_in_columns(*pair, columns) for pair in zip(readers, heads, strict=True)]
+        writer.writerows(heapq.merge(*rows, key=_first))
+
+
+def _in_columns(
+    rows: Iterable[list[str]], head: list[str], columns: list[str]
+) -> Iterator[list[str]]:
+    """Yield rows with other columns; those that are missing are empty."""
+    places = [head.index(name) if name in head else len(head) for name in columns]
+    for row in rows:
+        cells = [*row, ""]
+        yield [cells[place] for place in places]

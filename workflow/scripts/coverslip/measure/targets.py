@@ -101,6 +101,11 @@ class MeasureTargets:
         pattern = f"{paths.MEASURED_SHARD}/{path}"
         return lambda wildcards: paths.expand(pattern, name=[wildcards.name], shard=shards)
 
+    def parquet(self) -> dict[str, str]:
+        """Return the output of the table of objects as Parquet, if it is asked for."""
+        wanted = "parquet" in self.settings["export"]
+        return {"parquet": f"{paths.MEASURED}/objects.parquet"} if wanted else {}
+
     def image_settings(self) -> dict[str, Any]:
         """Return the settings that change what is found in an image."""
         return omit_keys(self.settings, *input_folder.ELSEWHERE)

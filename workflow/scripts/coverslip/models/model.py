@@ -10,6 +10,7 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
 - `temperature`: for the head `classification`, in place of a threshold, see
   `coverslip.models.heads`;
 - `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
+- `confidence`: how probable it is that an object is right, see `coverslip.models.confidence`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training records: architecture, digests, licence of the data.
 
@@ -19,6 +20,7 @@ Reading a folder needs no Keras; it is imported when something is predicted.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -31,6 +33,7 @@ from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
 from coverslip.models import ensemble, heads, kmeans, preprocessing
+from coverslip.models.confidence import object_confidence
 from coverslip.models.folder import ENSEMBLE, read_info
 from coverslip.models.model_info import checked
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
@@ -157,6 +160,8 @@ def read_network(model: Model) -> Any:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises almost anything on damaged and foreign files
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if path.is_file() and not zipfile.is_zipfile(path):
+            reason = "truncated or damaged"
         raise CoverslipError(f"{path}: cannot be loaded ({reason}): train again") from error
     if wrong := _misfit(network, model):
         raise CoverslipError(f"{path}: {wrong}: it belongs to another model.json, or is damaged")
@@ -305,6 +310,15 @@ class Model:
         if self.head == heads.INSTANCES:
             return segment(probabilities, self.rules)
         return components(self.mask(probabilities) > 0)
+
+    def object_confidence(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the confidence of each object, 0..1; see `coverslip.models.confidence`.
+
+        Args:
+            probabilities: float32 HxWxK as `predict` gives them.
+            labels: the objects, int32 HxW, numbered from 1 without gaps.
+        """
+        return object_confidence(heads.foreground(probabilities), labels, self._facts.confidence)
 
     @property
     def rules(self) -> WatershedParams:

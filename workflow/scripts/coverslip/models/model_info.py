@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -56,6 +56,7 @@ class ModelInfo(Part):
     threshold: float | None = Field(ge=0, le=1)
     temperature: float = Field(default=1.0, gt=0)
     instances: Watershed | None = None
+    confidence: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     members: list[Member] = []
 
     @model_validator(mode="after")

@@ -73,17 +73,21 @@ def write(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    licence = dataset["licence"]
+    # From here on, no text of the config or the data is markup.
+    scores, parts, dataset, study = map(_plain, (scores, parts, dataset, study))
+    facts = facts | {"classes": _plain(facts["classes"])}
     subset = scores["examples_subset"]
     names = dict(zip(scores.get("labels") or (), scores.get("classes") or (), strict=False))
     counts = [_count(row, names) for row in parts["counts"] if row["fold"] == facts["fold"]]
     text = environment.get_template(TEMPLATE).render(
         version=__version__,
         info={"head": "semantic", "instances": None, "kind": "network"} | facts,
-        title=_cell(study["title"]),
+        title=study["title"],
         question=study["question"],
         kind=kind_of_result({"reproduces": study["reproduces"], "split": parts}),
         dataset=dataset,
-        licence=dataset["licence"],
+        licence=licence,
         split=parts,
         counts=counts,
         leaks=_leaks(parts),
@@ -98,7 +102,7 @@ def write(
 
 def _count(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     strata = {names.get(name, name): count for name, count in row["strata"].items()}
-    kinds = ", ".join(f"{count} {_cell(name or 'unknown')}" for name, count in strata.items())
+    kinds = ", ".join(f"{count} {name or 'unknown'}" for name, count in strata.items())
     return dict(row) | {"kinds": kinds}
 
 
@@ -113,7 +117,7 @@ def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> di
     names = list(dict.fromkeys(name for record in records for name in record["baselines"]))
     rows = [
         {
-            "label": _cell(label(record["name"], record["class"])),
+            "label": label(record["name"], record["class"]),
             "value": value_text(record),
             "interval": interval_text(record),
             "baselines": [baseline_text(record, name) for name in names],
@@ -158,9 +162,13 @@ def _listed(names: set[str]) -> str:
     return " and ".join(sorted(name or "unknown kinds" for name in names))
 
 
-def _cell(text: str) -> str:
-    """Return text that is neither markup nor the end of a cell in Markdown."""
-    return str(text).translate(MARKUP)
+def _plain(value: Any) -> Any:
+    """Return a JSON value whose texts are neither markup nor the end of a cell in Markdown."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.translate(MARKUP) if isinstance(value, str) else value
 
 
 EVALUATED = "## Evaluation"

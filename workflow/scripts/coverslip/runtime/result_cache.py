@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from coverslip.errors import one_line
 from coverslip.files import atomic_write
 from coverslip.runtime.run_record import environment, identity, of_json
 
@@ -60,7 +61,9 @@ def fetch(folder: Path, outputs: Sequence[Path]) -> dict[str, Any] | None:
     """
     try:
         note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-        known = list(zip(outputs, note["files"], strict=True))
+        record, known = note["record"], list(zip(outputs, note["files"], strict=True))
+        if not isinstance(record, dict):
+            raise TypeError("its record is no object")
         with contextlib.ExitStack() as stack:
             for number, (output, digest) in enumerate(known):
                 part = stack.enter_context(atomic_write(output))
@@ -68,15 +71,15 @@ def fetch(folder: Path, outputs: Sequence[Path]) -> dict[str, Any] | None:
                     raise ValueError(f"{number} has another digest")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        LOG.warning("shared cache: %s is damaged (%s): not used", folder, error)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        LOG.warning("shared cache: %s is damaged (%s): not used", folder, one_line(error))
         return None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         LOG.warning("shared cache: %s cannot be read (%s): not used", folder, error.strerror)
         return None
-    return note["record"]
+    return record
 
 
 def keep(folder: Path, outputs: Sequence[Path], record: dict[str, Any]) -> None:

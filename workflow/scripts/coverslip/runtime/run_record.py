@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -205,6 +207,19 @@ def redact_secrets(arguments: Iterable[str]) -> list[str]:
             shown.append(argument)
         hide = secret and not equals and argument.startswith("-") and not hide
     return shown
+
+
+def shown_command(words: Iterable[str]) -> str:
+    """Return a command for records and pages: no secrets, and no folders of this machine.
+
+    Paths below the working directory are relative to it, and the home folder is `~`.
+    """
+    text = shlex.join(redact_secrets(words))
+    for folder, short in ((f"{Path.cwd()}/", ""), (str(Path.home()), "~")):
+        text = (
+            re.sub(rf"(?<![^\s='\"]){re.escape(folder)}", short, text) if len(folder) > 1 else text
+        )
+    return text
 
 
 def processor() -> str:

@@ -25,10 +25,13 @@ WORKFLOW = "COVERSLIP_WORKFLOW"
 """Environment variable with the folder of the workflow that planned the job."""
 
 EXTRAS = {
+    "ijson": "train",
     "kaggle": "kaggle",
     "keras": "train",
     "onnx": "train",
+    "papermill": "train",
     "safetensors": "train",
+    "sklearn": "train",
     "tensorboard": "train",
     "tensorflow": "train",
     "tf2onnx": "train",
@@ -151,7 +154,7 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         if len(snakemake.log):
             log = Path(snakemake.log[0])
             log.parent.mkdir(parents=True, exist_ok=True)
-            _add(handlers, logging.FileHandler(log, mode="w", encoding="utf-8"))
+            _add(handlers, _LogFile(log))
         LOG.addHandler(warned)
         yield warned.messages
     except CoverslipError as error:
@@ -184,6 +187,22 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         LOG.removeHandler(warned)
 
 
+class _LogFile(logging.Handler):
+    """The log file of a job; what does not fit on a full disk is on the terminal alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 (closed by `close`)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            self._file.write(f"{self.format(record)}\n".encode(errors="replace"))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class _Warnings(logging.Handler):
     """Keeps what is warned of."""
 
@@ -207,6 +226,7 @@ def _disk_message(error: OSError) -> str:
         28: "; free some space, then run again: finished work is kept",
         122: "; the disk quota is used up: free some space, then run again",
         13: "; give yourself permission to it, then run again",
+        27: "; files may not be that large here (`ulimit -f`)",
         30: "; the disk is read-only: choose another folder with --directory",
     }.get(error.errno or 0, "")
     return f"{where}{error.strerror or error}{fix}"
@@ -216,7 +236,7 @@ def _to_file(handlers: list[logging.Handler], what: BaseException | str) -> None
     """A line, or the traceback of an error, to the log file alone."""
     text = what if isinstance(what, str) else "traceback:"
     for handler in handlers:
-        if isinstance(handler, logging.FileHandler):
+        if isinstance(handler, _LogFile):
             record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, text, (), None)
             if isinstance(what, BaseException):
                 record.exc_info = (type(what), what, what.__traceback__)

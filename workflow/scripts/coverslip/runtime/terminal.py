@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,6 +23,13 @@ IGNORE = "trap '' INT; "
 
 STOPPING = b"\ncoverslip: stopping; run the same command again to continue\n"
 
+RAISED_HERE = re.compile(
+    r"InputFunctionException in .*?\n  CoverslipError: (.*?)\nWildcards:.*"
+    r'|WorkflowError in file "[^"]*/workflow/rules/[^"]*", line \d+:\n(.*?)(?:\n  File ".*)?\Z',
+    re.DOTALL,
+)
+"""Snakemake's messages on errors that the rules raised with a message for users."""
+
 ALREADY_SHOWN = ("exit status 1.", "exit status 143.")
 """Ends of Snakemake's message on a script that failed and printed a message of its own."""
 
@@ -32,6 +40,8 @@ def shorten(record: logging.LogRecord) -> bool:
     if isinstance(reason, str) and len(reason) > LONGEST:
         record.reason = f"{reason[:LONGEST]} ..."
     text = str(record.msg)
+    if found := RAISED_HERE.match(text):
+        record.msg, record.args = f"coverslip: {found[1] or found[2]}", ()
     return not (
         text.startswith("RuleException:\nCalledProcessError") and text.endswith(ALREADY_SHOWN)
     )

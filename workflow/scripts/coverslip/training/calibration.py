@@ -10,9 +10,18 @@ import keras
 import numpy as np
 
 from coverslip.imaging.labels import drop_small
-from coverslip.metrics.matching import match
-from coverslip.models import heads
-from coverslip.models.watershed import AREAS, SEEDS, SHARES, STEPS, WatershedParams, _areas, _grow
+from coverslip.metrics.matching import match, overlap
+from coverslip.models import confidence, heads
+from coverslip.models.watershed import (
+    AREAS,
+    SEEDS,
+    SHARES,
+    STEPS,
+    WatershedParams,
+    _areas,
+    _grow,
+    segment,
+)
 from coverslip.training.dataset import Batches
 
 
@@ -161,8 +170,9 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
         goal: what the threshold is tuned for; None: it is 0.5.
 
     Returns:
-        `threshold`, and `instances` for the head `instance`; `temperature` for the head
-        `classification`, which has no threshold.
+        `threshold`; for the head `instance` also `instances` and `confidence`, see
+        `coverslip.models.confidence`; `temperature` for the head `classification`, which has no
+        threshold.
     """
     if batches.head == "classification":
         return {"threshold": None, "temperature": _temperature(final, batches)}
@@ -172,10 +182,36 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
         threshold = tune_threshold(_foregrounds(network, batches), goal)
     settings: dict[str, Any] = {"threshold": threshold}
     if batches.head == "instance":
-        settings["instances"] = tune_watershed(
-            _probabilities_and_truth(network, batches), threshold
-        ).facts()
+        params = tune_watershed(_probabilities_and_truth(network, batches), threshold)
+        settings["instances"] = params.facts()
+        settings["confidence"] = fit_confidence(_probabilities_and_truth(network, batches), params)
     return settings
+
+
+def fit_confidence(
+    images: Iterable[tuple[np.ndarray, np.ndarray]], params: WatershedParams
+) -> list[float] | None:
+    """Return the coefficients of `object_confidence`, fitted on whole objects.
+
+    Args:
+        images: true label image (integers HxW) and probabilities (float32 HxWx4) of each. Objects
+            that touch the rim of an image are left out.
+        params: how objects are made of probabilities.
+    """
+    features, matched = [], []
+    for truth, probabilities in images:
+        labels = segment(probabilities, params)
+        whole = np.setdiff1d(np.arange(1, labels.max(initial=0) + 1), _at_rim(labels))
+        found = overlap(truth, labels)
+        right = found.predicted_labels[found.predicted_index[found.iou >= 0.5]]
+        foreground = 1.0 - probabilities[..., heads.BACKGROUND]
+        features.append(confidence.object_features(foreground, labels)[whole - 1])
+        matched.append(np.isin(whole, right))
+    return confidence.fit(np.concatenate(features), np.concatenate(matched)) if features else None
+
+
+def _at_rim(labels: np.ndarray) -> np.ndarray:
+    return np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
 
 
 def _temperature(final: keras.Model, batches: Batches) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -56,6 +57,14 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
                 f"{second.image}: rename one of them"
             )
     return found
+
+
+def composed(name: str) -> str:
+    """Return a name in the one form of Unicode (NFC) in which names are compared.
+
+    Accents are characters of their own in zip files of a Mac, and not in those of other systems.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def is_image(member: str) -> bool:

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import ijson
 import numpy as np
@@ -33,11 +33,17 @@ from coverslip.config.sections import Dataset
 from coverslip.data import polygons
 from coverslip.data import polygons as polygons_module
 from coverslip.data.archive import Archive
-from coverslip.data.formats import Sample, is_image, raise_unusable
+from coverslip.data.formats import Sample, composed, is_image, raise_unusable
 from coverslip.data.formats.livecell_names import parse
 from coverslip.errors import CoverslipError, one_line
 
 LOG = logging.getLogger("coverslip")
+
+DEEPEST = 1000
+"""Levels of lists and objects within each other; COCO has five."""
+
+STEPS = np.zeros(256, np.int8)
+STEPS[list(b"[{")], STEPS[list(b"]}")] = 1, -1
 
 HINT = "get the annotations again, or leave this one out"
 
@@ -110,7 +116,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     """
     members: dict[str, list[str]] = {}
     for member in filter(is_image, archive.members()):
-        members.setdefault(PurePosixPath(member).name, []).append(member)
+        members.setdefault(composed(PurePosixPath(member).name), []).append(member)
     times = Counter(image.name for image in images)
     raise_unusable(
         archive,
@@ -151,7 +157,7 @@ def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str
             ) from error
         if not all(type(value) is int for value in (id, *size)) or min(size) < 1:
             raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {HINT}")
-        name = PurePosixPath(name).name if isinstance(name, str) else ""
+        name = composed(PurePosixPath(name).name) if isinstance(name, str) else ""
         if not is_image(name):
             raise CoverslipError(f"{where}: image {id}: file_name names no image: {HINT}")
         yield id, name, size
@@ -219,10 +225,34 @@ def entries(archive: Archive, member: str, key: str) -> Iterator[Any]:
         yield from (entry for _, entry in parsed)
 
 
+class _Shallow:
+    """A file of JSON that raises ValueError where it is nested deeper than any annotations.
+
+    The parser keeps the path of every level, so that its memory grows with the square of the depth.
+    Brackets within texts count as well.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._depth, self._lowest = file, 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        opened, closed = data.count(b"[") + data.count(b"{"), data.count(b"]") + data.count(b"}")
+        if self._depth - self._lowest + opened > DEEPEST:
+            depths = self._depth + np.cumsum(STEPS[np.frombuffer(data, np.uint8)], dtype=np.int64)
+            lowest = np.minimum.accumulate(np.append(self._lowest, depths))
+            if (depths - lowest[1:]).max() > DEEPEST:
+                raise ValueError(f"nested more than {DEEPEST} levels deep")
+            self._lowest = int(lowest[-1])
+        self._depth += opened - closed
+        self._lowest = min(self._lowest, self._depth)
+        return data
+
+
 def _parsed(archive: Archive, member: str, parse: Any) -> Iterator[Any]:
     with archive.stream(member) as (file, _):
         try:
-            parser = parse(file)
+            parser = parse(_Shallow(file))
             while True:
                 try:
                     entry = next(parser)

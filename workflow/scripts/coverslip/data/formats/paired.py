@@ -19,7 +19,14 @@ from typing import NamedTuple
 
 from coverslip.config.sections import Dataset
 from coverslip.data.archive import Archive
-from coverslip.data.formats import Sample, check_not_empty, expand_nested, is_image, raise_unusable
+from coverslip.data.formats import (
+    Sample,
+    check_not_empty,
+    composed,
+    expand_nested,
+    is_image,
+    raise_unusable,
+)
 from coverslip.errors import CoverslipError
 
 
@@ -67,7 +74,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
 def folder_parts(folder: str) -> tuple[str, ...]:
     """Parts of a folder's name in the config."""
-    return tuple(part for part in folder.split("/") if part not in ("", "."))
+    return tuple(part for part in composed(folder).split("/") if part not in ("", "."))
 
 
 def keyed(archive: Archive, folder: str) -> dict[Key, str]:
@@ -92,7 +99,7 @@ def keyed(archive: Archive, folder: str) -> dict[Key, str]:
 
 def key_of(member: str, folder: tuple[str, ...]) -> Key | None:
     """Key of a member in the first folder of this name on its path; none outside of such."""
-    path = PurePosixPath(member)
+    path = PurePosixPath(composed(member))
     parts = path.parent.parts
     for start in range(len(parts) - len(folder) + 1):
         stop = start + len(folder)

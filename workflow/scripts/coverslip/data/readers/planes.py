@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Rows
 from coverslip.runtime.oom import OutOfMemory, is_out_of_memory
-
-NAMES = {"T": "t", "Z": "z"}
-"""Short names of axes: time and depth; all others are pages, `p`."""
 
 LARGEST_SIDE = 1_000_000
 
@@ -39,6 +37,11 @@ class Plane:
     large."""
     rows: Rows | None = None
     """The same of a large image, to be read row by row while the file is open."""
+    channels: Mapping[str, np.ndarray | Rows] = field(default_factory=dict)
+    """All channels of this place in the file by name (`ch0`, `ch1` where the file has no names;
+    `red`, `green`, `blue` of colours): uint8 or uint16 HxW, or `Rows` of HxWx1 where `rows` is."""
+    channel: str = ""
+    """Name of the channel that `image` or `rows` is; empty for colours."""
     error: str = ""
     """Why there is no image."""
     note: str = ""
@@ -91,6 +94,15 @@ def check_planes(count: float) -> None:
         raise CoverslipError(
             f"its header states {count:,.0f} planes, more than {MOST_PLANES:,}: it is damaged, or "
             "has to be cut into smaller ones"
+        )
+
+
+def check_pixels(height: int, width: int, pixels: int) -> None:
+    """Raise a CoverslipError where a header states more pixels than are allowed."""
+    if height * width > pixels:
+        raise CoverslipError(
+            f"an image of {height}x{width} pixels, more than {pixels / 1e6:g} million: cut it "
+            "into smaller ones, or raise `limits.megapixels` of its source"
         )
 
 

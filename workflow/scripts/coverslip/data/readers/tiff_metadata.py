@@ -1,17 +1,20 @@
-"""What a TIFF says of itself beside its pixels: size of a pixel, and when a frame was taken.
+"""What a TIFF states besides its pixels: size of a pixel, channels, and when a frame was taken.
 
-OME-XML (Goldberg et al., Genome Biology 2005), ImageJ's description and the plain resolution tags
-are understood.
+OME-XML (Goldberg et al., Genome Biology 2005), ImageJ's description, the metadata of LSM, STK, SVS,
+SCN, QPTIFF and Micro-Manager, and the plain resolution tags are understood.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 from xml.etree import ElementTree
 
 import tifffile
 
-from coverslip.measure.planes import check_planes
+from coverslip.data.readers.planes import check_planes
+from coverslip.data.readers.scenes import Channel
 
 MICROMETRES = {
     "µm": 1.0,
@@ -86,6 +89,8 @@ def pixel_size(tiff: tifffile.TiffFile, series: int) -> tuple[float, float] | No
     if first is None:
         return None
     page = first.aspage()
+    if size := _stated_size(tiff, series, page):
+        return size
     if "XResolution" not in page.tags or "YResolution" not in page.tags:
         return None
     counts = [_ratio(page.tags[f"{axis}Resolution"].value) for axis in "YX"]
@@ -99,6 +104,97 @@ def pixel_size(tiff: tifffile.TiffFile, series: int) -> tuple[float, float] | No
     if max(height, width) > COARSEST_UM and not tiff.is_imagej:
         return None
     return height, width
+
+
+def _stated_size(
+    tiff: tifffile.TiffFile, series: int, page: tifffile.TiffPage
+) -> tuple[float, float] | None:
+    """Height and width of a pixel from the metadata of microscopes and slide scanners."""
+    if tiff.is_lsm:
+        facts = tiff.lsm_metadata or {}
+        sizes = [1e6 * float(facts.get(f"VoxelSize{axis}") or 0) for axis in "YX"]
+    elif tiff.is_stk:
+        facts = tiff.stk_metadata or {}
+        scale = MICROMETRES.get(str(facts.get("CalibrationUnits", "")).strip().lower(), 0.0)
+        sizes = [scale * _ratio(facts.get(f"{axis}Calibration") or 0) for axis in "YX"]
+    elif tiff.is_svs:
+        found = re.search(r"\bMPP\s*=\s*([0-9.eE+-]+)", page.description or "")
+        sizes = [_number(found[1]) or 0.0] * 2 if found else [0.0, 0.0]
+    elif tiff.is_scn:
+        sizes = _scn_sizes(tiff, page)
+    elif tiff.is_micromanager:
+        facts = (tiff.micromanager_metadata or {}).get("Summary") or {}
+        sizes = [_number(str(facts.get("PixelSize_um"))) or 0.0] * 2
+    else:
+        return None
+    return (sizes[0], sizes[1]) if min(sizes) > 0 else None
+
+
+def _scn_sizes(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> list[float]:
+    """Extent of the view of the image that holds a page, in nm, divided by its pixels."""
+    for image in _elements(tiff.scn_metadata, "image"):
+        ifds = [_number(each.get("ifd")) for each in image.iter() if _tag(each) == "dimension"]
+        views = [each for each in image if _tag(each) == "view"]
+        if page.index in ifds and views:
+            extent = [(_number(views[0].get(f"size{axis}")) or 0.0) / 1e3 for axis in "YX"]
+            return [extent[0] / page.imagelength, extent[1] / page.imagewidth]
+    return [0.0, 0.0]
+
+
+def read_channels(tiff: tifffile.TiffFile, series: int, count: int) -> list[Channel]:
+    """Return what a file states about the channels of a series; empty without a statement.
+
+    Args:
+        tiff: an open file.
+        series: number of the series in it, from 0.
+        count: number of channels.
+    """
+    names: list[Any] = []
+    waves: list[Any] = []
+    if tiff.is_ome:
+        pixels = _ome_pixels(tiff, series)
+        if pixels is None:
+            return []
+        return [_ome_channel(each) for each in pixels if _tag(each) == "Channel"]
+    if tiff.is_lsm:
+        names = list(((tiff.lsm_metadata or {}).get("ChannelColors") or {}).get("ColorNames") or [])
+    elif tiff.is_qpi:
+        for page in tiff.series[series].pages:
+            root = _elements(page.aspage().description if page else None, "Name")
+            names.append(root[0].text if root else "")
+    elif tiff.is_stk:
+        names = [(tiff.stk_metadata or {}).get("Name", "")] if count == 1 else []
+        waves = list(np_list((tiff.stk_metadata or {}).get("Wavelengths")))[:1]
+        names = names or [""]
+    elif tiff.is_micromanager:
+        facts = (tiff.micromanager_metadata or {}).get("Summary") or {}
+        names = list(facts.get("ChNames") or [])
+    elif tiff.is_imagej and count > 1:
+        # One label a plane, channels first: names only where they differ from channel to channel.
+        labels = (tiff.imagej_metadata or {}).get("Labels") or []
+        names = list(labels[:count]) if len(set(labels[:count])) == count else []
+    found = [Channel(str(name or "").strip("\0 ")) for name in names[:count]]
+    for index, wave in enumerate(waves[:count]):
+        nm = _ratio(wave)
+        if nm > 0 and math.isfinite(nm):
+            found[index] = Channel(found[index].name, (nm,))
+    return found if any(each.name or each.wavelengths_nm for each in found) else []
+
+
+def np_list(values: Any) -> list[Any]:
+    """Values of an array or a list, or none."""
+    return [] if values is None else list(values)
+
+
+def _ome_channel(element: ElementTree.Element) -> Channel:
+    """Name and wavelengths of a channel of OME-XML; its fluorophore where it has no name."""
+    waves = []
+    for kind in ("Emission", "Excitation"):
+        value = _number(element.get(f"{kind}Wavelength"))
+        unit = MICROMETRES.get(element.get(f"{kind}WavelengthUnit", "nm"))
+        if value is not None and unit is not None and 0 < value < math.inf:
+            waves.append(value * unit * 1e3)
+    return Channel(element.get("Name") or element.get("Fluor") or "", tuple(waves))
 
 
 def frame_times(tiff: tifffile.TiffFile, series: int, frames: int) -> tuple[list[float], str]:
@@ -136,11 +232,16 @@ def _ome_pixels(tiff: tifffile.TiffFile, series: int) -> ElementTree.Element | N
 
 
 def _all_pixels(tiff: tifffile.TiffFile) -> list[ElementTree.Element]:
+    return _elements(tiff.ome_metadata, "Pixels")
+
+
+def _elements(xml: str | None, name: str) -> list[ElementTree.Element]:
+    """All elements of a name in a text of XML; none where it is no XML."""
     try:
-        root = ElementTree.fromstring(tiff.ome_metadata or "")
-    except ElementTree.ParseError:
+        root = ElementTree.fromstring(xml or "")
+    except (ElementTree.ParseError, ValueError):
         return []
-    return [element for element in root.iter() if _tag(element) == "Pixels"]
+    return [element for element in root.iter() if _tag(element) == name]
 
 
 def _tag(element: ElementTree.Element) -> str:

@@ -9,24 +9,25 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
-from math import prod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from coverslip.data.readers.planes import Plane, check_pixels, check_planes, check_size
+from coverslip.data.readers.raster import Mapped, WithoutAlpha, check_chunk, zarr_rows
+from coverslip.data.readers.scenes import Channel, Scene, Selection, scene_planes
+from coverslip.data.readers.tiff_metadata import HOURS, MICROMETRES
 from coverslip.errors import CoverslipError
-from coverslip.measure.planes import NAMES, Plane, check_planes, failed
-from coverslip.measure.raster import check_chunk, no_channel, which_channel, zarr_rows
-from coverslip.measure.tiff import HOURS, MICROMETRES
+from coverslip.imaging.rows import Rows
 
 ARRAYS = (".zarray", "zarr.json")
 
 NODES = (*ARRAYS, ".zgroup")
 """Files that make a folder an array, or an array or group, of Zarr 2 or 3."""
 
-INTEGER = re.compile(r"[<>|]?[biu][1248]|bool|u?int(8|16|32|64)")
+NUMBER = re.compile(r"[<>|]?[biu][1248]|[<>|]?f[248]|bool|(u?int(8|16|32|64))|float(16|32|64)")
 """Types of pixels, as Zarr 2 and 3 call them."""
 
 CODECS = {"bytes", "transpose", "sharding_indexed", "crc32c"}
@@ -38,33 +39,88 @@ OLD_AXES = "TCZYX"
 """Axes of OME-Zarr 0.1 and 0.2, which does not name them."""
 
 
-def zarr_planes(path: Path, channel: int | None, whole: int) -> Iterator[Plane]:
+def zarr_planes(path: Path, selection: Selection) -> Iterator[Plane]:
     """Read a folder of Zarr plane by plane.
 
     Args:
         path: the folder.
-        channel: which channel, from 0, where there are several.
-        whole: planes of more pixels are not read but given as `Plane.rows`.
+        selection: which channel and depths.
 
     Raises:
         CoverslipError: there is no image in it.
     """
-    page = itertools.count(1)
+    number = itertools.count(1)
     if _is_array(path):
         array = _open(path)
-        yield from _planes(array, _plain_axes(array.shape), {}, "", channel, whole, page)
+        axes = _plain_axes(array.shape)
+        yield from scene_planes(_scene(array, axes, {}, "", [], selection), selection, number)
         return
     images = list(_images(path))
     if not images:
         raise CoverslipError("no image is in it: its groups have no attribute `multiscales`")
-    for number, (group, scales) in enumerate(images, start=1):
+    for position, (group, name) in enumerate(images, start=1):
+        facts = _attributes(group)
+        facts = facts.get("ome", facts)
+        scales = facts["multiscales"][0]
         first = scales["datasets"][0]
         array = _open(_below(group, first["path"]))
         axes, units = _axes(scales, array.ndim)
         steps = _steps(scales, first, array.ndim)
-        facts = {axis: (step, unit) for axis, step, unit in zip(axes, steps, units, strict=True)}
-        prefix = f"s{number}" if len(images) > 1 else ""
-        yield from _planes(array, axes, facts, prefix, channel, whole, page)
+        named = {axis: (step, unit) for axis, step, unit in zip(axes, steps, units, strict=True)}
+        name = name or (f"s{position}" if len(images) > 1 else "")
+        scene = _scene(array, axes, named, name, _channels(facts), selection)
+        yield from scene_planes(scene, selection, number)
+
+
+def _scene(
+    array: Any,
+    axes: str,
+    steps: Mapping[str, tuple[float, str | None]],
+    name: str,
+    channels: Sequence[Channel],
+    selection: Selection,
+) -> Scene:
+    lengths = dict(zip(axes, array.shape, strict=True))
+    samples = lengths.get("S", 1)
+    outer = {axis: int(lengths[axis]) for axis in axes if axis not in "YXS" and lengths[axis] > 1}
+    frames = int(lengths.get("T", 1))
+    check_planes(frames)
+    time = _factor(steps, "T", HOURS)
+
+    def read(at: Mapping[str, int]) -> Rows:
+        check_size(lengths["Y"], lengths["X"])
+        if lengths["Y"] * lengths["X"] <= selection.whole:
+            check_pixels(lengths["Y"], lengths["X"], selection.pixels)
+        rows = zarr_rows(array, axes, {a: at.get(a, 0) for a in axes if a not in "YXS"})
+        if samples in (2, 4):
+            return WithoutAlpha(rows)
+        if samples > 4:
+            return Mapped(rows, lambda part: part[:, :, :3], 3, rows.dtype)
+        return rows
+
+    return Scene(
+        outer,
+        read,
+        name=name,
+        channels=channels,
+        pixel_um=_pixel(steps),
+        times=[frame * time for frame in range(frames)] if time else (),
+    )
+
+
+def _channels(facts: Mapping[str, Any]) -> list[Channel]:
+    """Names of channels, from the attribute `omero` of an image."""
+    omero = facts.get("omero")
+    listed = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(listed, list):
+        return []
+    found = []
+    for each in listed:
+        each = each if isinstance(each, Mapping) else {}
+        wave = each.get("emissionWave")
+        waves = (float(wave),) if isinstance(wave, int | float) and wave > 0 else ()
+        found.append(Channel(str(each.get("label") or ""), waves))
+    return found
 
 
 def _open(path: Path) -> Any:
@@ -101,8 +157,8 @@ def check_array(facts: Mapping[str, Any]) -> None:
                 within = codec["configuration"]
                 chunk = within["chunk_shape"]
                 codecs += [*within["codecs"], *within["index_codecs"]]
-    if not (isinstance(kind, str) and INTEGER.fullmatch(kind)):
-        raise CoverslipError(f"pixels are of type {kind}: save it with 8- or 16-bit integers")
+    if not (isinstance(kind, str) and NUMBER.fullmatch(kind)):
+        raise CoverslipError(f"pixels are of type {kind}: save it with integers or real numbers")
     if unknown := sorted(set(names) - CODECS):
         raise CoverslipError(
             f"compressed by {', '.join(unknown)}, which is not read: save it with "
@@ -144,17 +200,29 @@ def _plain_axes(shape: tuple[int, ...]) -> str:
     raise CoverslipError(f"an array of shape {shape} without names of axes: save it as OME-Zarr")
 
 
-def _images(group: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Groups that are images, at any depth (plates, files converted by bioformats2raw)."""
+def _images(group: Path, name: str = "") -> Iterator[tuple[Path, str]]:
+    """Groups that are images, at any depth, and their names.
+
+    In a plate of high-content screening the name is that of the well and the number of the field,
+    `B3 f1`; other groups (files converted by bioformats2raw) have none.
+    """
     facts = _attributes(group)
-    scales = facts.get("ome", facts).get("multiscales")
-    if scales:
-        yield group, scales[0]
+    facts = facts.get("ome", facts)
+    if facts.get("multiscales"):
+        yield group, name
         return
-    children = [each for each in group.iterdir() if any((each / name).is_file() for name in NODES)]
+    if isinstance(plate := facts.get("plate"), Mapping):
+        for well in plate.get("wells") or []:
+            yield from _images(_below(group, well["path"]), well["path"].replace("/", ""))
+        return
+    if isinstance(well := facts.get("well"), Mapping):
+        for field, image in enumerate(well.get("images") or [], start=1):
+            yield from _images(_below(group, image["path"]), f"{name} f{field}".strip())
+        return
+    children = [each for each in group.iterdir() if any((each / node).is_file() for node in NODES)]
     for child in sorted(children, key=lambda each: (len(each.name), each.name)):
         if not _is_array(child):
-            yield from _images(child)
+            yield from _images(child, name)
 
 
 def _axes(scales: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]:
@@ -176,49 +244,6 @@ def _steps(scales: Mapping[str, Any], first: Mapping[str, Any], count: int) -> n
                 scale = np.asarray(one["scale"], float)
                 steps = np.where(np.isnan(steps), scale, steps * scale)
     return steps
-
-
-def _planes(
-    array: Any,
-    axes: str,
-    steps: Mapping[str, tuple[float, str | None]],
-    prefix: str,
-    channel: int | None,
-    whole: int,
-    page: Iterator[int],
-) -> Iterator[Plane]:
-    lengths = dict(zip(axes, array.shape, strict=True))
-    channels = lengths.get("C", 1)
-    if channels > 1 and (channel is None or channel >= channels):
-        wrong = which_channel(channels) if channel is None else no_channel(channel, channels)
-        yield Plane(next(page), error=wrong, plane=prefix)
-        return
-    outer = [axis for axis in axes if axis not in "YXSC"]
-    check_planes(prod(lengths[axis] for axis in outer))
-    pixel = _pixel(steps)
-    time = _factor(steps, "T", HOURS)
-    for place in np.ndindex(*(lengths[axis] for axis in outer)):
-        at = dict(zip(outer, place, strict=True))
-        shown = [axis for axis in outer if lengths[axis] > 1]
-        names = [f"{NAMES.get(axis, 'p')}{at[axis] + 1}" for axis in shown]
-        facts: dict[str, Any] = {"plane": " ".join([prefix, *names]).strip(), "pixel_um": pixel}
-        if "T" in shown:
-            facts["time"] = at["T"] * (time or 1.0)
-            facts["time_unit"] = "h" if time else "frame"
-        chosen = at | ({"C": channel if channels > 1 else 0} if "C" in axes else {})
-        yield _plane(array, axes, chosen, whole, next(page), facts)
-
-
-def _plane(
-    array: Any, axes: str, at: dict[str, int], whole: int, page: int, facts: Mapping[str, Any]
-) -> Plane:
-    try:
-        rows = zarr_rows(array, axes, at)
-        if rows.shape[0] * rows.shape[1] > whole:
-            return Plane(page, rows=rows, **facts)
-        return Plane(page, rows.rows(0, rows.shape[0]), **facts)
-    except Exception as error:  # one damaged plane leaves the others readable
-        return failed(error, page, facts["plane"])
 
 
 def _factor(

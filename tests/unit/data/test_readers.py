@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from coverslip.measure.readers import read_planes
-from coverslip.measure.tiff import COARSEST_UM
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.tiff_metadata import COARSEST_UM
 
 RNG = np.random.default_rng(1)
 GREY = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
@@ -118,15 +118,18 @@ def test_resolution_for_paper_is_no_size_of_a_pixel(tmp_path, per_cm, known):
     assert (size == pytest.approx((0.5, 0.5))) if known else size is None
 
 
-def test_negative_values_are_told_as_such(tmp_path):
+def test_negative_values_are_scaled_with_a_note(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.array([[-3, 200]], np.int16))
     (plane,) = read(tmp_path / "a.tif")
-    assert "values from -3 to 200, some below 0: save it" in plane.error
-    assert "without sign" in plane.error
+    assert plane.image.ravel().tolist() == [0, 65535]
+    assert "values from -3 to 200 were scaled" in plane.note
 
 
-def test_floats_are_refused_with_the_mend(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.float32))
-    assert "float32" in read(tmp_path / "a.tif")[0].error
-    tifffile.imwrite(tmp_path / "b.tif", STACK.astype(np.float32), photometric="minisblack")
-    assert all("float32" in plane.error for plane in read(tmp_path / "b.tif"))
+def test_real_numbers_are_scaled_with_a_note(tmp_path):
+    image = np.array([[0.25, 0.5, np.inf, 0.75]], np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    for whole in (10**6, 1):
+        for plane in read_planes(tmp_path / "a.tif", whole=whole):
+            pixels = plane.image if plane.rows is None else plane.rows.rows(0, 1)
+            assert pixels.ravel().tolist() == [0, 32768, 0, 65535]
+            assert "values from 0.25 to 0.75 were scaled to 0 to 65535" in plane.note

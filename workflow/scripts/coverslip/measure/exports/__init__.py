@@ -1,0 +1,1 @@
+"""Objects in the formats of other programs: ImageJ ROIs and GeoJSON for QuPath."""
