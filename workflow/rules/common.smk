@@ -48,6 +48,10 @@ try:
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
+if workflow.is_main_process and config["images"] is None:
+    for line in targets.notices():
+        logger.warning(f"coverslip: {line}")
+
 # Environments of the jobs: most, those that train or run networks, those that make pages.
 CORE_ENV = "../envs/core.yaml"
 REPORT_ENV = "../envs/report.yaml"

@@ -40,17 +40,11 @@ rule require_manual_download:
         paths.MISSING,
     log:
         "results/logs/require_manual_download/{dataset}.log",
-    wildcard_constraints:
-        dataset=wildcard_regex(targets.missing()),
-    priority: 100
     localrule: True
     conda:
         CORE_ENV
     params:
-        path=lookup("datasets/{dataset}/source/path", within=config),
-        others=targets.runnable,
-    message:
-        "{wildcards.dataset}: to be put at {params.path} by hand"
+        reason=lambda wildcards: targets.missing_data(wildcards.dataset),
     script:
         "../scripts/require_manual_download.py"
 
@@ -73,7 +67,7 @@ rule ingest:
     params:
         dataset=targets.ingest_section,
         folder=targets.folder,
-        contents=targets.contents,
+        contents=targets.archive_contents,
         not_compared=not_compared(targets.limits),
         code=targets.format_code,
     script:
@@ -94,7 +88,7 @@ rule check:
     conda:
         CORE_ENV
     params:
-        dataset=targets.ingest_section,
+        dataset=targets.check_section,
         code=code("check.py"),
     script:
         "../scripts/check.py"
@@ -117,6 +111,7 @@ rule split:
         CORE_ENV
     params:
         split=targets.of_study("split"),
+        contents=targets.split_contents,
         reproduction=targets.is_reproduction,
         task=targets.task,
         patch=targets.split_patch,

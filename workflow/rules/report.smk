@@ -88,6 +88,7 @@ rule report:
     params:
         config=targets.report_config(),
         studies=targets.studies,
+        left_out=targets.left_out,
         command=command(),
         code=code("report.py", templates=REPORT_TEMPLATES),
     script:

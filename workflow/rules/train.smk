@@ -49,6 +49,7 @@ rule train:
         training=targets.of_study("training"),
         goal=targets.threshold_goal,
         licence=targets.licence,
+        contents=targets.weights_contents,
         not_compared=not_compared(targets.tensorboard),
         code=targets.network_code,
     script:

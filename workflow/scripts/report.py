@@ -8,6 +8,10 @@ with run_script(snakemake):
     figures = [Path(path) for path in snakemake.input.figures]
     build(
         studies=collect(snakemake.params.config, snakemake.params.studies, figures),
-        facts={"command": snakemake.params.command, "title": snakemake.params.config.get("title")},
+        facts={
+            "command": snakemake.params.command,
+            "title": snakemake.params.config.get("title"),
+            "left_out": snakemake.params.left_out,
+        },
         output=Path(snakemake.output[0]),
     )

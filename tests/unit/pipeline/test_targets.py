@@ -70,7 +70,9 @@ def config(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def targets(config):
+def targets(config, monkeypatch):
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
+    Path("lost.zip").touch()
     return Targets(config, dry_run=True)
 
 
@@ -91,10 +93,28 @@ def test_where_archives_are(targets):
     assert targets.archive(job(dataset="made")) == "results/raw/made.zip"
     assert targets.archive(job(dataset="again")) == "resources/raw/away.zip", "one archive, once"
     assert targets.archive(job(dataset="classes")) == [], "a folder has an inventory"
-    assert targets.archive(job(dataset="lost")) == "resources/raw/lost.missing"
-    assert targets.missing() == ["lost"]
-    Path("lost.zip").touch()
     assert targets.archive(job(dataset="lost")) == "lost.zip"
+    Path("lost.zip").unlink()
+    assert targets.archive(job(dataset="lost")) == "resources/raw/lost.missing"
+
+
+def test_studies_without_data_are_left_out_and_named(config):
+    found = Targets(config)
+    assert found.studies == ["folds", "types", "tuned"]
+    (line,) = found.notices()
+    assert line.startswith("left out: clusters: lost.zip is missing: ")
+    assert not any("clusters" in file for file in found.result_files(job()))
+    found.studies = []
+    with pytest.raises(CoverslipError, match="no study can run"):
+        found.result_files(job())
+
+
+def test_results_without_snakemakes_notes_are_named(targets):
+    Path("results/studies/folds").mkdir(parents=True)
+    Path("results/studies/folds/metrics.json").touch()
+    assert "cannot be checked" in targets.notices()[0]
+    Path(".snakemake/metadata").mkdir(parents=True)
+    assert targets.notices() == []
 
 
 def test_a_dataset_that_is_made_needs_its_archive_no_more(targets):
@@ -150,6 +170,8 @@ def test_all_asks_for_each_study(targets):
 def test_words_are_no_parameters_of_ingest(targets):
     section = targets.ingest_section(job(dataset="made"))
     assert "title" not in section and "source" not in section
+    assert "group_by" not in section and "near_duplicate_distance" not in section
+    assert "group_by" in targets.check_section(job(dataset="made"))
 
 
 def test_small_functions():

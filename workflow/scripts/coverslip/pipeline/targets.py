@@ -18,6 +18,8 @@ from coverslip import files
 from coverslip.config import search_space, validate
 from coverslip.errors import CoverslipError
 from coverslip.pipeline import figures, folder_inventory, paths
+from coverslip.pipeline.contents import input_contents
+from coverslip.pipeline.missing_data import missing_data
 from coverslip.pipeline.paths import expand
 from coverslip.pipeline.published_weights import file_name
 from coverslip.runtime import code_fingerprint, run_record
@@ -40,6 +42,14 @@ REPORT_TEMPLATES = (
     *(f"report/{name}.rst" for name in figures.ALL),
 )
 """Files in the folder `workflow` that the report is made from."""
+
+GROUP_KEYS = ("group_by", "group_pattern", "near_duplicate_distance")
+"""Keys of a dataset that its images do not depend on, but its groups."""
+
+NO_METADATA = (
+    "results/ is here without .snakemake/metadata, so results cannot be checked against the config "
+    "and the code: copy .snakemake along with results/, or compute all again with --forceall"
+)
 
 SEVERAL_RUNS = (
     "ensemble: no study that runs has several trainings of a network: give one several `seeds` or "
@@ -105,11 +115,16 @@ class Targets:
     def __init__(self, config: Mapping[str, Any], dry_run: bool = False):
         self.config = config
         self.dry_run = dry_run
-        self.studies = validate.chosen_studies(config)
         sections = config["studies"]
-        self.datasets = sorted({sections[name]["dataset"] for name in self.studies})
         self.archives = validate.archive_names(config)
         """Names of the archives of Kaggle by dataset; datasets of one archive share it."""
+        missing = {n: self.missing_data(n) for n in config["datasets"]}
+        chosen = validate.chosen_studies(config)
+        reasons = {name: missing[sections[name]["dataset"]] for name in chosen}
+        self.left_out = {name: reason for name, reason in reasons.items() if reason}
+        """What is missing, by the study that cannot run without it."""
+        self.studies = [name for name in chosen if name not in self.left_out]
+        self.datasets = sorted({sections[name]["dataset"] for name in self.studies})
         self.kmeans = sorted(n for n, s in sections.items() if s["kmeans"] is not None)
         self.networks = sorted(set(sections) - set(self.kmeans))
         self.classifications = sorted(
@@ -118,6 +133,14 @@ class Targets:
         self.searched = sorted(n for n, s in sections.items() if s["search"] is not None)
         self.trials = cache(self.trials)  # type: ignore[method-assign]
         self.trial_sections = cache(self.trial_sections)  # type: ignore[method-assign]
+
+    def notices(self) -> list[str]:
+        """Return lines on what this run does not do: studies that are left out, and checks."""
+        lines = [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
+        made = any(Path(paths.METRICS.format(study=name)).exists() for name in self.studies)
+        if made and not Path(".snakemake/metadata").is_dir():
+            lines.append(NO_METADATA)
+        return lines
 
     # --- any study
 
@@ -182,23 +205,13 @@ class Targets:
             return paths.SIMULATED.format(dataset=wildcards.dataset)
         if source["kind"] == "kaggle":
             return paths.RAW.format(archive=self.archives[wildcards.dataset])
-        if wildcards.dataset in self.missing() and not self.is_ingested(wildcards.dataset):
+        if self.missing_data(wildcards.dataset):
             return paths.MISSING.format(dataset=wildcards.dataset)
         return [] if Path(source["path"]).is_dir() else source["path"]
 
-    def is_ingested(self, dataset: str) -> bool:
-        """Return whether a dataset is made: it needs its archive no more."""
-        return Path(paths.STORE.format(dataset=dataset)).exists()
-
-    def missing(self) -> list[str]:
-        """Return the datasets whose archive or folder is not where the config says."""
-        sources = ((name, self.source(name)) for name in sorted(self.config["datasets"]))
-        return [n for n, s in sources if s["kind"] == "path" and not Path(s["path"]).exists()]
-
-    def runnable(self, wildcards: Wildcards) -> list[str]:
-        """Return the chosen studies of which no data are missing."""
-        lacking = self.missing()
-        return [s for s in self.studies if self.config["studies"][s]["dataset"] not in lacking]
+    def missing_data(self, dataset: str) -> str | None:
+        """Return what of a dataset is missing and how to get it; none where nothing is."""
+        return missing_data(dataset, self.source(dataset), self.archives.get(dataset))
 
     def folder(self, wildcards: Wildcards) -> Section | None:
         """Return path and inventory of a dataset that is a folder of images."""
@@ -209,19 +222,33 @@ class Targets:
         digest = folder_inventory.digest(source["path"], notes, not self.dry_run)
         return {"path": source["path"], "notes": str(notes), "inventory": digest}
 
-    def contents(self, wildcards: Wildcards) -> str | None:
-        """Return the digest of an archive: its date may be before that of the one it replaces."""
-        source = self.source(wildcards.dataset)
-        if source["kind"] != "path" or not Path(source["path"]).is_file():
-            return None
-        notes = Path(f"{paths.NOTES}/archive-{wildcards.dataset}.json")
-        return folder_inventory.of_file(source["path"], notes, not self.dry_run)
+    def archive_contents(self, wildcards: Wildcards) -> Any:
+        """Return a parameter that changes with the contents of the archive."""
+        archive = self.archive(wildcards)
+        record = Path(f"{paths.DATASET}/run.json".format(dataset=wildcards.dataset))
+        return input_contents([archive] if isinstance(archive, str) else [], record, "contents")
+
+    def split_contents(self, wildcards: Wildcards) -> Any:
+        """Return a parameter that changes with the contents of the table of a split."""
+        file = self.split_file(wildcards)
+        record = Path(paths.SPLIT.format(study=wildcards.study)).with_suffix(".run.json")
+        return input_contents([file] if isinstance(file, str) else [], record, "contents")
+
+    def weights_contents(self, wildcards: Wildcards) -> Any:
+        """Return a parameter that changes with the contents of pretrained weights."""
+        record = Path(paths.TRAINING_RECORD.format(**dict(wildcards.items())))
+        return input_contents(self.pretrained_weights(wildcards), record, "contents")
 
     def ingest_section(self, wildcards: Wildcards) -> Section:
         """Return what of a dataset's section changes its images."""
         dataset = self.config["datasets"][wildcards.dataset]
-        section = omit_keys(dataset, *validate.WORDS["dataset"], "source")
+        section = omit_keys(dataset, *validate.WORDS["dataset"], "source", *GROUP_KEYS)
         return section | {"sha256": dataset["source"]["sha256"]}
+
+    def check_section(self, wildcards: Wildcards) -> Section:
+        """Return what of a dataset's section changes its groups and its report."""
+        dataset = self.config["datasets"][wildcards.dataset]
+        return {key: dataset[key] for key in ("format", "mask_threshold", *GROUP_KEYS)}
 
     def simulation(self, wildcards: Wildcards) -> Section:
         """Return what of a synthetic source changes its images."""
@@ -634,7 +661,13 @@ class Targets:
         return omit_keys(self.config, "images", "model", "measure", "tensorflow")
 
     def result_files(self, wildcards: Wildcards) -> list[str]:
-        """Return results of all datasets and studies that run, without what only steps read."""
+        """Return results of all datasets and studies that run, without what only steps read.
+
+        Raises:
+            CoverslipError: no study can run.
+        """
+        if not self.studies:
+            raise CoverslipError("no study can run: the data of all of them are missing")
         networks = [study for study in self.studies if study not in self.kmeans]
         return [
             paths.REPORT,
