@@ -15,6 +15,7 @@ from coverslip.pipeline import figures, paths
 from coverslip.pipeline.published_weights import FILES as PUBLISHED_WEIGHTS
 from coverslip.pipeline.published_weights import facts as weights_facts
 from coverslip.pipeline.targets import (
+    CLASSES_TEMPLATES,
     MEASURE_TEMPLATES,
     REPORT_TEMPLATES,
     Targets,

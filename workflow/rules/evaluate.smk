@@ -110,7 +110,6 @@ rule explain:
         gpu=1,
     params:
         attribution=targets.of_study("attribution"),
-        bootstrap=targets.of_study("evaluation", "bootstrap"),
         fold=0,
         code=code("explain.py"),
     script:

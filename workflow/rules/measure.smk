@@ -5,6 +5,7 @@ rule measure_images:
     """Measure one shard of the images."""
     input:
         measured.model_inputs,
+        measured.classifier_inputs,
     output:
         images=f"{paths.MEASURED_SHARD}/images.csv",
         objects=f"{paths.MEASURED_SHARD}/objects.csv",
@@ -23,6 +24,7 @@ rule measure_images:
     params:
         folder=measured.shard_folder,
         model=measured.model,
+        classifier=measured.classifier,
         settings=measured.image_settings(),
         code=code("measure_images.py"),
     script:
@@ -79,6 +81,34 @@ rule measure_page:
         code=code("measure_page.py", templates=MEASURE_TEMPLATES),
     script:
         "../scripts/measure_page.py"
+
+
+rule measure_classes:
+    """Classify whole images and write the page of their classes."""
+    input:
+        measured.model_inputs,
+    output:
+        table=f"{paths.MEASURED}/predicted_classes.csv",
+        sheets=directory(f"{paths.MEASURED}/classes"),
+        page=paths.CLASSES_PAGE,
+    log:
+        "results/logs/measure/{name}_classes.log",
+    conda:
+        TRAIN_ENV
+    threads: 8
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=240,
+        gpu=1,
+    params:
+        folder=measured.whole_folder,
+        left_out=measured.left_out,
+        model=measured.model,
+        settings=measured.image_settings(),
+        card=measured.model_card,
+        code=code("measure_classes.py", templates=CLASSES_TEMPLATES),
+    script:
+        "../scripts/measure_classes.py"
 
 
 rule measure:

@@ -79,7 +79,8 @@ rule report:
     input:
         unpack(targets.report_inputs),
     output:
-        paths.REPORT,
+        page=paths.REPORT,
+        metrics=paths.METRICS_TABLE,
     log:
         "results/logs/report.log",
     localrule: True

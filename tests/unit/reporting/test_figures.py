@@ -31,7 +31,7 @@ def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
         models=files.models,
         histories=[model / "history.csv" for model in files.models],
         preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
-        evaluation=Evaluation(bootstrap=100),
+        evaluation=Evaluation(),
     )
 
 

@@ -28,7 +28,7 @@ class MeasureTargets:
         targets: of the same config.
 
     Raises:
-        CoverslipError: there is a folder to measure but without images, or its model is none.
+        CoverslipError: there is a folder to measure but without images, or a model is none.
     """
 
     def __init__(self, targets: Targets):
@@ -40,16 +40,33 @@ class MeasureTargets:
         if self.config["images"] is not None:
             input_folder.check(self.config["images"])
             self.model_inputs()
+            self.classifier_inputs()
+            if self.config["classifier"] is not None and input_folder.classifies(self.config):
+                raise CoverslipError("classifier: `model` has to find objects, not classes")
 
     def page(self, wildcards: Wildcards = None) -> str:
         """Return the page that the target `measure` makes."""
         if self.config["images"] is None:
             raise CoverslipError(NO_IMAGES)
-        return paths.MEASURED_PAGE.format(name=input_folder.name_of(self.config))
+        classes = input_folder.classifies(self.config)
+        page = paths.CLASSES_PAGE if classes else paths.MEASURED_PAGE
+        return page.format(name=input_folder.name_of(self.config))
 
     def model_inputs(self, wildcards: Wildcards = None) -> list[str]:
         """Return weights and `model.json` of the model, and of its members."""
         return input_folder.model_inputs(self.config, self.kmeans)
+
+    def classifier_inputs(self, wildcards: Wildcards = None) -> list[str]:
+        """Return the files of the model that classifies objects, if there is one."""
+        if self.config["classifier"] is None:
+            return []
+        return input_folder.model_inputs(self.config, self.kmeans, "classifier")
+
+    def classifier(self, wildcards: Wildcards) -> str | None:
+        """Return the folder of the model that classifies objects; none without one."""
+        if self.config["classifier"] is None:
+            return None
+        return str(input_folder.model_of(self.config, "classifier"))
 
     def gpus(self, wildcards: Wildcards) -> int:
         """Return the number of GPUs that the model takes: K-means has no weights."""
@@ -90,6 +107,12 @@ class MeasureTargets:
             "shards": self.settings["shards"],
             "inventory": self.shard_digests(wildcards.name)[int(wildcards.shard)],
         }
+
+    def whole_folder(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the folder of images with a digest of all of them."""
+        inventory = input_folder.digests(self.folder_contents(wildcards.name), 1)
+        notes = str(self.notes(wildcards.name))
+        return {"path": self.images(wildcards), "notes": notes, "inventory": inventory}
 
     def left_out(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return which files of the folder are no images."""

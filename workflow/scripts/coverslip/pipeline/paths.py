@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from itertools import product
 
 REPORT = "results/report.html"
+METRICS_TABLE = "results/metrics.csv"
 
 RAW = "resources/raw/{archive}.zip"
 MISSING = "resources/raw/{dataset}.missing"
@@ -70,6 +71,7 @@ VARIANT_PATCHES = f"{SEARCH}/patches/{{variant}}/{{shard}}"
 MEASURED = "results/measure/{name}"
 MEASURED_SHARD = f"{MEASURED}/shards/{{shard}}"
 MEASURED_PAGE = f"{MEASURED}/measure.html"
+CLASSES_PAGE = f"{MEASURED}/classes.html"
 
 NOTES = ".snakemake/coverslip"
 """What the workflow remembers between runs; it may be deleted at any time."""

@@ -35,6 +35,8 @@ PAGE_TEMPLATES = ("report/page.css", "report/page.js")
 
 MEASURE_TEMPLATES = ("report/measure.html.j2", *PAGE_TEMPLATES)
 
+CLASSES_TEMPLATES = ("report/classes.html.j2", *PAGE_TEMPLATES)
+
 REPORT_TEMPLATES = (
     "report/page.html.j2",
     *PAGE_TEMPLATES,
@@ -490,7 +492,7 @@ class Targets:
     def prediction_section(self, wildcards: Wildcards) -> Section:
         """Return what of the section `evaluation` changes predictions."""
         section = self.study(wildcards)["evaluation"]
-        return omit_keys(section, "min_area_px", "bootstrap", "blank_test_labels", "ensemble")
+        return omit_keys(section, "min_area_px", "blank_test_labels", "ensemble")
 
     def scoring_section(self, wildcards: Wildcards) -> Section:
         """Return what of the section `evaluation` changes scores."""
@@ -658,7 +660,7 @@ class Targets:
 
     def report_config(self) -> Section:
         """Return what of the config the report depends on."""
-        return omit_keys(self.config, "images", "model", "measure", "tensorflow")
+        return omit_keys(self.config, "images", "model", "classifier", "measure", "tensorflow")
 
     def result_files(self, wildcards: Wildcards) -> list[str]:
         """Return results of all datasets and studies that run, without what only steps read.
@@ -671,6 +673,7 @@ class Targets:
         networks = [study for study in self.studies if study not in self.kmeans]
         return [
             paths.REPORT,
+            paths.METRICS_TABLE,
             *expand(paths.CHECK_REPORT, dataset=self.datasets),
             *expand(paths.METRICS, study=self.studies),
             *expand(paths.IMAGE_TABLE, study=self.studies),
