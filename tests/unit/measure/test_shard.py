@@ -15,13 +15,14 @@ import roifile
 import tifffile
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory, readers
+from coverslip.data import readers
 from coverslip.errors import CoverslipError
 from coverslip.measure import blocks, image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 
 INFO = {

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.data.readers.raster import Unread
@@ -42,6 +41,7 @@ from coverslip.measure.input_folder import (
 )
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.models.model import WHOLE, Model, load, needs_keras
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
 from coverslip.runtime.run_record import versions
