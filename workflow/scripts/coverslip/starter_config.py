@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from coverslip.data import decode
+from coverslip.data.image_suffixes import SUFFIXES
 from coverslip.errors import CoverslipError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 MASK_WORDS = ("mask", "msk", "label", "truth", "gt", "annot", "seg")
 """Parts of names of folders that hold masks; the others hold images."""
