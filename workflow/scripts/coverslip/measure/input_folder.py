@@ -168,6 +168,8 @@ def name_of(config: Mapping[str, Any]) -> str:
     if config["measure"]["name"]:
         return config["measure"]["name"]
     folder, model = (os.path.realpath(path) for path in (config["images"], model_of(config)))
+    if config.get("classifier"):
+        model += "\n" + os.path.realpath(model_of(config, "classifier"))
     words = unicodedata.normalize("NFC", Path(folder).name)
     # Letters of four bytes are possible, and a name of a file has at most 255 bytes.
     name = re.sub(r"[^\w-]+", "-", words)[:40].strip("-_") or "images"
@@ -175,9 +177,20 @@ def name_of(config: Mapping[str, Any]) -> str:
     return f"{name}-{digest[:6]}"
 
 
-def names_a_study(config: Mapping[str, Any]) -> bool:
-    """Whether `model` of the config is the name of a study, and not a path."""
-    return config["model"] in config["studies"] and not Path(config["model"]).exists()
+def names_a_study(config: Mapping[str, Any], key: str = "model") -> bool:
+    """Whether `model` (or another key) of the config is the name of a study, and not a path."""
+    return config[key] in config["studies"] and not Path(config[key]).exists()
+
+
+def classifies(config: Mapping[str, Any], key: str = "model") -> bool:
+    """Return whether a model of the config gives the class of a whole image.
+
+    Raises:
+        CoverslipError: it is not a model folder.
+    """
+    if names_a_study(config, key):
+        return config["studies"][config[key]]["task"] == "classification"
+    return read_info(model_of(config, key)).get("head") == "classification"
 
 
 def shipped_model(name: str = SHIPPED) -> Path | None:
@@ -190,8 +203,8 @@ def shipped_model(name: str = SHIPPED) -> Path | None:
     return None
 
 
-def model_of(config: Mapping[str, Any]) -> Path:
-    """Return the model folder that `model` of the config means.
+def model_of(config: Mapping[str, Any], key: str = "model") -> Path:
+    """Return the model folder that `model` (or `classifier`) of the config means.
 
     A study by its name, a model that comes with coverslip by its name, or a path; without any, the
     nucleus model that comes with coverslip.
@@ -199,13 +212,13 @@ def model_of(config: Mapping[str, Any]) -> Path:
     Raises:
         CoverslipError: no model is named, and none comes with this installation.
     """
-    model = config["model"] or SHIPPED
-    if names_a_study(config):
+    model = config[key] or SHIPPED
+    if names_a_study(config, key):
         seed = config["studies"][model]["seeds"][0]
         return Path("results/studies") / model / f"fold0_seed{seed}" / "model"
     if shipped := shipped_model(model):
         return shipped
-    if not config["model"]:
+    if not config[key]:
         raise CoverslipError(
             "model: name the folder of a trained model, as in "
             "`--config images=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
@@ -214,7 +227,9 @@ def model_of(config: Mapping[str, Any]) -> Path:
     return path.parent if path.name in FILES else path
 
 
-def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> list[str]:
+def model_inputs(
+    config: Mapping[str, Any], kmeans: Collection[str] = (), key: str = "model"
+) -> list[str]:
     """Files of the model that `model` of the config means, as inputs of rules.
 
     Those of a study that is named are made by the workflow. A folder is taken as it is: its paths
@@ -223,29 +238,24 @@ def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> lis
     Args:
         config: the completed config.
         kmeans: names of studies whose models are K-means, which have no weights.
+        key: `model` or `classifier`.
 
     Raises:
-        CoverslipError: it is not a model folder, or is one of a classification.
+        CoverslipError: it is not a model folder, or `classifier` is no model of classes.
     """
-    folder = model_of(config)
-    if names_a_study(config):
-        study = config["model"]
-        if config["studies"][study]["task"] == "classification":
-            raise CoverslipError(of_classes(study))
-        return [f"{folder}/{name}" for name in FILES if name == INFO or study not in kmeans]
-    if not (folder / INFO).is_file():
-        raise CoverslipError(f"model: {config['model']}: {_no_model(folder, config['studies'])}")
-    if read_info(folder).get("head") == "classification":
-        raise CoverslipError(of_classes(config["model"]))
+    folder = model_of(config, key)
+    study = names_a_study(config, key)
+    if not study and not (folder / INFO).is_file():
+        raise CoverslipError(f"{key}: {config[key]}: {_no_model(folder, config['studies'])}")
+    if key == "classifier" and not classifies(config, key):
+        raise CoverslipError(
+            f"classifier: {config[key]}: predicts no classes of images: give the model of a "
+            "classification, and name this one as `model`"
+        )
+    if study:
+        names = [name for name in FILES if name == INFO or config[key] not in kmeans]
+        return [f"{folder}/{name}" for name in names]
     return [os.path.abspath(file) for file in model_files(folder)]
-
-
-def of_classes(model: str) -> str:
-    """Words for a model that measure cannot take."""
-    return (
-        f"model: {model}: classifies whole images and finds no cells in them; measure needs the "
-        "model of a segmentation, of confluency or of K-means"
-    )
 
 
 def _no_model(folder: Path, studies: Collection[str]) -> str:
