@@ -189,6 +189,7 @@ class ImageResult:
                 "time_unit": plane.time_unit or None,
                 "height_px": shape[0],
                 "width_px": shape[1],
+                "channel": plane.channel or None,
                 "channels": shape[2],
                 "bit_depth": 8 * dtype.itemsize,
                 "pixel_height_um": size and size[0],

@@ -2,7 +2,7 @@
 
 A file becomes one or more planes (a page, a time, a depth, a position), each with its pixels or
 with the reason why it has none; nothing that is in a file raises an exception. Which files are read
-and what is taken from their metadata: docs/formats.md.
+and what is taken from their metadata: docs/reference/formats.md.
 """
 
 from __future__ import annotations
