@@ -30,9 +30,7 @@ OTHERS = (".npy", ".zip", ".roi", ".geojson", ".json")
 
 LABEL_SUFFIXES = (*SUFFIXES, *OTHERS)
 
-ENDINGS = re.compile(
-    r"(_cp_masks|_masks?|_labels?|_seg|_rois?|[.]labels?|[.]rois?|-labels?)$", re.I
-)
+ENDINGS = re.compile(r"([_-](cp_masks|masks?|labels?|seg|rois?)|[.](labels?|rois?))$", re.I)
 """What tools append to the name of an image, without the suffix of the file."""
 
 MOST_OBJECTS = 5_000_000
