@@ -69,7 +69,9 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         "--pixel-size",
         "0.65",
         "--channel",
-        "0",
+        "DAPI",
+        "--z",
+        "max",
     ]
     cli.main(["measure", *words])
     assert started[3] == "measure"
@@ -79,7 +81,7 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
     assert yaml.safe_load(config.read_text("utf-8")) == {
         "images": str(tmp_path / "plate é: 1"),
         "model": str(tmp_path / "m/model"),
-        "measure": {"channel": 0, "pixel_size_um": 0.65},
+        "measure": {"channel": "DAPI", "z": "max", "pixel_size_um": 0.65},
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "out", "plate é: 1"]
 
@@ -92,7 +94,8 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         (["measure"], "`coverslip measure --help`"),
         (["measure", "x", "--modle", "y"], "did you mean `--model`?"),
         (["--versoin"], "did you mean `--version`?"),
-        (["measure", "x", "--channel", "red"], "--channel: 'red' is no channel"),
+        (["measure", "x", "--channel", " "], "--channel: ' ' is no channel"),
+        (["measure", "x", "--z", "0"], "--z: '0' is not all, max, focus"),
         (["measure", "x", "--pixel-size", "-1"], "--pixel-size"),
         (["run", "x", "--cores", "0"], "--cores: '0' is neither `all` nor a number from 1 on"),
         (["run", "x", "-c", "four"], "--cores: 'four' is neither"),
