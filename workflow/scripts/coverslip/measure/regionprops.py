@@ -149,7 +149,8 @@ def object_table(
     more = [name for name in table if name not in STANDARD]
     table = table[[*STANDARD, *more]]
     if features == "all":
-        table = pd.concat([table, cellprofiler_features(label, channels or {"": grey})], axis=1)
+        more_features = cellprofiler_features(label, channels or {"": grey})
+        return pd.concat([_finish(table), more_features], axis=1)
     return _finish(table)
 
 
@@ -431,8 +432,16 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
             with np.errstate(invalid="ignore", divide="ignore"):
                 found = measure(dense, _unit_range(values))
             ending = f"_{name}" if name and not shapes else ""
-            columns |= {f"cp_{key}{ending}": np.asarray(x, float) for key, x in found.items()}
+            columns |= {f"cp_{key}{ending}": _significant(x) for key, x in found.items()}
     return pd.DataFrame(columns)
+
+
+def _significant(values: np.ndarray) -> np.ndarray:
+    """Return numbers with six significant digits, float64."""
+    numbers = np.asarray(values, np.float64)
+    size = np.abs(np.where(np.isfinite(numbers) & (numbers != 0), numbers, 1.0))
+    scale = 10.0 ** (5 - np.floor(np.log10(size)))
+    return np.round(numbers * scale) / scale
 
 
 def _unit_range(values: np.ndarray) -> np.ndarray:
