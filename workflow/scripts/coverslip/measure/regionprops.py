@@ -7,6 +7,7 @@ They are computed for all objects at once; only the convex hull is one call per 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -413,12 +414,15 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
         CoverslipError: `cp_measure` is not installed.
     """
     try:
+        import cp_measure
         from cp_measure.bulk import get_core_measurements
     except ImportError as error:
         raise CoverslipError(
             "measure.features: all: needs the package cp_measure: "
             "pip install 'coverslip[features]', or set `features: standard`"
         ) from error
+    # Textures are 100 times faster by numba.
+    cp_measure.set_accelerator("numba" if find_spec("numba") else None)
     numbers, dense = np.unique(label, return_inverse=True)
     dense = dense.reshape(label.shape).astype(np.int32)
     if numbers[0] != 0:
