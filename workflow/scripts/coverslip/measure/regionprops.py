@@ -7,6 +7,7 @@ They are computed for all objects at once; only the convex hull is one call per 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,8 @@ def object_table(
     more = [name for name in table if name not in STANDARD]
     table = table[[*STANDARD, *more]]
     if features == "all":
-        table = pd.concat([table, cellprofiler_features(label, channels or {"": grey})], axis=1)
+        more_features = cellprofiler_features(label, channels or {"": grey})
+        return pd.concat([_finish(table), more_features], axis=1)
     return _finish(table)
 
 
@@ -411,12 +413,15 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
         CoverslipError: `cp_measure` is not installed.
     """
     try:
+        import cp_measure
         from cp_measure.bulk import get_core_measurements
     except ImportError as error:
         raise CoverslipError(
             "measure.features: all: needs the package cp_measure: "
             "pip install 'coverslip[features]', or set `features: standard`"
         ) from error
+    # Textures are 100 times faster by numba.
+    cp_measure.set_accelerator("numba" if find_spec("numba") else None)
     numbers, dense = np.unique(label, return_inverse=True)
     dense = dense.reshape(label.shape).astype(np.int32)
     if numbers[0] != 0:
@@ -430,8 +435,16 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
             with np.errstate(invalid="ignore", divide="ignore"):
                 found = measure(dense, _unit_range(values))
             ending = f"_{name}" if name and not shapes else ""
-            columns |= {f"cp_{key}{ending}": np.asarray(x, float) for key, x in found.items()}
+            columns |= {f"cp_{key}{ending}": _significant(x) for key, x in found.items()}
     return pd.DataFrame(columns)
+
+
+def _significant(values: np.ndarray) -> np.ndarray:
+    """Return numbers with six significant digits, float64."""
+    numbers = np.asarray(values, np.float64)
+    size = np.abs(np.where(np.isfinite(numbers) & (numbers != 0), numbers, 1.0))
+    scale = 10.0 ** (5 - np.floor(np.log10(size)))
+    return np.round(numbers * scale) / scale
 
 
 def _unit_range(values: np.ndarray) -> np.ndarray:
