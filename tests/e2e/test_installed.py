@@ -74,10 +74,10 @@ def test_the_wheel_works_in_an_empty_folder(installed, tmp_path):
         image = np.zeros((64, 64), np.uint8)
         image[8:20, 8:20], image[30:50, 30:50] = 1, 2
         cv2.imwrite(str(tmp_path / folder / "a.png"), image)
-    assert "1 images, label images in `masks`" in coverslip(installed, tmp_path, "init", "labels")
+    assert "1 image, label images in `masks`" in coverslip(installed, tmp_path, "init", "labels")
     assert "head: instance" in (tmp_path / "coverslip.yaml").read_text()
     words = ["init", "plate", "-o", "plate.yaml"]
-    assert "coverslip measure plate --model" in coverslip(installed, tmp_path, *words)
+    assert "then: coverslip measure plate\n" in coverslip(installed, tmp_path, *words)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.json").write_text("{}")
     plan = coverslip(installed, tmp_path, "measure", "plate", "--model", "model", "--dry-run")

@@ -91,6 +91,11 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         (["train"], "one of: demo, init, run, measure, explain, doctor"),
         (["measure"], "`coverslip measure --help`"),
         (["measure", "x", "--modle", "y"], "did you mean `--model`?"),
+        (["--versoin"], "did you mean `--version`?"),
+        (["measure", "x", "--channel", "red"], "--channel: 'red' is no channel"),
+        (["measure", "x", "--pixel-size", "-1"], "--pixel-size"),
+        (["run", "x", "--cores", "0"], "--cores: '0' is neither `all` nor a number from 1 on"),
+        (["run", "x", "-c", "four"], "--cores: 'four' is neither"),
         (["run", "--executor", "slurm"], "options of Snakemake follow after `--`"),
     ],
 )
@@ -106,6 +111,10 @@ def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
     ("words", "hint"),
     [
         (["run"], "coverslip.yaml: no such file; `coverslip init FOLDER` writes a config"),
+        (["run", "brokn.yml"], "brokn.yml: no such file; did you mean `broken.yaml`?"),
+        (["run", "plate"], "plate: is a folder; `coverslip init plate` writes a config for it"),
+        (["demo", "list.yaml"], "list.yaml: is a file; name a folder for the demo"),
+        (["explain", "nowhere"], "nowhere: no such file"),
         (["run", "list.yaml"], "list.yaml: is empty, or no map of keys"),
         (["run", "broken.yaml"], "broken.yaml: not YAML"),
         (["measure", "nowhere", "--model", "m"], "nowhere: no such folder"),
@@ -121,6 +130,7 @@ def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
 def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
     Path("list.yaml").write_text("[]\n")
     Path("broken.yaml").write_text("a: [\n")
+    Path("plate").mkdir()
     assert cli.main(words) == 1
     error = capsys.readouterr().err
     assert hint in error and error.count("\n") == 1 and not started

@@ -382,7 +382,7 @@ def test_shards_hold_each_image_once_whatever_their_number(place):
 def test_a_job_that_was_killed_goes_on_where_it_was(place, monkeypatch):
     from coverslip.measure import image_result
 
-    whole, left = image_result.overlay, [2]
+    whole, left = image_result.overlay, [4]  # two an image
 
     def killed(*arguments):
         left[0] -= 1
@@ -418,7 +418,7 @@ def test_the_page_holds_all_it_shows(place):
     plot.draw(table, place / "plot.svg")
     facts = {"name": "<in>", "folder": "in", "model": "model"}
     facts["settings"] = Measure().model_dump()
-    for name in ("old.czi", "new.CZI", "a.gif"):
+    for name in ("old.vsi", "new.VSI", "a.mrxs"):
         (place / "in" / name).write_text("x")
     (place / "in/plate2").symlink_to(place / "model")
     found = folder_inventory.contents(place / "in", place / "notes.json")
@@ -427,9 +427,9 @@ def test_the_page_holds_all_it_shows(place):
     build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
     text = page.read_text(encoding="utf-8")
     assert "&lt;in&gt;" in text and "broken.png" in text and "sub/c.tif.overlay.png" in text
-    assert text.count("<li><figure>") == 4
-    assert "files that are not read: 2 .czi, 1 .gif: convert them to OME-TIFF" in text
-    assert "are not followed: plate2" in text and "2 .czi, 1 .gif, 1 .txt" in text
+    assert text.count('class="contours"') == 4
+    assert "files that are not read: 1 .mrxs, 2 .vsi: convert them to OME-TIFF" in text
+    assert "are not followed: plate2" in text and "1 .mrxs, 1 .txt, 2 .vsi" in text
     assert text.count("<script>") == 1 and 'src="http' not in text
     assert "no model card" in text and "ContourTracing" in text
     (place / "model/README.md").write_text(CARD)
