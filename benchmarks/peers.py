@@ -4,7 +4,8 @@ DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a
 instances (`results/studies/nuclei-random`), OUT what `benchmarks/stardist_nuclei.py` made of its
 split. All are scored by the same code on the test images of fold 0. Printed, as a part of
 `docs/results.md` (`make results APPEND=FILE`): the main metrics of instances over all images and
-by modality; the difference of the study and StarDist in mean AP with its interval over groups; how
+by modality, the study with and without flips and turns (TTA); the difference of the study without
+TTA and StarDist (which has none) with its 95 % CI over groups; how
 long both were trained, with their learning curves (`--figure FILE.png`); and seconds to find the
 nuclei of all test images (`--repeats` times, the median; the network of the study as it is, fast
 and with flips, with the mean AP of each), beside what the networks have to multiply and what this
@@ -34,7 +35,7 @@ from coverslip.metrics import instances
 from coverslip.metrics.baselines import INSTANCES
 from coverslip.metrics.definitions import HEADLINES
 from coverslip.metrics.definitions import INSTANCES as INSTANCE_METRICS
-from coverslip.metrics.intervals import limits, resampled_sums
+from coverslip.metrics.intervals import MIN_GROUPS, jackknife_interval, sum_by_group
 from coverslip.metrics.matching import match
 from coverslip.metrics.metric import Layout, image_statistics
 from coverslip.models.model import Model, load, read_network
@@ -51,6 +52,9 @@ METRICS = [metric for metric in INSTANCE_METRICS if metric.name in HEADLINES]
 EMPTY = instances.inputs(np.empty((0, len(instances.STATISTICS))))
 LAYOUT = Layout(image_statistics(METRICS, EMPTY))
 MEAN_AP = METRICS[0]
+OURS = "coverslip, no TTA"
+COMPARED = ("mean_ap", "ap50", "ap50_pooled")
+"""Metrics whose differences are printed: at IoU 0.50, and the mean over ten thresholds."""
 
 
 def test_rows(study: Path, run: str) -> pd.DataFrame:
@@ -75,8 +79,17 @@ def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> d
     record = json.loads((options.study / "run.json").read_text(encoding="utf-8"))
     area = record["params"]["evaluation"]["min_area_px"]
     predictions = options.study / options.run / "predictions"
+    used = bool(record["params"]["evaluation"]["tta"])
+    model = load(options.study / options.run / "model")
+    images = [store.image(id) for id in ids]
+    other = [model.objects(answer) for answer in model.predict(images, tta=not used)]
+    ours = {
+        used: stored(sorted(predictions.glob("*.h5")), ids),
+        not used: dict(zip(ids, other, strict=True)),
+    }
     found = {
-        "coverslip": stored(sorted(predictions.glob("*.h5")), ids),
+        OURS: ours[False],
+        f"{OURS} with TTA": ours[True],
         "StarDist": stored([options.out / "instances.h5"], ids),
     }
     for name, baseline in INSTANCES.items():
@@ -140,14 +153,19 @@ def peak(side: int = 4096, repeats: int = 5) -> float:
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray) -> str:
-    """Mean AP of the study less StarDist's, with its 95 % interval over groups."""
-    both = np.stack([ours, theirs], axis=1)
-    values = MEAN_AP.compute(LAYOUT.unpack(both.sum(axis=0)))
-    resampled = MEAN_AP.compute(LAYOUT.unpack(resampled_sums(both, groups, 1000, 1)))
-    low, high = limits(resampled[:, 0] - resampled[:, 1])
-    count = len(set(groups))
-    within = f" ({low:+.3f} to {high:+.3f}, {count} groups)" if count > 1 else ""
-    return f"{values[0] - values[1]:+.3f}{within}"
+    """Metrics of the study minus StarDist's, each with its 95 % CI over groups."""
+    by_group = sum_by_group(np.stack([ours, theirs], axis=1), groups)
+    total, parts = by_group.sum(axis=0), LAYOUT.unpack(by_group)
+    sums, left_out = LAYOUT.unpack(total), LAYOUT.unpack(total - by_group)
+    texts = []
+    for metric in METRICS:
+        if metric.name not in COMPARED:
+            continue
+        value, others = (of[..., 0] - of[..., 1] for of in map(metric.compute, (sums, left_out)))
+        low, high = jackknife_interval(value, others, metric.count(parts)[:, 0])
+        within = f" (95 % CI {low:+.3f} to {high:+.3f})" if len(by_group) >= MIN_GROUPS else ""
+        texts.append(f"{label(metric.name)} {value:+.3f}{within}")
+    return "; ".join(texts) + f"; {len(by_group)} groups"
 
 
 def print_scores(found: Mapping[str, np.ndarray]) -> None:
@@ -325,8 +343,8 @@ def main() -> None:
             print(f"\n### {first_capital(what)}: {int(np.sum(chosen))}\n")
             of = {name: values[chosen] for name, values in found.items()}
             print_scores(of)
-            less = difference(of["coverslip"], of["StarDist"], groups[chosen])
-            print(f"\nMean AP, coverslip less StarDist: {less}.")
+            minus = difference(of[OURS], of["StarDist"], groups[chosen])
+            print(f"\ncoverslip minus StarDist: {minus}.")
         print("\n### Training\n")
         print_training(options, peer)
         print(f"\n### From {len(ids)} images to nuclei\n")

@@ -30,7 +30,6 @@ def config() -> dict:
                 "dataset": "dishes",
                 "split": dict(split),
                 "preprocessing": {"channels": "grey", "input_scaling": "none", "patch": 32},
-                "evaluation": {"bootstrap": 100},
                 **recipe,
             }
             for name, recipe in recipes.items()

@@ -98,7 +98,7 @@ def metrics(name: str, reproduction: bool) -> dict[str, Any]:
             records.append(record("object_count_mae", subset, 4.317))
     single = [r | {"run": "fold0_seed1"} for r in records if r["name"] == "iou"]
     return {
-        "format": 1,
+        "format": 2,
         "study": name,
         "reproduction": reproduction,
         "task": "segmentation",
@@ -126,28 +126,30 @@ def record(metric: str, subset: str, value: float, class_name: str | None = None
         "class": class_name,
         "run": "all",
         "value": value,
-        "low": None if subset == "train" else round(value * 0.985, 6),
-        "high": None
+        "ci_low": None if subset == "train" else round(value * 0.985, 6),
+        "ci_high": None
         if subset == "train"
         else round(value + (1 - value) * (0.4 if not whole else -0.3), 6),
         "support": 134 if metric == "iou" else 9_081_757,
         "support_unit": "images" if metric == "iou" else "pixels",
         "groups": 21,
         "interval_reason": "taken from the history of the training" if subset == "train" else None,
-        "unit": "objects per image" if whole else "share",
+        "unit": "objects per image" if whole else "fraction",
         "definition": DEFINITIONS[metric],
         "baselines": {"all background": None, "otsu": None}
         if subset == "train"
         else BASELINES[metric],
-        "gains": {} if subset == "train" else _gains(value, BASELINES[metric]),
+        "difference_to_baseline": {}
+        if subset == "train"
+        else _differences(value, BASELINES[metric]),
     }
 
 
-def _gains(value: float, baselines: dict[str, float]) -> dict[str, dict[str, float]]:
+def _differences(value: float, baselines: dict[str, float]) -> dict[str, dict[str, float]]:
     found = {name: round(value - other, 6) for name, other in baselines.items()}
     return {
-        name: {"value": gain, "low": round(gain - 0.01, 6), "high": round(gain + 0.01, 6)}
-        for name, gain in found.items()
+        name: {"value": value, "ci_low": round(value - 0.01, 6), "ci_high": round(value + 0.01, 6)}
+        for name, value in found.items()
     }
 
 
@@ -196,7 +198,7 @@ def split_summary(method: str) -> dict[str, Any]:
                 "fold": 0,
                 "subset": subset,
                 "images": images,
-                "share": round(images / 670, 4),
+                "fraction": round(images / 670, 4),
                 "groups": groups,
                 "strata": {"fluorescence": images},
             }

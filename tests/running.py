@@ -127,7 +127,7 @@ OTHERS = [
 
 def others() -> dict:
     """A classification, a study of K-means, and a folder that the latter measures."""
-    study = {"evaluation": {"bootstrap": 100}, "split": {"method": "random", "test": 0.25}}
+    study = {"split": {"method": "random", "test": 0.25}}
     dishes = {"kind": "synthetic", "simulator": "brightfield", "images": 8, "size": 96}
     patches = {"kind": "synthetic", "simulator": "histology_patches", "images": 32, "size": 32}
     return {
@@ -162,7 +162,6 @@ def tiny(folder: Path) -> dict:
         "network": {"architecture": "unet", "filters": 2, "depth": 1},
         "training": {"epochs": 1, "batch_size": 4},
         "split": {"method": "random", "test": 0.25, "validation": 0.25},
-        "evaluation": {"bootstrap": 100},
     }
     made = {"kind": "synthetic", "images": 8, "size": 64}
     own = {"kind": "path", "path": str(folder)}

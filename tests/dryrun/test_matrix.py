@@ -158,7 +158,7 @@ def test_the_dag_has_no_job_per_image(clone, tmp_path):
     for study in config["studies"].values():
         study["dataset"] = "made"
         study["preprocessing"]["shards"] = 4
-        study["evaluation"] = {"shards": 3, "bootstrap": 100}
+        study["evaluation"] = {"shards": 3}
     file = tmp_path / "many.yaml"
     file.write_text(yaml.safe_dump(config))
     counts = jobs(clone, "--configfile", str(file))

@@ -18,7 +18,6 @@ TINY = {
     "network": {"filters": 4, "depth": 2},
     "training": {"epochs": 2, "batch_size": 8},
     "split": {"method": "random", "test": 0.3, "validation": 0.2},
-    "evaluation": {"bootstrap": 100},
     "attribution": {
         "images": 1,
         "occlusion": [{"window": 8, "stride": 8}],

@@ -63,7 +63,6 @@ def small(where: Path) -> Path:
     study["preprocessing"]["patch"] = 32
     study["network"] |= {"filters": 4, "depth": 2}
     study["training"]["epochs"] = 40
-    study["evaluation"] = {"bootstrap": 100}
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     return project
 

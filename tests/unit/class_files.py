@@ -18,7 +18,7 @@ CLASSES = ["a172", "bv2", "mcf7"]
 
 SETTINGS = {
     "preprocessing": Preprocessing(channels="grey", resize=(16, 16), normalization="dtype_range"),
-    "evaluation": Evaluation(bootstrap=200),
+    "evaluation": Evaluation(),
 }
 
 

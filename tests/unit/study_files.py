@@ -33,7 +33,7 @@ class StudyFiles:
         """Return what the scores of the study depend on."""
         settings = {
             "preprocessing": Preprocessing(channels="rgb", normalization="dtype_range"),
-            "evaluation": Evaluation(bootstrap=100),
+            "evaluation": Evaluation(),
         }
         return EvaluationInputs(**vars(self) | settings | changes)
 

@@ -26,7 +26,6 @@ rule explain:
         gpu=1,
     params:
         attribution=study_config("attribution"),
-        bootstrap=study_config("evaluation", "bootstrap"),
         fold=0,
         code=code("explain.py"),
     script:

@@ -36,9 +36,7 @@ def config_files():
 
 try:
     old_format.check_results(Path("results"))
-    config.update(
-        validate.resolve(config, WORKFLOW / "schemas/config.schema.json", config_files())
-    )
+    config.update(validate.resolve(config, WORKFLOW / "schemas/config.schema.json", config_files()))
 except CoverslipError as error:
     raise WorkflowError(str(error))
 
@@ -52,9 +50,7 @@ NETWORKS = sorted(set(config["studies"]) - set(KMEANS))
 # Environment of jobs that train or run networks; all others have envs/core.yaml.
 TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
-os.environ.setdefault(
-    run_record.COMMAND, run_record.shown_command(["snakemake", *sys.argv[1:]])
-)
+os.environ.setdefault(run_record.COMMAND, run_record.shown_command(["snakemake", *sys.argv[1:]]))
 FIGURES = {
     "learning_curves": "svg",
     "metrics": "svg",
@@ -329,7 +325,7 @@ def licence(wildcards):
 def prediction_section(wildcards):
     """What of the evaluation's section changes predictions."""
     section = config["studies"][wildcards.study]["evaluation"]
-    return omit_keys(section, "min_area_px", "bootstrap", "blank_test_labels", "ensemble")
+    return omit_keys(section, "min_area_px", "blank_test_labels", "ensemble")
 
 
 def scoring_section(wildcards):

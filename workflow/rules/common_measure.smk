@@ -10,13 +10,24 @@ if config["images"] is not None:
     try:
         input_folder.check(config["images"])
         input_folder.model_inputs(config, KMEANS)
+        if config["classifier"] is not None:
+            input_folder.model_inputs(config, KMEANS, "classifier")
+            if input_folder.classifies(config):
+                raise CoverslipError("classifier: `model` has to find objects, not classes")
     except CoverslipError as error:
         raise WorkflowError(str(error))
+
+
+def page_of_images():
+    """Path of the page of own images: of a model of classes it is another one."""
+    page = "classes.html" if input_folder.classifies(config) else "measure.html"
+    return f"results/measure/{input_folder.name_of(config)}/{page}"
+
 
 # Pages to look at, and when each was modified before this run.
 PAGES = {"report": Path("results/report.html")}
 if config["images"] is not None:
-    PAGES["page"] = Path(f"results/measure/{input_folder.name_of(config)}/measure.html")
+    PAGES["page"] = Path(page_of_images())
 BEFORE = {name: terminal.modified(path) for name, path in PAGES.items()}
 
 
@@ -42,12 +53,24 @@ def measured(wildcards):
             "images: name the folder to measure, as in `snakemake --cores all measure "
             "--config images=FOLDER model=MODEL_FOLDER`"
         )
-    return f"results/measure/{input_folder.name_of(config)}/measure.html"
+    return page_of_images()
 
 
 def model_inputs(wildcards):
     """Weights and `model.json` of the model, and of its members."""
     return input_folder.model_inputs(config, KMEANS)
+
+
+def classifier_inputs(wildcards):
+    """Weights and `model.json` of the model that classifies objects, if there is one."""
+    if config["classifier"] is None:
+        return []
+    return input_folder.model_inputs(config, KMEANS, "classifier")
+
+
+def classifier_folder(wildcards):
+    """Path of the folder of the model that classifies objects; none without one."""
+    return config["classifier"] and str(input_folder.model_of(config, "classifier"))
 
 
 def measuring_gpus(wildcards):
@@ -98,6 +121,13 @@ def shard_folder(wildcards):
         "shards": config["measure"]["shards"],
         "inventory": shard_digests(notes)[int(wildcards.shard)],
     }
+
+
+def whole_folder(wildcards):
+    """Folder of images with a digest of all of them."""
+    notes = notes_of(wildcards)
+    inventory = input_folder.digests(folder_contents(notes), 1)
+    return {"path": image_folder(wildcards), "notes": str(notes), "inventory": inventory}
 
 
 def left_out(wildcards):

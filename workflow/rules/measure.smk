@@ -4,6 +4,7 @@
 rule measure_images:
     input:
         model_inputs,
+        classifier_inputs,
     output:
         images=f"{MEASURE_SHARD}/images.csv",
         objects=f"{MEASURE_SHARD}/objects.csv",
@@ -23,6 +24,7 @@ rule measure_images:
     params:
         folder=shard_folder,
         model=model_folder,
+        classifier=classifier_folder,
         settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
         code=code("measure_images.py"),
     script:
@@ -88,6 +90,37 @@ rule measure_page:
         ),
     script:
         "../scripts/measure_page.py"
+
+
+rule measure_classes:
+    input:
+        model_inputs,
+    output:
+        table=f"{MEASURED}/predicted_classes.csv",
+        sheets=directory(f"{MEASURED}/classes"),
+        page=f"{MEASURED}/classes.html",
+    log:
+        "results/logs/measure/{name}_classes.log",
+        record=f"{MEASURED}/run.json",
+    conda:
+        TRAIN_ENV
+    threads: 8
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=240,
+        gpu=1,
+    params:
+        folder=whole_folder,
+        left_out=left_out,
+        model=model_folder,
+        settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
+        card=model_card,
+        code=code(
+            "measure_classes.py",
+            files=[f"report/{f}" for f in ("classes.html.j2", "page.css", "page.js")],
+        ),
+    script:
+        "../scripts/measure_classes.py"
 
 
 rule measure:

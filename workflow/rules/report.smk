@@ -94,7 +94,8 @@ rule report:
         searches=report_searches,
         ensembles=ensemble_scores,
     output:
-        "results/report.html",
+        page="results/report.html",
+        metrics="results/metrics.csv",
     log:
         "results/logs/report.log",
         record="results/report.run.json",

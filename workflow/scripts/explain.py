@@ -19,7 +19,6 @@ with run_script(snakemake) as facts:
         split=Path(snakemake.input.split),
         fold=snakemake.params.fold,
         section=Attribution(**snakemake.params.attribution),
-        resamples=snakemake.params.bootstrap,
         maps=Path(snakemake.output.maps),
         scores=Path(snakemake.output.scores),
     )

@@ -33,9 +33,9 @@ if len(sys.argv) > 3:
     shutil.disk_usage = lambda path: SimpleNamespace(free=int(sys.argv[3]))
 from coverslip.config.sections import Source
 from coverslip.errors import CoverslipError
-from coverslip.data import download
+from coverslip.data import download as module
 from coverslip.data.download import download
-download.SILENCE = 0.5
+module.SILENCE = 0.5
 try:
     download(Source.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 except CoverslipError as error:

@@ -33,7 +33,7 @@ def together(files, seed: int) -> list[Path]:
 
 
 def scores_of(task, files, predictions, folder: Path, **changes) -> dict:
-    settings = {"evaluation": Evaluation(bootstrap=200), "predictions": predictions} | changes
+    settings = {"evaluation": Evaluation(), "predictions": predictions} | changes
     compare(task, files.inputs(**settings), "s", folder / "scores.json")
     return json.loads((folder / "scores.json").read_text())
 
@@ -61,13 +61,13 @@ def test_ensembles_of_masks(tmp_path, instances):
     # The ensemble is a copy of seed 1, whose predictions are moved less than those of seed 3.
     assert record["ensemble"]["value"] == by_seed["1"] > by_seed["3"]
     assert record["single"]["value"] == pytest.approx(np.mean(list(by_seed.values())), abs=1e-6)
-    gain = record["gain"]
+    difference = record["difference"]
     expected = record["ensemble"]["value"] - record["single"]["value"]
-    assert gain["value"] == pytest.approx(expected, abs=2e-6)
-    assert 0 < gain["low"] <= gain["value"] <= gain["high"]
+    assert difference["value"] == pytest.approx(expected, abs=2e-6)
+    assert difference["ci_low"] <= difference["value"] <= difference["ci_high"]
     # Paired: what both have in common makes no width.
-    width = record["ensemble"]["high"] - record["ensemble"]["low"]
-    assert gain["high"] - gain["low"] < width
+    width = record["ensemble"]["ci_high"] - record["ensemble"]["ci_low"]
+    assert difference["ci_high"] - difference["ci_low"] < width
     assert record["support"] == 18 and record["groups"] == 6 and record["definition"]
     names = {record["name"] for record in document["metrics"]}
     assert ("mean_ap" in names) == instances

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
-from coverslip.evaluation.evaluate import CLASS_TABLE, INSTANCE_TABLE, TABLE
+from coverslip.evaluation.evaluate import CLASS_TABLE, INSTANCE_TABLE, TABLE, group_unit
 from coverslip.evaluation.predictions import Predictions, read_class_predictions
 from coverslip.metrics.definitions import HEADLINES, INSTANCES
 from coverslip.metrics.matching import PERCENT, match
@@ -77,17 +77,21 @@ def test_every_number_is_complete(files, tmp_path):
         assert set(record["baselines"]) == MASK_BASELINES
         assert record["definition"] and record["unit"] and record["support"] > 0
         assert record["function"].startswith("coverslip.")
-        if record["low"] is None:
+        if record["ci_low"] is None:
             assert record["interval_reason"]
         else:
-            assert record["low"] <= record["value"] <= record["high"]
-        assert set(record["gains"]) == (set() if record["subset"] == "train" else MASK_BASELINES)
-        for name, gain in record["gains"].items():
-            assert gain["value"] == pytest.approx(
+            assert record["ci_low"] <= record["value"] <= record["ci_high"]
+        assert set(record["difference_to_baseline"]) == (
+            set() if record["subset"] == "train" else MASK_BASELINES
+        )
+        for name, difference in record["difference_to_baseline"].items():
+            assert difference["value"] == pytest.approx(
                 record["value"] - record["baselines"][name], abs=2e-6
             )
-            assert (gain["low"] is None) == (record["low"] is None)
-            assert gain["low"] is None or gain["low"] <= gain["value"] <= gain["high"]
+            assert (difference["ci_low"] is None) == (record["ci_low"] is None)
+            assert difference["ci_low"] is None or (
+                difference["ci_low"] <= difference["value"] <= difference["ci_high"]
+            )
     blank = find(document, "iou")["baselines"]["all background"]
     assert blank == pytest.approx(1 / 6, abs=1e-6)  # one image of six has no nucleus
     assert find(document, "recall", of="foreground")["baselines"]["all background"] == 0
@@ -105,8 +109,9 @@ def test_train_accuracy_is_that_of_the_kept_epoch(files, tmp_path):
 def test_one_group_has_no_interval_but_a_reason(tmp_path):
     document, _ = run(study_files.make(tmp_path, images=6, groups=1), tmp_path)
     record = find(document, "iou")
-    assert (record["low"], record["high"], record["groups"]) == (None, None, 1)
-    assert "one group only" in record["interval_reason"]
+    assert (record["ci_low"], record["ci_high"], record["groups"]) == (None, None, 1)
+    assert "fewer than 5 groups" in record["interval_reason"]
+    assert record["group_values"] is None
 
 
 def test_folds_are_pooled_and_seeds_averaged(tmp_path):
@@ -213,7 +218,9 @@ def test_instances_are_scored_where_they_are_predicted(tmp_path):
     record = find(document, "ap50_pooled")
     assert record["value"] == pytest.approx(tp / (both - tp), abs=1e-6)
     assert record["support"] == sum(each.n_true for each in found.values())
-    assert record["low"] <= record["value"] <= record["high"] and record["groups"] == 6
+    of_test = table[(table["subset"] == "test") & (table["n_true"] > 0)]
+    assert record["groups"] == of_test["group"].nunique() == 5
+    assert record["ci_low"] <= record["value"] <= record["ci_high"]
     told = [
         (each["name"], each["class"])
         for each in document["metrics"]
@@ -252,7 +259,7 @@ def test_instances_are_told_by_modality_and_by_group(tmp_path):
         assert set(told["scores"]) == set(HEADLINES)
         score = told["scores"]["mean_ap"]
         assert score["value"] == pytest.approx(rows["mean_ap"].mean(), abs=1e-5)
-        assert score["low"] <= score["value"] <= score["high"]
+        assert score["ci_low"] <= score["value"] <= score["ci_high"]
         assert score["baselines"] == {
             "otsu": pytest.approx(rows["otsu_mean_ap"].mean(), abs=1e-5),
             "otsu watershed": pytest.approx(rows["otsu_watershed_mean_ap"].mean(), abs=1e-5),
@@ -312,7 +319,7 @@ def test_confluency_is_told_of_every_study(files, tmp_path):
     np.testing.assert_allclose(rows["confluency_true"], 100 * rows["foreground_true"], atol=1e-4)
     record = find(document, "confluency_rmse")
     assert record["value"] == pytest.approx(np.sqrt((error**2).mean()), abs=1e-5)
-    assert record["low"] < record["value"] < record["high"]
+    assert record["ci_low"] < record["value"] < record["ci_high"]
     assert record["unit"] == "percentage points"
     assert find(document, "confluency_bias_0_25")["support"] == len(rows)
     assert {r["name"] for r in document["metrics"]}.isdisjoint({"confluency_bias_75_100"})
@@ -388,13 +395,13 @@ def test_every_number_of_classes_is_complete(classes):
         assert found["definition"]
         assert found["support"] >= 0
         if found["subset"] == "train":
-            assert found["low"] is None
+            assert found["ci_low"] is None
             assert found["interval_reason"]
             continue
         assert set(found["baselines"]) == {"majority class", "brightness"}
-        assert found["groups"] == 2
-        if found["value"] is not None:
-            assert found["low"] <= found["value"] + 0.2
+        assert found["groups"] == 2 and found["ci_low"] is None
+        if found["run"] == "all" and found["value"] is not None:
+            assert 1 <= len(found["group_values"]) <= 2
     names = {r["name"] for r in document["metrics"]}
     assert {"balanced_accuracy", "log_loss", "ece", "ece_uncalibrated", "recall"} <= names
     assert document["classes"] == class_files.CLASSES
@@ -496,3 +503,17 @@ def test_a_penalty_on_weights_is_part_of_the_loss(classes, tmp_path):
     for name, value in raw["baselines"].items():
         assert loss["baselines"][name] == pytest.approx(value + 0.05, abs=2e-6)
     assert loss["support"] == raw["support"] and "0.0500" in loss["definition"]
+
+
+@pytest.mark.parametrize(
+    ("names", "unit"),
+    [
+        (["plate01", "plate07"], "plate"),
+        (["dish2"], "group"),
+        (["Well-1", "well-2"], "group"),
+        (["colony_A2", "flat_B1"], "group"),
+        (["platform", "plates"], "group"),
+    ],
+)
+def test_groups_are_called_by_their_names(names, unit):
+    assert group_unit(names) == unit

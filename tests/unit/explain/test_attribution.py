@@ -39,9 +39,9 @@ def explained(class_study, class_model, groups, tmp_path_factory):
     shard = class_training.predict_classes(class_study, class_model, folder / "0.h5", 0, 1)
     maps, scores = folder / "maps.h5", folder / "scores.json"
     arguments = [class_model, [shard], class_study / "images.h5", groups, class_study / "split.csv"]
-    attribution.explain(*arguments, 0, SECTION, 100, maps, scores)
+    attribution.explain(*arguments, 0, SECTION, maps, scores)
     first = maps.read_bytes(), scores.read_bytes()
-    attribution.explain(*arguments, 0, SECTION, 100, maps, scores)
+    attribution.explain(*arguments, 0, SECTION, maps, scores)
     assert (maps.read_bytes(), scores.read_bytes()) == first, "equal input gives equal bytes"
     return maps, json.loads(scores.read_text()), shard
 
@@ -71,7 +71,7 @@ def test_scores_have_a_random_map_to_compare_with(explained):
     for score in scores["scores"]:
         each = [facts[score["name"]][score["method"]] for facts in scores["images"]]
         assert score["value"] == pytest.approx(np.mean(each), abs=1e-6)
-        assert score["low"] <= score["value"] <= score["high"]
+        assert score["ci_low"] <= score["value"] <= score["ci_high"] and score["groups"] == 6
         assert score["support"] == 6
         assert "Small is good" in score["definition"] or "Large is good" in score["definition"]
 

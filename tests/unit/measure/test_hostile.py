@@ -11,6 +11,7 @@ import tifffile
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from property_settings import FEW, ODD, parts_of
 
 from coverslip.config.sections import Measure
 from coverslip.data.readers import read_planes
@@ -98,7 +99,7 @@ def test_planes_without_end_in_imagej(tmp_path):
 
 
 def ome_zarr(path, shape, chunks, **more):
-    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group = zarr.open_group(path, mode="w", zarr_format=more.pop("version", 2))
     group.create_array("0", shape=shape, chunks=chunks, dtype="uint8")
     scale = more.pop("scale", [1.0, 1.0, 1.0])
     axes = [
@@ -303,6 +304,8 @@ def test_compressions_that_pillow_does_not_know(tmp_path):
 
 
 GOOD = ("plain", "ome", "imagej", "rgb")
+VALUES = ("", "0", "-1", "nan", "inf", "1e400", "1000000000000", "XYZCT", "uint8", "float", "true")
+VALUES += ("µm", "pixel", "x" * 5000, "&amp;", "&lt;", '" x="', "urn:uuid:0")
 
 
 def good(path, kind):
@@ -329,6 +332,11 @@ def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
         at = data.draw(st.integers(0, len(whole) - 1))
         whole[at] = data.draw(st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255))
     path.write_bytes(bytes(whole[: data.draw(st.sampled_from([len(whole), len(whole) // 2]))]))
+    check_answers(path)
+
+
+def check_answers(path):
+    """Read all planes of a file: each has pixels, or a reason in one line."""
     for count, plane in enumerate(read_planes(path, whole=100_000)):
         assert isinstance(plane, Plane) and count < 1000
         assert plane.error or plane.image is not None or plane.rows is not None
@@ -337,3 +345,68 @@ def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
         if plane.rows is not None:
             with contextlib.suppress(Unfit):
                 plane.rows.rows(0, min(16, plane.rows.shape[0]))
+
+
+@pytest.mark.reliability(
+    "D4",
+    "any tag of a TIFF with another number, type or count (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(
+    st.sampled_from(GOOD),
+    st.integers(0, 30),
+    st.sampled_from([(0, "H"), (2, "H"), (4, "I"), (8, "I")]),
+    st.sampled_from([0, 1, 2, 3, 5, 8, 16, 255, 8192, 65_535, 2**31 - 1, 2**32 - 1]),
+)
+def test_any_tag_of_a_tiff(tmp_path_factory, kind, entry, field, number):
+    path = tmp_path_factory.mktemp("tags") / "a.tif"
+    whole = bytearray(good(path, kind))
+    order = "<" if whole.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(f"{order}I", whole, 4)
+    (count,) = struct.unpack_from(f"{order}H", whole, start)
+    at = start + 2 + 12 * (entry % count) + field[0]
+    struct.pack_into(order + field[1], whole, at, number % (1 << (8 * struct.calcsize(field[1]))))
+    path.write_bytes(bytes(whole))
+    check_answers(path)
+
+
+@pytest.mark.reliability(
+    "D4",
+    "any attribute of OME-XML with another value (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(st.integers(0, 60), st.sampled_from(VALUES) | st.text(max_size=4))
+def test_any_attribute_of_ome_xml(tmp_path_factory, number, value):
+    path = tmp_path_factory.mktemp("ome") / "a.ome.tif"
+    facts = {"axes": "TYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "TimeIncrement": 5.0}
+    tifffile.imwrite(path, STACK, ome=True, metadata=facts)
+    xml = tifffile.tiffcomment(path)
+    found = list(re.finditer(r'="([^"]*)"', xml))
+    chosen = found[number % len(found)]
+    changed = f"{xml[: chosen.start(1)]}{value}{xml[chosen.end(1) :]}"
+    tifffile.tiffcomment(path, changed.encode("utf-8", "replace"))
+    check_answers(path)
+
+
+@pytest.mark.reliability(
+    "D7",
+    "any value of Zarr metadata replaced by any other (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(st.sampled_from([2, 3]), st.integers(0, 60), ODD)
+def test_any_value_of_zarr_metadata(tmp_path_factory, version, number, value):
+    path = tmp_path_factory.mktemp("zarr") / "a.zarr"
+    ome_zarr(path, (2, 20, 30), (1, 20, 30), version=version)
+    names = ["0/.zarray", ".zattrs", ".zgroup"] if version == 2 else ["zarr.json", "0/zarr.json"]
+    documents = {name: json.loads((path / name).read_text()) for name in names}
+    places = [(name, place) for name in names for place in parts_of(documents[name])]
+    name, place = places[number % len(places)]
+    node = documents[name]
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    (path / name).write_text(json.dumps(documents[name]))
+    check_answers(path)

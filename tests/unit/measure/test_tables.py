@@ -23,7 +23,7 @@ from coverslip.measure.input_folder import (
     own_results,
     shard_of,
 )
-from coverslip.measure.page import SHOWN, find_odd, spread
+from coverslip.measure.page import SHOWN, spread
 from coverslip.measure.regionprops import OBJECTS, object_table
 from coverslip.measure.tables import (
     COLUMNS,
@@ -180,18 +180,6 @@ def test_many_images_and_many_series(tmp_path):
     plot.draw(table, tmp_path / "plot.svg")
 
 
-def test_odd_images_have_a_note_or_a_number_far_from_the_others():
-    table = pd.DataFrame({"n_objects": [10, 11, 9, 10, 12, 8, 10, 90, 11], "note": ""})
-    table["confluency_percent"] = table["mean_area_px"] = 5.0
-    table.loc[2, "note"] = "black everywhere"
-    odd = find_odd(table)
-    assert list(odd) == [2, 7] and odd[2] == "black everywhere"
-    assert odd[7] == "number of objects 90, median of all 10"
-    assert list(find_odd(table.loc[3:8])) == []
-    ordered = spread(table.assign(image="x", page=1), [7])
-    assert ordered.index[0] == 7 and len(ordered) == 9
-
-
 def test_another_image_changes_one_shard():
     names = {f"p{k}.png": str(k) for k in range(50)}
     before = digests(names, 7)
@@ -270,7 +258,6 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
         ("empty", r"empty: not a model folder \(it has no model.json\)"),
         ("results/studies/one/fold0_seed9/model", "train it first: `snakemake --cores all`"),
         ("results/studies/one/ensemble/model", "first: `snakemake --cores all ensemble`"),
-        ("classes", "classes: classifies whole images .* measure needs the model of a segm"),
         ("odd", "model.json: not JSON"),
         ("list", "model.json: not written by coverslip"),
         ("deep", "model.json: not JSON"),
@@ -283,7 +270,7 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
 )
 def test_what_is_no_model_for_measure_is_said_at_once(tmp_path, monkeypatch, model, words):
     monkeypatch.chdir(tmp_path)
-    told = {"classes": '{"kind": "network", "head": "classification"}', "odd": "{", "list": "[]"}
+    told = {"odd": "{", "list": "[]"}
     told["deep"] = "[" * 100_000 + "]" * 100_000
     (tmp_path / "empty").mkdir()
     for name, text in told.items():

@@ -30,7 +30,7 @@ def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
         predictions=files.predictions,
         models=files.models,
         preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
-        evaluation=Evaluation(bootstrap=100),
+        evaluation=Evaluation(),
     )
 
 

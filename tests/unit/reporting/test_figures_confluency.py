@@ -44,7 +44,7 @@ def test_figures_are_small_and_the_same_each_time(kmeans, tmp_path, name):
 
 def test_large_errors_have_room(kmeans, tmp_path):
     records = [
-        record | {"value": -23.9, "low": -24.8, "high": -22.9}
+        record | {"value": -23.9, "ci_low": -24.8, "ci_high": -22.9}
         if record["name"].startswith("confluency")
         else record
         for record in kmeans.metrics["metrics"]

@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 import cv2
 import made_up
 import numpy as np
-import pandas as pd
 import pytest
 from docutils.core import publish_parts
 from docutils.writers.html5_polyglot import Writer
 from jinja2 import Environment
 
+from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.reporting import captions, pages, report, results, tables
 
@@ -115,7 +115,7 @@ def test_images_have_alt_texts_with_study_and_figure(page):
 
 
 def test_each_study_has_a_card_with_one_number_its_baseline_and_its_groups(page):
-    cards = page.text[page.text.index("min of training") : page.text.index("All studies On test")]
+    cards = page.text[page.text.index("min of training") : page.text.index("Published, reproduced")]
     assert "0.86 IoU best baseline 0.69 (Otsu's threshold)" in cards
     assert cards.count("21 groups") == 4
     assert "2 Mar 2026, 09:26 UTC · coverslip" in page.text
@@ -166,7 +166,7 @@ def test_what_is_absent_is_a_dash(studies, tmp_path):
     study = studies[-1]
     metrics = json.loads(study.metrics.read_text())
     for record in metrics["metrics"]:
-        record |= {"low": None, "high": None, "baselines": {"otsu": None}, "support": None}
+        record |= {"ci_low": None, "ci_high": None, "baselines": {"otsu": None}, "support": None}
     metrics["examples"] = {}
     metrics["confusion"] = {}
     path = tmp_path / "metrics.json"
@@ -192,8 +192,8 @@ def test_a_missing_or_broken_input_is_named(studies, tmp_path):
     broken.write_text("{")
     with pytest.raises(CoverslipError, match="split.json: not JSON"):
         report.build([replace(studies[0], split=broken)], {}, tmp_path / "report.html")
-    broken.write_text('{"format": 2, "metrics": []}')
-    with pytest.raises(CoverslipError, match="not metrics of format 1"):
+    broken.write_text('{"format": 7, "metrics": []}')
+    with pytest.raises(CoverslipError, match="not metrics of format 2"):
         report.build([replace(studies[0], metrics=broken)], {}, tmp_path / "report.html")
     with pytest.raises(CoverslipError, match="no study"):
         report.build([], {}, tmp_path / "report.html")
@@ -270,7 +270,40 @@ def test_a_figure_without_a_caption_is_called_by_its_name(tmp_path):
     assert captions.caption("own_figure", "s", numbers, tmp_path)[0] == "Own figure"
 
 
-def few_groups(values, unit="share", **more):
+def test_results_are_in_the_column_of_their_split(studies):
+    metrics = {s.name: made_up.metrics(s.name, s.is_reproduction) for s in studies}
+    lines = results.comparisons(studies, metrics)
+    (iou,) = [line for line in lines if line.first.published == 0.8531]
+    assert {kind: line.study.name for kind, line in iou.by_kind.items()} == {
+        "random": "nuclei-random",
+        "grouped": "nuclei-grouped",
+    }
+    assert iou.published == "0.8531 (other protocol)" and iou.cell("reproduced") == "–"
+    for line in lines:
+        for kind, of_kind in line.by_kind.items():
+            assert of_kind.study.kind_key == kind
+    reproduced = [line for line in lines if "reproduced" in line.by_kind]
+    assert reproduced and all("other protocol" not in line.published for line in reproduced)
+    assert {line.first.study.name for line in reproduced} >= {"nuclei-mobilenet-reproduced"}
+
+
+@pytest.mark.parametrize(
+    ("split", "group_by", "kind"),
+    [
+        ({"method": "random"}, "acquisition", "random"),
+        ({"method": "train_test_split"}, "acquisition", "random"),
+        ({"method": "grouped", "unit": "patch"}, "acquisition", "random"),
+        ({"method": "grouped"}, "image", "random"),
+        ({"method": "grouped"}, "acquisition", "grouped"),
+        ({"method": "official"}, "metadata", "grouped"),
+    ],
+)
+def test_the_kind_of_a_result_is_read_from_the_split(split, group_by, kind):
+    assert kind_of_result({"reproduces": None, "split": split}, group_by) == kind
+    assert kind_of_result({"reproduces": "Study 2", "split": split}, group_by) == "reproduced"
+
+
+def few_groups(values, unit="fraction", **more):
     record = made_up.record("iou", "test", 0.86) | {"groups": len(values), "unit": unit}
     return record | {"group_values": values, "group_unit": "plate"} | more
 
@@ -288,37 +321,7 @@ def test_below_five_groups_their_values_are_printed_and_no_interval():
 
 
 def test_an_interval_without_width_is_none():
-    assert results.limits({"low": 1.0, "high": 1.0, "groups": 30}) is None
-
-
-def test_values_of_groups_are_those_of_the_images():
-    table = pd.DataFrame(
-        {
-            "id": ["a", "b", "c", "a", "b", "c"],
-            "group": ["plate1", "plate1", "plate2"] * 2,
-            "subset": "test",
-            "seed": [1, 1, 1, 2, 2, 2],
-            "iou": [0.5, 0.7, 0.9, 0.7, 0.9, 0.9],
-        }
-    )
-    record = made_up.record("iou", "test", 0.7) | {"groups": 2}
-    (filled,) = results.add_group_values({"metrics": [record]}, table)["metrics"]
-    assert filled["group_values"] == pytest.approx([0.7, 0.9])
-    assert results.interval_text(filled) == "2 plates: 0.70, 0.90"
-
-
-@pytest.mark.parametrize(
-    ("names", "unit"),
-    [
-        (["plate01", "plate07"], "plate"),
-        (["dish2"], "group"),
-        (["Well-1", "well-2"], "group"),
-        (["colony_A2", "flat_B1"], "group"),
-        (["platform", "plates"], "group"),
-    ],
-)
-def test_groups_are_called_by_their_names(names, unit):
-    assert results.group_unit(names) == unit
+    assert results.limits({"ci_low": 1.0, "ci_high": 1.0, "groups": 30}) is None
 
 
 @pytest.mark.parametrize(
@@ -332,19 +335,28 @@ def test_groups_are_called_by_their_names(names, unit):
 )
 def test_a_value_has_the_digits_that_its_interval_supports(low, high, text):
     value = 0.7752
-    assert results.value_text({"value": value, "low": low, "high": high, "unit": "share"}) == text
+    assert (
+        results.value_text({"value": value, "ci_low": low, "ci_high": high, "unit": "fraction"})
+        == text
+    )
 
 
 def test_units_are_printed():
-    record = {"value": 2.04, "low": 1.6, "high": 5.1, "unit": "percentage points", "groups": 9}
+    record = {
+        "value": 2.04,
+        "ci_low": 1.6,
+        "ci_high": 5.1,
+        "unit": "percentage points",
+        "groups": 9,
+    }
     assert results.value_text(record) == "2.0\u00a0pp"
     assert results.interval_text(record) == "1.6 to 5.1"
 
 
 def test_the_best_baseline_is_the_lowest_of_errors():
     baselines = {"all background": 40.0, "otsu": 9.0}
-    record = {"value": 3.0, "low": 2.0, "high": 4.0, "baselines": baselines, "groups": 9}
-    record |= {"gains": {"otsu": {"value": -6.0, "low": -7.5, "high": -5.0}}}
+    record = {"value": 3.0, "ci_low": 2.0, "ci_high": 4.0, "baselines": baselines, "groups": 9}
+    record |= {"difference_to_baseline": {"otsu": {"value": -6.0, "ci_low": -7.5, "ci_high": -5.0}}}
     record |= {"unit": "percentage points", "name": "confluency_rmse"}
     assert results.best_baseline(record) == "otsu" and results.beats_baseline(record)
     assert results.difference_text(record) == "−6.0\u00a0pp (−7.5 to −5.0)"
@@ -404,10 +416,10 @@ def test_a_class_by_class_metric_is_told_of_the_foreground():
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.96751, "share", "0.968"),
-        (-0.0001, "share", "0.000"),
-        (None, "share", "–"),
-        (float("nan"), "share", "–"),
+        (0.96751, "fraction", "0.968"),
+        (-0.0001, "fraction", "0.000"),
+        (None, "fraction", "–"),
+        (float("nan"), "fraction", "–"),
         (29461, "count", "29\u202f461"),
         (4.31712, "objects per image", "4.3"),
         (-0.25, "objects per image", "−0.2"),

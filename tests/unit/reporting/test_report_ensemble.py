@@ -12,17 +12,17 @@ from coverslip.reporting.tables import ensemble_scores
 
 
 def cell(value, low=None, high=None):
-    return {"value": value, "low": low, "high": high}
+    return {"value": value, "ci_low": low, "ci_high": high}
 
 
-def record(name, single, together, gain, subset="test", class_name=None, unit="share"):
+def record(name, single, together, difference, subset="test", class_name=None, unit="fraction"):
     return {
         "name": name,
         "subset": subset,
         "class": class_name,
         "single": single | {"by_seed": {"1": single["value"], "2": single["value"]}},
         "ensemble": together,
-        "gain": gain,
+        "difference": difference,
         "support": 134,
         "support_unit": "images",
         "groups": 21,
@@ -33,7 +33,7 @@ def record(name, single, together, gain, subset="test", class_name=None, unit="s
 
 def document(*records, folds=(0,)):
     return {
-        "format": 1,
+        "format": 2,
         "study": "nuclei-grouped",
         "task": "segmentation",
         "folds": list(folds),
@@ -73,7 +73,7 @@ def test_single_networks_ensemble_and_gain_stand_side_by_side(tmp_path):
     assert line["label"] == "IoU"
     assert line["single"] == ("0.84", "0.80 to 0.88")
     assert line["ensemble"] == ("0.86", "0.82 to 0.90")
-    assert line["gain"] == ("+0.02", "(+0.01 to +0.03)")
+    assert line["difference"] == ("+0.02", "(+0.01 to +0.03)")
     assert line["support"] == "134 images, 21 groups"
     assert "2 trainings, and 2 networks" in told["lead"] and "2 folds" in told["lead"]
     assert told["verdict"] == "IoU of the ensemble is better: +0.02, 95 % CI +0.01 to +0.03."
@@ -81,7 +81,7 @@ def test_single_networks_ensemble_and_gain_stand_side_by_side(tmp_path):
 
 def test_of_errors_the_smaller_is_the_better_one(tmp_path):
     told = ensemble_scores(scores(tmp_path, document(RMSE)), ["confluency_rmse"])
-    assert told["lines"][0]["gain"] == ("−0.5\u00a0pp", "(−1.5 to +0.5)")
+    assert told["lines"][0]["difference"] == ("−0.5\u00a0pp", "(−1.5 to +0.5)")
     assert "RMSE of the ensemble is better: −0.5\u00a0pp" in told["verdict"]
     assert "95 % CI −1.5 to +0.5; the CI includes 0" in told["verdict"]
 
@@ -89,7 +89,7 @@ def test_of_errors_the_smaller_is_the_better_one(tmp_path):
 def test_without_an_interval_none_is_made_up(tmp_path):
     alone = record("iou", cell(0.84), cell(0.8), cell(-0.04))
     told = ensemble_scores(scores(tmp_path, document(alone)), ["iou"])
-    assert told["lines"][0]["gain"] == ("−0.040", "")
+    assert told["lines"][0]["difference"] == ("−0.040", "")
     assert "worse: −0.040 (21 groups, too few for a CI)" in told["verdict"]
 
 
@@ -104,7 +104,7 @@ def test_of_many_classes_only_the_whole_is_told(tmp_path):
 
 def test_another_format_is_named(tmp_path):
     path = scores(tmp_path, document(IOU) | {"format": 7})
-    with pytest.raises(CoverslipError, match=r"scores\.json: not scores of format 1"):
+    with pytest.raises(CoverslipError, match=r"scores\.json: not scores of format 2"):
         ensemble_scores(path, ["iou"])
 
 

@@ -19,7 +19,7 @@ def record(run, value, name="iou", subset="test", class_name=None):
         "class": class_name,
         "run": run,
         "value": value,
-        "unit": "share",
+        "unit": "fraction",
     }
 
 
@@ -63,28 +63,35 @@ def part(subset, of, **scores):
         "images": 3,
         "n_true": 1200,
         "scores": {
-            name: {"value": value, "low": None, "high": None, "baselines": {"otsu watershed": 0.25}}
+            name: {
+                "value": value,
+                "ci_low": None,
+                "ci_high": None,
+                "baselines": {"otsu watershed": 0.25},
+            }
             for name, value in filled.items()
         },
     }
 
 
-def test_modalities_and_groups_of_test_images_are_told(tmp_path):
+def test_modalities_of_test_images_have_their_numbers_of_groups(tmp_path):
+    many = {"modality": "fluorescence", "groups": 9}
     instances = {
-        "modality": [part("test", {"modality": "histology"}, mean_ap=0.5, merge_rate=0.125)],
-        "group": [
-            part("validation", {"group": "a"}),
-            part("test", {"group": "histology-01"}, missed_rate=0.0625),
+        "modality": [
+            part("test", {"modality": "histology", "groups": 3}, mean_ap=0.5, merge_rate=0.125),
+            part("test", many, mean_ap=0.7),
+            part("validation", many),
         ],
+        "group": [part("test", {"group": "histology-01"}, missed_rate=0.0625)],
     }
+    instances["modality"][1]["scores"]["mean_ap"] |= {"ci_low": 0.61, "ci_high": 0.78}
     told = {"mine": metrics(record("all", 0.8), instances=instances)}
     title, about, text = results_page.detail([study(tmp_path)], told)
-    assert "by modality and by group" in title and "over its groups" in about
     head, _, *lines = [line.strip("| ").split(" | ") for line in text.splitlines()]
-    assert lines[0][:7] == ["`mine`", "all histology", "3", "1\u202f200", "0.500", "–", "0.250"]
-    assert lines[0][head.index("Fraction of predicted objects that merge several")] == "0.125"
-    assert lines[1][1] == "histology-01" and len(lines) == 2
-    assert lines[1][head.index("Fraction of annotated objects that are missed")] == "0.062"
+    few, enough = lines
+    assert few[:5] == ["`mine`", "histology", "3 images, 3 groups", "1\u202f200", "0.500"]
+    assert few[5] == "–" and enough[2] == "3 images, 9 groups" and enough[5] == "0.61 to 0.78"
+    assert few[head.index("Fraction of predicted objects that merge several")] == "0.125"
 
 
 def test_the_mean_of_seeds_stands_beside_single_networks(tmp_path):

@@ -28,24 +28,31 @@ def write(config, root, output):
     return output.read_text(encoding="utf-8")
 
 
-def test_each_published_figure_has_a_line_and_so_has_the_iou(run, tmp_path):
+def test_each_published_figure_is_next_to_the_results_of_each_kind(run, tmp_path):
     text = write(*run, tmp_path / "results.md")
-    head, rule, *lines = table(text, "| Study | Metric")
+    head, rule, *lines = table(text, "| Studies | Metric")
+    assert head[2:] == ["Published", "Reproduced", "Random split", "Held-out groups"]
     assert all(len(line) == len(head) for line in lines) and set(rule) == {"---"}
-    assert lines[0] == [
-        "`nuclei-mobilenet-reproduced`",
-        "Pixel accuracy, training images",
-        "0.9755",
-        "0.9778",
+    (iou,) = [line for line in lines if line[2].startswith("0.8531")]
+    assert iou == [
+        "`nuclei-random`, `nuclei-grouped`",
+        "IoU",
+        "0.8531 (other protocol)",
         "–",
-        "9\u202f081\u202f757 pixels, 21 groups",
-        "–",
-        "–",
-        "12.2",
+        "0.8893 (0.88 to 0.93; 21 groups)",
+        "0.86 (0.85 to 0.92; 21 groups)",
     ]
-    (iou,) = [line for line in lines if line[:2] == ["`nuclei-random`", "IoU"]]
-    assert iou[2:] == [
-        "0.8531",
+    (train,) = [line for line in lines if line[2] == "0.9755"]
+    assert train[3] == "0.9778" and train[4] == "–"
+    assert "- `nuclei-random`: U-Net vs. UNet++ for Nuclei Segmentation" in text
+
+
+def test_each_study_has_its_kind_baseline_and_difference(run, tmp_path):
+    text = write(*run, tmp_path / "results.md")
+    head, rule, *lines = table(text, "| Study | Kind")
+    assert all(len(line) == len(head) for line in lines) and set(rule) == {"---"}
+    (iou,) = [line for line in lines if line[:3] == ["`nuclei-random`", "Random split", "IoU"]]
+    assert iou[3:] == [
         "0.8893",
         "0.88 to 0.93",
         "134 images, 21 groups",
@@ -54,6 +61,17 @@ def test_each_published_figure_has_a_line_and_so_has_the_iou(run, tmp_path):
         "12.2",
     ]
     assert "```\nmake results\n```" in text
+
+
+def test_the_head_names_the_code_of_the_runs_and_of_the_page(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(results_page, "git_state", lambda: "abc1")
+    runs = {"one": [{"git": "abc1", "code": "f00d"}], "two": [{"git": "abc1", "code": "beef"}]}
+    assert "at which all models were trained. Code fingerprints: `beef`, `f00d`" in (
+        results_page._code(runs)
+    )
+    runs["one"][0]["git"] = "0ld"
+    assert "trained at `0ld`, `abc1`" in results_page._code(runs)
+    assert "Written at commit `abc1`" in write(*run, tmp_path / "results.md")
 
 
 def test_machine_minutes_and_licence_are_told(run, tmp_path):

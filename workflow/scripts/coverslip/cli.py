@@ -153,6 +153,12 @@ def parser() -> Parser:
         help="folder `model` of a finished training; default: `nuclei-1`, for stained nuclei",
     )
     measure.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FOLDER",
+        help="folder `model` of a classification, for each object",
+    )
+    measure.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -260,6 +266,8 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
             "results/studies/STUDY/fold0_seed1/model"
         )
     values: dict[str, Any] = {"images": str(given.images.resolve()), "model": str(model.resolve())}
+    if given.classifier is not None:
+        values["classifier"] = str(given.classifier.resolve())
     settings = {"channel": given.channel, "pixel_size_um": given.pixel_size}
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings

@@ -469,6 +469,9 @@ class Preprocessing(Section):
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
     nearest pixel); `bilinear-ceil`: bilinear, rounded up, and `bicubic-nonzero`: Pillow's bicubic,
     every value above 0, both grow objects; for reproductions (`reproduces`) only."""
+    rescale_objects: bool = False
+    """Resize each image at prediction, so that its objects have the typical diameter of those in
+    the training images; it is estimated in a first pass. For `head: instance` without `resize`."""
     patch: int = Field(default=128, ge=16, le=4096)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
@@ -575,8 +578,6 @@ class Evaluation(Section):
     single ones."""
     min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
-    bootstrap: int = Field(default=1000, ge=100)
-    """Resamples for the intervals."""
     blank_test_labels: bool = False
     """Also report accuracy against all-zero test labels, as study 4 did by mistake; in
     a reproduction (`reproduces`) only."""
@@ -665,7 +666,11 @@ class Config(Section):
     images: str | None = None
     """For the target `measure`: folder of images to measure."""
     model: str | None = None
-    """For the target `measure`: a model folder, or the name of a study: its first trained model."""
+    """For the target `measure`: a model folder, or the name of a study: its first trained model.
+    A model of classes gives the class of each image."""
+    classifier: str | None = None
+    """For the target `measure`: a model of classes, as `model`, that classifies each object that
+    `model` finds."""
     measure: Measure = Measure()
     """How own images are measured."""
     tensorflow: Literal["cpu", "gpu"] = "cpu"

@@ -46,15 +46,24 @@ def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
     return {**study, **sections}
 
 
-def kind_of_result(study: Mapping[str, Any]) -> Literal["reproduced", "random", "grouped"]:
-    """Return what the numbers of a study are: its kind of split, or a reproduction.
+def kind_of_result(
+    study: Mapping[str, Any], group_by: str | None = None
+) -> Literal["reproduced", "random", "grouped"]:
+    """Return what the numbers of a study are: a reproduction, or its kind of split.
 
-    `reproduced`: the protocol of a published study; `random`: images at random, which may share a
-    group with those of training; `grouped`: no group is in two subsets.
+    `reproduced`: the protocol of a published study; `random`: images or patches at random, which
+    may share a group with those of training; `grouped`: no group is in two subsets (a split whose
+    groups cross raises an error when it is made).
+
+    Args:
+        study: its section, with `reproduces` and `split`.
+        group_by: how the groups of its dataset are known; with `image` none are known.
     """
     if study["reproduces"] is not None:
         return "reproduced"
-    return "random" if study["split"]["method"] == "random" else "grouped"
+    split = study["split"]
+    at_random = split["method"] in ("random", "train_test_split") or split.get("unit") == "patch"
+    return "random" if at_random or group_by == "image" else "grouped"
 
 
 def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Iterable[str]:

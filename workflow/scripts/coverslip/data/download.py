@@ -68,7 +68,7 @@ def download(source: Source, output: Path) -> None:
     with report_disk_full(output) as progress:
         folder.mkdir(parents=True, exist_ok=True)
         LOG.info("%s: downloading %s from Kaggle", output, described(source))
-        with explained(source, output, folder), not_silent():
+        with explained(source, output, folder):
             patiently(lambda: fetch(client(progress), source, folder), folder, source.retries)
         found = only_file(folder, source)
         check_digest(found, source, output)
@@ -112,6 +112,7 @@ def client(progress: Progress) -> Any:
         except SystemExit as error:
             raise CoverslipError(f"no valid Kaggle credentials: {CREDENTIALS}") from error
     api.download_file = once(api.download_file, progress)
+    api.build_kaggle_client = limit_silence(api.build_kaggle_client)
     return api
 
 
@@ -134,25 +135,27 @@ def once(transfer: Callable[..., None], progress: Progress) -> Callable[..., Non
     return transfer_once
 
 
-@contextlib.contextmanager
-def not_silent() -> Iterator[None]:
-    """Let no server be silent for longer than `SILENCE`.
+def limit_silence(connect: Callable[[], Any]) -> Callable[[], Any]:
+    """Let a client's connections break after `SILENCE`, given the function that makes them.
 
     The client sets no limit for its first request, which also transfers the file: a server that
     stalls would be waited for without end.
     """
     from requests.adapters import HTTPAdapter
 
-    send = HTTPAdapter.send
+    class Limited(HTTPAdapter):
+        def send(self, request: Any, *args: Any, timeout: Any = None, **more: Any) -> Any:
+            return super().send(request, *args, timeout=timeout or SILENCE, **more)
 
-    def limited(adapter: Any, request: Any, stream: bool = False, timeout: Any = None, **more: Any):
-        return send(adapter, request, stream, timeout or SILENCE, **more)
+    def connect_with_limit() -> Any:
+        connection = connect()
+        http = connection.http_client()
+        http._init_session()
+        for scheme in ("https://", "http://"):
+            http._session.mount(scheme, Limited())  # it has no other name
+        return connection
 
-    HTTPAdapter.send = limited  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        HTTPAdapter.send = send  # type: ignore[method-assign]
+    return connect_with_limit
 
 
 def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:

@@ -2,8 +2,8 @@
 
 Both are scored on the same images, which no member was trained on: those of the validation and
 test subset of a fold, by the networks of all seeds of that fold. (Networks of several folds share
-no such images: what one fold tests, another one was trained on.) The difference has its interval
-by the paired bootstrap: the same groups are drawn for both.
+no such images: what one fold tests, another one was trained on.) For the 95 % CI of the difference
+the same groups are left out for both.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ import numpy as np
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.per_image import MASKS, SUBSETS, Block, EvaluationInputs, Task
 from coverslip.evaluation.runs import ENSEMBLE, fold_and_seed, run_of
-from coverslip.evaluation.summary import SEED, number, stack
+from coverslip.evaluation.summary import number, stack
 from coverslip.files import write_json
-from coverslip.metrics.intervals import limits, resampled_sums
+from coverslip.metrics.intervals import (
+    MIN_GROUPS,
+    Bounds,
+    jackknife_interval,
+    merge_blocks,
+    sum_by_group,
+)
 from coverslip.models.ensemble import SETTLED
 
-FORMAT = 1
+FORMAT = 2
 
 CLASSES_SETTLED = (
     "probabilities of each member after its own temperature are averaged; none after that"
@@ -49,7 +55,7 @@ def compare(task: Task, inputs: EvaluationInputs, study: str, output: Path) -> N
         record
         for subset in SUBSETS
         for block in task.blocks(observations, subset, inputs.evaluation)
-        for record in gains(block, subset, observations.classes, inputs.evaluation.bootstrap)
+        for record in differences(block, subset, observations.classes)
     ]
     parts = [fold_and_seed(run) for run in runs]
     seeds = sorted({seed for _, seed in parts} - {ENSEMBLE})
@@ -66,9 +72,7 @@ def compare(task: Task, inputs: EvaluationInputs, study: str, output: Path) -> N
     write_json(output, document, allow_nan=False)
 
 
-def gains(
-    block: Block, subset: str, classes: Sequence[str], resamples: int
-) -> Iterator[dict[str, Any]]:
+def differences(block: Block, subset: str, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield a record for each metric: single networks, ensemble, and their difference.
 
     Args:
@@ -76,7 +80,6 @@ def gains(
             first source is the model, others are not used.
         subset: name of the subset.
         classes: names of the classes.
-        resamples: resamples of the bootstrap.
 
     Raises:
         CoverslipError: seeds and ensembles have predictions of different images.
@@ -92,25 +95,28 @@ def gains(
     except ValueError as error:
         raise CoverslipError(f"{error}: remove the predictions and run again") from error
     # The ensemble comes first: seeds are sorted.
-    values = values[:, :, 0]
-    count = len(set(units))
-    sums, resampled = layout.unpack(values.sum(axis=0)), None
-    if count > 1:
-        resampled = layout.unpack(resampled_sums(values, units, resamples, SEED))
+    by_group = sum_by_group(values[:, :, 0], units)
+    total, blocks = by_group.sum(axis=0), merge_blocks(by_group)
+    sums, parts, merged = (layout.unpack(array) for array in (total, by_group, blocks))
+    left_out = layout.unpack(total - blocks)
     for metric in block.metrics:
         of_seeds = metric.compute(sums)
-        drawn = None if resampled is None else metric.compute(resampled)
+        groups = int(np.count_nonzero(metric.count(parts)[:, 0]))
+        others = metric.compute(left_out) if groups >= MIN_GROUPS else None
+        weights = metric.count(merged)[:, 0]
         by_seed = {str(s): number(v) for s, v in zip(seeds, of_seeds[1:], strict=True)}
+
         yield {
             "name": metric.name,
             "subset": subset,
             "class": None if metric.class_index is None else classes[metric.class_index],
-            "single": _with_limits(_single, of_seeds, drawn) | {"by_seed": by_seed},
-            "ensemble": _with_limits(_ensemble, of_seeds, drawn),
-            "gain": _with_limits(lambda v: _ensemble(v) - _single(v), of_seeds, drawn),
+            "single": _with_limits(_single, of_seeds, others, weights, metric.bounds)
+            | {"by_seed": by_seed},
+            "ensemble": _with_limits(_ensemble, of_seeds, others, weights, metric.bounds),
+            "difference": _with_limits(_difference, of_seeds, others, weights, None),
             "support": int(metric.count(sums)[0]),
             "support_unit": metric.support.unit,
-            "groups": count,
+            "groups": groups,
             "unit": metric.unit,
             "definition": metric.definition,
             "function": metric.function_name,
@@ -125,10 +131,19 @@ def _ensemble(values: np.ndarray) -> np.ndarray:
     return values[..., 0]
 
 
+def _difference(values: np.ndarray) -> np.ndarray:
+    return _ensemble(values) - _single(values)
+
+
 def _with_limits(
-    function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, drawn: np.ndarray | None
+    function: Callable[[np.ndarray], np.ndarray],
+    values: np.ndarray,
+    left_out: np.ndarray | None,
+    weights: np.ndarray,
+    bounds: Bounds,
 ) -> dict[str, float | None]:
-    """Return a function of the values of ensemble and seeds, with its interval."""
-    low, high = (np.nan, np.nan) if drawn is None else limits(function(drawn))
-    value = float(function(values))
-    return {"value": number(value), "low": number(float(low)), "high": number(float(high))}
+    """Return a function of the values of ensemble and seeds, with its 95 % CI."""
+    value, low, high = function(values), np.nan, np.nan
+    if left_out is not None:
+        low, high = jackknife_interval(value, function(left_out), weights, bounds)
+    return {"value": number(value), "ci_low": number(low), "ci_high": number(high)}

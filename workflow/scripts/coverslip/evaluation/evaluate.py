@@ -1,13 +1,15 @@
 """Scores of a study: `metrics.json` and one row for each image in `images.csv`.
 
-Every number has its definition, its function, its support, its interval by the bootstrap over
-groups (`coverslip.metrics.intervals`) and the same number of baselines
+Every number has its definition, its function, its support, its 95 % CI over groups
+(`coverslip.metrics.intervals`) and the same number of baselines
 (`coverslip.metrics.baselines`). Needs no TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os.path
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from coverslip.files import atomic_write, write_json
 from coverslip.metrics import classification, confluency, instances, pixels
 from coverslip.metrics.matching import PERCENT
 
-FORMAT = 1
+FORMAT = 2
 
 TABLE = [
     "id",
@@ -115,12 +117,11 @@ def evaluate(
     """
     runs = sorted({run_of(path) for path in inputs.models}, key=fold_and_seed)
     observations = task.observe(inputs, runs)
-    resamples = inputs.evaluation.bootstrap
     records = [
         record
         for subset in SUBSETS
         for block in task.blocks(observations, subset, inputs.evaluation)
-        for record in metric_records(block, subset, observations.classes, resamples)
+        for record in metric_records(block, subset, observations.classes)
     ]
     document: dict[str, Any] = {
         "format": FORMAT,
@@ -131,6 +132,7 @@ def evaluate(
         "runs": runs,
         "metrics": [*records, *train_records(task, observations, inputs.models)],
         "examples_subset": shown_subset(observations.rows),
+        "group_unit": group_unit(observations.rows["group"]),
     }
     shown = observations.rows[observations.rows["subset"] == document["examples_subset"]]
     if task is MASKS:
@@ -140,7 +142,7 @@ def evaluate(
             "examples": choose_examples(shown),
         }
         if has_instances(observations.rows):
-            document["instances"] = breakdown(observations.rows, resamples)
+            document["instances"] = breakdown(observations.rows)
         images = mask_table(observations.rows)
     else:
         document |= {
@@ -154,6 +156,20 @@ def evaluate(
     with atomic_write(table) as part:
         images.to_csv(part, index=False, lineterminator="\n")
     write_json(output, document, allow_nan=False)
+
+
+def group_unit(names: Iterable[str]) -> str:
+    """Return what groups are called: `plate` if all names begin so (`plate07`), else `group`.
+
+    Examples:
+        >>> group_unit(["plate01", "plate02"]), group_unit(["a17", "b2"])
+        ('plate', 'group')
+    """
+    names = sorted({str(name) for name in names})
+    start = re.match("[A-Za-z]*", os.path.commonprefix(names))
+    word = start[0].lower() if start and len(names) > 1 else ""
+    alike = len(word) > 2 and all(re.fullmatch(f"(?i:{word})[-_ ]?\\d+", name) for name in names)
+    return word if alike else "group"
 
 
 def pixel_confusion(observations: Observations) -> dict[str, Any]:

@@ -19,21 +19,22 @@ from coverslip.evaluation.runs import (
     run_of,
 )
 from coverslip.metrics.definitions import HEADLINES, INSTANCES
-from coverslip.metrics.intervals import limits, resampled_sums
+from coverslip.metrics.intervals import (
+    MIN_GROUPS,
+    jackknife_interval,
+    merge_blocks,
+    sum_by_group,
+)
 from coverslip.metrics.metric import Layout, Metric, image_statistics
-
-Limits = tuple[np.ndarray, np.ndarray]
-"""Lower and upper limit of each source, (sources,)."""
 
 ALL_RUNS = "all"
 """Name of all runs together: folds pooled, then the mean over seeds."""
 
-SEED = 1
-"""Seed of the bootstrap."""
-
 DIGITS = 6
 
-ONE_GROUP = "one group only: an interval over groups needs at least two"
+FEW_GROUPS = "fewer than {least} {units}: too few for a 95 % CI"
+
+NOT_WITHOUT = "undefined without one of the {units}"
 
 UNDEFINED = "undefined: there is nothing to divide by"
 
@@ -66,91 +67,106 @@ class Estimate(NamedTuple):
     value: np.ndarray
     """(sources,) float64."""
     low: np.ndarray
-    """Lower limit of the interval, (sources,); NaN where there is none."""
+    """Lower limit of the 95 % CI, (sources,); NaN where there is none."""
     high: np.ndarray
-    gain_low: np.ndarray
-    """Lower limit of the interval of the model's value minus that of each source, (sources,). The
-    bootstrap is paired: the same units are drawn for both."""
-    gain_high: np.ndarray
+    difference_low: np.ndarray
+    """Lower limit of the 95 % CI of the model's value minus that of each source, (sources,); the
+    same groups are left out for both."""
+    difference_high: np.ndarray
     support: int
     """What the metric is computed on, for the model."""
     units: int
-    """Number of groups, or of whatever the bootstrap draws."""
+    """Number of groups that the metric is computed on (or of images, within one group)."""
+    unit_values: np.ndarray
+    """The metric of the model in each of them, sorted."""
 
 
-def metric_records(
-    block: Block, subset: str, classes: Sequence[str], resamples: int
-) -> list[dict[str, Any]]:
+def metric_records(block: Block, subset: str, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Return the records of all metrics of a block, for all runs together and for each run.
 
     Args:
         block: metrics, sources and rows of one subset.
         subset: name of the subset.
         classes: names of the classes.
-        resamples: resamples of the bootstrap.
     """
     baselines = list(enumerate(block.sources))[1:]
-    return [
-        {
-            "name": estimate.metric.name,
-            "subset": subset,
-            "class": None
-            if estimate.metric.class_index is None
-            else classes[estimate.metric.class_index],
-            "run": run,
-            "value": number(estimate.value[0]),
-            "low": number(estimate.low[0]),
-            "high": number(estimate.high[0]),
-            "interval_reason": _reason(estimate.value[0], estimate.units),
-            "support": estimate.support,
-            "support_unit": estimate.metric.support.unit,
-            "groups": estimate.units,
-            "unit": estimate.metric.unit,
-            "definition": estimate.metric.definition,
-            "function": estimate.metric.function_name,
-            "baselines": {name: number(estimate.value[at]) for at, name in baselines},
-            "baseline_intervals": {
-                name: [number(estimate.low[at]), number(estimate.high[at])]
-                for at, name in baselines
-            },
-            "gains": {
-                name: {
-                    "value": number(estimate.value[0] - estimate.value[at]),
-                    "low": number(estimate.gain_low[at]),
-                    "high": number(estimate.gain_high[at]),
-                }
-                for at, name in baselines
-            },
-        }
-        for run, rows in _by_run(block.rows)
-        for estimate in estimates(block._replace(rows=rows), resamples)
-    ]
+    records = []
+    for run, rows in _by_run(block.rows):
+        for estimate in estimates(block._replace(rows=rows)):
+            metric = estimate.metric
+            few = 1 < estimate.units < MIN_GROUPS and run == ALL_RUNS
+            record = {
+                "name": metric.name,
+                "subset": subset,
+                "class": None if metric.class_index is None else classes[metric.class_index],
+                "run": run,
+                "value": number(estimate.value[0]),
+                "ci_low": number(estimate.low[0]),
+                "ci_high": number(estimate.high[0]),
+                "interval_reason": interval_reason(
+                    estimate.value[0], estimate.low[0], estimate.units
+                ),
+                "support": estimate.support,
+                "support_unit": metric.support.unit,
+                "groups": estimate.units,
+                "group_values": [number(v) for v in estimate.unit_values] if few else None,
+                "unit": metric.unit,
+                "definition": metric.definition,
+                "function": metric.function_name,
+                "baselines": {name: number(estimate.value[at]) for at, name in baselines},
+                "baseline_intervals": {
+                    name: [number(estimate.low[at]), number(estimate.high[at])]
+                    for at, name in baselines
+                },
+                "difference_to_baseline": {
+                    name: {
+                        "value": number(estimate.value[0] - estimate.value[at]),
+                        "ci_low": number(estimate.difference_low[at]),
+                        "ci_high": number(estimate.difference_high[at]),
+                    }
+                    for at, name in baselines
+                },
+            }
+            records.append(record)
+    return records
 
 
-def estimates(block: Block, resamples: int, unit: str = "group") -> Iterator[Estimate]:
-    """Yield each metric with its interval; the bootstrap draws whole groups, or other units.
+def estimates(block: Block, unit: str = "group") -> Iterator[Estimate]:
+    """Yield each metric with its 95 % CI over whole groups, or other units.
 
     Args:
         block: metrics, sources and rows.
-        resamples: resamples of the bootstrap.
-        unit: the column of the rows whose values are drawn.
+        unit: the column of the rows that names the units.
     """
     values, layout, units = stack(block, unit)
-    count = len(set(units))
-    sums = layout.unpack(values.sum(axis=0))
-    resampled = None
-    if count > 1:
-        resampled = layout.unpack(resampled_sums(values, units, resamples, SEED))
+    by_unit = sum_by_group(values, units)
+    blocks = merge_blocks(by_unit)
+    total = by_unit.sum(axis=0)
+    sums, parts, merged = (layout.unpack(array) for array in (total, by_unit, blocks))
+    left_out = layout.unpack(total - blocks)
     for metric in block.metrics:
         # The mean over seeds of (seeds, sources).
         value = metric.compute(sums).mean(axis=0)
-        low = high = gain_low = gain_high = np.full_like(value, np.nan)
-        if resampled is not None:
-            drawn = metric.compute(resampled).mean(axis=1)
-            low, high = limits(drawn)
-            gain_low, gain_high = limits(drawn[:, :1] - drawn)
-        support = int(metric.count(sums)[0, 0])
-        yield Estimate(metric, value, low, high, gain_low, gain_high, support, count)
+        count = metric.count(parts)[:, 0, 0]
+        low = high = difference_low = difference_high = np.full_like(value, np.nan)
+        if np.count_nonzero(count) >= MIN_GROUPS:
+            others = metric.compute(left_out).mean(axis=1)
+            weights = metric.count(merged)[:, 0, 0]
+            low, high = jackknife_interval(value, others, weights[:, None], metric.bounds)
+            differences = value[:1] - value, others[:, :1] - others
+            difference_low, difference_high = jackknife_interval(*differences, weights[:, None])
+        of_units = metric.compute(parts).mean(axis=1)[count > 0, 0]
+        yield Estimate(
+            metric,
+            value,
+            low,
+            high,
+            difference_low,
+            difference_high,
+            int(metric.count(sums)[0, 0]),
+            int(np.count_nonzero(count)),
+            np.sort(of_units[~np.isnan(of_units)]),
+        )
 
 
 def stack(block: Block, unit: str) -> tuple[np.ndarray, Layout, np.ndarray]:
@@ -216,18 +232,19 @@ def _train_record(
         "class": None,
         "run": run,
         "value": number(value),
-        "low": None,
-        "high": None,
+        "ci_low": None,
+        "ci_high": None,
         "interval_reason": FROM_HISTORY,
         "support": len(rows),
         "support_unit": "images",
         "groups": int(rows["group"].nunique()),
-        "unit": "share",
+        "group_values": None,
+        "unit": "fraction",
         "definition": definition,
         "function": function,
-        "baselines": {name: number(share) for name, share in baselines.items()},
+        "baselines": {name: number(value) for name, value in baselines.items()},
         "baseline_intervals": {name: [None, None] for name in baselines},
-        "gains": {},
+        "difference_to_baseline": {},
     }
 
 
@@ -238,20 +255,23 @@ def _by_run(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(ALL_RUNS, rows), *((run_name(*key), part) for key, part in parts)]
 
 
-def _reason(value: float, groups: int) -> str | None:
+def interval_reason(value: float, low: float, count: int, units: str = "groups") -> str | None:
+    """Return why a value over so many groups has no 95 % CI; None if it has one."""
     if np.isnan(value):
         return UNDEFINED
-    return ONE_GROUP if groups < 2 else None
+    if count < MIN_GROUPS:
+        return FEW_GROUPS.format(least=MIN_GROUPS, units=units)
+    return NOT_WITHOUT.format(units=units) if np.isnan(low) else None
 
 
 # --- Scores of instances by modality and by group
 
 UNITS = {"modality": ("group", "groups"), "group": ("id", "images")}
-"""What the bootstrap draws, as a column and in words: groups within a modality; within one group
+"""What is left out in turn, as a column and in words: groups within a modality; within one group
 there are only images."""
 
 
-def breakdown(rows: pd.DataFrame, resamples: int) -> dict[str, list[dict[str, Any]]]:
+def breakdown(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Return the scores `HEADLINES` by modality and by group, of all runs together.
 
     Intervals within a group are over its images, which are alike: they show how precise the value
@@ -259,7 +279,6 @@ def breakdown(rows: pd.DataFrame, resamples: int) -> dict[str, list[dict[str, An
 
     Args:
         rows: of `Observations` with instances.
-        resamples: resamples of the bootstrap.
 
     Returns:
         For `modality` and `group` a record for each subset and each of them: its name, numbers of
@@ -268,29 +287,30 @@ def breakdown(rows: pd.DataFrame, resamples: int) -> dict[str, list[dict[str, An
     """
     return {
         by: [
-            {"subset": subset, by: name, **_breakdown_record(part, by, resamples)}
+            {"subset": subset, by: name, **_breakdown_record(part, by)}
             for (subset, name), part in rows.groupby(["subset", by], sort=True)
         ]
         for by in UNITS
     }
 
 
-def _breakdown_record(rows: pd.DataFrame, by: str, resamples: int) -> dict[str, Any]:
+def _breakdown_record(rows: pd.DataFrame, by: str) -> dict[str, Any]:
     unit, units = UNITS[by]
     wanted = [metric for metric in INSTANCES if metric.name in HEADLINES]
-    scores = list(estimates(Block(wanted, INSTANCE_SOURCES, rows), resamples, unit))
+    scores = list(estimates(Block(wanted, INSTANCE_SOURCES, rows), unit))
+    count = rows[unit].nunique()
     return {
         "modalities": sorted(set(rows["modality"])),
         "groups": rows["group"].nunique(),
         "images": rows["id"].nunique(),
         "n_true": int(rows.drop_duplicates("id")["n_true"].sum()),
         "intervals_over": units,
-        "interval_reason": None if scores[0].units > 1 else f"fewer than two {units}",
+        "interval_reason": interval_reason(0.0, 0.0, count, units),
         "scores": {
             score.metric.name: {
                 "value": number(score.value[0]),
-                "low": number(score.low[0]),
-                "high": number(score.high[0]),
+                "ci_low": number(score.low[0]),
+                "ci_high": number(score.high[0]),
                 "baselines": {
                     name: number(value)
                     for name, value in list(zip(INSTANCE_SOURCES, score.value, strict=True))[1:]

@@ -24,16 +24,16 @@ from coverslip.data.image_store import ImageStore
 from coverslip.evaluation.examples import shown_subset
 from coverslip.evaluation.per_image import class_rows
 from coverslip.evaluation.predictions import read_class_predictions
-from coverslip.evaluation.summary import ONE_GROUP, SEED, number
+from coverslip.evaluation.summary import interval_reason, number
 from coverslip.explain import faithfulness, gradients
 from coverslip.explain.occlusion import occlusion
 from coverslip.files import write_json
-from coverslip.metrics.intervals import bootstrap
+from coverslip.metrics.intervals import MIN_GROUPS, jackknife_interval, sum_by_group
 from coverslip.models import heads, preprocessing
 from coverslip.models.model import load, read_network
 from coverslip.training.patches import network_input
 
-FORMAT = 1
+FORMAT = 2
 
 Maps = dict[str, np.ndarray]
 
@@ -66,7 +66,6 @@ def explain(
     split: Path,
     fold: int,
     section: Attribution,
-    resamples: int,
     maps: Path,
     scores: Path,
 ) -> None:
@@ -80,7 +79,6 @@ def explain(
         split: the table of the split.
         fold: fold of the run.
         section: methods, their settings, and the number of images.
-        resamples: resamples of the bootstrap.
         maps: HDF5 file to write: `<id>/image` (uint8 HxWxC, as the network saw it before scaling)
             and `<id>/<method>` (float32 HxW), with the attributes `true`, `predicted` (labels) and
             `probability` of each image, and `methods` of the whole.
@@ -125,7 +123,7 @@ def explain(
         "subset": subset,
         "methods": [*explainer.names, RANDOM],
         "images": results,
-        "scores": score_records(results, [*explainer.names, RANDOM], resamples),
+        "scores": score_records(results, [*explainer.names, RANDOM]),
     }
     write_json(scores, document, allow_nan=False)
 
@@ -171,30 +169,32 @@ def choose_examples(
     return subset, chosen
 
 
-def score_records(
-    images: Sequence[dict[str, Any]], methods: Sequence[str], resamples: int
-) -> list[dict[str, Any]]:
-    """Return mean deletion and insertion of each method, with intervals over groups."""
+def score_records(images: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Return mean deletion and insertion of each method, with 95 % CI over groups."""
     groups = np.array([image["group"] for image in images], dtype=str)
     records = []
     for name, definition in DEFINITIONS.items():
         for method in methods:
             values = np.array([[image[name][method], 1.0] for image in images]).reshape(-1, 2)
-            value = values[:, 0].mean() if len(values) else float("nan")
-            low, high = bootstrap(
-                values, groups, lambda sums: sums[..., 0] / sums[..., 1], resamples, SEED
-            )
+            sums = sum_by_group(values, groups)
+            value = low = high = float("nan")
+            if len(sums):
+                value = values[:, 0].mean()
+            if len(sums) >= MIN_GROUPS:
+                others = sums.sum(axis=0) - sums
+                left_out = others[:, 0] / others[:, 1]
+                low, high = jackknife_interval(value, left_out, sums[:, 1], (0, 1))
             records.append(
                 {
                     "name": name,
                     "method": method,
                     "value": number(value),
-                    "low": number(low),
-                    "high": number(high),
-                    "interval_reason": ONE_GROUP if len(set(groups)) < 2 else None,
+                    "ci_low": number(low),
+                    "ci_high": number(high),
+                    "interval_reason": interval_reason(value, low, len(sums)),
                     "support": len(values),
                     "support_unit": "images",
-                    "groups": len(set(groups)),
+                    "groups": len(sums),
                     "unit": "probability",
                     "definition": definition,
                 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import tifffile
@@ -16,6 +17,7 @@ from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.labels import drop_small
+from coverslip.measure.classes import classify_objects
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.exports.polygons import label_polygons
@@ -24,10 +26,16 @@ from coverslip.measure.input_folder import shown_name
 from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
 from coverslip.measure.regionprops import BASIC, object_table, summary
+from coverslip.models.model import Model
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
 
 PADDED = "black surroundings do not count"
+
+
+def image_name(overlay: str) -> str:
+    """Return the name of the image without contours that goes with an overlay."""
+    return overlay.removesuffix("overlay.png") + "image.jpg"
 
 
 def overlay_name(page: int, plane: str) -> str:
@@ -44,6 +52,12 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     return plane.pixel_um, "file"
 
 
+def _arrays(plane: Plane) -> dict[str, np.ndarray]:
+    """Return the channels of a plane that are in memory, HxW by name."""
+    channels = plane.channels.items()
+    return {name: values for name, values in channels if isinstance(values, np.ndarray)}
+
+
 def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return a value in each object, in the order of their numbers 1, 2, ..."""
     numbers, first = np.unique(label, return_index=True)
@@ -53,8 +67,10 @@ def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
 class ImageResult:
     """A folder that is filled plane by plane and has its name only when it is whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classifier: Model | None = None) -> None:
         self.path = path
+        self.classifier = classifier
+        """Model that classifies the objects, if there is one."""
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
         self.labels: tifffile.TiffWriter | None = None
         self.clear()
@@ -121,15 +137,18 @@ class ImageResult:
             label,
             image,
             pixel_size(plane, settings)[0],
-            channels=getattr(plane, "channels", None),
+            channels=_arrays(plane) if len(plane.channels) > 1 else None,
             features=settings.features,
             confidence=confidence,
             field=field,
         )
+        if self.classifier is not None:
+            objects = classify_objects(self.classifier, image, objects, settings.tta)
         blocks = blocks_of(mask & field, field)
         drawn = overlay(image, label, mask & field, field)
+        plain = overlay(image, np.zeros_like(label), np.zeros_like(mask), field)
         self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
-        self.draw(plane, drawn)
+        self.draw(plane, drawn, plain)
         self.export(plane, label, objects, settings)
         quality = image_quality(image, label, field, training)
         self.note(plane, image.shape, image.dtype, blocks, objects, settings, quality)
@@ -200,10 +219,13 @@ class ImageResult:
         if "geojson" in formats:
             self.geojson = (self.geojson or []) + label_features(polygons, objects, plane.plane)
 
-    def draw(self, plane: Plane, drawn: np.ndarray) -> None:
-        """Keep the overlay of a plane, uint8 HxWx3."""
+    def draw(self, plane: Plane, drawn: np.ndarray, plain: np.ndarray | None = None) -> None:
+        """Keep the overlay of a plane, uint8 HxWx3, and the same without contours."""
         name = overlay_name(plane.page, plane.plane)
         (self.part / name).write_bytes(encoded(drawn))
+        if plain is not None:
+            _, data = cv2.imencode(".jpg", np.ascontiguousarray(plain[:, :, ::-1]))
+            (self.part / image_name(name)).write_bytes(data.tobytes())
 
     def write_label(
         self,

@@ -82,6 +82,7 @@ def measure(
     outputs: Outputs,
     threads: int,
     report: Callable[[str], None] = print,
+    classifier: Path | None = None,
 ) -> int:
     """Measure the images of one shard; return how many files had to be computed.
 
@@ -99,6 +100,7 @@ def measure(
         outputs: what is written.
         threads: CPU threads.
         report: is given a line for the log now and then.
+        classifier: folder of a model of classes, for the objects.
 
     Raises:
         CoverslipError: the folder or the model cannot be read.
@@ -107,7 +109,10 @@ def measure(
     found = list_images({name: entry[-1] for name, entry in known.items()})
     names = [name for name in found if shard_of(name, shards) == shard]
     network = load(model)
+    of_objects = None if classifier is None else load(classifier)
     facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
+    if classifier is not None:
+        facts.append(model_digest(classifier))
     keys = {name: entry_key(found[name], facts) for name in names}
     missing: dict[str, str] = {}
     for name, key in keys.items():
@@ -122,7 +127,7 @@ def measure(
         network.predictor()  # a model that cannot predict ends the job, an image does not
         files = parts(known)
         todo = [
-            File(folder, name, files[name], ImageResult(entry_path(state, key)))
+            File(folder, name, files[name], ImageResult(entry_path(state, key), of_objects))
             for key, name in missing.items()
         ]
         counted, changed = itertools.count(1), list[str]()
@@ -320,6 +325,7 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
     folders = {
         ".tif": outputs.labels,
         ".png": outputs.overlays,
+        ".jpg": outputs.overlays,
         ".zip": outputs.exports,
         "geojson": outputs.exports,
     }

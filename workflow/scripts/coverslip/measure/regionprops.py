@@ -519,8 +519,14 @@ def summary(
         "median_area_um2": objects["area_px"].median() * square if count and square else None,
         "mean_eccentricity": objects["eccentricity"].mean() if count else None,
         "mean_intensity": objects["mean_intensity"].mean() if count else None,
+        "mean_confidence": _mean_confidence(objects),
     }
     return {
         key: round(float(value), DIGITS) if isinstance(value, float) else value
         for key, value in numbers.items()
     }
+
+
+def _mean_confidence(objects: pd.DataFrame) -> float | None:
+    known = objects["confidence"].dropna() if "confidence" in objects else ()
+    return float(known.mean()) if len(known) else None

@@ -19,6 +19,7 @@ import pandas as pd
 from coverslip.files import atomic_write
 from coverslip.measure.image_qc import QC
 from coverslip.measure.regionprops import BASIC, OBJECTS, column_type
+from coverslip.measure.wells import find_well
 
 
 def link_all(folders: Iterable[Path], output: Path) -> None:
@@ -137,6 +138,7 @@ SHARD_COLUMNS = [
     "median_area_um2",
     "mean_eccentricity",
     "mean_intensity",
+    "mean_confidence",
     *QC,
     "fov_area_px",
     "valid_area_um2",
@@ -154,14 +156,14 @@ SHARD_COLUMNS = [
 ]
 """Columns of the table of images of a shard."""
 
-COLUMNS = ["image", "page", "plane", "series", *SHARD_COLUMNS[3:]]
+COLUMNS = ["image", "page", "plane", "series", "well", *SHARD_COLUMNS[3:]]
 """Columns of `images.csv`."""
 
 COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
 
 COUNTS += ["height_px", "width_px", "channels", "bit_depth"]
 
-TEXTS = ["image", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
+TEXTS = ["image", "plane", "series", "well", "time_unit", "pixel_size_from", "note", "error"]
 
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""
@@ -203,6 +205,7 @@ def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame
         times.append(None if time is None else round(time, 6))
         units.append(word)
     table["series"], table["time"], table["time_unit"] = series, times, units
+    table["well"] = [find_well(name) for name in table["image"]]
     return table[COLUMNS].reset_index(drop=True)
 
 

@@ -2,8 +2,8 @@
 
 A metric is either a function of sums over images (pooled: an image with many objects counts more)
 or the mean over images of a function of each image. Both need only numbers that add up over images.
-So the value of all images, of one training, of a baseline and of a thousand bootstrap resamples is
-computed by the same vectorized function. What is undefined (nothing to divide by) is NaN.
+So the value of all images, of one training, of a baseline and of all groups but one is computed by
+the same vectorized function. What is undefined (nothing to divide by) is NaN.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Metric:
     """Statistics that the function takes, in its order."""
     support: Support
     definition: str
-    unit: str = "share"
+    unit: str = "fraction"
     higher_is_better: bool | None = True
     """None where neither end is best, as for a bias or a count ratio."""
     average: Literal["no", "mean", "root_mean_square"] = "no"
@@ -54,6 +54,13 @@ class Metric:
     def function_name(self) -> str:
         """Where the function is defined, such as `coverslip.metrics.pixels.iou`."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Smallest and largest possible value; None where it may be negative."""
+        if self.unit in ("fraction", "%"):
+            return (0.0, 1.0) if self.unit == "fraction" else (0.0, 100.0)
+        return (0.0, np.inf) if self.higher_is_better is False or self.unit == "ratio" else None
 
     def compute(self, sums: Statistics) -> np.ndarray:
         """Return the values (...) of sums over images, see `image_statistics`."""
@@ -109,7 +116,7 @@ def image_statistics(metrics: Iterable[Metric], images: Statistics) -> dict[str,
 
 
 class Layout:
-    """The columns of statistics in one array, so that they are added up and resampled together."""
+    """The columns of statistics in one array, so that they are added up together."""
 
     def __init__(self, statistics: Statistics) -> None:
         self.shapes = {name: array.shape[1:] for name, array in statistics.items()}

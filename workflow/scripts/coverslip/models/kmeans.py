@@ -20,6 +20,7 @@ from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.flatfield import background, fit_background
 from coverslip.imaging.intensity import to_grey
 from coverslip.imaging.texture import features, names, reach
+from coverslip.models.model_info import reason
 
 if TYPE_CHECKING:
     from coverslip.models.folder import ModelFolder
@@ -206,8 +207,7 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
             raise ValueError(f"cells are the clusters {cells} of {clusters['number']}")
         return recipe, clusters, np.asarray(cells, np.uint8), seed
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CoverslipError(f"{path}: no valid clusters ({reason}): train again") from error
+        raise CoverslipError(f"{path}: no valid clusters ({reason(error)}): train again") from error
 
 
 def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:

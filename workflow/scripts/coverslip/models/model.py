@@ -10,6 +10,7 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
 - `temperature`: for the head `classification`, in place of a threshold, see
   `coverslip.models.heads`;
 - `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
+- `diameter_px`: of a typical object of the training images, see `coverslip.models.scale`;
 - `confidence`: how probable it is that an object is right, see `coverslip.models.confidence`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training records: architecture, digests, licence of the data.
@@ -36,6 +37,7 @@ from coverslip.models import ensemble, heads, kmeans, preprocessing
 from coverslip.models.confidence import object_confidence
 from coverslip.models.folder import ENSEMBLE, read_info
 from coverslip.models.model_info import checked
+from coverslip.models.scale import middle, scale_factor, typical_diameter
 from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
 from coverslip.models.tiling import size_divisor_of
 from coverslip.models.watershed import WatershedParams, average_scales, segment
@@ -369,7 +371,8 @@ class Model:
             tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
             tta_scales: factors, above 0, that an image is resized by; the answers are resized back
-                and averaged; for the head `instance` see `instances.of_scales`.
+                and averaged; for the head `instance` see `watershed.average_scales`. A model with
+                `preprocessing.rescale_objects` has one factor of its own for each image.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
@@ -390,14 +393,15 @@ class Model:
                 yield predict(preprocessing.to_input(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
-        factors = (1.0,) if size else tta_scales
+        rescale = self.rescales
+        factors = (1.0,) if size or rescale else tta_scales
         sizes: list[tuple[int, int]] = []
 
         def seen() -> Iterator[np.ndarray]:
             for image in images:
                 sizes.append(image.shape[:2])
                 pixels = preprocessing.to_input(image, self.preprocessing)
-                for scale in factors:
+                for scale in (self.scale_of(image),) if rescale else factors:
                     shape = size or _scaled(image, scale)
                     yield preprocessing.resize_image(
                         pixels, shape, self.preprocessing.resize_filter
@@ -411,6 +415,30 @@ class Model:
             more = islice(found, len(factors) - 1)
             parts = [preprocessing.resize_image(part, shape) for part in (answer, *more)]
             yield self._joined(parts)
+
+    @property
+    def rescales(self) -> bool:
+        """Whether images are resized by `scale_of` before they are predicted."""
+        return self.preprocessing.rescale_objects and self._facts.diameter_px is not None
+
+    def scale_of(self, image: np.ndarray) -> float:
+        """Return what an image is resized by, so that its objects are as large as in training.
+
+        The middle of the image is predicted as it is, and its typical object measured; see
+        `coverslip.models.scale`.
+
+        Args:
+            image: HxW or HxWxC, uint8 or uint16.
+        """
+        wanted = self._facts.diameter_px
+        if not self.rescales or wanted is None:
+            return 1.0
+        pixels = preprocessing.to_input(image, self.preprocessing)
+        batch = max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+        (found,) = predict_stream(
+            self.predictor(), [middle(pixels)], self.tile, 0.0, batch, False, self.grain
+        )
+        return scale_factor(typical_diameter(self.objects(found)), wanted)
 
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:

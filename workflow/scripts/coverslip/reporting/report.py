@@ -18,14 +18,16 @@ import pandas as pd
 from coverslip import __version__
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
+from coverslip.metrics.intervals import MIN_GROUPS
 from coverslip.reporting.captions import Numbers, caption
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import (
     DASH,
-    FEW_GROUPS,
+    KINDS,
     Result,
     StudyInputs,
     beats_baseline,
+    comparisons,
     device,
     first_capital,
     key_result,
@@ -139,13 +141,15 @@ def build(
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],
+        "comparisons": comparisons(studies, metrics),
+        "kinds": KINDS,
         "headlines": headlines,
         "sections": sections,
         "datasets": _datasets(studies, metrics),
         "definitions": _definitions([*headlines, *(x for s in sections for x in s["lines"])]),
         "titles": {study.name: study.study["title"] for study in studies},
         "figure_of": figure_of,
-        "few_groups": FEW_GROUPS,
+        "few_groups": MIN_GROUPS,
         "any_published": any(line.published is not None for line in headlines),
     }
     html = render("page.html.j2", page, templates).encode("utf-8")

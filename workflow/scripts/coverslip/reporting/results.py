@@ -1,17 +1,16 @@
 """The results of a run: read, and put into the words that report, notebook and model card share.
 
 A number is printed with its unit, with the digits that its uncertainty supports, and with its
-number of groups. With fewer than `FEW_GROUPS` groups the values of the groups are printed, and
-neither a confidence interval nor a verdict of significance.
+number of groups. With fewer than `intervals.MIN_GROUPS` groups the values of the groups are
+printed, and neither a confidence interval nor a verdict of significance.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os.path
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,11 @@ from coverslip.config.tasks import kind_of_result
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import run_name
 from coverslip.metrics.definitions import METRICS
+from coverslip.metrics.intervals import MIN_GROUPS
 
 DASH = "–"
 
-METRICS_FORMAT = 1
-
-FEW_GROUPS = 5
-"""With fewer groups no method gives a 95 % CI that has this coverage."""
+METRICS_FORMAT = 2
 
 HEADLINES = {
     "segmentation": ("iou", "mean_ap"),
@@ -100,7 +97,7 @@ SUBSET_WORDS = {"test": "test", "validation": "validation", "train": "training"}
 KINDS = {"reproduced": "Reproduced", "random": "Random split", "grouped": "Held-out groups"}
 """Kinds of results as they are shown, see `config.tasks.kind_of_result`."""
 
-FRACTIONS = (None, "", "share", "fraction")
+FRACTIONS = (None, "", "fraction")
 
 UNITS = {"percentage points": "pp", "%": "%", "percent": "%", "objects per image": "per image"}
 """Units as they are printed after a number; others are not printed."""
@@ -154,7 +151,12 @@ class StudyInputs:
     @property
     def kind(self) -> str:
         """The kind of its results in words, see `KINDS`."""
-        return KINDS[kind_of_result(self.study)]
+        return KINDS[self.kind_key]
+
+    @property
+    def kind_key(self) -> str:
+        """The kind of its results, `reproduced`, `random` or `grouped`."""
+        return kind_of_result(self.study, self.dataset.get("group_by"))
 
 
 def collect(
@@ -214,18 +216,18 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Read `metrics.json`, with the values of the groups where there are few.
+    """Read `metrics.json`; each record also gets `group_unit`, what its groups are called.
 
     Raises:
-        CoverslipError: it has another format than 1.
+        CoverslipError: it has another format than 2.
     """
     metrics = read_json(path)
     if metrics.get("format") != METRICS_FORMAT or not isinstance(metrics.get("metrics"), list):
         raise CoverslipError(
             f"{path}: not metrics of format {METRICS_FORMAT}; delete it and run again"
         )
-    table = Path(path).with_name("images.csv")
-    return add_group_values(metrics, read_images(table)) if table.is_file() else metrics
+    unit = {"group_unit": metrics.get("group_unit") or "group"}
+    return {**metrics, "metrics": [record | unit for record in metrics["metrics"]]}
 
 
 def read_images(path: Path) -> pd.DataFrame:
@@ -235,74 +237,6 @@ def read_images(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={})
     except (OSError, ValueError) as error:
         raise CoverslipError(f"{path}: not readable ({error}): remove it and run again") from error
-
-
-# --- The values of groups, where there are too few for an interval
-
-
-def _mean(column: str) -> Callable[[pd.DataFrame], float]:
-    return lambda rows: float(rows[column].mean())
-
-
-def _ratio(top: Callable[[pd.DataFrame], Any], bottom: Callable[[pd.DataFrame], Any]) -> Callable:
-    return lambda rows: float(top(rows).sum() / max(bottom(rows).sum(), 1))
-
-
-def _true(rows: pd.DataFrame) -> pd.Series:
-    return rows["n_true"]
-
-
-def _predicted(rows: pd.DataFrame) -> pd.Series:
-    return rows["n_predicted"]
-
-
-OF_A_GROUP: dict[str, Callable[[pd.DataFrame], float]] = {
-    **{name: _mean(name) for name in ("iou", "dice", "mean_ap", "ap50", "f1_50", "pq")},
-    "accuracy": _mean("right"),
-    "confluency_bias": _mean("confluency_error"),
-    "confluency_mae": lambda rows: float(rows["confluency_error"].abs().mean()),
-    "confluency_rmse": lambda rows: float(np.sqrt((rows["confluency_error"] ** 2).mean())),
-    "object_count_mae": lambda rows: float((_predicted(rows) - _true(rows)).abs().mean()),
-    "object_count_bias": lambda rows: float((_predicted(rows) - _true(rows)).mean()),
-    "object_count_ratio": _ratio(_predicted, _true),
-    "f1_50_pooled": _ratio(lambda r: 2 * r["tp_50"], lambda r: _true(r) + _predicted(r)),
-    "ap50_pooled": _ratio(lambda r: r["tp_50"], lambda r: _true(r) + _predicted(r) - r["tp_50"]),
-}
-"""A metric computed on the images (`images.csv`) of one group."""
-
-
-def add_group_values(metrics: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    """Return the metrics with `group_values` (sorted) in each record of few groups that has them.
-
-    `group_unit` is added as well: what the groups are called.
-    """
-    unit = group_unit(table["group"].unique())
-    records = []
-    for record in metrics["metrics"]:
-        record = dict(record) | {"group_unit": unit}
-        compute = OF_A_GROUP.get(record["name"])
-        few = 1 < (record.get("groups") or 0) < FEW_GROUPS and record.get("class") is None
-        if few and compute and record.get("run", "all") == "all":
-            rows = table[table["subset"] == record["subset"]]
-            keyed = rows.groupby(["group", "seed"])
-            try:
-                by_seed = [(group, compute(part)) for (group, _), part in keyed]
-                values = pd.DataFrame(by_seed).groupby(0)[1].mean().tolist()
-            except (KeyError, TypeError):
-                values = []
-            if len(values) == record["groups"]:
-                record["group_values"] = sorted(values)
-        records.append(record)
-    return {**metrics, "metrics": records}
-
-
-def group_unit(names: Iterable[str]) -> str:
-    """Return what groups are called: `plate` if all names begin so (`plate07`), else `group`."""
-    names = [str(name) for name in names]
-    start = re.match("[A-Za-z]*", os.path.commonprefix(names))
-    word = start[0].lower() if start and len(names) > 1 else ""
-    alike = len(word) > 2 and all(re.fullmatch(f"(?i:{word})[-_ ]?\\d+", name) for name in names)
-    return word if alike else "group"
 
 
 def plural(count: int, word: str) -> str:
@@ -358,10 +292,11 @@ def number(value: Any, unit: str | None = None, digits: int | None = None) -> st
 
 def limits(record: Mapping[str, Any] | None) -> tuple[float, float] | None:
     """Return the 95 % CI of a record; None where it has none, no width or too few groups."""
-    if record is None or record.get("low") is None or record.get("high") is None:
+    if record is None or record.get("ci_low") is None or record.get("ci_high") is None:
         return None
-    few = (record.get("groups") or FEW_GROUPS) < FEW_GROUPS
-    return None if few or record["low"] == record["high"] else (record["low"], record["high"])
+    few = (record.get("groups") or MIN_GROUPS) < MIN_GROUPS
+    ends = record["ci_low"], record["ci_high"]
+    return None if few or ends[0] == ends[1] else ends
 
 
 def digits_of(record: Mapping[str, Any]) -> int:
@@ -400,7 +335,7 @@ def interval_text(record: Mapping[str, Any] | None) -> str:
     if ends:
         return " to ".join(number(end, unit, digits) for end in ends)
     groups = record.get("groups")
-    if groups is None or groups >= FEW_GROUPS or record.get("value") is None:
+    if groups is None or groups >= MIN_GROUPS or record.get("value") is None:
         return DASH
     words = plural(groups, record.get("group_unit") or "group")
     values = [number(value, unit, digits) for value in record.get("group_values") or ()]
@@ -417,8 +352,8 @@ def uncertainty(record: Mapping[str, Any] | None) -> str:
 
 def uncertainty_note(record: Mapping[str, Any] | None) -> str:
     """Return a sentence for a record of too few groups; empty for others."""
-    groups = (record or {}).get("groups") or FEW_GROUPS
-    if record is None or groups >= FEW_GROUPS:
+    groups = (record or {}).get("groups") or MIN_GROUPS
+    if record is None or groups >= MIN_GROUPS:
         return ""
     unit = record.get("group_unit") or "group"
     return f"Evaluated on {plural(groups, unit)} only: too few for a 95 % CI."
@@ -474,14 +409,14 @@ def beats_baseline(record: Mapping[str, Any] | None) -> bool | None:
     best = best_baseline(record)
     if record is None or best is None or record["value"] is None:
         return None
-    gain = record["value"] - record["baselines"][best]
-    return gain > 0 if record["name"] in HIGHER_IS_BETTER else gain < 0
+    difference = record["value"] - record["baselines"][best]
+    return difference > 0 if record["name"] in HIGHER_IS_BETTER else difference < 0
 
 
 def difference_text(record: Mapping[str, Any] | None) -> str:
     """Return the difference to the best baseline with its 95 % CI: `+0.031 (+0.013 to +0.051)`."""
     best = best_baseline(record)
-    difference = ((record or {}).get("gains") or {}).get(best)
+    difference = ((record or {}).get("difference_to_baseline") or {}).get(best)
     if record is None or difference is None:
         return DASH
     return " ".join(signed_texts({**difference, "groups": record.get("groups")}, record)).strip()
@@ -536,7 +471,7 @@ class Result:
     @property
     def few(self) -> bool:
         """Whether there are too few groups for a CI."""
-        return ((self.record or {}).get("groups") or FEW_GROUPS) < FEW_GROUPS
+        return ((self.record or {}).get("groups") or MIN_GROUPS) < MIN_GROUPS
 
     @property
     def baseline(self) -> tuple[str, str]:
@@ -564,6 +499,14 @@ class Result:
     def published_text(self) -> str:
         """The published value, as it was published."""
         return DASH if self.published is None else f"{self.published:.4g}"
+
+    @property
+    def cell(self) -> str:
+        """Value, 95 % CI or values of few groups, and number of groups: for a cell of a table."""
+        interval = self.interval
+        if not limits(self.record):
+            return self.value if interval == DASH else f"{self.value} ({interval})"
+        return f"{self.value} ({interval}; {self.groups})"
 
     @property
     def marks(self) -> dict[str, Any] | None:
@@ -597,6 +540,69 @@ def results(study: StudyInputs, metrics: Mapping[str, Any]) -> list[Result]:
     # The error of the confluency is the question of such a study, whatever was published.
     order = [*own, *published] if study.task == "confluency" else [*published, *own]
     return [result(study, metrics, *key) for key in dict.fromkeys(order)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric as published, and by the kinds of splits: one line of the first table."""
+
+    first: Result
+    """Of the study whose metric it is."""
+    by_kind: Mapping[str, Result]
+    """By the keys of `KINDS`, at most one of each kind."""
+
+    @property
+    def published(self) -> str:
+        """The published value; of another protocol unless a study reproduces it."""
+        text = self.first.published_text
+        return text if text == DASH or "reproduced" in self.by_kind else f"{text} (other protocol)"
+
+    def cell(self, kind: str) -> str:
+        """Return the result of a kind as a cell of the table, or a dash."""
+        return self.by_kind[kind].cell if kind in self.by_kind else DASH
+
+    @property
+    def studies(self) -> list[StudyInputs]:
+        """The studies whose results are in the line."""
+        return [line.study for line in self.by_kind.values()]
+
+
+def comparisons(
+    studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, Any]]
+) -> list[Comparison]:
+    """Return the results of studies of different kinds of splits next to each other.
+
+    A line is a metric of a study that was published, or of a reproduction, or of a random split. To
+    it comes the study that it names as `compare_with`; and a reproduction and a random split that
+    have the same published value share a line. A result is always in the column of its own kind.
+
+    Args:
+        studies: in the order of the config.
+        metrics: `metrics.json` of each study, by its name.
+    """
+    by_name = {study.name: study for study in studies}
+    lines: dict[tuple[Any, ...], Comparison] = {}
+    for study in studies:
+        if study.kind_key == "grouped" and not study.study.get("reported_results"):
+            continue
+        other = by_name.get(study.study.get("compare_with") or "")
+        for line in results(study, metrics[study.name]):
+            if not line.record:
+                continue
+            found = {study.kind_key: line}
+            if other and other.kind_key != study.kind_key:
+                second = result(other, metrics[other.name], line.metric, line.subset)
+                found |= {other.kind_key: second} if second.record else {}
+            alone = None if line.published is not None else study.name
+            key = study.study["dataset"], line.metric, line.subset, line.published, alone
+            known = lines.get(key)
+            if known and not set(known.by_kind) & {study.kind_key}:
+                lines[key] = Comparison(known.first, {**found, **known.by_kind})
+            elif known:
+                lines[*key, study.name] = Comparison(line, found)
+            else:
+                lines[key] = Comparison(line, found)
+    return list(lines.values())
 
 
 def key_result(study: StudyInputs, metrics: Mapping[str, Any]) -> Result:

@@ -21,14 +21,18 @@ from coverslip.config import validate
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import fold_and_seed
 from coverslip.files import WORKFLOW, atomic_write
+from coverslip.metrics.intervals import MIN_GROUPS
 from coverslip.reporting.results import (
     DASH,
     HEADLINES,
+    KINDS,
+    Comparison,
     Result,
     StudyInputs,
     baseline_label,
     baseline_text,
     collect,
+    comparisons,
     device,
     find,
     first_capital,
@@ -36,12 +40,14 @@ from coverslip.reporting.results import (
     label,
     minutes,
     number,
+    plural,
     read_json,
     read_metrics,
     results,
     value_text,
 )
 from coverslip.reporting.tables import ensemble_scores, main_metrics
+from coverslip.runtime.run_record import git_state
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -51,7 +57,7 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
-# --- By fold, by group, and ensembles of several seeds
+# --- By fold, by modality, and ensembles of several seeds
 
 MAIN = "mean_ap"
 
@@ -64,13 +70,9 @@ SCORES = (
     "missed_rate",
     "invented_rate",
 )
-"""Metrics of objects that are shown by modality and by group; the first with its CI."""
+"""Metrics of objects that are shown by modality; the first with its CI."""
 
 PEER = "otsu watershed"
-
-GROUPS = """On test images. The CI of a modality is over its groups, that of a group over its
-images.
-"""
 
 MEAN = """Networks that differ only in their seed, and the mean of their outputs, on the same
 images. Each further network costs a training, and a prediction of each image.
@@ -85,7 +87,7 @@ def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, An
         metrics: `metrics.json` of each study, by its name.
     """
     folds = [line for study in studies for line in _folds(study, metrics[study.name])]
-    groups = [line for study in studies for line in _groups(study, metrics[study.name])]
+    modalities = [line for s in studies for line in _modalities(s, metrics[s.name])]
     parts = []
     if folds:
         width = max(len(line) for line in folds)
@@ -93,11 +95,11 @@ def detail(studies: Sequence[StudyInputs], metrics: Mapping[str, Mapping[str, An
         filled = [line + [""] * (width - len(line)) for line in folds]
         parts += ["\n## Fold by fold\n", "On the test images of each fold.\n"]
         parts += [table(head, filled)]
-    if groups:
+    if modalities:
         titles = [first_capital(label(name)) for name in SCORES]
-        head = ["Study", "Modality or group", "Images", "Objects", titles[0], "95 % CI"]
+        head = ["Study", "Modality", "Computed on", "Objects", titles[0], "95 % CI"]
         head += [first_capital(baseline_label(PEER)), *titles[1:]]
-        parts += ["\n## Objects by modality and by group\n", GROUPS, table(head, groups)]
+        parts += ["\n## Objects by modality\n", "On test images.\n", table(head, modalities)]
     means = [line for study in studies for line in _mean_of_seeds(study)]
     if means:
         head = ["Study", "Metric", "Computed on", "Single networks", "95 % CI", "Ensemble"]
@@ -130,31 +132,30 @@ def _mean_of_seeds(study: StudyInputs) -> list[list[str]]:
     scores = ensemble_scores(study.ensemble, main_metrics(study.study))
     return [
         [f"`{study.name}`", line["label"], line["support"]]
-        + [text for key in ("single", "ensemble", "gain") for text in line[key]]
+        + [text for key in ("single", "ensemble", "difference") for text in line[key]]
         for line in (scores["lines"] if scores else [])
     ]
 
 
-def _groups(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
+def _modalities(study: StudyInputs, metrics: Mapping[str, Any]) -> list[list[str]]:
     lines = []
-    for by in ("modality", "group"):
-        for record in (metrics.get("instances") or {}).get(by, []):
-            if record["subset"] != "test":
-                continue
-            scores = record["scores"]
-            main = scores[MAIN]
-            lines.append(
-                [
-                    f"`{study.name}`",
-                    f"all {record[by]}" if by == "modality" else record[by],
-                    number(record["images"], "count"),
-                    number(record["n_true"], "count"),
-                    value_text(main),
-                    interval_text(main),
-                    baseline_text(main, PEER),
-                    *(value_text(scores.get(name)) for name in SCORES[1:]),
-                ]
-            )
+    for record in (metrics.get("instances") or {}).get("modality", []):
+        if record["subset"] != "test":
+            continue
+        scores = record["scores"]
+        main = {**scores[MAIN], "groups": record["groups"]}
+        lines.append(
+            [
+                f"`{study.name}`",
+                record["modality"] or "unknown",
+                f"{number(record['images'], 'count')} images, {plural(record['groups'], 'group')}",
+                number(record["n_true"], "count"),
+                value_text(main),
+                interval_text(main) if record["groups"] >= MIN_GROUPS else DASH,
+                baseline_text(main, PEER),
+                *(value_text(scores.get(name)) for name in SCORES[1:]),
+            ]
+        )
     return lines
 
 
@@ -170,10 +171,20 @@ Written by a command from the `metrics.json` and `run.json` of a run; do not edi
 {command}
 ```
 
-Each line is one metric of one study on its test images, unless another subset is named. The 95 %
-CI is over groups of images; with fewer than five groups the value of each group is given instead.
-The baselines are simple methods on the same images; the difference to the best of them has a CI of
-its own. A {dash} marks what was not published or not computed.
+{code}
+
+Numbers are on test images, unless another subset is named. The 95 % CI is over groups of images
+([method](method.md#confidence-intervals)); with fewer than five groups the value of each group is
+given instead. The baselines are simple methods on the same images; the difference to the best of
+them has a CI of its own. A {dash} marks what was not published or not computed.
+"""
+
+KINDS_TEXT = """## Published, reproduced, and on new groups
+
+*Reproduced*: the published protocol, repeated. *Random split*: test images at random, so that
+images of one group are in training and test, and the score is too high for new data. *Held-out
+groups*: no group is in training and test. In brackets: 95 % CI and number of groups, or the values
+of few groups.
 """
 
 
@@ -201,7 +212,12 @@ def write(
     metrics = {study.name: read_metrics(study.metrics) for study in studies}
     runs = {study.name: [read_json(path) for path in study.runs] for study in studies}
     lines = [line for study in studies for line in results(study, metrics[study.name])]
-    parts = [HEAD.format(command=command, dash=DASH), _results(lines, runs)]
+    parts = [HEAD.format(command=command, dash=DASH, code=_code(runs))]
+    compared = comparisons(studies, metrics)
+    if compared:
+        parts += [KINDS_TEXT, _comparisons(compared)]
+        parts += _sources(studies)
+    parts += ["\n## All studies\n", _results(lines, runs)]
     if left:
         parts.append(f"\nNot run: {', '.join(f'`{name}`' for name in left)}.")
     parts += detail(studies, metrics)
@@ -211,14 +227,53 @@ def write(
         part.write_text("\n".join(parts), encoding="utf-8")
 
 
+def _code(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return which commit wrote the page, and which ones the trainings ran at."""
+    records = [run for of_study in runs.values() for run in of_study]
+    trained = sorted({str(run["git"]) for run in records if run.get("git")})
+    codes = sorted({str(run["code"]) for run in records if run.get("code")})
+    now = git_state() or "unknown"
+    text = f"Written at commit `{now}`"
+    if trained == [now]:
+        text += ", at which all models were trained"
+    elif trained:
+        text += f"; trained at {', '.join(f'`{commit}`' for commit in trained)}"
+    return f"{text}. Code fingerprints: {', '.join(f'`{code}`' for code in codes) or DASH}."
+
+
+def _comparisons(lines: Sequence[Comparison]) -> str:
+    head = ["Studies", "Metric", "Published", *KINDS.values()]
+    cells = [
+        [
+            ", ".join(f"`{study.name}`" for study in line.studies),
+            line.first.label,
+            line.published,
+            *(line.cell(kind) for kind in KINDS),
+        ]
+        for line in lines
+    ]
+    return table(head, cells)
+
+
+def _sources(studies: Sequence[StudyInputs]) -> list[str]:
+    """Return where the published figures are from, and what differs in random splits."""
+    cited: dict[str, list[str]] = {}
+    for study in studies:
+        if study.study.get("reported_results"):
+            source = study.study.get("source") or "no source is stated"
+            cited.setdefault(" ".join(str(source).split()), []).append(f"`{study.name}`")
+    text = [f"- {', '.join(names)}: {source}." for source, names in cited.items()]
+    return ["\nPublished figures are from:\n", *text] if text else []
+
+
 def _results(lines: Sequence[Result], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    head = ["Study", "Metric", "Published", "Value", "95 % CI, or values of few groups"]
+    head = ["Study", "Kind", "Metric", "Value", "95 % CI, or values of few groups"]
     head += ["Computed on", "Best baseline", "Difference", "Training, minutes"]
     cells = [
         [
             f"`{line.study.name}`",
+            line.study.kind,
             line.label,
-            line.published_text,
             line.value,
             line.interval,
             line.support,

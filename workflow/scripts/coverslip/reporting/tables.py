@@ -177,7 +177,7 @@ def _spread(values: Mapping[str, Any], percent: bool = False) -> str:
 
 # --- An ensemble and its single networks (`ensemble/scores.json`)
 
-FORMAT = 1
+FORMAT = 2
 
 FEW_CLASSES = 2
 """With more classes than this, what is computed for each of them has a table of its own."""
@@ -192,7 +192,8 @@ def ensemble_scores(path: Path | None, main: Sequence[str]) -> dict[str, Any] | 
 
     Returns:
         `lead` (a sentence on cost), `verdict` (one on the first metric), `settled`, `caption` and
-        `lines`, each with `label`, `support`, and value and CI of `single`, `ensemble`, `gain`.
+        `lines`, each with `label`, `support`, and value and CI of `single`, `ensemble` and
+        `difference`.
 
     Raises:
         CoverslipError: the file is missing or has another format.
@@ -235,12 +236,12 @@ def _chosen(records: Sequence[Mapping[str, Any]], main: Sequence[str]) -> list[M
 def _ensemble_line(record: Mapping[str, Any]) -> dict[str, Any]:
     cells = {
         key: {"unit": record["unit"], "groups": record["groups"], **record[key]}
-        for key in ("single", "ensemble", "gain")
+        for key in ("single", "ensemble", "difference")
     }
     shown = {
         key: (value_text(cells[key]), interval_text(cells[key])) for key in ("single", "ensemble")
     }
-    shown["gain"] = signed_texts(cells["gain"], cells["ensemble"])
+    shown["difference"] = signed_texts(cells["difference"], cells["ensemble"])
     return {
         "label": first_capital(label(record["name"], record["class"])),
         "support": support_text(record),
@@ -250,14 +251,14 @@ def _ensemble_line(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _verdict(record: Mapping[str, Any]) -> str:
     """Return whether the ensemble is better by the first metric, as far as its CI supports it."""
-    gain = {"unit": record["unit"], "groups": record["groups"], **record["gain"]}
-    if not gain["value"] or record["name"] not in HIGHER_IS_BETTER | LOWER_IS_BETTER:
+    difference = {"unit": record["unit"], "groups": record["groups"], **record["difference"]}
+    if not difference["value"] or record["name"] not in HIGHER_IS_BETTER | LOWER_IS_BETTER:
         return ""
-    better = (gain["value"] > 0) == (record["name"] in HIGHER_IS_BETTER)
-    value, within = signed_texts(gain, gain)
+    better = (difference["value"] > 0) == (record["name"] in HIGHER_IS_BETTER)
+    value, within = signed_texts(difference, difference)
     text = f"{first_capital(label(record['name'], record['class']))} of the ensemble is "
     text += f"{'better' if better else 'worse'}: {value}"
-    ends = limits(gain)
+    ends = limits(difference)
     if ends is None:
         return f"{text} ({plural(record['groups'], 'group')}, too few for a CI)."
     text += f", 95 % CI {within.strip('()')}"

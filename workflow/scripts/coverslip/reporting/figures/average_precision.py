@@ -19,6 +19,7 @@ from coverslip.reporting.figures.style import (
     save,
     styled,
 )
+from coverslip.reporting.results import limits
 
 NAME = "average_precision"
 
@@ -35,7 +36,7 @@ LINES = (
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw AP against the threshold: mean over images left, all objects together right.
 
-    The band is the 95 % interval over groups of the model's values, from `metrics.json`.
+    The band is the 95 % CI of the model over groups, where there are enough of them.
     """
     figure = new(9.6, 4.2)
     heading(figure, f"{TITLE}, {SUBSETS[inputs.subset]} images", inputs)
@@ -57,10 +58,11 @@ def _curves(axes: Axes, inputs: FigureInputs, suffix: str) -> None:
         values = [_value(record, source) for record in records]
         label = f"{name}: {_value(whole, source):.3f}"
         axes.plot(thresholds, values, color=colour, marker=marker, markersize=5, label=label)
-    if all(record["low"] is not None for record in records):
-        low, high = ([record[end] for record in records] for end in ("low", "high"))
+    ends = [limits(record) for record in records]
+    if all(ends):
+        low, high = zip(*ends, strict=True)
         look: dict[str, Any] = {"color": LINES[0][2], "alpha": 0.15, "linewidth": 0}
-        axes.fill_between(thresholds, low, high, label="95 % interval of the model", **look)
+        axes.fill_between(thresholds, low, high, label="95 % CI of the model", **look)
     axes.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="Least IoU of a match")
     axes.legend(loc="best", title="Mean over all ten", title_fontsize=9)
 

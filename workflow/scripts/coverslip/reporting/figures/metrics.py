@@ -102,7 +102,7 @@ def _estimate(record: dict, source: str) -> tuple[float, tuple[float, float] | N
     if source == "model":
         return record["value"], limits(record)
     low, high = record["baseline_intervals"][source]
-    ends = {"low": low, "high": high, "groups": record["groups"]}
+    ends = {"ci_low": low, "ci_high": high, "groups": record["groups"]}
     return record["baselines"][source], limits(ends)
 
 
