@@ -83,11 +83,11 @@ def core_count(text: str) -> str:
     return text
 
 
-def channel_number(text: str) -> int:
-    """Return the number of a channel, from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no channel: 0 is the first, 1 the second")
-    return int(text)
+def channel_of(text: str) -> int | str:
+    """Return a channel as the config has it: its number from 0, its wavelength, or its name."""
+    if not text.strip() or text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel, as 0, DAPI or 405 are")
+    return int(text) if text.isdecimal() else text
 
 
 def micrometres(text: str) -> float:
@@ -167,7 +167,10 @@ def parser() -> Parser:
         help="where to put the folder `results` (here)",
     )
     measure.add_argument(
-        "--channel", type=channel_number, metavar="N", help="channel to measure, from 0"
+        "--channel",
+        type=channel_of,
+        metavar="CHANNEL",
+        help="channel to segment: number from 0, name, or wavelength in nm",
     )
     measure.add_argument(
         "--pixel-size", type=micrometres, metavar="UM", help="micrometres per pixel"
