@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from coverslip import load_model
+from coverslip.data.simulate import brightfield
 from coverslip.errors import CoverslipError
 from coverslip.measure import blocks
 from coverslip.models import model
@@ -78,3 +79,15 @@ def test_the_shipped_model_has_a_short_name():
     shipped = load_model("nuclei")
     assert shipped.folder == load_model().folder and shipped.info["head"] == "instance"
     assert shipped.segment(np.zeros((40, 50), np.uint8)).max() == 0
+
+
+def test_the_shipped_confluency_model_needs_no_training():
+    shipped = load_model("confluency")
+    errors = []
+    for seed in range(100, 104):
+        rng = np.random.default_rng(seed)
+        dish = brightfield.draw_dish(256, rng)
+        image, cells = brightfield.draw_image(256, dish, rng.uniform(0.1, 0.8), rng)
+        errors.append((shipped.segment(image) > 0).mean() - cells.mean())
+    assert np.abs(errors).mean() < 0.1
+    assert (shipped.segment(np.full((64, 64), 120, np.uint8)) > 0).mean() == 0
