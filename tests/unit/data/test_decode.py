@@ -232,6 +232,9 @@ def test_other_types_keep_whole_numbers_and_are_scaled_otherwise(array, expected
     np.testing.assert_array_equal(found[:, :, 0], expected)
 
 
+@pytest.mark.reliability(
+    "D21", "a PNG whose compressed data are valid, and end early", "called damaged; not black rows"
+)
 def test_a_png_whose_data_end_early_is_damaged():
     import struct
     import zlib

@@ -94,7 +94,7 @@ def run(tmp_path):
 def test_mixed_images(run):
     table = run(run.pack(bowl()))
     assert list(table.index) == ["p1_a", "p1_b", "p2_c", "p2_d"]
-    assert list(table["group"]) == list(table.index)
+    assert set(table["group"]) == {""}, "check defines groups"
     assert list(table["channels"]) == [1, 3, 1, 3]
     assert list(table["dtype"]) == ["uint8", "uint8", "uint16", "uint8"]
     assert list(table["n_objects"]) == [2, 1, 0, 2]
@@ -177,27 +177,6 @@ def test_paired(run, options):
     else:
         assert list(table["n_objects"]) == [1, 2]
         assert facts["n_objects_by"] == {"mask": 0, "label": 1, "component": 1}
-
-
-def test_groups(run):
-    source = run.pack(bowl())
-    pattern = {"group_by": "filename", "group_pattern": "^(?P<group>p[0-9])_"}
-    assert list(run(source, **pattern)["group"]) == ["p1", "p1", "p2", "p2"]
-    assert list(run(source, group_by="acquisition")["group"]) == [""] * 4
-
-
-@pytest.mark.parametrize(
-    ("pattern", "message"),
-    [
-        ("^(?P<group>p1)_", r"id 'p2_c': no group: `group_pattern: \^\(\?P<group>p1\)_`"),
-        ("^p(?P<group>[a-z]*)", "id 'p1_a': no group"),
-        ("^(p1)_", "names no group"),
-        ("(", "is no regular expression"),
-        (None, "needs `group_pattern`"),
-    ],
-)
-def test_group_pattern_faults(run, pattern, message):
-    run.refused(bowl(), message, group_by="filename", group_pattern=pattern)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -85,8 +85,8 @@ def core_count(text: str) -> str:
 
 def channel_choice(text: str) -> int | str:
     """Return the index, the wavelength in nm or the name of a channel."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is no channel; give an index from 0, or a name")
+    if not text.strip() or text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel, as 0, DAPI or 405 are")
     return int(text) if text.isdecimal() else text
 
 

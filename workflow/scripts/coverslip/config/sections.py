@@ -398,7 +398,7 @@ def bare_dataset(
     """A dataset from the part of its section that changes its images (no words, no source)."""
     section = dict(section)
     bounds = Limits(**(limits or {}))
-    source = Source(kind="path", path=None, sha256=section.pop("sha256"), limits=bounds)
+    source = Source(kind="path", path=None, sha256=section.pop("sha256", None), limits=bounds)
     return Dataset(title=name, source=source, **section)
 
 

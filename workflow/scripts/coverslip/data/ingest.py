@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import multiprocessing
-import re
 import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -91,7 +90,6 @@ def ingest(
             none.
     """
     source, images = Path(source), Path(images)
-    group_of = grouping(dataset)
     with report_disk_full(images) as progress, contextlib.ExitStack() as stack:
         summary_part = stack.enter_context(atomic_write(summary))
         manifest_part = stack.enter_context(atomic_write(manifest))
@@ -100,7 +98,7 @@ def ingest(
         digest = None if archive.is_folder else check_digest(source, read_sha256(source), dataset)
         found = read_samples(dataset.format, archive, dataset)
         contents = dict(archive.digests)
-        groups = {record.id: group_of(record) for record in found}
+        groups = {record.id: record.group or "" for record in found}
         LOG.info("%s: %d images", source, len(found))
         rows = []
         totals: Counter[str] = Counter()
@@ -173,61 +171,6 @@ def inventory_digest(contents: dict[str, str]) -> str:
     """
     lines = "".join(f"{digest}  {member}\n" for member, digest in sorted(contents.items()))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-class Groups:
-    """Return the group of a record, as the config defines it; empty where `check` derives it."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.method = dataset.group_by
-        self.pattern: re.Pattern[str] | None = None
-        if self.method == "filename":
-            self.pattern = compile_pattern(dataset.group_pattern)
-
-    def __call__(self, record: Sample) -> str:
-        if self.method == "image":
-            return record.id
-        if self.method == "metadata":
-            if record.group is None:
-                raise CoverslipError(
-                    f"{record.image}: this format has no groups: set `group_by` of the dataset "
-                    "to another rule"
-                )
-            return record.group
-        if self.pattern is None:
-            return ""
-        match = self.pattern.search(record.id)
-        if match is None or not match["group"]:
-            raise CoverslipError(
-                f"id '{record.id}': no group: `group_pattern: {self.pattern.pattern}` does not "
-                "match it; fix the pattern or rename the image"
-            )
-        return match["group"]
-
-
-def grouping(dataset: Dataset) -> Groups:
-    """Return the function from record to group.
-
-    Raises:
-        CoverslipError: the pattern is missing, is no regular expression, or names no group.
-    """
-    return Groups(dataset)
-
-
-def compile_pattern(pattern: str | None) -> re.Pattern[str]:
-    """Compile a group pattern, which has to hold a group named `group`."""
-    fix = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
-    if not pattern:
-        raise CoverslipError(f"`group_by: filename` needs `group_pattern`: {fix}")
-    try:
-        found = re.compile(pattern)
-    except re.error as error:
-        raise CoverslipError(
-            f"`group_pattern: {pattern}` is no regular expression ({error}): {fix}"
-        ) from error
-    if "group" not in found.groupindex:
-        raise CoverslipError(f"`group_pattern: {pattern}` names no group: {fix}")
-    return found
 
 
 def process_samples(

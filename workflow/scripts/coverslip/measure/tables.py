@@ -128,8 +128,6 @@ SHARD_COLUMNS = [
     "time",
     "time_unit",
     "confluency_percent",
-    "confluency_low_percent",
-    "confluency_high_percent",
     "n_objects",
     "objects_per_mm2",
     "mean_area_px",
