@@ -398,6 +398,11 @@ def onnx_files(wildcards):
     return [f"{run}/model/model.onnx" for study in studies for run in runs(study)]
 
 
+def bioimageio_files(wildcards):
+    """BioImage.IO packages of all trained networks of all studies that run."""
+    return [str(Path(file).with_name("bioimageio.zip")) for file in onnx_files(wildcards)]
+
+
 def report_records(wildcards):
     """Records of all trainings of all studies that run."""
     return [f"{run}/model/run.json" for study in STUDIES for run in runs(study)]

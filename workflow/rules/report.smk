@@ -78,6 +78,27 @@ rule export_onnx:
         "../scripts/export_onnx.py"
 
 
+rule export_bioimageio:
+    input:
+        network=rules.export_onnx.output[0],
+        info=f"{RUN}/model/model.json",
+        card=f"{RUN}/model/README.md",
+    output:
+        f"{RUN}/model/bioimageio.zip",
+    log:
+        "results/logs/export_bioimageio/{study}_fold{fold}_seed{seed}.log",
+        record=f"{RUN}/model/bioimageio.run.json",
+    conda:
+        TRAIN_ENV
+    resources:
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(30),
+    params:
+        code=code("export_bioimageio.py"),
+    script:
+        "../scripts/export_bioimageio.py"
+
+
 rule report:
     input:
         cards=report_cards,
