@@ -41,6 +41,7 @@ from coverslip.measure.input_folder import (
     shard_of,
     shown_name,
 )
+from coverslip.measure.regionprops import load_cp_measure
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.models.model import NETWORKS, WHOLE, Model, load
 from coverslip.runtime import device
@@ -109,6 +110,8 @@ def measure(
     found = list_images({name: entry[-1] for name, entry in known.items()})
     names = [name for name in found if shard_of(name, shards) == shard]
     network = load(model)
+    if settings.features == "all":
+        load_cp_measure()  # without it the job ends, and not each image
     of_objects = None if classifier is None else load(classifier)
     facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
     if classifier is not None:

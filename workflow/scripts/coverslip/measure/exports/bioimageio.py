@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def write_package(network: Path, info: Mapping[str, Any], card: str, output: Pat
         CoverslipError: `bioimageio.spec` is not installed, or it finds the package invalid.
     """
     try:
-        from bioimageio.spec import InvalidDescr, save_bioimageio_package
+        library = import_module("bioimageio.spec")
+        import_module("onnxruntime")
     except ImportError as error:
         raise CoverslipError(f"{output}: {MISSING}") from error
     with tempfile.TemporaryDirectory(prefix="coverslip-") as scratch:
@@ -53,14 +55,14 @@ def write_package(network: Path, info: Mapping[str, Any], card: str, output: Pat
         np.save(folder / "test_input.npy", image)
         np.save(folder / "test_output.npy", _answer(network, image))
         found = _description(network.resolve(), info, card, folder)
-        if isinstance(found, InvalidDescr):
+        if isinstance(found, library.InvalidDescr):
             raise CoverslipError(
                 f"{output}: not a valid package: {found.validation_summary.format()[:500]}"
             )
         with atomic_write(output) as part:
             made = part.with_name(f"{part.name}.zip")
             try:
-                save_bioimageio_package(found, output_path=made)
+                library.save_bioimageio_package(found, output_path=made)
                 made.replace(part)
             finally:
                 made.unlink(missing_ok=True)
@@ -80,9 +82,9 @@ def _test_image(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def _answer(network: Path, image: np.ndarray) -> np.ndarray:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
+    session = import_module("onnxruntime").InferenceSession(
+        str(network), providers=["CPUExecutionProvider"]
+    )
     (answer,) = session.run(None, {session.get_inputs()[0].name: image})
     return np.asarray(answer, np.float32)
 
@@ -96,9 +98,8 @@ def _names(network: Path) -> tuple[str, str, int]:
 
 
 def _description(network: Path, info: Mapping[str, Any], card: str, folder: Path) -> Any:
-    from bioimageio.spec import ValidationContext
-    from bioimageio.spec.model import v0_5 as spec
-
+    spec = import_module("bioimageio.spec.model.v0_5")
+    context = import_module("bioimageio.spec").ValidationContext
     given, answered, opset = _names(network)
     classes = info.get("head") == "classification"
     side = info["patch"]
@@ -118,7 +119,7 @@ def _description(network: Path, info: Mapping[str, Any], card: str, folder: Path
     outputs = outputs if len(outputs) == info["num_classes"] else outputs[-info["num_classes"] :]
     names = [spec.Identifier(re.sub(r"\W", "_", f"c{at}_{n}")) for at, n in enumerate(outputs)]
     channel = spec.ChannelAxis(channel_names=names)
-    with ValidationContext(root=folder, perform_io_checks=True):
+    with context(root=folder, perform_io_checks=True):
         return spec.ModelDescr(
             name=f"coverslip {info.get('study') or 'model'}"[:120],
             description=f"Model of the study {info.get('study')}, trained by coverslip",
