@@ -116,7 +116,6 @@ def build(
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
         "fields": measured["fov_area_px"].nunique() > 1,
         "instances": instances,
-        "intervals": any(row["interval"] for row in rows),
         "saturated": f"{SATURATED:.0%}",
         "limit": UNSURE,
         "facts": _facts(facts, model, measured),
@@ -288,12 +287,10 @@ def _row(
     row: Any, files: Mapping[int, str], odd: Mapping[int, str], overlays: Path, output: Path
 ) -> dict[str, Any]:
     name = files.get(row.Index)
-    low, high = row.confluency_low_percent, row.confluency_high_percent
     return {
         "name": _name(row),
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
-        "interval": "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}",
         "objects": number(row.n_objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),

@@ -20,7 +20,6 @@ from skimage.morphology import convex_hull_image
 
 from coverslip.errors import CoverslipError
 from coverslip.imaging.intensity import to_grey
-from coverslip.measure.interval import Blocks
 
 DIGITS = 4
 """Decimals of numbers in tables."""
@@ -469,7 +468,7 @@ def table_of(
     shape: tuple[int, int],
     pixel_um: tuple[float, float] | None,
 ) -> pd.DataFrame:
-    """Return the columns `BASIC` of objects of an image that was read by rows.
+    """Return the columns `BASIC` of objects, of which only sums are known.
 
     Args:
         found: label, area, centroid, bbox, eccentricity and intensity_mean, as
@@ -508,23 +507,23 @@ def table_of(
 
 
 def summary(
-    blocks: Blocks,
+    foreground_px: int,
+    fov_area_px: int,
     objects: pd.DataFrame,
     pixel_um: tuple[float, float] | None,
 ) -> dict[str, float | int | None]:
-    """The numbers of one image; none where they are not defined.
+    """Return the numbers of one image; none where they are not defined.
 
-    Confluency is the share of the field of view that is foreground, in percent, small objects
-    included, with its interval (see `measure_interval`); means and the median are over the objects
-    counted.
+    Confluency is the fraction of the field of view that is foreground, in percent, small objects
+    included; means and the median are over the objects counted.
 
     Args:
-        blocks: foreground and field of view, counted.
+        foreground_px: pixels of foreground in the field of view.
+        fov_area_px: pixels of the field of view.
         objects: see `object_table`.
         pixel_um: height and width of a pixel in micrometres.
     """
-    valid, foreground, count = blocks.field, blocks.foreground, len(objects)
-    low, high = blocks.interval() or (None, None)
+    valid, foreground, count = fov_area_px, foreground_px, len(objects)
     square = None if pixel_um is None else pixel_um[0] * pixel_um[1]
     numbers: dict[str, float | int | None] = {
         "fov_area_px": valid,
@@ -532,8 +531,6 @@ def summary(
         "foreground_px": foreground,
         "foreground_um2": None if square is None else foreground * square,
         "confluency_percent": 100 * foreground / valid if valid else None,
-        "confluency_low_percent": low,
-        "confluency_high_percent": high,
         "n_objects": count,
         "objects_per_mm2": count / (valid * square) * 1e6 if square and valid else None,
         "mean_area_px": objects["area_px"].mean() if count else None,
