@@ -1,14 +1,16 @@
-"""Each kind of file of docs/formats.md is written on the spot and read again."""
+"""Each kind of file of docs/reference/formats.md is written on the spot and read again."""
 
+import re
 from pathlib import Path
 
 import microscope_files
 import numpy as np
 import pytest
 
+from coverslip.data.image_suffixes import SUFFIXES
 from coverslip.data.readers import read_planes
 
-DOCS = Path(__file__).parents[3] / "docs/formats.md"
+DOCS = Path(__file__).parents[3] / "docs/reference/formats.md"
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -37,3 +39,10 @@ def test_pixels_sizes_and_channels(tmp_path, kind, large):
     assert expected.note in plane.note and bool(plane.note) == bool(
         expected.note or "maximum" in plane.note
     )
+
+
+def test_the_documents_list_what_is_tested_and_all_endings():
+    text = DOCS.read_text(encoding="utf-8")
+    listed = re.findall(r"^- (.+) \(`(\.\S+)`\)$", text.split("<!-- kinds")[1], re.MULTILINE)
+    assert [":".join(each) for each in listed] == list(microscope_files.KINDS)
+    assert all(f"`{suffix}`" in text for suffix in SUFFIXES)

@@ -18,9 +18,10 @@ from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane
 from coverslip.data.readers.zarr import check_array
 from coverslip.errors import CoverslipError
-from coverslip.imaging.rows import Unfit
+from coverslip.imaging.rows import Unfit, Whole
 from coverslip.measure.image_result import ImageResult, pixel_size
 from coverslip.measure.tables import name_time
+from coverslip.models import model
 
 IMAGE = (np.arange(600) % 251).astype(np.uint8).reshape(20, 30)
 STACK = np.stack([IMAGE, IMAGE, IMAGE])
@@ -126,6 +127,15 @@ def test_zarr_without_end(tmp_path):
     assert "decoded whole" in errors(tmp_path / "c.zarr")[0]
 
 
+def whole_image_model(tmp_path, monkeypatch):
+    """A model that takes every pixel for foreground."""
+    monkeypatch.setitem(model.KINDS, "full", lambda _: lambda tiles: np.ones(tiles.shape, "f4"))
+    info = {"format": 2, "kind": "full", "classes": ["background", "cell"], "num_classes": 1}
+    info |= {"preprocessing": {"channels": "grey"}, "fitted": {}, "threshold": 0.5}
+    (tmp_path / "model.json").write_text(json.dumps(info))
+    return model.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     "size", ["nan", "inf", "4e-7", "1e-320", "1e300", "1e9", "-1", "0", "x", "1e400"]
 )
@@ -134,7 +144,7 @@ def test_zarr_without_end(tmp_path):
     "pixel sizes of `nan`, `inf`, 0, 1e-320, 1e300 µm in OME",
     "measured; the pixel size counts as unknown",
 )
-def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
+def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, monkeypatch, size):
     path = tmp_path / "a.ome.tif"
     facts = {"axes": "YX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
     tifffile.imwrite(path, IMAGE, ome=True, metadata=facts)
@@ -143,8 +153,7 @@ def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
     (plane,) = read_planes(path)
     assert plane.error == "" and pixel_size(plane, Measure()) == (None, "")
     entry = ImageResult(tmp_path / "state/entry")
-    everything = np.ones((20, 30), bool)
-    entry.add(plane, plane.image, everything, everything, everything.astype(np.int32), Measure())
+    entry.add(plane, Whole(plane.image), whole_image_model(tmp_path, monkeypatch), Measure())
     entry.close()
     (row,) = json.loads((tmp_path / "state/entry/record.json").read_text())["planes"]
     assert row["n_objects"] == 1 and row["mean_area_um2"] is None

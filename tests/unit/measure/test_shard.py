@@ -17,7 +17,7 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data import readers
 from coverslip.errors import CoverslipError
-from coverslip.measure import image_result, input_folder
+from coverslip.measure import blocks, image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
@@ -134,7 +134,7 @@ def test_only_what_is_new_or_changed_is_computed(place):
 )
 def test_other_files_in_the_model_folder_are_no_part_of_the_model(place):
     assert run(place)[0] == 5
-    for name in ("README.md", "model.onnx", ".DS_Store", "notes.txt"):
+    for name in ("README.md", "model.h5", ".DS_Store", "notes.txt"):
         (place / "model" / name).write_text("x")
     assert run(place)[0] == 0
 
@@ -197,7 +197,7 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
     assert computed == 1 and len(pd.read_csv(outputs.images)["error"].dropna()) == 1
 
 
-@pytest.mark.parametrize("where", ["field_of_view", "overlay", "predict"])
+@pytest.mark.parametrize("where", ["FieldOfView", "overlay", "predict"])
 @pytest.mark.parametrize("error", [MemoryError("no room"), ValueError("odd image")])
 @pytest.mark.reliability(
     "D4",
@@ -214,16 +214,16 @@ def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, w
     draw(place / "in/odd.png", 10)
     cv2.imwrite(str(place / "in/odd.png"), np.full((61, 70), 20, np.uint8))
     if where == "predict":
-        plain = model.preprocessing.to_input
+        plain = model.preprocessing.ImagePreprocessor
 
-        def broken(image, *more):
-            if odd(image):
+        def broken(source, *more):
+            if odd(source):
                 raise error
-            return plain(image, *more)
+            return plain(source, *more)
 
-        monkeypatch.setattr(model.preprocessing, "to_input", broken)
+        monkeypatch.setattr(model.preprocessing, "ImagePreprocessor", broken)
     else:
-        room = measure_module if where == "field_of_view" else image_result
+        room = blocks if where == "FieldOfView" else image_result
         whole = getattr(room, where)
 
         def broken(image, *more):

@@ -242,10 +242,12 @@ def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, mo
     for name in ("model.keras", "model.onnx", "README.md", "run.json", ".DS_Store"):
         (tmp_path / made / name).write_text("x")
     (tmp_path / made / "model.json").write_text('{"kind": "network"}')
-    own = [f"{tmp_path}/{made}/{name}" for name in ("model.keras", "model.json")]
+    own = [f"{tmp_path}/{made}/{name}" for name in ("model.keras", "model.onnx", "model.json")]
     for way in (made, f"./{made}/", tmp_path / made, f"{made}/model.json"):
         assert model_inputs(config_of("x", way)) == own
     (tmp_path / made / "model.keras").unlink()
+    assert model_inputs(config_of("x", made)) == own[1:]
+    (tmp_path / made / "model.onnx").unlink()
     with pytest.raises(CoverslipError, match=r"model\.keras: missing: .* copy the whole folder"):
         model_inputs(config_of("x", made))
 

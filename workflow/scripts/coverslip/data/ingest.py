@@ -25,10 +25,11 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Dataset
-from coverslip.data import decode
+from coverslip.data import decode, label_files
 from coverslip.data.archive import Archive, open_archive
 from coverslip.data.formats import Sample, read_samples
 from coverslip.data.image_store import ImageStoreWriter
+from coverslip.data.readers.scenes import TRANSPARENT
 from coverslip.data.tables import write_manifest
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256, report_disk_full
@@ -43,6 +44,16 @@ WAITING = 2
 """Images that are under way at any time, for each process."""
 
 
+class Reading(NamedTuple):
+    """Settings of a dataset on the pixels of its files."""
+
+    threshold: int
+    """Mask values above it are foreground."""
+    channel: int | str | None = None
+    z: int | str = "all"
+    """See `coverslip.data.readers.read_planes`."""
+
+
 class IngestedImage(NamedTuple):
     """An image that is ready to be written."""
 
@@ -51,7 +62,8 @@ class IngestedImage(NamedTuple):
     row: dict[str, object]
     contents: dict[str, str]
     kind: str
-    transparent: bool
+    note: str
+    """What was left out of the image or assumed about it."""
 
 
 def ingest(
@@ -90,14 +102,18 @@ def ingest(
         LOG.info("%s: %d images", source, len(found))
         rows = []
         totals: Counter[str] = Counter()
-        for image in process_samples(archive, found, dataset.mask_threshold, processes):
+        notes: Counter[str] = Counter()
+        reading = Reading(dataset.mask_threshold, dataset.channel, dataset.z)
+        for image in process_samples(archive, found, reading, processes):
             row = {**image.row, "group": groups[str(image.row["id"])]}
             store.image(str(row["id"]), image.image)
             if image.label is not None:
                 store.label(str(row["id"]), image.label)
             rows.append(row)
             contents.update(image.contents)
-            totals.update({image.kind: 1, "transparent": int(image.transparent)})
+            totals.update({image.kind: 1, "transparent": int(TRANSPARENT in image.note)})
+            # What is in brackets differs from image to image.
+            notes.update(note.split(" (")[0] for note in image.note.split("; ") if note)
             progress.note(len(rows) / len(found), store.size())
         inventory = inventory_digest(contents)
         digest = digest or check_digest(source, inventory, dataset)
@@ -112,8 +128,8 @@ def ingest(
         }
         text = json.dumps(facts, indent=1, ensure_ascii=False)
         summary_part.write_text(text + "\n", encoding="utf-8")
-    if totals["transparent"]:
-        LOG.warning("%s: transparency dropped in %d images", source, totals["transparent"])
+    for note, count in notes.items():
+        LOG.warning("%s: %d images: %s", source, count, note)
 
 
 def describe_dataset(
@@ -158,18 +174,18 @@ def inventory_digest(contents: dict[str, str]) -> str:
 
 
 def process_samples(
-    archive: Archive, found: list[Sample], threshold: int, processes: int
+    archive: Archive, found: list[Sample], reading: Reading, processes: int
 ) -> Iterator[IngestedImage]:
     """Yield the images of all records in their order, worked out by some processes."""
     processes = min(processes, len(found))
     if processes <= 1:
         for record in found:
-            yield work(archive, record, threshold)
+            yield work(archive, record, reading)
         return
     # Fork where there is one: other methods import the main script again, which would run it again.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if "fork" in methods else None)
-    pool = ProcessPoolExecutor(processes, context, initializer=start, initargs=(archive, threshold))
+    pool = ProcessPoolExecutor(processes, context, initializer=start, initargs=(archive, reading))
     try:
         with pool:
             try:
@@ -200,24 +216,25 @@ WORKER: dict[str, Any] = {}
 """What a worker process keeps between images."""
 
 
-def start(archive: Archive, threshold: int) -> None:
+def start(archive: Archive, reading: Reading) -> None:
     """Begin a worker process with files of its own: a shared one would share its position."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the job
-    WORKER.update(archive=archive.reopened(), threshold=threshold)
+    WORKER.update(archive=archive.reopened(), reading=reading)
 
 
 def work_here(record: Sample) -> IngestedImage:
     """`work` in a worker process."""
-    return work(WORKER["archive"], record, WORKER["threshold"])
+    return work(WORKER["archive"], record, WORKER["reading"])
 
 
-def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
+def work(archive: Archive, record: Sample, reading: Reading) -> IngestedImage:
     """Decode an image and merge its masks, if it has any.
 
     Raises:
         CoverslipError: a member cannot be decoded, or a mask has another size than its image.
     """
     contents: dict[str, str] = {}
+    threshold = reading.threshold
 
     def read(member: str) -> bytes:
         data = archive.read(member)
@@ -228,27 +245,21 @@ def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
         return f"{archive.path}: {member}"
 
     pixels = round(archive.limits.megapixels * 1e6)
-    image, transparent = decode.image(read(record.image), named(record.image), pixels)
+    image, note = decode.image(read(record.image), named(record.image), pixels, *reading[1:])
+    shape = (image.shape[0], image.shape[1])
 
-    def mask(member: str, data: bytes) -> np.ndarray:
-        values = decode.mask(data, named(member), pixels)
-        if values.shape != image.shape[:2]:
-            raise CoverslipError(
-                f"{named(member)}: mask of {size(values)} pixels, but its image "
-                f"{record.image} has {size(image)}: give both the same height and width"
-            )
-        return values
+    def mask(member: str) -> np.ndarray:
+        values = decode.mask(read(member), named(member), pixels)
+        label_files.check_shape(values, shape, named(member))
+        return values > threshold
 
     if record.draw is not None:
         merged = record.draw(image.shape[:2])
     elif record.whole:
-        data = read(record.masks[0])
-        values = mask(record.masks[0], data)
-        lossy = decode.is_lossy(data)
-        merged = labels.from_image(values, threshold, named(record.masks[0]), lossy)
+        member = record.masks[0]
+        merged = label_files.read_label_bytes(read(member), named(member), shape, threshold, pixels)
     else:
-        masks = (mask(member, read(member)) > threshold for member in record.masks)
-        merged = labels.from_masks(masks, image.shape[:2])
+        merged = labels.from_masks(map(mask, record.masks), shape)
     label, kind = None, "none"
     if record.masks or record.draw is not None:
         # The smallest type that holds the labels: less to send; the store keeps int32.
@@ -267,12 +278,7 @@ def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
         "overlap_pixels": merged.overlap_pixels,
         "empty_masks": merged.empty_masks,
     }
-    return IngestedImage(image, label, row, contents, kind, transparent)
-
-
-def size(array: np.ndarray) -> str:
-    """Height and width in words."""
-    return f"{array.shape[0]}x{array.shape[1]}"
+    return IngestedImage(image, label, row, contents, kind, note)
 
 
 def pixel_digest(image: np.ndarray) -> str:

@@ -19,11 +19,15 @@ T = TypeVar("T")
 
 INFO = "model.json"
 
-FILES = ("model.keras", INFO)
+WEIGHTS = ("model.keras", "model.onnx")
+"""Weights of a network, of which one is enough."""
+
+FILES = (WEIGHTS[0], INFO)
+
+"""Files of a model folder that a training makes: K-means has no weights."""
 
 SHIPPED = "nuclei-1"
 """Name of the model in `resources/models` that measures where none is named."""
-"""Files of a model folder that predicting needs: K-means has no weights."""
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
@@ -272,18 +276,23 @@ def _no_model(folder: Path, studies: Collection[str]) -> str:
 
 
 def model_files(folder: Path) -> list[str]:
-    """`model.json` of a model folder and its weights, or those of its members.
+    """Return `model.json` of a model folder and its weights, or those of its members.
 
-    K-means has no weights. Other files in the folder are no part of the model.
+    Weights are `model.keras` and `model.onnx`, or one of them. K-means has no weights. Other files
+    in the folder are no part of the model.
 
     Raises:
         CoverslipError: the folder is none of a model, or lacks weights.
     """
     folder = Path(folder)
     members = member_folders(folder)
-    files = [*FILES] if read_info(folder).get("kind") == "network" else [INFO]
-    found = [each / name for each in members for name in FILES]
-    found += [folder / name for name in files]
+    networks = [*members, folder] if read_info(folder).get("kind") == "network" else members
+    found: list[Path] = []
+    for each in networks:
+        weights = [each / name for name in WEIGHTS if (each / name).is_file()]
+        found += [*(weights or [each / WEIGHTS[0]]), each / INFO]
+    if folder / INFO not in found:
+        found.append(folder / INFO)
     for path in found:
         if not path.is_file():
             raise CoverslipError(

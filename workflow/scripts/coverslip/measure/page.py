@@ -81,7 +81,8 @@ def build(
         _row(row, files, odd, overlays, output)
         for row in table.loc[order].head(LISTED).itertuples()
     ]
-    meta, command = run_facts(images.with_name("run.json"))
+    record = images.with_name("run.json")
+    meta, command = run_facts(read_json(record) if record.is_file() else {})
     page = {
         "name": facts["name"],
         "meta": meta,
@@ -115,7 +116,6 @@ def build(
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
         "fields": measured["fov_area_px"].nunique() > 1,
         "instances": instances,
-        "intervals": any(row["interval"] for row in rows),
         "saturated": f"{SATURATED:.0%}",
         "limit": UNSURE,
         "facts": _facts(facts, model, measured),
@@ -156,13 +156,12 @@ def _name(row: Any) -> str:
     return f"{row.image} {row.plane}".strip()
 
 
-def run_facts(record: Path) -> tuple[str, str | None]:
+def run_facts(run: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return date and version of a measurement in words, and its command.
 
     Args:
-        record: `run.json` of the job; what it does not hold is left out.
+        run: the run record of the job; what it does not hold is left out.
     """
-    run = read_json(record) if record.is_file() else {}
     parts = [f"coverslip {__version__}" + (f" ({str(run['git'])[:7]})" if run.get("git") else "")]
     if run.get("ended"):
         date = datetime.fromisoformat(str(run["ended"]))
@@ -288,12 +287,10 @@ def _row(
     row: Any, files: Mapping[int, str], odd: Mapping[int, str], overlays: Path, output: Path
 ) -> dict[str, Any]:
     name = files.get(row.Index)
-    low, high = row.confluency_low_percent, row.confluency_high_percent
     return {
         "name": _name(row),
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
-        "interval": "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}",
         "objects": number(row.n_objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),

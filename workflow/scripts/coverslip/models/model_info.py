@@ -53,6 +53,7 @@ class ModelInfo(Part):
     threshold: float | None = Field(ge=0, le=1)
     temperature: float = Field(default=1.0, gt=0)
     instances: Watershed | None = None
+    large_tiles: bool = False
     diameter_px: float | None = Field(default=None, gt=0)
     confidence: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     members: list[Member] = []

@@ -19,8 +19,7 @@ from coverslip.models.watershed import (
     SHARES,
     STEPS,
     WatershedParams,
-    _areas,
-    _grow,
+    grow,
     segment,
 )
 from coverslip.training.dataset import Batches
@@ -47,8 +46,8 @@ def tune_watershed(
         for place, params in enumerate(candidates):
             key = (params.threshold, params.seed)
             if key not in grown:
-                labels = _grow(probabilities, *key)
-                grown[key] = labels, _areas(labels)
+                labels = grow(probabilities, *key)
+                grown[key] = labels, np.bincount(labels.ravel())[1:]
             labels, areas = grown[key]
             smallest = params.smallest(areas)
             kept = (*key, int((areas >= smallest).sum()))
