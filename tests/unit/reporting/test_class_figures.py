@@ -149,3 +149,8 @@ def test_a_map_must_be_better_than_a_random_one_in_both():
     assert attribution_maps.beats_random(scores(0.1, 0.7), "x")
     assert not attribution_maps.beats_random(scores(0.22, 0.7), "x")
     assert not attribution_maps.beats_random(scores(0.1, 0.59), "x")
+
+
+@pytest.mark.parametrize(("name", "said"), [("reliability", {"Left"}), ("class_confusion", set())])
+def test_captions_say_left_and_right_as_drawn(usual, check_left_and_right, name, said):
+    assert check_left_and_right(name, usual) >= said

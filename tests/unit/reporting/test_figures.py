@@ -224,3 +224,18 @@ def test_few_groups_have_no_interval_in_figures(usual, tmp_path):
     for name in ("metrics", "classification_report"):
         figures.draw(name, usual, tmp_path / f"{name}.svg")
         assert " to 0." not in (tmp_path / f"{name}.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("metrics", {"Left", "Right"}),
+        ("average_precision", {"Left", "Right"}),
+        ("objects", {"Left", "Right"}),
+        ("learning_curves", set()),
+        ("contours", set()),
+        ("examples", set()),
+    ],
+)
+def test_captions_say_left_and_right_as_drawn(told_apart, check_left_and_right, name, said):
+    assert check_left_and_right(name, told_apart) == said
