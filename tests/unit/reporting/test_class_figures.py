@@ -122,7 +122,7 @@ def test_an_error_is_shown_of_each_group(usual):
             "subset": "test",
             "fold": 0,
             "seed": 1,
-            "right": [0, 0, 0, 1],
+            "correct": [0, 0, 0, 1],
             "probability": [0.6, 0.9, 0.7, 0.99],
         }
     )

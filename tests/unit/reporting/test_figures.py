@@ -207,8 +207,12 @@ def test_a_dollar_is_text(usual, tmp_path):
 
 
 def test_an_image_is_shown_once():
-    chosen = {"best": ["a", "b"], "median": ["c"], "worst": ["c"], "draw": ["a", "d"]}
-    assert examples.without_repeats(chosen) == {"best": ["a", "b"], "median": ["c"], "draw": ["d"]}
+    chosen = {"best": ["a", "b"], "median": ["c"], "worst": ["c"], "random": ["a", "d"]}
+    assert examples.without_repeats(chosen) == {
+        "best": ["a", "b"],
+        "median": ["c"],
+        "random": ["d"],
+    }
 
 
 def test_one_epoch_is_no_curve(usual, tmp_path):
