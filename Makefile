@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test env dev-env lint format schema lock report results clean
-.PHONY: explain crate reliability coverage
+.PHONY: explain crate reliability coverage docs
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -85,8 +85,12 @@ crate: $(VENV)/.$(KIND) ## describe the last run of config/kaggle.yaml as an RO-
 reliability: $(VENV)/.dev ## disturb every stage of a small run, write docs/reliability.md
 	PYTHONPATH=workflow/scripts $(BIN)/python tests/reliability.py --write
 
+docs: $(VENV)/.dev ## build the documentation site into site/, with all links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 clean: ## remove environment and caches; results/ and resources/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* htmlcov
 	find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- locks -------------------------------------------------------------------------------------

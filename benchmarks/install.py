@@ -1,8 +1,8 @@
 """Time and size of an installation: `python benchmarks/install.py [EXTRA ...]`.
 
-For the base and then for each extra (`train`, `formats`, ...; several with commas), pip installs this
-clone into a new environment, without its cache of wheels. A table in Markdown lists the seconds, which
-include the download, the number of packages, and the size of the environment on disk.
+For the base and then for each extra (`train`, `formats`, ...; several with commas), pip installs
+this clone into a new environment, without its cache of wheels. A table in Markdown lists the
+seconds, which include the download, the number of packages, and the size on disk.
 """
 
 import argparse

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 
 from coverslip.config.sections import KMeans, Measure, Preprocessing
 from coverslip.data.simulate import brightfield, nuclei
+from coverslip.imaging.rows import Whole
 from coverslip.imaging.texture import names
 from coverslip.measure.images import Outputs, measure
 from coverslip.models import heads, model
@@ -86,7 +87,7 @@ def kmeans(folder: Path, recipe: KMeans) -> None:
     info["clusters"] = {"number": 3, "cells": [0, 2]}
     if recipe.features == "texture":
         image, cells = field(bright=True)
-        looks = TextureFeatures(image[:, :, np.newaxis], recipe.scales)
+        looks = TextureFeatures(Whole(image[:, :, np.newaxis]), recipe.scales)
         found = np.concatenate([looks.features(rows) for rows in looks.strips()])
         points = found.reshape(-1, len(names(recipe.scales))).astype(np.float64)
         mean, deviation = points.mean(axis=0), points.std(axis=0)
@@ -137,7 +138,7 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
         recipe = {"features": "raw_color", "clusters": [3]} if name == "raw_color" else {}
         kmeans(used, KMeans(**recipe))
     outputs = Outputs(
-        *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays"))
+        *(where / part for part in ("images.csv", "objects.csv", "labels", "overlays", "exports"))
     )
     begin = time.perf_counter()
     measure(

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import reliability_inputs
 import small_disk
 import yaml
 from running import OTHERS, ROOT, clean_environment, finish, finish_others
@@ -87,7 +88,7 @@ class Fault:
 
 
 def do_nothing(job: types.SimpleNamespace, path: str, number: int) -> None:
-    """Nothing: the disk is full already (see `run`)."""
+    """Write the output as far as there is space (see `run`)."""
 
 
 def kill(job: types.SimpleNamespace, path: str, number: int) -> None:
@@ -117,8 +118,7 @@ def replace_input(job: types.SimpleNamespace, path: str, number: int) -> None:
 FULL = "no space left|free some space|ulimit"
 FAULTS = (
     Fault("killed", kill, ""),
-    Fault("disk full", do_nothing, FULL, 0.0),
-    Fault("disk full half-way", do_nothing, FULL, 0.5),
+    Fault("disk full", do_nothing, FULL, 0.5),
     Fault("not writable", fail(errno.EACCES), "Permission denied"),
     Fault("input replaced", replace_input, "changed while"),
 )
@@ -226,7 +226,7 @@ def _arm(fault: Fault, job: Any) -> None:
     os.replace = disturbed
 
 
-def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
+def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished: Path) -> str:
     """Let a fault hit a job; give what happened, empty where it could not hit."""
     files = snakemake_object(job, config)
     inputs = {path: Path(path).read_bytes() for path in files.input[:1]}
@@ -234,7 +234,7 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
         return ""
     space = None
     if fault.space is not None:
-        space = int(fault.space * sum(map(_size, files.output)))
+        space = int(fault.space * sum(_size(str(finished / path)) for path in files.output))
     clear(job, config)
     status, said = run(job, config, fault, space)
     left = [path for path in files.output if os.path.exists(path)]
@@ -252,9 +252,11 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault) -> str:
         or not any(word in lines[0] for word in fault.told.split("|"))
     ):
         return f"FAILED: status {status}: {said[-300:]}"
-    # A replaced input is noticed at the end; Snakemake then removes what is there.
-    if left and fault.name != "input replaced" and len(left) == len(files.output):
-        return f"FAILED: left {left}"
+    # Snakemake removes what a failed job has left; none of it may be written in part.
+    partial = [path for path in left if difference(Path(path), finished / path) == "other"]
+    partial += [str(path) for path in Path("results").rglob("*.part*")]
+    if partial and fault.name != "input replaced":
+        return f"FAILED: left {partial}"
     return "told in one line"
 
 
@@ -370,7 +372,9 @@ def _rows(finished: Path, project: Path, targets: list[str], stages: Any) -> Ite
                     for job in listed
                     if job["rule"] == rule and job["wildcards"].items() <= wildcards.items()
                 )
-                cells = [disturb(job, config, fault) or "has no input" for fault in FAULTS]
+                cells = [
+                    disturb(job, config, fault, finished) or "has no input" for fault in FAULTS
+                ]
                 name = "plot" if rule.startswith("plot") else rule.replace("_", " ")
                 yield [name + more, *cells, *fixed(job, config, finished)]
     finally:
@@ -408,7 +412,8 @@ def main() -> None:
         found.append(row)
         print(*row, sep=" | ", file=sys.stderr)
     if given.write:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
+        page = written(PAGE.read_text(encoding="utf-8"), table(found))
+        PAGE.write_text(reliability_inputs.written(page), encoding="utf-8")
     print(table(found), end="")
     sys.exit(any("FAILED" in cell for row in found for cell in row))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).resolve().parent
+PAGE = TESTS.parent / "docs/reliability.md"
 START, END = "<!-- inputs -->\n", "<!-- end of inputs -->\n"
 MARK = "mark.reliability"
 HEAD = ("no.", "input", "result", "test")
@@ -32,8 +33,8 @@ def rows(folder: Path = TESTS) -> list[Row]:
     """Return the rows of all tests below a folder, by number of the defect."""
     found = []
     for path in sorted(folder.rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body if MARK in text else ():
             for mark in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func).endswith(MARK):
                     words = [ast.literal_eval(word) for word in mark.args]
@@ -62,3 +63,7 @@ def written(page: str) -> str:
     """Return the page with its table of inputs as the tests have it now."""
     start, end = page.index(START) + len(START), page.index(END)
     return page[:start] + table() + page[end:]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,7 +1,6 @@
 """The workflow is found wherever it is included from: a module, a tag on GitHub, another folder."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,28 +49,19 @@ def test_shorthand_of_github(hosted, lab):
     assert counts(text)["train"] == 1
 
 
-def test_snakedeploy_writes_a_snakefile_that_plans_the_run(hosted, tmp_path):
-    if shutil.which("snakedeploy") is None:
-        pytest.skip("snakedeploy is not installed")
-    subprocess.run(
-        ["snakedeploy", "deploy-workflow", "https://github.com/lab/coverslip", "lab", "--tag", TAG],
-        cwd=tmp_path,
-        check=True,
-        env=clean_environment() | hosted,
-    )
-    assert counts(snakemake(tmp_path / "lab", "--dry-run", **hosted))["train"] == 4
-
-
-def test_module_with_a_prefix_and_an_overridden_rule(lab):
+def test_module_with_a_prefix_and_an_overridden_rule_and_config(lab):
+    """Two seeds of the config that the module is given, and one thread of the rule, count."""
     text = SNAKEFILE.replace(GITHUB, f'"{CLONE}"')
+    text = text.replace("\n\nmodule", '\nconfig["studies"]["one"]["seeds"] = [1, 2]\n\n\nmodule')
     text = text.replace("use rule * from coverslip", "use rule * from coverslip as their_*")
     text += "\n\nuse rule train from coverslip as their_train with:\n    threads: 1\n"
     (lab / "Snakefile").write_text(text)
     plan = snakemake(lab, "--dry-run", "their_all")
-    assert counts(plan)["their_train"] == 1
+    assert counts(plan)["their_train"] == 2
     assert "threads: 2" in plan.split("rule their_predict:")[1].split("resources:")[0]
     # Snakemake does not show one thread.
-    assert "threads:" not in plan.split("rule their_train:")[1].split("resources:")[0]
+    for train in plan.split("rule their_train:")[1:]:
+        assert "threads:" not in train.split("resources:")[0]
 
 
 def test_git_file_says_what_to_use_instead(hosted, lab):

@@ -69,10 +69,16 @@ def test_measuring_needs_no_config_file(place, tmp_path):
     assert jobs(place, *call, *where)["measure_images"] == 1
 
 
-def test_a_model_of_classes_is_named_before_any_job(place):
+def test_a_model_of_classes_classifies_images_or_objects(place):
     (place / "classes").mkdir()
+    (place / "classes/model.keras").write_text("x")
     (place / "classes/model.json").write_text(
         json.dumps({"kind": "network", "head": "classification"})
     )
-    told = snakemake(place, "--dry-run", *own("exp1/images", "classes"), check=False)
-    assert "model: classes: classifies whole images" in told and "Traceback" not in told
+    assert set(jobs(place, *own("exp1/images", "classes"))) == {"measure_classes", "measure"}
+    counts = jobs(place, *own("exp1/images", MODEL), "classifier=classes")
+    assert set(counts) == {"measure_images", "measure_tables", "measure_page", "measure"}
+    told = snakemake(
+        place, "--dry-run", *own("exp1/images", MODEL), f"classifier={MODEL}", check=False
+    )
+    assert "predicts no classes of images" in told and "Traceback" not in told

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from running import ROOT, copy_project, snakemake
+from running import ROOT, copy_project, place_data, snakemake
 from sbatch_lines import PROFILE, Line, ignored, lines, option
 
 REACH_ALL = [
@@ -70,7 +70,7 @@ SHARED = ("rerun-triggers", "max-checksum-file-size", "rerun-incomplete")
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    where = copy_project(tmp_path_factory.mktemp("clone") / "project")
+    where = place_data(copy_project(tmp_path_factory.mktemp("clone") / "project"))
     (where / "mine").mkdir()
     cv2.imwrite(str(where / "mine/one.png"), np.zeros((8, 8), np.uint8))
     (where / "tasks.yaml").write_text(yaml.safe_dump(TASKS))

@@ -56,7 +56,8 @@ def test_demo_has_a_folder_and_a_config_of_its_own(started):
     assert own.read_text() == "studies: {}\n"
 
 
-def test_measure_writes_its_config_beside_the_results(started, tmp_path):
+@pytest.mark.parametrize(("channel", "value"), [("0", 0), ("DAPI", "DAPI")])
+def test_measure_writes_its_config_beside_the_results(started, tmp_path, channel, value):
     """Names of folders need no care: Snakemake reads them from a file."""
     Path("plate é: 1").mkdir()
     model(tmp_path / "m/model")
@@ -69,7 +70,9 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         "--pixel-size",
         "0.65",
         "--channel",
-        "0",
+        channel,
+        "--z",
+        "max",
     ]
     cli.main(["measure", *words])
     assert started[3] == "measure"
@@ -79,7 +82,7 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
     assert yaml.safe_load(config.read_text("utf-8")) == {
         "images": str(tmp_path / "plate é: 1"),
         "model": str(tmp_path / "m/model"),
-        "measure": {"channel": 0, "pixel_size_um": 0.65},
+        "measure": {"channel": value, "z": "max", "pixel_size_um": 0.65},
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "out", "plate é: 1"]
 
@@ -91,6 +94,12 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         (["train"], "one of: demo, init, run, measure, explain, doctor"),
         (["measure"], "`coverslip measure --help`"),
         (["measure", "x", "--modle", "y"], "did you mean `--model`?"),
+        (["--versoin"], "did you mean `--version`?"),
+        (["measure", "x", "--channel", " "], "--channel: ' ' is no channel"),
+        (["measure", "x", "--z", "0"], "--z: '0' is not all, max, focus"),
+        (["measure", "x", "--pixel-size", "-1"], "--pixel-size"),
+        (["run", "x", "--cores", "0"], "--cores: '0' is neither `all` nor a number from 1 on"),
+        (["run", "x", "-c", "four"], "--cores: 'four' is neither"),
         (["run", "--executor", "slurm"], "options of Snakemake follow after `--`"),
     ],
 )
@@ -106,6 +115,10 @@ def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
     ("words", "hint"),
     [
         (["run"], "coverslip.yaml: no such file; `coverslip init FOLDER` writes a config"),
+        (["run", "brokn.yml"], "brokn.yml: no such file; did you mean `broken.yaml`?"),
+        (["run", "plate"], "plate: is a folder; `coverslip init plate` writes a config for it"),
+        (["demo", "list.yaml"], "list.yaml: is a file; name a folder for the demo"),
+        (["explain", "nowhere"], "nowhere: no such file"),
         (["run", "list.yaml"], "list.yaml: is empty, or no map of keys"),
         (["run", "broken.yaml"], "broken.yaml: not YAML"),
         (["measure", "nowhere", "--model", "m"], "nowhere: no such folder"),
@@ -121,6 +134,7 @@ def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
 def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
     Path("list.yaml").write_text("[]\n")
     Path("broken.yaml").write_text("a: [\n")
+    Path("plate").mkdir()
     assert cli.main(words) == 1
     error = capsys.readouterr().err
     assert hint in error and error.count("\n") == 1 and not started

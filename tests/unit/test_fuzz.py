@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,11 +20,12 @@ from test_archive import pack, packed
 from test_tables import row
 
 from coverslip.config import validate as configs
-from coverslip.config.sections import Config, Dataset, Limits, Source, Split
-from coverslip.data import decode, folder_inventory, splits, tables
+from coverslip.config.sections import Dataset, Limits, Source, Split
+from coverslip.data import decode, splits, tables
 from coverslip.data.archive import open_archive
 from coverslip.data.formats import read_samples
 from coverslip.errors import CoverslipError
+from coverslip.pipeline import folder_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
@@ -231,39 +231,6 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-
-
-def places(node, path=()):
-    """Paths of all keys of a config."""
-    for key, value in node.items() if isinstance(node, dict) else ():
-        yield (*path, key)
-        yield from places(value, (*path, key))
-
-
-@cache
-def whole_config():
-    return (ROOT / "config/config.yaml").read_text(encoding="utf-8")
-
-
-WHERE = sorted(places(configs.resolve(yaml.safe_load(whole_config()), SCHEMA)))
-
-
-@FUZZ
-@given(
-    st.lists(st.tuples(st.sampled_from(WHERE), VALUES, st.none() | ODD | st.integers()), max_size=3)
-)
-def test_configs_with_other_values(changes):
-    config = configs.resolve(yaml.safe_load(whole_config()), SCHEMA)
-    for path, value, key in changes:
-        node = config
-        for part in path[:-1]:
-            node = node.get(part, {}) if isinstance(node, dict) else {}
-        if isinstance(node, dict):
-            node[path[-1] if key is None else key] = value
-    found = answers(configs.resolve, config, SCHEMA, line=False)
-    if found is not None:
-        Config(**found)
-        json.dumps(found)
 
 
 @FEW

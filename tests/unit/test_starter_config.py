@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from coverslip.config import validate
+from coverslip.errors import CoverslipError
 from coverslip.files import WORKFLOW
 from coverslip.starter_config import look_at, write_config
 
@@ -63,7 +64,7 @@ EXPECTED = {
     "labels": ("labels", "3 images, label images in `masks`"),
     "nuclei": ("nuclei", "2 images, a mask for each object"),
     "classes": ("classes", "2 images, 2 classes: cancer, muscle"),
-    "images": ("images", "1 images, no masks and no classes"),
+    "images": ("images", "1 image, without masks or classes"),
 }
 
 
@@ -78,10 +79,6 @@ def test_what_a_folder_holds(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", EXPECTED)
-@pytest.mark.xfail(
-    '"simulator"' not in SCHEMA.read_text("utf-8"),
-    reason="the config has the names of keys of format 1 yet",
-)
 def test_the_config_is_valid_and_is_of_the_folder(tmp_path, kind):
     folder = tmp_path / "my été"
     make(folder, kind)
@@ -100,8 +97,40 @@ def test_the_config_is_valid_and_is_of_the_folder(tmp_path, kind):
     assert study["network"]["head"] == heads.get(kind, "instance")
 
 
-def test_folders_of_different_names_are_no_pair(tmp_path):
-    """Two folders of images with other names are classes."""
-    write(tmp_path / "images/a.png", grey())
-    write(tmp_path / "masks/b.png", grey())
+def test_folders_of_other_names_are_classes(tmp_path):
+    write(tmp_path / "healthy/a.png", grey())
+    write(tmp_path / "treated/b.png", grey())
     assert look_at(tmp_path).kind == "classes"
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (["images/a", "images/b", "masks/a"], "images: `b` has no file of its name in `masks`"),
+        (["images/a", "masks/b_mask"], "images: `a` has no file of its name in `masks`"),
+        (["images/a", "masks/a", "masks/c"], "masks: `c` has no file of its name in `images`"),
+        (["a", "a_gt"], "`a_gt` seems to be the mask of `a`"),
+    ],
+)
+def test_masks_that_fit_no_image_are_an_error_and_no_classes(tmp_path, files, reason):
+    for name in files:
+        write(tmp_path / f"{name}.png", grey())
+    with pytest.raises(CoverslipError, match=reason):
+        look_at(tmp_path)
+
+
+def test_label_files_next_to_their_images(tmp_path):
+    """As images of a measured folder are copied with their corrected label images."""
+    for name in "abc":
+        write(tmp_path / f"mine/{name}.png", grey())
+    write(tmp_path / "mine/a.png.label.tif", discs(1, 2, 3))
+    np.save(tmp_path / "mine/b_seg.npy", {"masks": discs(1, 2)}, allow_pickle=True)
+    found = look_at(tmp_path / "mine")
+    assert (found.kind, found.count, found.images, found.masks) == ("labels", 2, ".", ".")
+    config = yaml.safe_load(write_config(found))
+    assert config["datasets"]["mine"]["masks"] == "." and validate.resolve(config, SCHEMA)
+    for name in "abc":
+        write(tmp_path / f"other/raw/{name}.png", grey())
+        write(tmp_path / f"other/masks/{name}_cp_masks.png", discs(1, 2))
+    found = look_at(tmp_path / "other")
+    assert (found.kind, found.count, found.images, found.masks) == ("labels", 3, "raw", "masks")

@@ -11,6 +11,7 @@ with run_script(snakemake):
         shard=int(snakemake.wildcards.shard),
         shards=snakemake.params.folder["shards"],
         model=Path(snakemake.params.model),
+        classifier=snakemake.params.classifier and Path(snakemake.params.classifier),
         settings=Measure(**snakemake.params.settings),
         code=snakemake.params.code,
         state=Path("results/state/measure"),

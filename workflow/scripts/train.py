@@ -42,5 +42,5 @@ with run_script(snakemake, reuse=True) as facts:
             ),
             goal=snakemake.params.goal,
             report=LOG.info,
-            watch=progress.writer(snakemake.params.handling["tensorboard"]),
+            watch=progress.writer(snakemake.params.not_compared["tensorboard"]),
         )

@@ -33,9 +33,9 @@ if len(sys.argv) > 3:
     shutil.disk_usage = lambda path: SimpleNamespace(free=int(sys.argv[3]))
 from coverslip.config.sections import Source
 from coverslip.errors import CoverslipError
-from coverslip.data import download
+from coverslip.data import download as module
 from coverslip.data.download import download
-download.SILENCE = 0.5
+module.SILENCE = 0.5
 try:
     download(Source.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 except CoverslipError as error:
@@ -257,17 +257,6 @@ def test_either_competition_or_dataset(tmp_path):
         with pytest.raises(CoverslipError, match="give either"):
             download_module.download(Source(kind="kaggle", **source), tmp_path / "a.zip")
     assert not list(tmp_path.iterdir())
-
-
-def test_data_that_are_missing_are_named_with_what_runs_without_them():
-    with pytest.raises(CoverslipError) as error:
-        download_module.refuse_missing("patches", "raw/patches.zip", ["a", "b"])
-    told = str(error.value)
-    assert told.startswith("raw/patches.zip: is missing: put the archive or folder of the dataset")
-    assert told.endswith("""--config run='["a", "b"]'""")
-    with pytest.raises(CoverslipError) as error:
-        download_module.refuse_missing("patches", "raw/patches.zip", [])
-    assert "--config" not in str(error.value)
 
 
 def test_import_needs_no_client():

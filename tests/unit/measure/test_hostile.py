@@ -11,15 +11,17 @@ import tifffile
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from property_settings import FEW, ODD, parts_of
 
 from coverslip.config.sections import Measure
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane
 from coverslip.data.readers.zarr import check_array
 from coverslip.errors import CoverslipError
-from coverslip.imaging.rows import Unfit
+from coverslip.imaging.rows import Unfit, Whole
 from coverslip.measure.image_result import ImageResult, pixel_size
 from coverslip.measure.tables import name_time
+from coverslip.models import model
 
 IMAGE = (np.arange(600) % 251).astype(np.uint8).reshape(20, 30)
 STACK = np.stack([IMAGE, IMAGE, IMAGE])
@@ -98,7 +100,7 @@ def test_planes_without_end_in_imagej(tmp_path):
 
 
 def ome_zarr(path, shape, chunks, **more):
-    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group = zarr.open_group(path, mode="w", zarr_format=more.pop("version", 2))
     group.create_array("0", shape=shape, chunks=chunks, dtype="uint8")
     scale = more.pop("scale", [1.0, 1.0, 1.0])
     axes = [
@@ -125,6 +127,15 @@ def test_zarr_without_end(tmp_path):
     assert "decoded whole" in errors(tmp_path / "c.zarr")[0]
 
 
+def whole_image_model(tmp_path, monkeypatch):
+    """A model that takes every pixel for foreground."""
+    monkeypatch.setitem(model.KINDS, "full", lambda _: lambda tiles: np.ones(tiles.shape, "f4"))
+    info = {"format": 2, "kind": "full", "classes": ["background", "cell"], "num_classes": 1}
+    info |= {"preprocessing": {"channels": "grey"}, "fitted": {}, "threshold": 0.5}
+    (tmp_path / "model.json").write_text(json.dumps(info))
+    return model.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     "size", ["nan", "inf", "4e-7", "1e-320", "1e300", "1e9", "-1", "0", "x", "1e400"]
 )
@@ -133,7 +144,7 @@ def test_zarr_without_end(tmp_path):
     "pixel sizes of `nan`, `inf`, 0, 1e-320, 1e300 µm in OME",
     "measured; the pixel size counts as unknown",
 )
-def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
+def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, monkeypatch, size):
     path = tmp_path / "a.ome.tif"
     facts = {"axes": "YX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
     tifffile.imwrite(path, IMAGE, ome=True, metadata=facts)
@@ -142,8 +153,7 @@ def test_a_size_that_no_pixel_has_is_not_believed(tmp_path, size):
     (plane,) = read_planes(path)
     assert plane.error == "" and pixel_size(plane, Measure()) == (None, "")
     entry = ImageResult(tmp_path / "state/entry")
-    everything = np.ones((20, 30), bool)
-    entry.add(plane, plane.image, everything, everything, everything.astype(np.int32), Measure())
+    entry.add(plane, Whole(plane.image), whole_image_model(tmp_path, monkeypatch), Measure())
     entry.close()
     (row,) = json.loads((tmp_path / "state/entry/record.json").read_text())["planes"]
     assert row["n_objects"] == 1 and row["mean_area_um2"] is None
@@ -303,6 +313,8 @@ def test_compressions_that_pillow_does_not_know(tmp_path):
 
 
 GOOD = ("plain", "ome", "imagej", "rgb")
+VALUES = ("", "0", "-1", "nan", "inf", "1e400", "1000000000000", "XYZCT", "uint8", "float", "true")
+VALUES += ("µm", "pixel", "x" * 5000, "&amp;", "&lt;", '" x="', "urn:uuid:0")
 
 
 def good(path, kind):
@@ -329,6 +341,11 @@ def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
         at = data.draw(st.integers(0, len(whole) - 1))
         whole[at] = data.draw(st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255))
     path.write_bytes(bytes(whole[: data.draw(st.sampled_from([len(whole), len(whole) // 2]))]))
+    check_answers(path)
+
+
+def check_answers(path):
+    """Read all planes of a file: each has pixels, or a reason in one line."""
     for count, plane in enumerate(read_planes(path, whole=100_000)):
         assert isinstance(plane, Plane) and count < 1000
         assert plane.error or plane.image is not None or plane.rows is not None
@@ -337,3 +354,68 @@ def test_a_damaged_tiff_gives_planes_or_reasons(tmp_path_factory, kind, data):
         if plane.rows is not None:
             with contextlib.suppress(Unfit):
                 plane.rows.rows(0, min(16, plane.rows.shape[0]))
+
+
+@pytest.mark.reliability(
+    "D4",
+    "any tag of a TIFF with another number, type or count (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(
+    st.sampled_from(GOOD),
+    st.integers(0, 30),
+    st.sampled_from([(0, "H"), (2, "H"), (4, "I"), (8, "I")]),
+    st.sampled_from([0, 1, 2, 3, 5, 8, 16, 255, 8192, 65_535, 2**31 - 1, 2**32 - 1]),
+)
+def test_any_tag_of_a_tiff(tmp_path_factory, kind, entry, field, number):
+    path = tmp_path_factory.mktemp("tags") / "a.tif"
+    whole = bytearray(good(path, kind))
+    order = "<" if whole.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(f"{order}I", whole, 4)
+    (count,) = struct.unpack_from(f"{order}H", whole, start)
+    at = start + 2 + 12 * (entry % count) + field[0]
+    struct.pack_into(order + field[1], whole, at, number % (1 << (8 * struct.calcsize(field[1]))))
+    path.write_bytes(bytes(whole))
+    check_answers(path)
+
+
+@pytest.mark.reliability(
+    "D4",
+    "any attribute of OME-XML with another value (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(st.integers(0, 60), st.sampled_from(VALUES) | st.text(max_size=4))
+def test_any_attribute_of_ome_xml(tmp_path_factory, number, value):
+    path = tmp_path_factory.mktemp("ome") / "a.ome.tif"
+    facts = {"axes": "TYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "TimeIncrement": 5.0}
+    tifffile.imwrite(path, STACK, ome=True, metadata=facts)
+    xml = tifffile.tiffcomment(path)
+    found = list(re.finditer(r'="([^"]*)"', xml))
+    chosen = found[number % len(found)]
+    changed = f"{xml[: chosen.start(1)]}{value}{xml[chosen.end(1) :]}"
+    tifffile.tiffcomment(path, changed.encode("utf-8", "replace"))
+    check_answers(path)
+
+
+@pytest.mark.reliability(
+    "D7",
+    "any value of Zarr metadata replaced by any other (property test)",
+    "measured, or a row with the reason",
+)
+@FEW
+@given(st.sampled_from([2, 3]), st.integers(0, 60), ODD)
+def test_any_value_of_zarr_metadata(tmp_path_factory, version, number, value):
+    path = tmp_path_factory.mktemp("zarr") / "a.zarr"
+    ome_zarr(path, (2, 20, 30), (1, 20, 30), version=version)
+    names = ["0/.zarray", ".zattrs", ".zgroup"] if version == 2 else ["zarr.json", "0/zarr.json"]
+    documents = {name: json.loads((path / name).read_text()) for name in names}
+    places = [(name, place) for name in names for place in parts_of(documents[name])]
+    name, place = places[number % len(places)]
+    node = documents[name]
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    (path / name).write_text(json.dumps(documents[name]))
+    check_answers(path)

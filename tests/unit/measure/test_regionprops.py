@@ -11,9 +11,7 @@ from skimage.measure import regionprops_table
 from coverslip.errors import CoverslipError
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.labels import components, drop_small
-from coverslip.measure.interval import blocks_of
-from coverslip.measure.moments import Moments, properties
-from coverslip.measure.overlay import overlay, paint, shown_size
+from coverslip.measure.overlay import overlay, paint
 from coverslip.measure.regionprops import (
     BASIC,
     OBJECTS,
@@ -21,7 +19,6 @@ from coverslip.measure.regionprops import (
     background_level,
     object_table,
     summary,
-    table_of,
 )
 from coverslip.reporting.figures.style import ORANGE, SKY
 
@@ -251,6 +248,26 @@ def test_basic_features_and_no_objects():
     assert list(empty)[: len(OBJECTS)] == [*OBJECTS]
 
 
+def test_cellprofiler_features_are_those_of_its_package():
+    bulk = pytest.importorskip("cp_measure.bulk", reason="needs the extra `features`")
+    label = np.where(blobs(60, 60) > 3, blobs(60, 60), 0).astype(np.int32)
+    image = np.random.default_rng(3).integers(0, 65535, (*label.shape, 1), dtype=np.uint16)
+    channels = {"DAPI": image[:, :, 0], "GFP": 65535 - image[:, :, 0]}
+    table = object_table(label, image, None, channels=channels, features="all")
+    assert len(table) == len(np.unique(label)) - 1
+    assert (table["cp_Area"] == table["area_px"]).all()
+    assert "cp_Area_DAPI" not in table and table.columns.is_unique
+    expected = table["mean_intensity_GFP"] / 65535
+    assert table["cp_Intensity_MeanIntensity_GFP"].to_numpy() == pytest.approx(expected, abs=1e-4)
+    dense = np.unique(label, return_inverse=True)[1].reshape(label.shape).astype(np.int32)
+    texture = bulk.get_core_measurements()["texture"](dense, channels["DAPI"] / 65535)
+    assert len(texture) > 20
+    for name, values in texture.items():
+        found = table[f"cp_{name}_DAPI"].to_numpy()
+        assert found == pytest.approx(np.asarray(values), rel=1e-5, nan_ok=True), name
+    assert np.isfinite(table.filter(like="cp_Contrast").to_numpy()).any()
+
+
 def test_cellprofiler_features_need_their_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "cp_measure.bulk", None)
     with pytest.raises(CoverslipError, match=r"coverslip\[features\]"):
@@ -261,54 +278,17 @@ def test_summary_of_a_image():
     mask = np.zeros((100, 100), bool)
     mask[10:20, 10:20] = True
     mask[50, 50] = True
-    field = np.zeros((100, 100), bool)
-    field[:50, :] = True
-    field[50, 50] = True
     label = drop_small(components(mask), 16)
     objects = object_table(label, mask[:, :, np.newaxis].astype(np.uint8), (2, 2))
-    numbers = summary(blocks_of(mask & field, field), objects, (2.0, 2.0))
+    numbers = summary(101, 5001, objects, (2.0, 2.0))
     assert numbers["confluency_percent"] == round(100 * 101 / 5001, 4)
     assert numbers["n_objects"] == 1 and numbers["mean_area_um2"] == 400
     assert numbers["objects_per_mm2"] == pytest.approx(1e6 / (5001 * 4), rel=1e-4)
-    empty = summary(blocks_of(mask & False, field & False), objects.iloc[:0], None)
+    empty = summary(0, 0, objects.iloc[:0], None)
     assert empty["confluency_percent"] is None and empty["mean_area_px"] is None
 
 
-def test_sums_of_bands_are_the_table_of_the_whole_image():
-    rng = np.random.default_rng(8)
-    mask = cv2.GaussianBlur(rng.normal(size=(150, 170)), (0, 0), 3) > 0.02
-    mask[0, 0] = True
-    label = components(mask)
-    field = np.ones_like(mask)
-    field[:, 100:104] = False
-    image = rng.integers(0, 65536, (150, 170, 1), dtype=np.uint16)
-    expected = object_table(drop_small(np.where(field, label, 0), 1), image, (0.5, 0.3))
-    moments = Moments()
-    for start in range(0, 150, 11):
-        rows = slice(start, start + 11)
-        moments.add(start, label[rows], field[rows], image[rows, :, 0])
-    numbers, areas, sums = moments.merged(np.arange(label.max() + 1))
-    assert (numbers == np.unique(label[label > 0])).all()
-    assert (areas == np.bincount(label.ravel())[numbers]).all()
-    there = sums["area"] > 0
-    sums = {name: values[there] for name, values in sums.items()}
-    found = {"label": np.arange(1, there.sum() + 1), **properties(sums)}
-    table = table_of(found, label.shape, (0.5, 0.3))
-    assert (table["touches_border"] == expected["touches_border"]).all() and len(table) >= 30
-    for name in BASIC:
-        assert table[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1.01e-4), name
-
-
-def test_sums_of_nothing_are_an_empty_table():
-    moments = Moments()
-    empty = np.zeros((4, 5), np.int32)
-    moments.add(0, empty, empty == 0, empty.astype(np.uint8))
-    numbers, areas, sums = moments.merged(np.zeros(1, np.int64))
-    table = table_of({"label": numbers, **properties(sums)}, (4, 5), None)
-    assert len(areas) == 0 and list(table.columns) == list(BASIC) and table.empty
-
-
-def test_overlay_draws_edges_and_keeps_large_ones_bounded():
+def test_overlay_draws_edges_and_enlarges_small_images():
     label = np.zeros((600, 600), np.int32)
     label[100:200, 100:200] = 1
     mask = label > 0
@@ -316,4 +296,5 @@ def test_overlay_draws_edges_and_keeps_large_ones_bounded():
     shown = overlay(np.full((600, 600, 1), 90, np.uint8), label, mask, np.ones_like(mask))
     assert (shown[100, 150] == paint(ORANGE)).all() and (shown[400, 400] == paint(SKY)).all()
     assert (shown[99, 150] == 0).all() and (shown[150, 150] == shown[300, 300]).all()
-    assert shown_size((20000, 10000)) == (2048, 1024) and shown_size((2, 5)) == (204, 510)
+    small = overlay(np.full((2, 5, 1), 90, np.uint8), label[:2, :5], mask[:2, :5], mask[:2, :5])
+    assert small.shape == (204, 510, 3)

@@ -15,13 +15,14 @@ import roifile
 import tifffile
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory, readers
+from coverslip.data import readers
 from coverslip.errors import CoverslipError
-from coverslip.measure import image_result, input_folder
+from coverslip.measure import blocks, image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 
 INFO = {
@@ -133,7 +134,7 @@ def test_only_what_is_new_or_changed_is_computed(place):
 )
 def test_other_files_in_the_model_folder_are_no_part_of_the_model(place):
     assert run(place)[0] == 5
-    for name in ("README.md", "model.onnx", ".DS_Store", "notes.txt"):
+    for name in ("README.md", "model.h5", ".DS_Store", "notes.txt"):
         (place / "model" / name).write_text("x")
     assert run(place)[0] == 0
 
@@ -196,7 +197,7 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
     assert computed == 1 and len(pd.read_csv(outputs.images)["error"].dropna()) == 1
 
 
-@pytest.mark.parametrize("where", ["field_of_view", "overlay", "predict"])
+@pytest.mark.parametrize("where", ["FieldOfView", "overlay", "predict"])
 @pytest.mark.parametrize("error", [MemoryError("no room"), ValueError("odd image")])
 @pytest.mark.reliability(
     "D4",
@@ -213,16 +214,16 @@ def test_a_image_that_cannot_be_measured_leaves_the_others(place, monkeypatch, w
     draw(place / "in/odd.png", 10)
     cv2.imwrite(str(place / "in/odd.png"), np.full((61, 70), 20, np.uint8))
     if where == "predict":
-        plain = model.preprocessing.to_input
+        plain = model.preprocessing.ImagePreprocessor
 
-        def broken(image, *more):
-            if odd(image):
+        def broken(source, *more):
+            if odd(source):
                 raise error
-            return plain(image, *more)
+            return plain(source, *more)
 
-        monkeypatch.setattr(model.preprocessing, "to_input", broken)
+        monkeypatch.setattr(model.preprocessing, "ImagePreprocessor", broken)
     else:
-        room = measure_module if where == "field_of_view" else image_result
+        room = blocks if where == "FieldOfView" else image_result
         whole = getattr(room, where)
 
         def broken(image, *more):
@@ -282,12 +283,26 @@ def test_files_that_are_none_are_not_opened(place):
     "names of 254 bytes, with quotes, commas, line breaks, or bytes that are not UTF-8",
     "measured; tables, page, plot and `objects.parquet` agree",
 )
+@pytest.mark.reliability(
+    "D24",
+    "names that begin with `=`, which a spreadsheet would evaluate",
+    "in tables as they are (see [output.md](output.md))",
+)
 def test_any_name(place):
     from coverslip.measure import plot, tables
     from coverslip.measure.tables import write_parquet
 
     names = [f"{'ä' * 125}{at}.png" for at in (1, 2)] + ['5" dish.png', "a,b.png", "a\nb.png"]
-    names += ["a\rb.png", "a\r\nb.png", "'; drop.png", " a.png", "NA.png", "\udcff.png", "x\\.png"]
+    names += [
+        "a\rb.png",
+        "a\r\nb.png",
+        "'; drop.png",
+        " a.png",
+        "=1+1.png",
+        "NA.png",
+        "\udcff.png",
+        "x\\.png",
+    ]
     for name in names:
         shutil.copyfile(place / "in/a.png", place / "in" / name)
     _, outputs = run(place)
@@ -368,7 +383,7 @@ def test_shards_hold_each_image_once_whatever_their_number(place):
 def test_a_job_that_was_killed_goes_on_where_it_was(place, monkeypatch):
     from coverslip.measure import image_result
 
-    whole, left = image_result.overlay, [2]
+    whole, left = image_result.overlay, [4]  # two an image
 
     def killed(*arguments):
         left[0] -= 1
@@ -404,7 +419,7 @@ def test_the_page_holds_all_it_shows(place):
     plot.draw(table, place / "plot.svg")
     facts = {"name": "<in>", "folder": "in", "model": "model"}
     facts["settings"] = Measure().model_dump()
-    for name in ("old.czi", "new.CZI", "a.gif"):
+    for name in ("old.vsi", "new.VSI", "a.mrxs"):
         (place / "in" / name).write_text("x")
     (place / "in/plate2").symlink_to(place / "model")
     found = folder_inventory.contents(place / "in", place / "notes.json")
@@ -413,9 +428,9 @@ def test_the_page_holds_all_it_shows(place):
     build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
     text = page.read_text(encoding="utf-8")
     assert "&lt;in&gt;" in text and "broken.png" in text and "sub/c.tif.overlay.png" in text
-    assert text.count("<li><figure>") == 4
-    assert "files that are not read: 2 .czi, 1 .gif: convert them to OME-TIFF" in text
-    assert "are not followed: plate2" in text and "2 .czi, 1 .gif, 1 .txt" in text
+    assert text.count('class="contours"') == 4
+    assert "files that are not read: 1 .mrxs, 2 .vsi: convert them to OME-TIFF" in text
+    assert "are not followed: plate2" in text and "1 .mrxs, 1 .txt, 2 .vsi" in text
     assert text.count("<script>") == 1 and 'src="http' not in text
     assert "no model card" in text and "ContourTracing" in text
     (place / "model/README.md").write_text(CARD)

@@ -11,7 +11,11 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from property_settings import FEW, ODD, parts_of
 
+from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.models import model as models
 
@@ -226,8 +230,8 @@ INSTANCES = {"threshold": 0.5, "seed": 0.5, "min_area_px": 9}
         ({"classes": None}, "`classes`"),
         ({"fitted": None}, "`fitted`"),
         ({"fitted": {"mean": ["x"]}}, "`fitted.mean.0`"),
-        ({"preprocessing": {"patch": 10**9}}, "sizes of no network"),
-        ({"preprocessing": {"resize": [0, 16]}}, "sizes of no network"),
+        ({"preprocessing": {"patch": 10**9}}, "`preprocessing.patch`: .* less than or equal to"),
+        ({"preprocessing": {"resize": [0, 16]}}, "`preprocessing.resize.0`: .* greater than"),
         ({"preprocessing": {"input_scaling": "zscore"}}, "`fitted` is not of 3 channels"),
         ({"preprocessing": {"chanels": "grey"}}, "`preprocessing.chanels`"),
         ({"format": 2, "num_classes": {}}, "`num_classes`"),
@@ -294,6 +298,42 @@ def test_clusters_that_cannot_be(tmp_path, changes, words):
     with pytest.raises(CoverslipError, match=words) as error:
         models.load(tmp_path)
     assert "\n" not in str(error.value)
+
+
+PREPROCESSING = Preprocessing(channels="rgb", patch=16, normalization="percentile").model_dump()
+WHOLE = {
+    "kmeans": FACTS
+    | {"format": 2, "kind": "kmeans", "num_classes": 1, "seed": 1, "clusters": CLUSTERS}
+    | {"kmeans": {"features": "raw_color"}, "preprocessing": PREPROCESSING},
+    "network": FACTS
+    | {"format": 2, "kind": "network", "num_classes": 4, "head": "instance", "temperature": 1.0}
+    | {"instances": INSTANCES, "preprocessing": PREPROCESSING},
+}
+PLACES = sorted(((kind, p) for kind in WHOLE for p in parts_of(WHOLE[kind])), key=str)
+
+
+@pytest.mark.reliability(
+    "D13",
+    "any value in any place of `model.json` (property test)",
+    "predictions, or one line that names the file",
+)
+@FEW
+@given(st.sampled_from(PLACES), ODD)
+def test_any_value_in_any_place_of_model_json(tmp_path_factory, place, value):
+    kind, path = place
+    info = json.loads(json.dumps(WHOLE[kind]))
+    node = info
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "model.json").write_text(json.dumps(info))
+    try:
+        loaded = models.load(folder)
+        if kind == "kmeans":
+            assert next(loaded.predict([IMAGE])).shape == (16, 16, 1)
+    except CoverslipError as error:
+        assert str(error).startswith(str(folder)) and str(error).isprintable()
 
 
 def conv(filters=1, channels=3, sides=(None, None), **more):

@@ -236,6 +236,33 @@ def brighter(model):
     return lambda tiles: tiles.astype(np.float32) / 255
 
 
+def test_images_are_resized_to_the_objects_of_training(tmp_path):
+    """A network whose answer is the brightness, so that bright squares are the objects."""
+    import keras
+
+    inputs = keras.Input((None, None, 1))
+    layer = keras.layers.Conv2D(4, 1)
+    made = keras.Model(inputs, layer(inputs))
+    # Background, interior, border and depth, from pixels on the scale 0..1.
+    layer.set_weights([np.array([[[[-20.0, 20, 0, 20]]]]), np.array([10.0, -10, -30, -10])])
+    facts = {"head": "instance", "diameter_px": 10.0}
+    facts["instances"] = {"threshold": 0.5, "seed": 0.5, "min_area_px": 0}
+    p = GREY16.model_copy(update={"rescale_objects": True, "patch": 32})
+    models.save(tmp_path, made, info(p, **facts))
+    model = models.load(tmp_path)
+    image = np.zeros((96, 96), np.uint8)
+    for side, factor in ((18, 10 / (2 * 18 / np.sqrt(np.pi))), (9, 1), (3, 1)):
+        image[:] = 0
+        image[40 : 40 + side, 40 : 40 + side] = 255
+        assert model.scale_of(image) == pytest.approx(factor if side != 3 else 1, rel=0.05)
+        (found,) = model.predict([image])
+        assert found.shape == (96, 96, 4) and model.objects(found).max() == 1
+    off = models.load(tmp_path)
+    off.preprocessing = p.model_copy(update={"rescale_objects": False})
+    image[40:58, 40:58] = 255
+    assert off.scale_of(image) == 1
+
+
 def test_each_image_comes_back_to_its_own_size(tmp_path, monkeypatch):
     monkeypatch.setitem(models.KINDS, "network", brighter)
     loaded = saved(

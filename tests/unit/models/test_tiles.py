@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from coverslip.imaging.rows import Whole
 from coverslip.models import tiles, tiling
 
 RNG = np.random.default_rng(3)
@@ -86,8 +85,6 @@ def test_a_network_with_poolings_gives_in_tiles_what_it_gives_whole(size, tile, 
 
     result = tiles.predict_tiled(predict, image, tile, overlap, batch=4, tta=tta)
     assert np.abs(result - pooled(image)).max() < 1e-4
-    bands = tiles.predict_rows(predict, Whole(image), tile, overlap, batch=4, tta=tta)
-    assert (np.concatenate(list(bands)) == result).all()
 
 
 def test_without_overlap_the_seams_would_show():

@@ -7,7 +7,6 @@ import pytest
 
 from coverslip.config.sections import Network, Preprocessing
 from coverslip.imaging.rows import Whole
-from coverslip.measure.predict_rows import answers
 from coverslip.models import heads, tiles, tiling
 from coverslip.models import model as models
 from coverslip.models.networks import build
@@ -47,12 +46,6 @@ def test_tiles_stay_patches_without_overlap_without_a_grain_and_for_small_images
         assert cut.tile == (64, 64) and not cut.wide
     assert tiling.tiling((900, 900), (64, 64), 0.9, 32).tile == (64, 64)  # they would not move on
     assert tiling.tiling((2000, 2000), (1024, 1024), 0.25, 32).tile[0] <= 1024
-
-
-def test_rows_of_wide_images_stay_in_bounds():
-    cut = tiling.tiling((20_000, 20_000), (256, 256), 0.25, 32)
-    assert cut.wide and cut.tile[0] * cut.padded[1] <= tiling.BAND
-    assert tiling.tiling((40_000, 20_000), (256, 256), 0.25, 32).tile[0] <= cut.tile[0] + 32
 
 
 def test_ends_of_larger_tiles_weigh_what_those_of_patches_do():
@@ -131,9 +124,7 @@ def saved(folder, network):
 
 
 @pytest.mark.parametrize("tta", [False, True])
-def test_a_network_in_larger_tiles_gives_what_it_gives_whole_and_by_rows(
-    tmp_path, monkeypatch, tta
-):
+def test_a_network_in_larger_tiles_gives_what_it_gives_whole(tmp_path, monkeypatch, tta):
     monkeypatch.setattr(tiling, "LARGEST", 128 * 96)
     network = unet()
     loaded = saved(tmp_path, network)
@@ -145,8 +136,8 @@ def test_a_network_in_larger_tiles_gives_what_it_gives_whole_and_by_rows(
         whole = heads.probabilities(network, "semantic")
         expected = whole.predict_on_batch(image[None, :, :, None] / np.float32(255))[0]
         assert np.abs(found - expected).max() < 1e-4
-    bands = answers(loaded, Whole(image[:, :, None]), 0.5, tta)
-    assert (np.concatenate(list(bands)) == found).all()
+    source = Whole(image[:, :, None])
+    assert (loaded.open_image(source, 0.5, tta)(source.array, 0, 0) == found).all()
 
 
 def test_what_is_predicted_before_changes_nothing(tmp_path):
@@ -180,8 +171,6 @@ def test_where_memory_runs_out_tiles_are_patches_again(caplog):
         assert np.abs(answer - image).max() < 1e-4
     assert "goes on with tiles of 32x32" in caplog.text
     assert sum(shape[1:3] != (32, 32) for shape in seen) == 1
-    bands = tiles.predict_rows(hungry(2048, []), Whole(images[1]), 32, 0.25, 4, grain=16)
-    assert np.abs(np.concatenate(list(bands)) - images[1]).max() < 1e-4
     with pytest.raises(oom.OutOfMemory):
         list(tiles.predict_stream(hungry(99, []), images, 32, 0.25, 4, grain=16))
 

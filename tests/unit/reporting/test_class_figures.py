@@ -55,6 +55,7 @@ def inputs_of(folder, title="Cell lines", reproduction=False, changes=None, **op
         images=files.images,
         predictions=files.predictions,
         models=files.models,
+        histories=[model / "history.csv" for model in files.models],
         **class_files.SETTINGS,
         attribution=explained(folder, sorted(set(ids)), class_files.CLASSES),
     )

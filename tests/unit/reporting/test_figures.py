@@ -29,6 +29,7 @@ def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
         images=files.images,
         predictions=files.predictions,
         models=files.models,
+        histories=[model / "history.csv" for model in files.models],
         preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(),
     )
@@ -186,10 +187,6 @@ def test_unreadable_metrics_are_named(usual, tmp_path):
             tmp_path / "metrics.json",
             tmp_path / "images.csv",
             usual.images,
-            [],
-            [],
-            Preprocessing(channels="rgb", normalization="dtype_range"),
-            Evaluation(),
         )
 
 

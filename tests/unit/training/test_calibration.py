@@ -12,6 +12,7 @@ from coverslip.models.watershed import WatershedParams
 from coverslip.training.calibration import (
     GRID,
     fit_confidence,
+    object_diameter,
     recalibrate_batchnorm,
     tune_threshold,
 )
@@ -174,3 +175,15 @@ def test_confidence_is_fitted_on_objects_that_do_not_touch_the_rim():
     coefficients = fit_confidence(pairs, params)
     assert coefficients is not None and coefficients[1] > 1
     assert fit_confidence([], params) is None
+
+
+def test_the_typical_diameter_counts_units_alike_and_whole_objects_only():
+    def patch(side, corner=4):
+        label = np.zeros((40, 40), np.uint16)
+        label[corner : corner + side, corner : corner + side] = 1
+        return label
+
+    labels = [patch(20), patch(10), patch(10), patch(10), patch(15), patch(30, corner=0)]
+    units = ["a", "b", "b", "b", "c", "d"]
+    assert object_diameter(labels, units) == pytest.approx(15 * 2 / np.sqrt(np.pi), abs=0.05)
+    assert object_diameter([patch(30, corner=0)], ["d"]) is None

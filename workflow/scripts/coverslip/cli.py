@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 import re
 import shlex
@@ -51,6 +52,9 @@ class Parser(argparse.ArgumentParser):
         elif match := re.match(r"unrecognized arguments: (\S+)", message):
             message = f"unknown argument '{match[1]}'"
             hint = nearest(match[1], known) or "options of Snakemake follow after `--`"
+        elif match := re.match(r"argument (\S+?): (.*)", message):
+            message = f"{match[1].split('/')[-1]}: {match[2]}"
+            hint = f"`{self.prog} --help` explains the arguments"
         else:
             hint = f"`{self.prog} --help` explains the arguments"
         self.exit(2, f"{self.prog}: {message}; {hint}\n")
@@ -72,6 +76,40 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     return f"did you mean `{found[0]}`?" if found else None
 
 
+def core_count(text: str) -> str:
+    """Return a number of cores as Snakemake takes it: `all` or at least 1."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither `all` nor a number from 1 on")
+    return text
+
+
+def channel_choice(text: str) -> int | str:
+    """Return the index, the wavelength in nm or the name of a channel."""
+    if not text.strip() or text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel, as 0, DAPI or 405 are")
+    return int(text) if text.isdecimal() else text
+
+
+def depth_choice(text: str) -> int | str:
+    """Return which depths of a z-stack are measured."""
+    if text in ("all", "max", "focus"):
+        return text
+    if not text.isdecimal() or text == "0":
+        raise argparse.ArgumentTypeError(f"{text!r} is not all, max, focus or a number from 1 on")
+    return int(text)
+
+
+def micrometres(text: str) -> float:
+    """Return a pixel size in micrometres, above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in micrometres, as 0.65 is")
+    return value
+
+
 def parser() -> Parser:
     """Return the parser of the command and its verbs."""
     top = Parser(
@@ -81,7 +119,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"coverslip {__version__}")
-    verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    verbs = top.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
 
     def verb(name: str, text: str, runs: bool) -> argparse.ArgumentParser:
         added = verbs.add_parser(
@@ -93,34 +131,68 @@ def parser() -> Parser:
         )
         if runs:
             added.add_argument("-n", "--dry-run", action="store_true", help="only print the plan")
-            added.add_argument("-c", "--cores", default="all", help="CPU cores to use (all)")
+            added.add_argument(
+                "-c", "--cores", default="all", type=core_count, metavar="N", help="CPU cores (all)"
+            )
         return added
 
     demo = verb("demo", "run the demo on synthetic images (minutes)", runs=True)
-    demo.add_argument("folder", nargs="?", type=Path, default=Path(DEMO), help=f"default: {DEMO}")
+    demo.add_argument("folder", nargs="?", type=Path, default=Path(DEMO), help=f"folder ({DEMO})")
     init = verb("init", "look at a folder of images and write a config for it", runs=False)
     init.add_argument("folder", type=Path, help="images with masks, in class folders, or alone")
-    init.add_argument("-o", "--output", type=Path, default=Path(CONFIG), help=f"default: {CONFIG}")
+    init.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(CONFIG),
+        metavar="FILE",
+        help=f"config to write ({CONFIG})",
+    )
     init.add_argument("--force", action="store_true", help="replace the file if it exists")
-    run = verb("run", "check, split, train, test and report as a config says", runs=True)
+    run = verb("run", "check, split, train, test and report, as a config defines", runs=True)
     run.add_argument(
-        "config", nargs="?", type=Path, default=Path(CONFIG), help=f"default: {CONFIG}"
+        "config", nargs="?", type=Path, default=Path(CONFIG), help=f"config file ({CONFIG})"
     )
     measure = verb("measure", "measure all images of a folder with a trained model", runs=True)
     measure.add_argument("images", type=Path, help="folder of images")
     measure.add_argument(
         "--model",
         type=Path,
-        help="model folder (`.../model` of a finished training); default: `nuclei-1`, for nuclei",
+        metavar="FOLDER",
+        help="folder `model` of a finished training; default: `nuclei-1`, for stained nuclei",
     )
     measure.add_argument(
-        "-o", "--output", type=Path, default=Path(), help="where to put results/ (here)"
+        "--classifier",
+        type=Path,
+        metavar="FOLDER",
+        help="folder `model` of a classification, for each object",
     )
-    measure.add_argument("--channel", type=int, help="channel to measure, from 0")
-    measure.add_argument("--pixel-size", type=float, metavar="UM", help="micrometres per pixel")
-    explain = verb("explain", "say how a result was made, and what changed since", runs=False)
+    measure.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where to put the folder `results` (here)",
+    )
+    measure.add_argument(
+        "--channel",
+        type=channel_choice,
+        metavar="CHANNEL",
+        help="channel to segment: index from 0, name, or wavelength in nm",
+    )
+    measure.add_argument(
+        "--z",
+        type=depth_choice,
+        metavar="DEPTH",
+        help="depths of a stack: all, max (projection), focus (sharpest), or a number from 1",
+    )
+    measure.add_argument(
+        "--pixel-size", type=micrometres, metavar="UM", help="micrometres per pixel"
+    )
+    explain = verb("explain", "print how a result was made, and what changed since", runs=False)
     explain.add_argument("file", type=Path, help="a file below results/")
-    verb("doctor", "say what is installed and what this machine has", runs=False)
+    verb("doctor", "print what is installed and what this machine has", runs=False)
     return top
 
 
@@ -128,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     cut = words.index("--") if "--" in words else len(words)
-    given = parser().parse_args(words[:cut] or ["--help"])
+    top = parser()
+    given, unknown = top.parse_known_args(words[:cut] or ["--help"])
+    if unknown or given.verb is None:
+        top.error(f"unrecognized arguments: {' '.join(unknown)}" if unknown else "no command")
     more = words[cut + 1 :]
     try:
         if given.verb == "doctor":
@@ -138,6 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.verb == "explain":
             from coverslip.runtime import explain
 
+            if not given.file.exists():
+                raise CoverslipError(f"{given.file}: no such file; name one below results/")
             return explain.main([str(given.file), *more])
         if given.verb == "init":
             return init(given.folder, given.output, given.force)
@@ -166,16 +243,24 @@ def init(folder: Path, output: Path, force: bool) -> int:
 def snakemake_arguments(given: argparse.Namespace) -> list[str]:
     """Return the target, config and folder of a run, as Snakemake takes them."""
     if given.verb == "demo":
+        if given.folder.is_file():
+            raise CoverslipError(f"{given.folder}: is a file; name a folder for the demo")
         config = given.folder / "config/config.yaml"
         if not config.exists():
             config.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(WORKFLOW.parent / "config/config.yaml", config)
         return ["--directory", str(given.folder), "--configfile", str(config.resolve())]
     if given.verb == "run":
-        if not given.config.is_file():
+        if given.config.is_dir():
+            folder = shlex.quote(str(given.config))
             raise CoverslipError(
-                f"{given.config}: no such file; `coverslip init FOLDER` writes a config for a "
-                "folder of images"
+                f"{given.config}: is a folder; `coverslip init {folder}` writes a config for it"
+            )
+        if not given.config.is_file():
+            configs = sorted(map(str, given.config.parent.glob("*.y*ml")))
+            hint = nearest(str(given.config), configs) if given.config != Path(CONFIG) else None
+            raise CoverslipError(
+                f"{given.config}: no such file; {hint or '`coverslip init FOLDER` writes a config'}"
             )
         target = ["measure"] if only_measures(given.config) else []
         return [*target, "--configfile", str(given.config)]
@@ -199,7 +284,9 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
             "results/studies/STUDY/fold0_seed1/model"
         )
     values: dict[str, Any] = {"images": str(given.images.resolve()), "model": str(model.resolve())}
-    settings = {"channel": given.channel, "pixel_size_um": given.pixel_size}
+    if given.classifier is not None:
+        values["classifier"] = str(given.classifier.resolve())
+    settings = {"channel": given.channel, "z": given.z, "pixel_size_um": given.pixel_size}
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings
     # A file, because Snakemake reads values of `--config` as text, or takes them apart.

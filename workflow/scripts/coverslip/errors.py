@@ -10,8 +10,12 @@ class CoverslipError(Exception):
     """Bad input or bad circumstances: one line that says what, where and the fix.
 
     A job that raises it ends with exit status 1 and prints only the message; the traceback goes
-    to the job's log. Every other exception is a defect of coverslip and is shown whole.
+    to the job's log. Every other exception is a defect of coverslip and is shown whole. Control
+    characters of names and values, which could change the terminal, become spaces.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() or c == "\n" else " " for c in message))
 
 
 def one_line(error: object) -> str:

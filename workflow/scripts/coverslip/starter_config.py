@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from coverslip.data import decode
+from coverslip.data.image_suffixes import SUFFIXES
+from coverslip.data.label_files import LABEL_SUFFIXES, candidate_stems, has_label_name
 from coverslip.errors import CoverslipError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 MASK_WORDS = ("mask", "msk", "label", "truth", "gt", "annot", "seg")
 """Parts of names of folders that hold masks; the others hold images."""
@@ -54,20 +54,22 @@ class Found:
     def summary(self) -> str:
         """One line about what was found."""
         return (
-            f"{self.count} images, "
+            f"{self.count} image{'s' if self.count > 1 else ''}, "
             + {
                 "masks": f"black and white masks in `{self.masks}`",
-                "labels": f"label images in `{self.masks}`",
+                "labels": f"label images in `{self.masks}`"
+                if self.masks != "."
+                else "label files next to them",
                 "nuclei": "a mask for each object",
                 "classes": f"{len(self.classes)} classes: {', '.join(self.classes)}",
-                "images": "no masks and no classes: they can be measured with a trained model",
+                "images": "without masks or classes; they can be measured with a trained model",
             }[self.kind]
         )
 
     def next_command(self, config: Path) -> str:
         """Return the command that uses the config."""
         if self.kind == "images":
-            return f"coverslip measure {shlex.quote(str(self.folder))} --model MODEL_FOLDER"
+            return f"coverslip measure {shlex.quote(str(self.folder))}"
         return f"coverslip run {shlex.quote(str(config))}"
 
 
@@ -103,6 +105,12 @@ def look_at(folder: Path) -> Found:
         return Found(
             folder, kind, count, *looks(by_folder[images]), images, masks_folder, soft=soft
         )
+    if pairs := label_pairs(folder):
+        masks = [path for path in pairs.values() if path.suffix.lower() in SUFFIXES]
+        labels, soft = kind_of_masks(masks) if len(masks) == len(pairs) else (True, False)
+        kind = "labels" if labels else "masks"
+        return Found(folder, kind, len(pairs), *looks([*pairs]), ".", ".", soft=soft)
+    check_masks(folder, by_folder)
     names = Counter(path.parent.name for path in files if path.parent != folder)
     if len(names) > 1 and sum(names.values()) == len(files):
         return Found(folder, "classes", len(files), *looks(files), classes=tuple(sorted(names)))
@@ -114,18 +122,68 @@ def hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
+def label_pairs(folder: Path) -> dict[Path, Path]:
+    """Return the images that have a label file next to them, with that file."""
+    pairs: dict[Path, Path] = {}
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not hidden(p, folder))
+    images = {
+        (path.parent, path.stem): path
+        for path in files
+        if path.suffix.lower() in SUFFIXES and not has_label_name(path.name)
+    }
+    for path in files:
+        if path.suffix.lower() in LABEL_SUFFIXES and has_label_name(path.name):
+            keys = [(path.parent, stem) for stem in candidate_stems(path.name)]
+            if image := next((images[key] for key in keys if key in images), None):
+                pairs[image] = path
+    return pairs
+
+
 def pair_of_folders(by_folder: dict[str, list[Path]]) -> tuple[str, str] | None:
     """Return the folders of images and of their masks, if two folders have the same names."""
     if len(by_folder) != 2:
         return None
     first, second = sorted(by_folder)
-    if {path.stem for path in by_folder[first]} != {path.stem for path in by_folder[second]}:
+    if is_mask_word(first):
+        first, second = second, first
+    if not is_mask_word(second):
         return None
-    if any(word in first.lower() for word in MASK_WORDS):
-        return second, first
-    if any(word in second.lower() for word in MASK_WORDS):
-        return first, second
-    return None
+    stems = {path.stem for path in by_folder[first]}
+    found = [stems.intersection(candidate_stems(path.name)) for path in by_folder[second]]
+    return (first, second) if all(found) and set().union(*found) == stems else None
+
+
+def check_masks(folder: Path, by_folder: dict[str, list[Path]]) -> None:
+    """Check that no masks are left that have no image of their name.
+
+    Raises:
+        CoverslipError: a folder of masks has no partner, or masks are among the images.
+    """
+    masks = [name for name in by_folder if is_mask_word(Path(name).name)]
+    images = [name for name in by_folder if name not in masks]
+    if len(masks) == 1 and len(images) == 1:
+        names = [{path.stem for path in by_folder[each]} for each in (images[0], masks[0])]
+        alone = sorted(names[0] - names[1])
+        where, other = (images[0], masks[0]) if alone else (masks[0], images[0])
+        name = (alone or sorted(names[1] - names[0]))[0]
+        raise CoverslipError(
+            f"{folder / where}: `{name}` has no file of its name in `{other}`; an image and its "
+            "mask need the same name"
+        )
+    for paths in by_folder.values():
+        stems = {path.stem for path in paths}
+        for stem in sorted(stems):
+            base = re.sub(r"[_-](?:" + "|".join(MASK_WORDS) + r")s?$", "", stem, flags=re.I)
+            if base != stem and base in stems:
+                raise CoverslipError(
+                    f"{folder}: `{stem}` seems to be the mask of `{base}`; put masks into a folder "
+                    "`masks`, with the names of their images"
+                )
+
+
+def is_mask_word(name: str) -> bool:
+    """Whether the name of a folder is that of masks."""
+    return any(word in name.lower() for word in MASK_WORDS)
 
 
 def kind_of_masks(files: Sequence[Path]) -> tuple[bool, bool]:
@@ -156,7 +214,7 @@ def looks(files: Sequence[Path]) -> tuple[str, int]:
 
 
 def write_config(found: Found) -> str:
-    """Return the text of a config: about ten lines, each with what it is."""
+    """Return the text of a config: ten to twenty lines, with comments."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", found.folder.resolve().name).strip("-_") or "images"
     folder = json.dumps(str(found.folder), ensure_ascii=False)
     head = f"# Written by `coverslip init`: {found.summary}.\n"
@@ -195,8 +253,8 @@ datasets:
     title: {title}
     source: {{kind: path, path: {folder}}}
     {dataset}
-    # group_by: filename            # images of one plate or patient belong to one side of the split
-    # group_pattern: "^(?P<group>[^_]+)_"    # the part of the name that they share
+    # group_by: filename            # images of one slide, well or patient stay together:
+    # group_pattern: "^(?P<group>[^_]+)_"    # those with the same beginning of the name
 studies:
   {name}:
     title: {title}
@@ -204,18 +262,9 @@ studies:
 {study}"""
 
 MASKS = """\
-    preprocessing: {{channels: {channels}, normalization: percentile, patch: {patch}}}
-    network:
-      head: {head}                # {objects}
-      stem_stride: 2
-      depth: 3
-      normalization: batch
-    training:
-      epochs: 30                    # more for a better model
-      learning_rate: 3.0e-3
-      schedule: cosine
-      loss: crossentropy+dice
-      augmentation: {{flip: true, rot90: true, gamma: [0.7, 1.4]}}
+    preprocessing: {{channels: {channels}, patch: {patch}}}    # in colour: rgb
+    network: {{head: {head}, depth: 3}}    # {objects}
+    training: {{epochs: 30}}          # more for a better model
 """
 
 CLASSES = """\
@@ -224,13 +273,13 @@ CLASSES = """\
     network: {{architecture: cnn, normalization: batch}}
     training:
       epochs: 30                    # more for a better model
-      class_weights: balanced
+      class_weights: balanced       # rare classes count as much as others
       augmentation: {{flip: true, rot90: true}}
 """
 
 MEASURE = """\
 images: {folder}
-model: MODEL_FOLDER               # the folder `model` of a finished training
+model: nuclei-1                   # for stained nuclei; or the folder `model` of a finished training
 # measure:
 #   channel: 0                    # of images with several channels
 #   pixel_size_um: 0.65           # where the files do not state it

@@ -363,7 +363,9 @@ class Dataset(Section):
     images: str = "inputs"
     """For `paired`: name of the folder of images, at any depth."""
     masks: str = "masks"
-    """For `paired`: name of the folder of masks, at any depth."""
+    """For `paired`: name of the folder of masks, at any depth. The same as `images` where label
+    files (`a_mask.png`, `a_seg.npy`, `a.label.tif`, `a.zip`, ...) are next to their images; images
+    without one are then left out."""
     annotations: str = "livecell_coco_*.json"
     """For `livecell_coco`: pattern of the names of the json files, at any depth."""
     labels: str = "train.csv"
@@ -374,6 +376,10 @@ class Dataset(Section):
     """Names of classes for reading, by their labels; a class without one is called by its label."""
     mask_threshold: int = Field(default=0, ge=0)
     """Mask values above it are foreground (127 for masks with soft edges)."""
+    channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    """Channel of images with several, see `measure`: index from 0, name, or wavelength in nm."""
+    z: Literal["all", "max", "focus"] | Annotated[int, Field(ge=1)] = "all"
+    """Depth of images with several, see `measure`: an image of a dataset is one plane."""
     group_by: Literal["image", "filename", "metadata", "acquisition", "overlap"] = "image"
     """What must not cross a split. `image`: each image on its own; `filename`: taken from the
     image's id; `metadata`: from the archive (line and well of LIVECell); `acquisition`:
@@ -392,7 +398,7 @@ def bare_dataset(
     """A dataset from the part of its section that changes its images (no words, no source)."""
     section = dict(section)
     bounds = Limits(**(limits or {}))
-    source = Source(kind="path", path=None, sha256=section.pop("sha256"), limits=bounds)
+    source = Source(kind="path", path=None, sha256=section.pop("sha256", None), limits=bounds)
     return Dataset(title=name, source=source, **section)
 
 
@@ -469,6 +475,9 @@ class Preprocessing(Section):
     """How masks are resized. `area`: area average with a threshold of 0.5 (ties go to the
     nearest pixel); `bilinear-ceil`: bilinear, rounded up, and `bicubic-nonzero`: Pillow's bicubic,
     every value above 0, both grow objects; for reproductions (`reproduces`) only."""
+    rescale_objects: bool = False
+    """Resize each image at prediction, so that its objects have the typical diameter of those in
+    the training images; it is estimated in a first pass. For `head: instance` without `resize`."""
     patch: int = Field(default=128, ge=16, le=4096)
     """Height and width of a patch in pixels."""
     overlap: float = Field(default=0.0, ge=0, lt=1)
@@ -663,7 +672,11 @@ class Config(Section):
     images: str | None = None
     """For the target `measure`: folder of images to measure."""
     model: str | None = None
-    """For the target `measure`: a model folder, or the name of a study: its first trained model."""
+    """For the target `measure`: a model folder, or the name of a study: its first trained model.
+    A model of classes gives the class of each image."""
+    classifier: str | None = None
+    """For the target `measure`: a model of classes, as `model`, that classifies each object that
+    `model` finds."""
     measure: Measure = Measure()
     """How own images are measured."""
     tensorflow: Literal["cpu", "gpu"] = "cpu"

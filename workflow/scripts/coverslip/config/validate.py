@@ -255,7 +255,7 @@ def _cross_check(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"run: no study is called `{name}`{closest_name(name, studies)}"
         if count > 1:
             yield f"run: `{name}` is listed {count} times: list it once"
-    for key in ("images", "model"):
+    for key in ("images", "model", "classifier"):
         yield from _check_path(key, config[key])
     yield from _check_time_pattern(config["measure"]["time_pattern"])
     for name, dataset in datasets.items():

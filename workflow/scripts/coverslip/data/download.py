@@ -68,7 +68,7 @@ def download(source: Source, output: Path) -> None:
     with report_disk_full(output) as progress:
         folder.mkdir(parents=True, exist_ok=True)
         LOG.info("%s: downloading %s from Kaggle", output, described(source))
-        with explained(source, output, folder), not_silent():
+        with explained(source, output, folder):
             patiently(lambda: fetch(client(progress), source, folder), folder, source.retries)
         found = only_file(folder, source)
         check_digest(found, source, output)
@@ -112,6 +112,7 @@ def client(progress: Progress) -> Any:
         except SystemExit as error:
             raise CoverslipError(f"no valid Kaggle credentials: {CREDENTIALS}") from error
     api.download_file = once(api.download_file, progress)
+    api.build_kaggle_client = limit_silence(api.build_kaggle_client)
     return api
 
 
@@ -134,25 +135,27 @@ def once(transfer: Callable[..., None], progress: Progress) -> Callable[..., Non
     return transfer_once
 
 
-@contextlib.contextmanager
-def not_silent() -> Iterator[None]:
-    """Let no server be silent for longer than `SILENCE`.
+def limit_silence(connect: Callable[[], Any]) -> Callable[[], Any]:
+    """Let a client's connections break after `SILENCE`, given the function that makes them.
 
     The client sets no limit for its first request, which also transfers the file: a server that
     stalls would be waited for without end.
     """
     from requests.adapters import HTTPAdapter
 
-    send = HTTPAdapter.send
+    class Limited(HTTPAdapter):
+        def send(self, request: Any, *args: Any, timeout: Any = None, **more: Any) -> Any:
+            return super().send(request, *args, timeout=timeout or SILENCE, **more)
 
-    def limited(adapter: Any, request: Any, stream: bool = False, timeout: Any = None, **more: Any):
-        return send(adapter, request, stream, timeout or SILENCE, **more)
+    def connect_with_limit() -> Any:
+        connection = connect()
+        http = connection.http_client()
+        http._init_session()
+        for scheme in ("https://", "http://"):
+            http._session.mount(scheme, Limited())  # it has no other name
+        return connection
 
-    HTTPAdapter.send = limited  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        HTTPAdapter.send = send  # type: ignore[method-assign]
+    return connect_with_limit
 
 
 def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
@@ -297,21 +300,3 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
             f"{output}: the download has SHA-256 {digest}, but the config says {source.sha256}: "
             "run again, or fix `source.sha256` if the source has published a new version"
         )
-
-
-def refuse_missing(dataset: str, path: str, others: list[str]) -> None:
-    """Report that a dataset is not at the path of the config, with the fix.
-
-    Args:
-        dataset: its name.
-        path: where its archive or folder should be.
-        others: studies that can run without it.
-
-    Raises:
-        CoverslipError: always.
-    """
-    fix = f"put the archive or folder of the dataset `{dataset}` there, or fix its `source.path`"
-    if others:
-        chosen = ", ".join(f'"{name}"' for name in others)
-        fix += f"; the studies on other data run with --config run='[{chosen}]'"
-    raise CoverslipError(f"{path}: is missing: {fix}")

@@ -64,7 +64,7 @@ def predict(
     Raises:
         CoverslipError: the model, store or split cannot be read, or lacks something.
     """
-    network = load(model, policy)
+    network = load(model, policy, runtime="keras")
     of_classes = network.head == "classification"
     wanted = [*subsets, UNLABELLED] if of_classes else subsets
     table = select_images(split, fold, wanted).iloc[shard::shards]

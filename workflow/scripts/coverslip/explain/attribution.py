@@ -88,7 +88,7 @@ def explain(
     Raises:
         CoverslipError: a file cannot be read, or keras has a backend without gradients.
     """
-    loaded = load(model)
+    loaded = load(model, runtime="keras")
     labels = [str(label) for label in loaded.info["classes"]]
     rows = class_rows(split, groups, labels)
     subset, examples = choose_examples(rows[rows["fold"] == fold], predictions, section)

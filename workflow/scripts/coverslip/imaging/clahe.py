@@ -17,8 +17,8 @@ VALUES = 256
 """Values of a pixel."""
 
 
-class Equalized:
-    """`Rows` after CLAHE of the L channel of CIELAB, as `preprocess.image` does it.
+class Equalizer:
+    """CLAHE of the L channel of CIELAB; a grey image goes there as its RGB repetition.
 
     Args:
         source: uint8 HxWxC, C = 1 or 3.
@@ -26,31 +26,32 @@ class Equalized:
         tiles: number of tiles down and across.
     """
 
-    dtype = np.dtype(np.uint8)
-
     def __init__(self, source: Rows, clip: float, tiles: tuple[int, int]) -> None:
-        self.source = source
-        self.shape = source.shape
         self.tiles = tiles
         self.size, counts = _tile_histograms(source, tiles)
         self.tables = _tables(counts, clip, self.size[0] * self.size[1])
 
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        """See `Rows`."""
-        pixels = self.source.rows(start, stop)
+    def apply(self, pixels: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
+        """Equalize a window of the image.
+
+        Args:
+            pixels: uint8 HxWxC.
+            row, column: of its first pixel in the image.
+        """
         lab = _lab(pixels)
+        columns = np.arange(column, column + pixels.shape[1])
         # Chunks, since the intermediate numbers take twenty times the memory of the pixels.
         for first, last in spans(pixels.shape, 2**20):
-            place = np.arange(start + first, start + last)
-            lab[first:last, :, 0] = self._mapped(lab[first:last, :, 0], place)
+            place = np.arange(row + first, row + last)
+            lab[first:last, :, 0] = self._mapped(lab[first:last, :, 0], place, columns)
         colour = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
         if pixels.shape[2] == 3:
             return colour
         return cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
 
-    def _mapped(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def _mapped(self, values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         above, below, down = _between(rows, self.size[0], self.tiles[0])
-        left, right, across = _between(np.arange(values.shape[1]), self.size[1], self.tiles[1])
+        left, right, across = _between(columns, self.size[1], self.tiles[1])
         across = across[np.newaxis, :]
 
         def along(line: np.ndarray) -> np.ndarray:

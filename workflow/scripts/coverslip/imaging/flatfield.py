@@ -11,8 +11,13 @@ Technometrics 16, 1974) and its scale from the median absolute deviation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.polynomial import legendre
+
+from coverslip.imaging.intensity import to_grey
+from coverslip.imaging.rows import Rows, spans
 
 DEGREE = 2
 """Largest total degree of the polynomial: more would follow colonies of cells."""
@@ -39,30 +44,21 @@ DARKEST = 0.5
 """Least grey value: black has no logarithm."""
 
 
-def fit_background(grey: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:
+def fit_background(source: Rows, inside: Callable[[slice], np.ndarray] | None = None) -> np.ndarray:
     """Fit the background of an image.
 
     An image times a smooth field of light gives nearly the background times that field, as long
     as the logarithm of the field is a polynomial of degree `DEGREE`.
 
     Args:
-        grey: HxW, uint8, uint16 or float, 0 is no light.
-        field: bool HxW, what of the image counts; none: all of it.
+        source: HxWxC, uint8, uint16 or float, 0 is no light.
+        inside: from some rows to which of their pixels count, bool; none: all do.
 
     Returns:
         float64 (`DEGREE` + 1) x (`DEGREE` + 1): coefficients of Legendre polynomials of the
         logarithm, over y and x from -1 to 1. All zero where nothing counts.
     """
-    return fit_parts(*_parts(grey, field))
-
-
-def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Fit the background to the means of the parts of an image; see `fit_background`.
-
-    Args:
-        means: float64, at most `GRID` x `GRID`, above 0.
-        there: bool, which of them count.
-    """
+    means, there = _grid_means(source, inside)
     coefficients = np.zeros((DEGREE + 1, DEGREE + 1))
     if not there.any():
         return coefficients
@@ -84,17 +80,20 @@ def fit_parts(means: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def background(
-    coefficients: np.ndarray, shape: tuple[int, int], rows: slice | None = None
+    coefficients: np.ndarray,
+    shape: tuple[int, int],
+    rows: slice = slice(None),
+    columns: slice = slice(None),
 ) -> np.ndarray:
     """Return the background that `fit_background` found, float32, in the units of the image.
 
     Args:
         coefficients: what it returned.
         shape: height and width of the image in pixels.
-        rows: which rows of it; none: all.
+        rows, columns: a window of it.
     """
     y, x = (legendre.legvander(_positions(n), DEGREE) for n in shape)
-    return np.exp(y[rows or slice(None)] @ coefficients @ x.T).astype(np.float32)
+    return np.exp(y[rows] @ coefficients @ x[columns].T).astype(np.float32)
 
 
 def _positions(length: int) -> np.ndarray:
@@ -102,36 +101,22 @@ def _positions(length: int) -> np.ndarray:
     return (2 * np.arange(length) + 1) / length - 1
 
 
-def _parts(grey: np.ndarray, field: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the parts of a grid, float64, and which parts count: more than half in the field."""
-    edges = [grid(n) for n in grey.shape]
-    counts = None
-    if field is not None:
-        grey = np.where(field, grey, np.zeros((), grey.dtype))
-        counts = _sums(field, edges)
-    return means_of(_sums(grey, edges), counts, grey.shape)
-
-
-def grid(length: int) -> np.ndarray:
-    """First places of the parts of an axis."""
-    return np.arange(min(GRID, length)) * length // min(GRID, length)
-
-
-def means_of(
-    sums: np.ndarray, counts: np.ndarray | None, shape: tuple[int, int]
+def _grid_means(
+    source: Rows, inside: Callable[[slice], np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the parts of a grid, and which count, from their sums.
+    """Return means of the parts of a grid, float64, and which count: more than half in the field.
 
-    Args:
-        sums: float64, sum of the grey values that count in each part.
-        counts: how many these are; none: all.
-        shape: height and width of the image.
+    Sums of integers are exact, whatever the parts that the image is read in.
     """
-    areas = np.outer(*(np.diff([*grid(n), n]) for n in shape))
-    counts = areas.astype(np.float64) if counts is None else counts
+    shape = (source.shape[0], source.shape[1])
+    edges = [np.arange(min(GRID, n)) * n // min(GRID, n) for n in shape]
+    sums, counts = (np.zeros([len(one) for one in edges]) for _ in range(2))
+    for start, stop in spans(shape):
+        grey = to_grey(source.rows(start, stop))
+        counted = np.ones(grey.shape, bool) if inside is None else inside(slice(start, stop))
+        part = np.searchsorted(edges[0], np.arange(start, stop), side="right") - 1
+        for total, values in ((sums, np.where(counted, grey, 0)), (counts, counted)):
+            lines = np.add.reduceat(values, edges[1], axis=1, dtype=np.float64)
+            np.add.at(total, part, lines)
+    areas = np.outer(*(np.diff([*edge, n]) for edge, n in zip(edges, shape, strict=True)))
     return np.maximum(sums / np.maximum(counts, 1), DARKEST), counts > areas / 2
-
-
-def _sums(array: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:
-    rows = np.add.reduceat(array, edges[0], axis=0, dtype=np.float64)
-    return np.add.reduceat(rows, edges[1], axis=1)

@@ -1,15 +1,13 @@
 """Images that are read row by row, so that one of any height fits in memory.
 
-`Rows` is all that a large image is asked for: its shape, its type, and the pixels of some whole
-rows. Stages (continuing, preprocessing, levelling the light) are such images themselves, each
-made of the one before. Numbers of a whole image that a stage needs (percentiles, histograms of
-CLAHE, the light) come from passes over its rows and are those of the whole image, not of a
-sample.
+`Rows` is the interface of a large image: its shape, its type, and the pixels of some whole rows.
+Numbers of a whole image (percentiles, histograms of CLAHE, the light) come from passes over its
+rows and are those of the whole image, not of a sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +45,33 @@ class Whole:
     def rows(self, start: int, stop: int) -> np.ndarray:
         """See `Rows`."""
         return self.array[start:stop]
+
+
+class Mapped:
+    """`Rows` whose pixels are a function of those of another image.
+
+    Args:
+        source: the other image.
+        function: from some rows of it, HxWxC, and the number of the first one, to the new pixels.
+        channels: their channels.
+        dtype: their type.
+    """
+
+    def __init__(
+        self,
+        source: Rows,
+        function: Callable[[np.ndarray, int], np.ndarray],
+        channels: int,
+        dtype: np.dtype,
+    ) -> None:
+        self.source = source
+        self.function = function
+        self.shape = (*source.shape[:2], channels)
+        self.dtype = dtype
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """See `Rows`."""
+        return self.function(self.source.rows(start, stop), start)
 
 
 class Cached:
@@ -92,45 +117,6 @@ def parts(source: Rows) -> Iterator[np.ndarray]:
     """Yield the image in parts of about `PART` pixels, from the top on."""
     for start, stop in spans(source.shape):
         yield source.rows(start, stop)
-
-
-def regrouped(
-    bands: Iterable[tuple[np.ndarray, ...]], step: int, margin: int
-) -> Iterator[tuple[tuple[np.ndarray, ...], int, int]]:
-    """Cut bands of any heights again into such of `step` rows, with the rows around them.
-
-    Args:
-        bands: arrays of equal height, from the top of an image on.
-        step: rows of each new band; the last has what is left.
-        margin: rows that are wanted above and below, as far as the image goes.
-
-    Yields:
-        the arrays with their margins, the number of rows of the margin above, and those of the
-        band.
-    """
-    bands = iter(bands)
-    held: tuple[np.ndarray, ...] | None = None
-    above, ended = 0, False
-    while True:
-        while not ended and (held is None or len(held[0]) < above + step + margin):
-            waiting = [] if held is None else [held]
-            short = above + step + margin - (0 if held is None else len(held[0]))
-            while short > 0:
-                band = next(bands, None)
-                if band is None:
-                    ended = True
-                    break
-                waiting.append(band)
-                short -= len(band[0])
-            if waiting:
-                held = tuple(np.concatenate(same) for same in zip(*waiting, strict=True))
-        if held is None or len(held[0]) <= above:
-            return
-        rows = min(step, len(held[0]) - above)
-        yield tuple(array[: above + rows + margin] for array in held), above, rows
-        kept = min(margin, above + rows)
-        held = tuple(array[above + rows - kept :] for array in held)
-        above = kept
 
 
 def percentile(counts: np.ndarray, share: float) -> float:

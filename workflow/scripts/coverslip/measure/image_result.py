@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import tifffile
@@ -15,19 +16,27 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
-from coverslip.imaging.labels import drop_small
+from coverslip.imaging.rows import Rows
+from coverslip.measure.block_objects import measure_objects, measure_quality
+from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
-from coverslip.measure.exports.polygons import label_polygons
-from coverslip.measure.image_qc import image_quality
 from coverslip.measure.input_folder import shown_name
-from coverslip.measure.interval import Blocks, blocks_of
 from coverslip.measure.overlay import encoded, overlay
-from coverslip.measure.regionprops import BASIC, object_table, summary
+from coverslip.measure.regionprops import BASIC, summary
+from coverslip.models.model import Model
 
 UNLIKELY = "the file states pixels of {:g} x {:g} µm, which are not believed"
 
+TILE = 512
+"""Height and width of the tiles of a label image of several blocks."""
+
 PADDED = "black surroundings do not count"
+
+
+def image_name(overlay: str) -> str:
+    """Return the name of the image without contours that goes with an overlay."""
+    return overlay.removesuffix("overlay.png") + "image.jpg"
 
 
 def overlay_name(page: int, plane: str) -> str:
@@ -44,17 +53,25 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     return plane.pixel_um, "file"
 
 
-def _first_values(label: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return a value in each object, in the order of their numbers 1, 2, ..."""
-    numbers, first = np.unique(label, return_index=True)
-    return values.ravel()[first[numbers > 0]]
+def _tiles(segmented: SegmentedImage) -> Iterator[np.ndarray]:
+    """Yield the tiles of a label image, from left to right and from the top on, filled with 0."""
+    height, width = segmented.shape
+    for top in range(0, height, TILE):
+        rows = segmented.label(slice(top, min(top + TILE, height)))
+        for left in range(0, width, TILE):
+            tile = np.zeros((TILE, TILE), np.int32)
+            part = rows[:, left : left + TILE]
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
 
 
 class ImageResult:
     """A folder that is filled plane by plane and has its name only when it is whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classifier: Model | None = None) -> None:
         self.path = path
+        self.classifier = classifier
+        """Model that classifies the objects, if there is one."""
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
         self.labels: tifffile.TiffWriter | None = None
         self.clear()
@@ -69,19 +86,10 @@ class ImageResult:
         self.rois: list[Any] | None = None
         self.geojson: list[dict[str, Any]] | None = None
         self.labels = None
-        self.expected = 0
-        self.added = 0
-        self.whole = False
-        """Whether all planes of the file were read."""
         self.lost = False
         """Whether the disk kept a plane from being read."""
         self.lasting = True
         """Whether it would be the same another time."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether every plane of the file is in it."""
-        return self.whole and self.added == self.expected
 
     def refuse(self, plane: Plane) -> None:
         """Note a plane that cannot be measured."""
@@ -91,76 +99,73 @@ class ImageResult:
         self.lost |= plane.lost
         self.lasting &= plane.lasting
 
-    def add(
-        self,
-        plane: Plane,
-        image: np.ndarray,
-        field: np.ndarray,
-        mask: np.ndarray,
-        label: np.ndarray,
-        settings: Measure,
-        confidence: np.ndarray | None = None,
-        training: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Measure a plane.
+    def add(self, plane: Plane, source: Rows, model: Model, settings: Measure) -> None:
+        """Segment and measure a plane.
 
         Args:
             plane: what is known of it.
-            image: uint8 or uint16, HxWxC.
-            field: bool HxW, the field of view.
-            mask: bool HxW, what the model takes for foreground.
-            label: int32 HxW, its objects.
+            source: its pixels.
+            model: of a segmentation.
             settings: the section `measure` of the config.
-            confidence: float (objects,), of the objects in the order of their numbers.
-            training: `training_statistics` of the model, if it has them.
+
+        Raises:
+            CoverslipError: the plane cannot be read to its end, or is not fit for the model.
         """
-        whole, label = label, drop_small(np.where(field, label, 0), settings.min_area_px)
-        if confidence is not None:
-            confidence = confidence[_first_values(label, whole) - 1]
-        objects = object_table(
-            label,
-            image,
-            pixel_size(plane, settings)[0],
-            channels=getattr(plane, "channels", None),
-            features=settings.features,
-            confidence=confidence,
-            field=field,
-        )
-        blocks = blocks_of(mask & field, field)
-        drawn = overlay(image, label, mask & field, field)
-        self.write_label(plane, label.shape, label, int(label.max(initial=0)), settings)
-        self.draw(plane, drawn)
-        self.export(plane, label, objects, settings)
-        quality = image_quality(image, label, field, training)
-        self.note(plane, image.shape, image.dtype, blocks, objects, settings, quality)
-        self.added += 1
+        size, _ = pixel_size(plane, settings)
+        scratch = self.part / "scratch"
+        try:
+            segmented = segment_image(
+                model,
+                source,
+                scratch,
+                ignore_black_border=settings.ignore_black_border,
+                min_area_px=settings.min_area_px,
+                overlap=settings.overlap,
+                tta=settings.tta,
+            )
+            found = measure_objects(segmented, plane, model, settings, size, self.classifier)
+            quality = measure_quality(segmented, model.info.get("training_statistics"))
+            small = segmented.thumbnail
+            drawn = overlay(small.image, small.label, small.mask, small.field)
+            nothing = np.zeros_like(small.label)
+            plain = overlay(small.image, nothing, nothing.astype(bool), small.field)
+            self.write_label(plane, segmented, settings)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        objects, polygons = found
+        self.draw(plane, drawn, plain)
+        if "roi" in settings.export:
+            self.rois = (self.rois or []) + label_rois(polygons, plane.page, plane.plane)
+        if "geojson" in settings.export:
+            with_polygon = objects[objects["label"].isin(polygons.keys())]
+            features = label_features(polygons, with_polygon, plane.plane)
+            self.geojson = (self.geojson or []) + features
+        self.note(plane, segmented, objects, settings, quality)
 
     def note(
         self,
         plane: Plane,
-        shape: Sequence[int],
-        dtype: np.dtype,
-        blocks: Blocks,
+        segmented: SegmentedImage,
         objects: pd.DataFrame,
         settings: Measure,
-        quality: Mapping[str, float | None] | None = None,
+        quality: Mapping[str, float | None],
     ) -> None:
         """Keep the numbers of a plane.
 
         Args:
             plane: what was measured.
-            shape, dtype: of its image.
-            blocks: its foreground and field of view, counted.
-            objects: its objects, see `object_table`.
+            segmented: its objects.
+            objects: their table, see `object_table`.
             settings: the section `measure` of the config.
             quality: see `image_quality`.
         """
-        size, source = pixel_size(plane, settings)
+        size, origin = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
+        height, width, channels = segmented.source.shape
         notes = [plane.note]
         if size is None and plane.pixel_um is not None:
             notes.append(UNLIKELY.format(*plane.pixel_um))
-        if blocks.field < shape[0] * shape[1]:
+        if not segmented.fov.everything:
             notes.append(PADDED)
         self.planes.append(
             {
@@ -168,80 +173,58 @@ class ImageResult:
                 "plane": plane.plane,
                 "time": plane.time,
                 "time_unit": plane.time_unit or None,
-                "height_px": shape[0],
-                "width_px": shape[1],
-                "channels": shape[2],
-                "bit_depth": 8 * dtype.itemsize,
+                "height_px": height,
+                "width_px": width,
+                "channel": plane.channel or None,
+                "channels": channels,
+                "bit_depth": 8 * segmented.source.dtype.itemsize,
                 "pixel_height_um": size and size[0],
                 "pixel_width_um": size and size[1],
-                "pixel_size_from": source or None,
-                **summary(blocks, objects, size),
-                **(quality or {}),
+                "pixel_size_from": origin or None,
+                **summary(segmented.foreground_px, segmented.fov.area, objects, size),
+                **quality,
                 "note": "; ".join(note for note in notes if note) or None,
             }
         )
         self.objects.append(objects)
 
-    def export(
-        self, plane: Plane, label: np.ndarray, objects: pd.DataFrame, settings: Measure
-    ) -> None:
-        """Keep the objects of a plane for other programs, see `Measure.export`.
-
-        Args:
-            plane: what was measured.
-            label: int32 HxW, its objects.
-            objects: their table.
-            settings: the section `measure` of the config.
-        """
-        formats = {"roi", "geojson"} & set(settings.export)
-        polygons = label_polygons(label) if formats else {}
-        if "roi" in formats:
-            self.rois = (self.rois or []) + label_rois(polygons, plane.page, plane.plane)
-        if "geojson" in formats:
-            self.geojson = (self.geojson or []) + label_features(polygons, objects, plane.plane)
-
-    def draw(self, plane: Plane, drawn: np.ndarray) -> None:
-        """Keep the overlay of a plane, uint8 HxWx3."""
+    def draw(self, plane: Plane, drawn: np.ndarray, plain: np.ndarray | None = None) -> None:
+        """Keep the overlay of a plane, uint8 HxWx3, and the same without contours."""
         name = overlay_name(plane.page, plane.plane)
         (self.part / name).write_bytes(encoded(drawn))
+        if plain is not None:
+            _, data = cv2.imencode(".jpg", np.ascontiguousarray(plain[:, :, ::-1]))
+            (self.part / image_name(name)).write_bytes(data.tobytes())
 
-    def write_label(
-        self,
-        plane: Plane,
-        shape: tuple[int, int],
-        label: np.ndarray | Iterator[np.ndarray],
-        largest: int,
-        settings: Measure,
-        tile: tuple[int, int] | None = None,
-    ) -> None:
-        """Append a page to the label maps: uint16, or uint32 where that is too small.
+    def write_label(self, plane: Plane, segmented: SegmentedImage, settings: Measure) -> None:
+        """Append a page to the label images: uint16, or uint32 where that is too small.
 
         Args:
             plane: what was measured.
-            shape: height and width.
-            label: int32 HxW, or its tiles from left to right and from the top on.
-            largest: the largest number in it.
+            segmented: its objects.
             settings: the section `measure` of the config.
-            tile: height and width of the tiles.
         """
         self.part.mkdir(parents=True, exist_ok=True)
+        shape, tiled = segmented.shape, len(segmented.grid) > 1
         if self.labels is None:
-            large = shape[0] * shape[1] > 2**29 or tile is not None
+            large = shape[0] * shape[1] > 2**29 or tiled
             self.labels = tifffile.TiffWriter(self.part / "label.tif", bigtiff=large)
-        kind = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
+        few = segmented.count <= np.iinfo(np.uint16).max
+        kind = np.dtype(np.uint16 if few else np.uint32)
         size, _ = pixel_size(plane, settings)
-        data: np.ndarray | Iterator[np.ndarray]
-        if isinstance(label, np.ndarray):
-            data = label.astype(kind)
-        else:
-            data = (part.astype(kind) for part in label)
+        data: np.ndarray | Iterator[np.ndarray] = (
+            (part.astype(kind) for part in _tiles(segmented))
+            if tiled
+            else segmented.label(slice(None)).astype(kind)
+        )
         self.labels.write(
             data,
-            shape=None if tile is None else shape,
-            dtype=None if tile is None else kind,
-            tile=tile,
+            shape=shape if tiled else None,
+            dtype=kind if tiled else None,
+            tile=(TILE, TILE) if tiled else None,
             photometric="minisblack",
             compression="zlib",
+            compressionargs={"level": 1},
             predictor=False,
             software="coverslip",
             description=f"page {plane.page}",

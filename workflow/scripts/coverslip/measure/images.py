@@ -9,27 +9,25 @@ was killed goes on where it was. The folder of entries may be deleted at any tim
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.data.readers.raster import Unread
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
-from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
-from coverslip.measure.blocks import add_large
+from coverslip.imaging.rows import Whole
 from coverslip.measure.image_result import ImageResult
 from coverslip.measure.input_folder import (
     ELSEWHERE,
@@ -42,7 +40,8 @@ from coverslip.measure.input_folder import (
     shown_name,
 )
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
-from coverslip.models.model import NETWORKS, WHOLE, Model, load
+from coverslip.models.model import WHOLE, Model, load, needs_keras
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
 from coverslip.runtime.run_record import versions
@@ -51,8 +50,14 @@ PACKAGES: tuple[str, ...] = ("numpy", "scipy", "scikit-image", "opencv-python-he
 
 PACKAGES += ("tifffile", "imagecodecs", "zarr", "numcodecs", "keras", "tensorflow")
 
-PACKAGES += ("tensorflow-cpu", "roifile", "cp-measure")
+PACKAGES += ("tensorflow-cpu", "onnxruntime", "roifile", "cp-measure")
 """Packages whose versions change what is read or measured."""
+
+WORKERS = 4
+"""Files that are measured at once at most: each takes memory."""
+
+TOGETHER = 2**22
+"""Planes of more pixels are measured one at a time."""
 
 
 class Outputs(NamedTuple):
@@ -82,6 +87,7 @@ def measure(
     outputs: Outputs,
     threads: int,
     report: Callable[[str], None] = print,
+    classifier: Path | None = None,
 ) -> int:
     """Measure the images of one shard; return how many files had to be computed.
 
@@ -99,6 +105,7 @@ def measure(
         outputs: what is written.
         threads: CPU threads.
         report: is given a line for the log now and then.
+        classifier: folder of a model of classes, for the objects.
 
     Raises:
         CoverslipError: the folder or the model cannot be read.
@@ -106,8 +113,9 @@ def measure(
     known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
     found = list_images({name: entry[-1] for name, entry in known.items()})
     names = [name for name in found if shard_of(name, shards) == shard]
-    network = load(model)
     facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
+    if classifier is not None:
+        facts.append(model_digest(classifier))
     keys = {name: entry_key(found[name], facts) for name in names}
     missing: dict[str, str] = {}
     for name, key in keys.items():
@@ -115,28 +123,26 @@ def measure(
             missing.setdefault(key, name)
     report(f"shard {shard}: {len(names)} files, {len(missing)} of them to be computed")
     if missing:
-        if network.info["kind"] in NETWORKS:
+        workers = max(1, min(threads, len(missing), WORKERS))
+        network = load(model, threads=max(1, threads // workers))
+        of_objects = None if classifier is None else load(classifier, threads=network.threads)
+        if settings.mixed_precision or any(map(needs_keras, filter(None, (network, of_objects)))):
             found_device = device.prepare(threads=threads)
             network.policy = found_device.dtype_policy if settings.mixed_precision else None
             report(found_device.line(network.policy or "float32"))
+            workers = 1
         network.predictor()  # a model that cannot predict ends the job, an image does not
         files = parts(known)
         todo = [
-            File(folder, name, files[name], ImageResult(entry_path(state, key)))
+            File(folder, name, files[name], ImageResult(entry_path(state, key), of_objects))
             for key, name in missing.items()
         ]
-        counted, changed = itertools.count(1), list[str]()
-
-        def done(file: File) -> None:
-            if file.entry.lost or folder_inventory.changed(folder, file.name, file.known):
-                file.entry.clear()
+        changed = []
+        for count, file in enumerate(_measure_all(network, todo, settings, workers), start=1):
+            if not file.kept:
                 changed.append(file.name)
-            else:
-                file.entry.close()
-            if (count := next(counted)) % 100 == 0:
+            if count % 100 == 0:
                 report(f"shard {shard}: {count} of {len(missing)} files computed")
-
-        _compute(network, todo, settings, done)
         if changed:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise CoverslipError(
@@ -158,12 +164,14 @@ class File:
         folder: where it lies, by its `name` from there.
         known: state of its file, or of all its files, when its digest was taken.
         entry: where the results go.
+        kept: whether the results were kept, since the file did not change meanwhile.
     """
 
     folder: Path
     name: str
     known: Mapping[str, folder_inventory.Known]
     entry: ImageResult
+    kept: bool = False
 
     def planes(self, settings: Measure) -> Iterator[Plane]:
         """Read it plane by plane; what is no readable file is not opened."""
@@ -203,115 +211,50 @@ def entry_path(state: Path, key: str) -> Path:
     return state / key[:2] / key[:40]
 
 
-def _compute(
-    network: Model, files: Iterable[File], settings: Measure, done: Callable[[File], None]
-) -> None:
-    """Predict and measure the files; hand over each as soon as all its planes are in its entry.
+def _measure_all(
+    network: Model, files: list[File], settings: Measure, workers: int
+) -> Iterator[File]:
+    """Measure files, several at once, and yield each as soon as its results are complete."""
+    alone = Lock()
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda file: _measure_file(network, file, settings, alone), files)
 
-    Images are predicted in batches across files. Where anything fails, the files on their way are
-    measured again one by one, so that only the planes at fault have an error. What is written to a
-    full disk is no fault of theirs and ends the job.
+
+def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) -> File:
+    """Measure all planes of a file, of which those that cannot be have an error.
+
+    What is written to a full disk is not the fault of the file, and ends the job.
+
+    Args:
+        network: the model.
+        file: the file.
+        settings: the section `measure` of the config.
+        alone: is held while a large plane is measured, so that one at a time is in memory.
     """
-    todo, busy = deque(files), list[File]()
-    while todo:
+    for plane in file.planes(settings):
+        source = plane.rows if plane.image is None else Whole(plane.image)
+        if source is None:
+            file.entry.refuse(plane)
+            continue
+        pixels = source.shape[0] * source.shape[1]
         try:
-            _stream(network, todo, busy, settings, done)
+            with alone if pixels > TOGETHER else nullcontext():
+                file.entry.add(plane, source, network, settings)
         except OSError:
             raise
         except Exception as error:  # libraries raise almost anything on odd images
             if isinstance(error, OutOfMemory) and network.info["kind"] not in WHOLE:
                 raise  # a single tile is too much, for any image
-            again, busy = busy, []
-        else:
-            again = []
-        for file in again:
-            _alone(network, file, settings)
-            done(file)
-
-
-def _stream(
-    network: Model,
-    todo: deque[File],
-    busy: list[File],
-    settings: Measure,
-    done: Callable[[File], None],
-) -> None:
-    """Measure files, which are taken from `todo` and are in `busy` until they are done."""
-    waiting: deque[tuple[ImageResult, Plane, np.ndarray, np.ndarray]] = deque()
-
-    def settle() -> None:
-        for file in [each for each in busy if each.entry.finished]:
-            done(file)
-            busy.remove(file)
-
-    def images() -> Iterator[np.ndarray]:
-        while todo:
-            file = todo.popleft()
-            busy.append(file)
-            for plane in file.planes(settings):
-                if plane.image is None:
-                    _imageless(network, file.entry, plane, settings)
-                else:
-                    file.entry.expected += 1
-                    field = field_of_view(plane.image, settings.ignore_black_border)
-                    waiting.append((file.entry, plane, plane.image, field))
-                    yield fill_outside_fov(plane.image, field)
-            file.entry.whole = True
-            settle()
-
-    for answer in network.predict(images(), "native", settings.overlap, settings.tta):
-        entry, plane, image, field = waiting.popleft()
-        entry.add(plane, image, field, settings=settings, **_segmented(network, answer))
-        settle()
-
-
-def _alone(network: Model, file: File, settings: Measure) -> None:
-    """Measure a file plane by plane; those that cannot be have an error."""
-    file.entry.clear()
-    for plane in file.planes(settings):
-        if plane.image is None:
-            _imageless(network, file.entry, plane, settings)
-            continue
-        try:
-            field = field_of_view(plane.image, settings.ignore_black_border)
-            image = fill_outside_fov(plane.image, field)
-            (answer,) = network.predict([image], "native", settings.overlap, settings.tta)
-            file.entry.add(
-                plane, plane.image, field, settings=settings, **_segmented(network, answer)
-            )
-        except OSError:
-            raise
-        except Exception as error:
-            file.entry.refuse(failed(error, plane.page, plane.plane, "measured"))
-
-
-def _segmented(network: Model, answer: np.ndarray) -> dict[str, Any]:
-    """Return what `ImageResult.add` takes of a model and its prediction for an image."""
-    if not np.isfinite(answer).all():
-        raise CoverslipError("the model answers with what is no number")
-    label = network.objects(answer)
-    return {
-        "mask": network.mask(answer) > 0,
-        "label": label,
-        "confidence": network.object_confidence(answer, label),
-        "training": network.info.get("training_statistics"),
-    }
-
-
-def _imageless(network: Model, entry: ImageResult, plane: Plane, settings: Measure) -> None:
-    """Measure a large plane at once, between the batches of small ones; note one without pixels."""
-    if plane.rows is None:
-        entry.refuse(plane)
-        return
-    try:
-        add_large(entry, plane, network, plane.rows, settings)
-    except OSError:
-        raise
-    except Exception as error:  # its rows were read on the way, so damage shows late
-        why = failed(error, plane.page, plane.plane, "measured")
-        if isinstance(error, Unread):
-            why = replace(error.plane, page=plane.page, plane=plane.plane)
-        entry.refuse(why)
+            why = failed(error, plane.page, plane.plane, "measured")
+            if isinstance(error, Unread):  # rows are read on the way, so damage shows late
+                why = replace(error.plane, page=plane.page, plane=plane.plane)
+            file.entry.refuse(why)
+    if file.entry.lost or folder_inventory.changed(file.folder, file.name, file.known):
+        file.entry.clear()
+    else:
+        file.entry.close()
+        file.kept = True
+    return file
 
 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
@@ -320,6 +263,7 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
     folders = {
         ".tif": outputs.labels,
         ".png": outputs.overlays,
+        ".jpg": outputs.overlays,
         ".zip": outputs.exports,
         "geojson": outputs.exports,
     }

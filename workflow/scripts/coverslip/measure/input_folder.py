@@ -10,55 +10,50 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coverslip.data import folder_inventory
+from coverslip.data.image_suffixes import COMPANIONS, HOW_TO_CONVERT, SUFFIXES, TO_CONVERT, ZARR
 from coverslip.errors import CoverslipError
 from coverslip.models.folder import member_folders, read_info
+from coverslip.pipeline import folder_inventory
 
 T = TypeVar("T")
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""Endings of the names of images, in small letters; `.ome.tif` is one of them."""
-
 INFO = "model.json"
 
-FILES = ("model.keras", INFO)
+WEIGHTS = ("model.keras", "model.onnx")
+"""Weights of a network, of which one is enough."""
+
+FILES = (WEIGHTS[0], INFO)
+
+"""Files of a model folder that a training makes: K-means has no weights."""
 
 SHIPPED = "nuclei-1"
 """Name of the model in `resources/models` that measures where none is named."""
-"""Files of a model folder that predicting needs: K-means has no weights."""
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
 
-KINDS = "PNG, JPEG, TIFF, BMP or Zarr"
+KINDS = "PNG, JPEG, BMP, GIF, WebP, TIFF, Zarr, CZI, LIF, ND2, OIB, OIF or OIR"
 
 LONG = 220
 """Bytes of the longest name that is kept: endings have to follow, and 255 are possible."""
-
-UNREAD_IMAGES = re.compile(
-    r"\.(czi|nd2|lif|vsi|oir|oib|ims|zvi|dv|svs|ndpi|mrxs|scn|lsm|gif|webp|jp2|jxl|heic)"
-)
-"""Endings of images that are not read."""
-
-ZARR = ".zarr"
-"""Ending of the name of a folder that is one image."""
 
 
 def list_images(contents: Mapping[str, str]) -> dict[str, str]:
     """Names and digests of the images among the files of a folder, sorted by name.
 
-    A folder `*.zarr` is one image, whose digest is of all its files.
+    A folder `*.zarr` is one image, and so is a file `*.oif` with its folder; their digest is of all
+    their files.
     """
     return {
         image: files[image]
-        if image in files
+        if list(files) == [image]
         else folder_inventory.summary({name[len(image) :]: files[name] for name in files})
         for image, files in parts(contents).items()
     }
 
 
 def parts(files: Mapping[str, T]) -> dict[str, dict[str, T]]:
-    """The files of each image of a folder, of one or of a folder `*.zarr`, sorted by name."""
+    """The files of each image of a folder, sorted by name: one, or those of its own folder."""
     found: dict[str, dict[str, T]] = {}
     for name in sorted(files):
         image = image_of(name)
@@ -68,11 +63,16 @@ def parts(files: Mapping[str, T]) -> dict[str, dict[str, T]]:
 
 
 def image_of(name: str) -> str | None:
-    """The image that a file belongs to, by its name: itself, or a folder `*.zarr`; or none."""
+    """The image that a file belongs to, by its name; or none.
+
+    That is the file itself, a folder `*.zarr`, or the file `*.oif` of a folder `*.oif.files`.
+    """
     parts = name.split("/")
     for count, part in enumerate(parts[:-1], start=1):
         if part.lower().endswith(ZARR):
             return "/".join(parts[:count])
+        if part.lower().endswith(COMPANIONS):
+            return "/".join(parts[:count])[: -len(".files")]
     return name if name.lower().endswith((*SUFFIXES, ZARR)) else None
 
 
@@ -133,15 +133,11 @@ def left_out(contents: Mapping[str, str]) -> dict[str, Any]:
 
 def left_out_lines(found: Mapping[str, Any]) -> list[str]:
     """Sentences on images and folders that were left out, see `left_out`."""
-    endings = {
-        each: count for each, count in found["endings"].items() if UNREAD_IMAGES.fullmatch(each)
-    }
+    endings = {each: count for each, count in found["endings"].items() if each in TO_CONVERT}
     lines = []
     if endings:
         counts = ", ".join(f"{count} {each}" for each, count in endings.items())
-        lines.append(
-            f"files that are not read: {counts}: convert them to OME-TIFF, by Fiji or Bio-Formats"
-        )
+        lines.append(f"files that are not read: {counts}: {HOW_TO_CONVERT}")
     if found["links"]:
         names = ", ".join(found["links"][:5]) + (", ..." if len(found["links"]) > 5 else "")
         lines.append(
@@ -176,6 +172,8 @@ def name_of(config: Mapping[str, Any]) -> str:
     if config["measure"]["name"]:
         return config["measure"]["name"]
     folder, model = (os.path.realpath(path) for path in (config["images"], model_of(config)))
+    if config.get("classifier"):
+        model += "\n" + os.path.realpath(model_of(config, "classifier"))
     words = unicodedata.normalize("NFC", Path(folder).name)
     # Letters of four bytes are possible, and a name of a file has at most 255 bytes.
     name = re.sub(r"[^\w-]+", "-", words)[:40].strip("-_") or "images"
@@ -183,9 +181,20 @@ def name_of(config: Mapping[str, Any]) -> str:
     return f"{name}-{digest[:6]}"
 
 
-def names_a_study(config: Mapping[str, Any]) -> bool:
-    """Whether `model` of the config is the name of a study, and not a path."""
-    return config["model"] in config["studies"] and not Path(config["model"]).exists()
+def names_a_study(config: Mapping[str, Any], key: str = "model") -> bool:
+    """Whether `model` (or another key) of the config is the name of a study, and not a path."""
+    return config[key] in config["studies"] and not Path(config[key]).exists()
+
+
+def classifies(config: Mapping[str, Any], key: str = "model") -> bool:
+    """Return whether a model of the config gives the class of a whole image.
+
+    Raises:
+        CoverslipError: it is not a model folder.
+    """
+    if names_a_study(config, key):
+        return config["studies"][config[key]]["task"] == "classification"
+    return read_info(model_of(config, key)).get("head") == "classification"
 
 
 def shipped_model(name: str = SHIPPED) -> Path | None:
@@ -198,8 +207,8 @@ def shipped_model(name: str = SHIPPED) -> Path | None:
     return None
 
 
-def model_of(config: Mapping[str, Any]) -> Path:
-    """Return the model folder that `model` of the config means.
+def model_of(config: Mapping[str, Any], key: str = "model") -> Path:
+    """Return the model folder that `model` (or `classifier`) of the config means.
 
     A study by its name, a model that comes with coverslip by its name, or a path; without any, the
     nucleus model that comes with coverslip.
@@ -207,13 +216,13 @@ def model_of(config: Mapping[str, Any]) -> Path:
     Raises:
         CoverslipError: no model is named, and none comes with this installation.
     """
-    model = config["model"] or SHIPPED
-    if names_a_study(config):
+    model = config[key] or SHIPPED
+    if names_a_study(config, key):
         seed = config["studies"][model]["seeds"][0]
         return Path("results/studies") / model / f"fold0_seed{seed}" / "model"
     if shipped := shipped_model(model):
         return shipped
-    if not config["model"]:
+    if not config[key]:
         raise CoverslipError(
             "model: name the folder of a trained model, as in "
             "`--config images=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
@@ -222,7 +231,9 @@ def model_of(config: Mapping[str, Any]) -> Path:
     return path.parent if path.name in FILES else path
 
 
-def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> list[str]:
+def model_inputs(
+    config: Mapping[str, Any], kmeans: Collection[str] = (), key: str = "model"
+) -> list[str]:
     """Files of the model that `model` of the config means, as inputs of rules.
 
     Those of a study that is named are made by the workflow. A folder is taken as it is: its paths
@@ -231,29 +242,24 @@ def model_inputs(config: Mapping[str, Any], kmeans: Collection[str] = ()) -> lis
     Args:
         config: the completed config.
         kmeans: names of studies whose models are K-means, which have no weights.
+        key: `model` or `classifier`.
 
     Raises:
-        CoverslipError: it is not a model folder, or is one of a classification.
+        CoverslipError: it is not a model folder, or `classifier` is no model of classes.
     """
-    folder = model_of(config)
-    if names_a_study(config):
-        study = config["model"]
-        if config["studies"][study]["task"] == "classification":
-            raise CoverslipError(of_classes(study))
-        return [f"{folder}/{name}" for name in FILES if name == INFO or study not in kmeans]
-    if not (folder / INFO).is_file():
-        raise CoverslipError(f"model: {config['model']}: {_no_model(folder, config['studies'])}")
-    if read_info(folder).get("head") == "classification":
-        raise CoverslipError(of_classes(config["model"]))
+    folder = model_of(config, key)
+    study = names_a_study(config, key)
+    if not study and not (folder / INFO).is_file():
+        raise CoverslipError(f"{key}: {config[key]}: {_no_model(folder, config['studies'])}")
+    if key == "classifier" and not classifies(config, key):
+        raise CoverslipError(
+            f"classifier: {config[key]}: predicts no classes of images: give the model of a "
+            "classification, and name this one as `model`"
+        )
+    if study:
+        names = [name for name in FILES if name == INFO or config[key] not in kmeans]
+        return [f"{folder}/{name}" for name in names]
     return [os.path.abspath(file) for file in model_files(folder)]
-
-
-def of_classes(model: str) -> str:
-    """Words for a model that measure cannot take."""
-    return (
-        f"model: {model}: classifies whole images and finds no cells in them; measure needs the "
-        "model of a segmentation, of confluency or of K-means"
-    )
 
 
 def _no_model(folder: Path, studies: Collection[str]) -> str:
@@ -270,18 +276,23 @@ def _no_model(folder: Path, studies: Collection[str]) -> str:
 
 
 def model_files(folder: Path) -> list[str]:
-    """`model.json` of a model folder and its weights, or those of its members.
+    """Return `model.json` of a model folder and its weights, or those of its members.
 
-    K-means has no weights. Other files in the folder are no part of the model.
+    Weights are `model.keras` and `model.onnx`, or one of them. K-means has no weights. Other files
+    in the folder are no part of the model.
 
     Raises:
         CoverslipError: the folder is none of a model, or lacks weights.
     """
     folder = Path(folder)
     members = member_folders(folder)
-    files = [*FILES] if read_info(folder).get("kind") == "network" else [INFO]
-    found = [each / name for each in members for name in FILES]
-    found += [folder / name for name in files]
+    networks = [*members, folder] if read_info(folder).get("kind") == "network" else members
+    found: list[Path] = []
+    for each in networks:
+        weights = [each / name for name in WEIGHTS if (each / name).is_file()]
+        found += [*(weights or [each / WEIGHTS[0]]), each / INFO]
+    if folder / INFO not in found:
+        found.append(folder / INFO)
     for path in found:
         if not path.is_file():
             raise CoverslipError(

@@ -11,9 +11,6 @@ from skimage.segmentation import find_boundaries
 from coverslip.imaging.intensity import stretched, to_grey
 from coverslip.reporting.figures.style import ORANGE, SKY
 
-LONGEST = 2048
-"""Larger images are shown at this height or width."""
-
 SMALLEST = 512
 """Smaller images are enlarged by a whole number to about this size, so that a line stays thin."""
 
@@ -38,18 +35,15 @@ def overlay(
     Returns:
         uint8 hxwx3, RGB.
     """
-    size = shown_size(image.shape[:2])
+    times = max(1, SMALLEST // max(image.shape[:2]))
     grey = to_grey(stretched(image))
-    if size != grey.shape:
-        smaller = size[0] < grey.shape[0]
-        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-        grey = cv2.resize(grey, size[::-1], interpolation=how)
-        label = cv2.resize(label.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
-        if not smaller:  # contours without steps
-            label = cv2.medianBlur(label, 5)
-        label = label.astype(np.int32)
+    if times > 1:
+        size = (times * image.shape[1], times * image.shape[0])
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)
+        label = cv2.resize(label.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+        label = cv2.medianBlur(label, 5).astype(np.int32)  # contours without steps
         mask, field = (
-            cv2.resize(part.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+            cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
             for part in (mask, field)
         )
     shown = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
@@ -63,16 +57,6 @@ def overlay(
     shown[edge & ~line] = 0
     shown[line] = paint(ORANGE)
     return shown
-
-
-def shown_size(shape: tuple[int, int]) -> tuple[int, int]:
-    """Height and width at which an image of this height and width is shown."""
-    longest = max(shape)
-    if longest > LONGEST:
-        height, width = (max(1, round(length * LONGEST / longest)) for length in shape)
-        return height, width
-    times = max(1, SMALLEST // longest)
-    return shape[0] * times, shape[1] * times
 
 
 def paint(colour: str) -> np.ndarray:

@@ -16,9 +16,12 @@ import pandas as pd
 from coverslip import __version__
 from coverslip.files import atomic_write
 from coverslip.measure import plot as plots
-from coverslip.measure.image_result import overlay_name
+from coverslip.measure.classes import UNSURE
+from coverslip.measure.flags import SATURATED, find_flags, worst_images
+from coverslip.measure.image_result import image_name, overlay_name
 from coverslip.measure.input_folder import beside, left_out_lines
-from coverslip.measure.tables import read_images
+from coverslip.measure.tables import read_head, read_images
+from coverslip.measure.wells import plate_table
 from coverslip.reporting.model_card import read_evaluation
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH, plural, read_json
@@ -35,18 +38,11 @@ IMAGE_BYTES = 60_000
 
 PLOT_BYTES = 2_000_000
 
-ENOUGH = 8
-"""Images from which on odd ones can be recognised."""
+PLAIN_BYTES = 40_000
+"""Of an image without contours, which is below the one with contours."""
 
-FAR = 3.5
-"""Robust z score (Iglewicz and Hoaglin, 1993) from which on an image is odd."""
-
-CHECKED = {
-    "n_objects": "number of objects",
-    "confluency_percent": "confluency",
-    "mean_area_px": "mean area",
-}
-"""Columns by which an image can be odd, and their names."""
+GROUPS = 50
+"""Folders and classes that are listed at most."""
 
 
 def build(
@@ -75,7 +71,8 @@ def build(
     """
     table = read_images(images)
     measured = table[table["error"] == ""]
-    odd = find_odd(measured)
+    flags = find_flags(measured)
+    odd = {index: flag.text for index, flag in flags.items()}
     files = overlay_names(measured)
     instances = str(model.get("head")).startswith("instance")
     first = [*table.index[table["error"] != ""], *odd]
@@ -84,15 +81,26 @@ def build(
         _row(row, files, odd, overlays, output)
         for row in table.loc[order].head(LISTED).itertuples()
     ]
-    run = images.with_name("run.json")
+    record = images.with_name("run.json")
+    meta, command = run_facts(read_json(record) if record.is_file() else {})
     page = {
         "name": facts["name"],
-        "meta": _meta(read_json(run) if run.is_file() else {}),
-        "command": read_json(run).get("command") if run.is_file() else None,
+        "meta": meta,
+        "command": command,
         "quality": read_evaluation(Path(facts["model"])),
-        "model": _model_name(facts, model),
+        "model": model_name(facts, model),
         "cards": _cards(table, measured, odd, instances),
         "plots": _plots(images, plot, measured, instances),
+        "worst": [
+            {"name": _name(measured.loc[index]), "text": text, "place": f"image{index}"}
+            for index, text in worst_images(measured, flags).items()
+        ],
+        "plate": _plate(measured, instances),
+        "folders": _folders(measured),
+        "classes": _classes(images.with_name("objects.csv")),
+        "parquet": output.with_name("objects.parquet").is_file(),
+        "exports": output.with_name("exports").is_dir()
+        and any(output.with_name("exports").rglob("*.*")),
         "timed": bool((measured["time_unit"] != "").any()),
         "shown": [
             _shown(row, files[row.Index], odd, overlays, output)
@@ -103,10 +111,13 @@ def build(
         "total": len(table),
         "left_out": left_out_lines(facts.get("left_out") or NOTHING),
         "unread": [{"name": _name(r), "error": r.error} for r in table.itertuples() if r.error],
+        "wells": bool((measured["well"] != "").any()),
+        "confident": bool(measured["mean_confidence"].notna().any()),
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
         "fields": measured["fov_area_px"].nunique() > 1,
         "instances": instances,
-        "intervals": any(row["interval"] for row in rows),
+        "saturated": f"{SATURATED:.0%}",
+        "limit": UNSURE,
         "facts": _facts(facts, model, measured),
     }
     html = render("measure.html.j2", page, templates)
@@ -120,21 +131,6 @@ def overlay_names(measured: pd.DataFrame) -> dict[int, str]:
         row.Index: beside(row.image, overlay_name(row.page, row.plane))
         for row in measured.itertuples()
     }
-
-
-def find_odd(measured: pd.DataFrame) -> dict[int, str]:
-    """Return why images are odd, by index: a note, or a number far from those of the others."""
-    odd = {row.Index: [row.note] for row in measured.itertuples() if row.note}
-    for column, name in CHECKED.items():
-        values = measured[column].astype(float).dropna()
-        middle = values.median()
-        spread = (values - middle).abs().median() / 0.6745
-        if len(values) < ENOUGH or not spread > 0:
-            continue
-        for index, value in values[(values - middle).abs() > FAR * spread].items():
-            text = f"{name} {value:.4g}, median of all {middle:.4g}"
-            odd.setdefault(index, []).append(text)
-    return {index: "; ".join(texts) for index, texts in sorted(odd.items())}
 
 
 def spread(measured: pd.DataFrame, first: list[int] | None = None) -> pd.DataFrame:
@@ -160,17 +156,21 @@ def _name(row: Any) -> str:
     return f"{row.image} {row.plane}".strip()
 
 
-def _meta(run: Mapping[str, Any]) -> str:
-    """Return date, version and machine of the measurement, as far as they are recorded."""
+def run_facts(run: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return date and version of a measurement in words, and its command.
 
+    Args:
+        run: the run record of the job; what it does not hold is left out.
+    """
     parts = [f"coverslip {__version__}" + (f" ({str(run['git'])[:7]})" if run.get("git") else "")]
     if run.get("ended"):
         date = datetime.fromisoformat(str(run["ended"]))
         parts.insert(0, f"{date.day} {date:%b %Y, %H:%M} {date.tzname() or ''}".strip())
-    return " · ".join(parts)
+    return " · ".join(parts), run.get("command")
 
 
-def _model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+def model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Return the folder of a model, and the study that it is of."""
     study = model.get("study")
     return f"{facts['model']}" + (f" (study {study})" if study else "")
 
@@ -201,6 +201,55 @@ def _plots(
     return more + plots_of
 
 
+def _plate(measured: pd.DataFrame, instances: bool) -> dict[str, Any] | None:
+    """Return the table of wells: objects per image, or confluency."""
+    column = "n_objects" if instances else "confluency_percent"
+    plate = plate_table(measured, column)
+    if plate is None:
+        return None
+    for row in plate["rows"]:
+        for cell in row["cells"]:
+            value = cell["value"]
+            cell["text"] = "" if value is None else number(value, 0 if instances else 1)
+            cell["level"] = round(cell["level"], 3)
+    title = "Objects per image" if instances else "Confluency (%)"
+    return {**plate, "title": title, "images": int((measured["well"] != "").sum())}
+
+
+def _folders(measured: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the numbers of each folder of images, where there are several."""
+    folders = measured["image"].str.rpartition("/")[0]
+    if folders.nunique() < 2:
+        return []
+    return [
+        {
+            "name": name or "(top folder)",
+            "images": number(len(rows)),
+            "objects": number(rows["n_objects"].sum()),
+            "each": number(rows["n_objects"].mean(), 1),
+            "confluency": number(rows["confluency_percent"].mean(), 1),
+        }
+        for name, rows in list(measured.groupby(folders))[:GROUPS]
+    ]
+
+
+def _classes(objects: Path) -> list[dict[str, str]]:
+    """Return how many objects are of each class, where a model classified them."""
+    if not objects.is_file() or "class" not in read_head(objects):
+        return []
+    table = pd.read_csv(objects, usecols=["class", "class_probability"], dtype={"class": "str"})
+    classes = table.groupby("class")["class_probability"]
+    return [
+        {
+            "name": str(name),
+            "objects": number(len(values)),
+            "percent": number(100 * len(values) / len(table), 1),
+            "unsure": number((values < UNSURE).sum()),
+        }
+        for name, values in sorted(classes, key=lambda pair: -len(pair[1]))[:GROUPS]
+    ]
+
+
 def _plot(name: str, path: Path) -> dict[str, str]:
     return {"name": name, "source": embed_image(path, PLOT_BYTES).source}
 
@@ -228,7 +277,7 @@ def _cards(
     }
     cards = [counts, covered, images] if instances else [covered, counts, images]
     if odd:
-        cards.append({"label": "odd images", "value": number(len(odd)), "more": "shown first"})
+        cards.append({"label": "images to check", "value": number(len(odd)), "more": "shown first"})
     if unread := len(table) - len(measured):
         cards.append({"label": "not measured", "value": number(unread), "more": "reasons below"})
     return cards
@@ -238,15 +287,16 @@ def _row(
     row: Any, files: Mapping[int, str], odd: Mapping[int, str], overlays: Path, output: Path
 ) -> dict[str, Any]:
     name = files.get(row.Index)
-    low, high = row.confluency_low_percent, row.confluency_high_percent
     return {
         "name": _name(row),
         "link": "" if name is None else _link(overlays / name, output),
         "confluency": number(row.confluency_percent, 1),
-        "interval": "" if pd.isna(low) else f"{number(low, 1)} to {number(high, 1)}",
         "objects": number(row.n_objects),
         "area": number(row.mean_area_px, 1),
         "area_um": number(row.mean_area_um2, 1),
+        "focus": number(row.focus, 3),
+        "confidence": number(row.mean_confidence, 2),
+        "well": row.well,
         "valid": number(row.fov_area_px),
         "time": "" if not row.time_unit else f"{number(row.time, 2)} {row.time_unit}",
         "note": row.error or odd.get(row.Index, ""),
@@ -259,6 +309,8 @@ def _row(
                 ("objects", row.n_objects),
                 ("area", row.mean_area_px),
                 ("area_um", row.mean_area_um2),
+                ("focus", row.focus),
+                ("confidence", row.mean_confidence),
                 ("valid", row.fov_area_px),
                 ("time", row.time),
             )
@@ -269,10 +321,13 @@ def _row(
 def _shown(
     row: Any, name: str, odd: Mapping[int, str], overlays: Path, output: Path
 ) -> dict[str, str]:
+    plain = overlays / image_name(name)
     return {
         "name": _name(row),
         "link": _link(overlays / name, output),
+        "place": f"image{row.Index}",
         "source": embed_image(overlays / name, IMAGE_BYTES).source,
+        "plain": embed_image(plain, PLAIN_BYTES).source if plain.is_file() else "",
         "confluency": f"{number(row.confluency_percent, 1)} %",
         "objects": plural(int(row.n_objects), "object"),
         "odd": odd.get(row.Index, ""),
@@ -295,7 +350,7 @@ def _facts(
     words = {
         "Images": str(facts["folder"]),
         "Other files there": others or "none",
-        "Model": _model_name(facts, model),
+        "Model": model_name(facts, model),
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),
         "Smallest object": f"{settings['min_area_px']} px²",

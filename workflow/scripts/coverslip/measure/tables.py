@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import fastparquet
 import pandas as pd
 
 from coverslip.files import atomic_write
 from coverslip.measure.image_qc import QC
 from coverslip.measure.regionprops import BASIC, OBJECTS, column_type
+from coverslip.measure.wells import find_well
 
 
 def link_all(folders: Iterable[Path], output: Path) -> None:
@@ -43,28 +44,38 @@ def link_file(source: Path, target: Path) -> None:
 
 # --- The table of objects as Parquet, for programs that read millions of rows
 
-KINDS = {"str": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN"}
+PARQUET_ROWS = 200_000
+"""Rows that are in memory at once; each makes a row group."""
+
+KINDS = {"str": "str", "int64": "Int64", "float64": "float64", "bool": "boolean"}
+"""Types of columns, with missing values, by their types in memory."""
 
 
 def write_parquet(objects: Path, output: Path) -> None:
     """Write a table of objects (`objects.csv`) as Parquet, compressed by zstd, in its order."""
     types = {name: KINDS[object_type(name)] for name in read_head(objects)}
-    settings: dict[str, Any] = {"threads": 1, "preserve_insertion_order": True}
-    with atomic_write(output) as part, duckdb.connect(config=settings) as database:
-        # Nothing is guessed: a guess looks at the first rows alone.
-        table = database.read_csv(
-            str(objects),
-            auto_detect=False,
-            header=True,
-            columns=types,
-            delimiter=",",
-            quotechar='"',
-            escapechar='"',
-            na_values=[""],
-            strict_mode=True,
-            parallel=False,
-        )
-        table.write_parquet(str(part), compression="zstd")
+    texts = {name: [] for name, kind in types.items() if kind == "str"}
+    missing = {name: [""] for name in types if name not in texts}
+    with (
+        atomic_write(output) as part,
+        pd.read_csv(
+            objects,
+            dtype=types,
+            keep_default_na=False,
+            na_values=missing,
+            chunksize=PARQUET_ROWS,
+        ) as chunks,
+    ):
+        for number, chunk in enumerate(chunks):
+            fastparquet.write(
+                str(part),
+                chunk.astype(dict.fromkeys(texts, object)),
+                compression="ZSTD",
+                object_encoding="utf8",
+                write_index=False,
+                stats=False,
+                append=number > 0,
+            )
 
 
 # --- The tables of all shards as one: images with their times, and objects
@@ -117,8 +128,6 @@ SHARD_COLUMNS = [
     "time",
     "time_unit",
     "confluency_percent",
-    "confluency_low_percent",
-    "confluency_high_percent",
     "n_objects",
     "objects_per_mm2",
     "mean_area_px",
@@ -127,6 +136,7 @@ SHARD_COLUMNS = [
     "median_area_um2",
     "mean_eccentricity",
     "mean_intensity",
+    "mean_confidence",
     *QC,
     "fov_area_px",
     "valid_area_um2",
@@ -134,6 +144,7 @@ SHARD_COLUMNS = [
     "foreground_um2",
     "height_px",
     "width_px",
+    "channel",
     "channels",
     "bit_depth",
     "pixel_height_um",
@@ -144,14 +155,16 @@ SHARD_COLUMNS = [
 ]
 """Columns of the table of images of a shard."""
 
-COLUMNS = ["image", "page", "plane", "series", *SHARD_COLUMNS[3:]]
+COLUMNS = ["image", "page", "plane", "series", "well", *SHARD_COLUMNS[3:]]
 """Columns of `images.csv`."""
 
 COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
 
 COUNTS += ["height_px", "width_px", "channels", "bit_depth"]
 
-TEXTS = ["image", "plane", "series", "time_unit", "pixel_size_from", "note", "error"]
+TEXTS = ["image", "plane", "series", "well", "time_unit", "channel", "pixel_size_from"]
+
+TEXTS += ["note", "error"]
 
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""
@@ -193,6 +206,7 @@ def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame
         times.append(None if time is None else round(time, 6))
         units.append(word)
     table["series"], table["time"], table["time_unit"] = series, times, units
+    table["well"] = [find_well(name) for name in table["image"]]
     return table[COLUMNS].reset_index(drop=True)
 
 

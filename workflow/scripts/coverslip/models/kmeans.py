@@ -7,7 +7,7 @@ so it gives the very same partition on the distinct colours, each weighted by it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,10 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from coverslip.config.sections import KMeans
 from coverslip.errors import CoverslipError
-from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
+from coverslip.imaging.field_of_view import FieldOfView, fill_outside_fov
 from coverslip.imaging.flatfield import background, fit_background
 from coverslip.imaging.intensity import to_grey
+from coverslip.imaging.rows import Rows, Whole, histogram, parts, spans
 from coverslip.imaging.texture import features, names, reach
+from coverslip.models.model_info import reason
 
 if TYPE_CHECKING:
     from coverslip.models.folder import ModelFolder
@@ -182,13 +184,37 @@ def kmeans_predictor(model: ModelFolder) -> Predict:
     Raises:
         CoverslipError: `model.json` does not hold what it should.
     """
-    recipe, clusters, cells, seed = read_kmeans(model)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        found = [cluster_labels(image, recipe, clusters, seed) for image in images]
-        return np.isin(np.stack(found)[..., np.newaxis], cells).astype(np.float32)
+        return np.stack([foreground_of(model, Whole(image))(image) for image in images])
 
+    read_kmeans(model)
     return predict
+
+
+def foreground_of(model: ModelFolder, source: Rows) -> Callable[..., np.ndarray]:
+    """Look at an image, and return a function from its windows to their foreground.
+
+    Args:
+        model: of the kind `kmeans`.
+        source: uint8 HxWxC, preprocessed.
+
+    Returns:
+        A function of the pixels of a window and of the row and column of its first pixel, which
+        gives float32 hxwx1, 0 or 1. Pixels nearer to the edge of a window than `texture.reach`
+        depend on where the window is.
+
+    Raises:
+        CoverslipError: `model.json` does not hold what it should.
+    """
+    recipe, clusters, cells, seed = read_kmeans(model)
+    labels = label_windows(source, recipe, clusters, seed)
+
+    def foreground(pixels: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
+        found = labels(pixels, row, column)
+        return np.isin(found[..., np.newaxis], cells).astype(np.float32)
+
+    return foreground
 
 
 def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray, int]:
@@ -206,8 +232,7 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
             raise ValueError(f"cells are the clusters {cells} of {clusters['number']}")
         return recipe, clusters, np.asarray(cells, np.uint8), seed
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CoverslipError(f"{path}: no valid clusters ({reason}): train again") from error
+        raise CoverslipError(f"{path}: no valid clusters ({reason(error)}): train again") from error
 
 
 def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
@@ -243,15 +268,58 @@ def cluster_labels(
         clusters: as `checked` gives them.
         seed: of the study; only `raw_color` depends on it.
     """
+    return label_windows(Whole(image), recipe, clusters, seed)(image, 0, 0)
+
+
+def label_windows(
+    source: Rows, recipe: KMeans, clusters: dict[str, Any], seed: int
+) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    """Look at an image, and return a function from its windows to `cluster_labels`."""
     if recipe.features == "raw_color":
-        return partition(image, clusters["number"], seed).labels
-    found = np.full(image.shape[:2], OUTSIDE, np.uint8)
-    looks = TextureFeatures(image, recipe.scales)
-    for rows in looks.strips():
-        scaled = (looks.features(rows) - clusters["mean"]) / clusters["standard_deviation"]
-        found[rows] = nearest(scaled, clusters["centres"])
-    found[~looks.field] = OUTSIDE
-    return found
+        return _raw_color(source, clusters["number"], seed)
+    looks = TextureFeatures(source, recipe.scales)
+
+    def labels(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
+        window = slice(row, row + pixels.shape[0]), slice(column, column + pixels.shape[1])
+        found = np.full(pixels.shape[:2], OUTSIDE, np.uint8)
+        field = looks.field.window(*window)
+        if field.any():
+            flat = looks.flat(pixels, row, column)
+            for part, values in looks.of_flat(flat):
+                scaled = (values - clusters["mean"]) / clusters["standard_deviation"]
+                found[part] = nearest(scaled, clusters["centres"])
+        found[~field] = OUTSIDE
+        return found
+
+    return labels
+
+
+def _raw_color(
+    source: Rows, clusters: int, seed: int
+) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    channels = source.shape[2]
+    counts = np.zeros(256**channels, np.int64)
+    for part in parts(source):
+        if channels == 1:
+            counts += histogram(part)
+        else:
+            found, times = np.unique(_codes(part), return_counts=True)
+            counts[found] += times
+    codes = np.flatnonzero(counts)
+    values = [codes // 256**power % 256 for power in reversed(range(channels))]
+    colours = np.stack(values, axis=1).astype(np.uint8)
+    _, numbers, _ = clustered(colours, counts[codes], clusters, seed)
+    table = np.zeros(len(counts), np.uint8)
+    table[codes] = numbers
+    return lambda pixels, row, column: table[_codes(pixels)]
+
+
+def _codes(pixels: np.ndarray) -> np.ndarray:
+    """One number per colour, in the order of the colours."""
+    codes = np.zeros(pixels.shape[:2], np.uint32)
+    for channel in range(pixels.shape[2]):
+        codes = codes * np.uint32(256) + pixels[:, :, channel]
+    return codes
 
 
 def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -266,44 +334,53 @@ def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 class TextureFeatures:
-    """What the features `texture` see of an image: its texture under even light, strip by strip.
+    """What the features `texture` see of an image: its texture under even light.
 
     Attributes:
-        field: bool HxW, the field of view; black surroundings do not count.
+        field: the field of view; black surroundings do not count.
     """
 
-    def __init__(self, image: np.ndarray, scales: list[float]) -> None:
-        """Look at an image.
+    def __init__(self, source: Rows, scales: list[float]) -> None:
+        """Fit the light of an image.
 
         Args:
-            image: uint8 HxWxC, C = 1 or 3.
+            source: uint8 HxWxC, C = 1 or 3.
             scales: see `texture.features`.
         """
         self.scales = scales
-        self.field = field_of_view(image)
-        self._grey = to_grey(image)
-        self._light = fit_background(self._grey, self.field)
-        self._flat: np.ndarray | None = None
-        if not self.field.all():
-            # The step to the surroundings would be texture: the image goes on beyond its field.
-            flat = self._flattened(slice(0, len(self._grey)))
-            self._flat = fill_outside_fov(flat[:, :, np.newaxis], self.field)[:, :, 0]
+        self.field = FieldOfView(source)
+        self._source = source
+        self._shape = (source.shape[0], source.shape[1])
+        self._light = fit_background(source, self.field.window)
 
     def strips(self) -> list[slice]:
         """Rows of the image in parts that are looked at together; none without a field."""
-        height, width = self._grey.shape
-        step = max(1, STRIP // width)
-        starts = range(0, height, step) if self.field.any() else ()
-        return [slice(start, min(start + step, height)) for start in starts]
+        return [slice(*span) for span in spans(self._shape, STRIP)] if self.field.area else []
 
     def features(self, rows: slice) -> np.ndarray:
         """Features of these rows, float32 rows x W x F; the same whatever the strips."""
-        beyond = reach(self.scales)
-        wide = slice(max(0, rows.start - beyond), min(len(self._grey), rows.stop + beyond))
-        flat = self._flattened(wide) if self._flat is None else self._flat[wide]
-        inner = slice(rows.start - wide.start, rows.stop - wide.start)
-        return features(flat, self.scales)[inner]
+        beyond = reach(self.scales) * (1 if self.field.everything else 2)
+        top, bottom = max(0, rows.start - beyond), min(self._shape[0], rows.stop + beyond)
+        flat = self.flat(self._source.rows(top, bottom), top, 0)
+        return features(flat, self.scales)[rows.start - top : rows.stop - top]
 
-    def _flattened(self, rows: slice) -> np.ndarray:
-        light = background(self._light, self._grey.shape, rows)
-        return self._grey[rows].astype(np.float32) / light
+    def flat(self, pixels: np.ndarray, row: int, column: int) -> np.ndarray:
+        """Divide a window by the light, and continue it beyond the field, float32 hxw.
+
+        Args:
+            pixels: uint8 hxwxC.
+            row, column: of its first pixel.
+        """
+        window = slice(row, row + pixels.shape[0]), slice(column, column + pixels.shape[1])
+        flat = to_grey(pixels).astype(np.float32) / background(self._light, self._shape, *window)
+        field = self.field.window(*window)
+        # The step to the surroundings would be texture.
+        return fill_outside_fov(flat[:, :, np.newaxis], field)[:, :, 0]
+
+    def of_flat(self, flat: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the features of a flat window in strips: their rows, and float32 rows x w x F."""
+        beyond = reach(self.scales)
+        for start, stop in spans(flat.shape, STRIP):
+            top = max(0, start - beyond)
+            found = features(flat[top : stop + beyond], self.scales)
+            yield slice(start, stop), found[start - top : stop - top]

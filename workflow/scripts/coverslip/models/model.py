@@ -1,6 +1,8 @@
 """The model folder: all that predicting needs, whatever the model is.
 
-A folder holds `model.keras` (the network, giving logits) and `model.json`. The latter contains:
+A folder has `model.keras` (the network, giving logits), `model.onnx` (the same network, giving
+probabilities, for prediction without Keras; see `coverslip.models.export_onnx`), or both, and
+`model.json`, which contains:
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
 - `classes`: names, `background` first; `num_classes`: output channels; `head`: what they mean, see
@@ -10,11 +12,14 @@ A folder holds `model.keras` (the network, giving logits) and `model.json`. The 
 - `temperature`: for the head `classification`, in place of a threshold, see
   `coverslip.models.heads`;
 - `instances`: for the head `instance`, how objects are made, see `coverslip.models.watershed`;
+- `large_tiles`: true for a network that sees farther than a patch and was found to predict as well
+  in larger tiles, which are faster, see `coverslip.models.tiling`;
+- `diameter_px`: of a typical object of the training images, see `coverslip.models.scale`;
 - `confidence`: how probable it is that an object is right, see `coverslip.models.confidence`;
 - `members`: for the kind `ensemble`, which has no `model.keras`, see `coverslip.models.ensemble`;
 - and whatever else training records: architecture, digests, licence of the data.
 
-Reading a folder needs no Keras; it is imported when something is predicted.
+Reading a folder needs no Keras; it is imported where a network without `model.onnx` predicts.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,13 +37,23 @@ from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.labels import components
+from coverslip.imaging.rows import Rows
 from coverslip.models import ensemble, heads, kmeans, preprocessing
 from coverslip.models.confidence import object_confidence
-from coverslip.models.folder import ENSEMBLE, read_info
+from coverslip.models.folder import ENSEMBLE, member_folders, read_info
 from coverslip.models.model_info import checked
-from coverslip.models.tiles import HasSizeDivisor, Predict, apply_symmetry, predict_stream
-from coverslip.models.tiling import size_divisor_of
-from coverslip.models.watershed import WatershedParams, average_scales, segment
+from coverslip.models.onnx_network import FILE as ONNX_FILE
+from coverslip.models.onnx_network import OnnxNetwork
+from coverslip.models.scale import CROP, middle, scale_factor, typical_diameter
+from coverslip.models.tiles import (
+    HasSizeDivisor,
+    Predict,
+    apply_symmetry,
+    predict_stream,
+    predict_tiled,
+)
+from coverslip.models.tiling import GRAINS, size_divisor_of
+from coverslip.models.watershed import WatershedParams, average_scales, grow, segment
 from coverslip.runtime import oom
 
 
@@ -121,7 +136,8 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").unlink(missing_ok=True)  # it must not describe another network
+    for name in ("model.json", ONNX_FILE):  # they must not describe another network
+        (folder / name).unlink(missing_ok=True)
     with atomic_write(folder / "model.keras") as part:
         whole = part.with_name(f"{part.name}.keras")  # Keras insists on the ending
         try:
@@ -133,18 +149,26 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def load(folder: Path, policy: str | None = None) -> Model:
+Runtime = Literal["auto", "keras"]
+
+
+def load(
+    folder: Path,
+    policy: str | None = None,
+    runtime: Runtime = "auto",
+    threads: int | None = None,
+) -> Model:
     """Read a model folder.
 
     Args:
         folder: the model folder.
-        policy: see `Model`.
+        policy, runtime, threads: see `Model`.
 
     Raises:
         CoverslipError: the folder is missing, is not a model folder, or was written by a newer
             version.
     """
-    return Model(Path(folder), read_info(folder), policy)
+    return Model(Path(folder), read_info(folder), policy, runtime, threads)
 
 
 def read_network(model: Model) -> Any:
@@ -153,7 +177,14 @@ def read_network(model: Model) -> Any:
     Raises:
         CoverslipError: it cannot be loaded, or holds code that would run.
     """
-    import keras
+    try:
+        import keras
+    except ImportError as error:
+        raise CoverslipError(
+            f"{model.folder}: has no {ONNX_FILE}, and Keras is not installed: export the network "
+            f"where it is (`python -m coverslip.models.export_onnx {model.folder}`), or "
+            "`pip install 'coverslip[train]'`"
+        ) from error
 
     path = model.folder / "model.keras"
     try:
@@ -196,6 +227,8 @@ def _misfit(network: Any, model: Model) -> str:
 def _network(model: Model) -> Predict:
     """Return the network of a folder as a function of uint8 tiles that gives probabilities, or
     the logits of classes."""
+    if uses_onnx(model):
+        return _onnx_network(model)
     network = read_network(model)
     classes = model.head == "classification"
     resized = model.preprocessing.resize is not None
@@ -214,8 +247,38 @@ def _network(model: Model) -> Predict:
     return HasSizeDivisor(predict, grain)
 
 
+def uses_onnx(model: Model) -> bool:
+    """Return whether a model of the kind `network` predicts by ONNX Runtime."""
+    return model.runtime == "auto" and model.policy is None and (model.folder / ONNX_FILE).is_file()
+
+
+def _onnx_network(model: Model) -> Predict:
+    """Return what `_network` does, by ONNX Runtime."""
+    network = OnnxNetwork(model.folder / ONNX_FILE, model.info, model.threads)
+    if model.head != "classification":
+        return HasSizeDivisor(network.predict, network.size_divisor)
+    smallest = np.finfo(np.float32).tiny
+
+    def logits(tiles: np.ndarray) -> np.ndarray:
+        # Logits, but for a constant that no softmax depends on.
+        return model.temperature * np.log(np.maximum(network.predict(tiles), smallest))
+
+    return logits
+
+
+def needs_keras(model: Model) -> bool:
+    """Return whether a model predicts by Keras, or one of its members does."""
+    if model.info["kind"] == ENSEMBLE:
+        members = member_folders(model.folder, model.info)
+        return any(needs_keras(load(each, model.policy, model.runtime)) for each in members)
+    return model.info["kind"] == "network" and not uses_onnx(model)
+
+
 def _ensemble(model: Model) -> Predict:
-    return ensemble.ensemble_predictor(model, lambda folder: load(folder, model.policy), _network)
+    def member(folder: Path) -> Model:
+        return load(folder, model.policy, model.runtime, model.threads)
+
+    return ensemble.ensemble_predictor(model, member, _network)
 
 
 KINDS: dict[str, Callable[[Model], Predict]] = {
@@ -239,13 +302,23 @@ class Model:
         folder: the model folder.
         info: `model.json`.
         preprocessing: the preprocessing section that it was trained with.
-        policy: dtype policy to predict fast in, by a network made for speed
+        policy: dtype policy to predict fast in, by Keras and a network made for speed
             (`coverslip.models.fold_batchnorm`); none: by the network as it was trained, in float32.
+        runtime: `auto`: by ONNX Runtime where the folder has `model.onnx`, else by Keras;
+            `keras`: by Keras.
+        threads: CPU threads of ONNX Runtime; none: one for each core.
         grain: once `predictor` is called, what sides of larger tiles are multiples of; see
             `coverslip.models.tiling`.
     """
 
-    def __init__(self, folder: Path, info: Any, policy: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        info: Any,
+        policy: str | None = None,
+        runtime: Runtime = "auto",
+        threads: int | None = None,
+    ) -> None:
         path = folder / "model.json"
         if not isinstance(info, dict) or not isinstance(info.get("format"), int):
             raise CoverslipError(
@@ -270,6 +343,8 @@ class Model:
         self.info: dict[str, Any] = info
         self._fitted: dict[str, Any] = info["fitted"]
         self.policy = policy
+        self.runtime = runtime
+        self.threads = threads
         self._predict: Predict | None = None
         self.grain: int | None = None
         if info["kind"] == "kmeans":
@@ -310,6 +385,20 @@ class Model:
         if self.head == heads.INSTANCES:
             return segment(probabilities, self.rules)
         return components(self.mask(probabilities) > 0)
+
+    def objects_of_any_size(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return `objects` before those that are too small for the model are left out."""
+        if self.head == heads.INSTANCES:
+            return grow(probabilities, self.rules.threshold, self.rules.seed)
+        return components(self.mask(probabilities) > 0)
+
+    def smallest_object(self, areas: np.ndarray) -> int:
+        """Return how many pixels an object has at least; see `WatershedParams.smallest`.
+
+        Args:
+            areas: of all objects of the image, integers (N,).
+        """
+        return self.rules.smallest(areas) if self.head == heads.INSTANCES else 0
 
     def object_confidence(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the confidence of each object, 0..1; see `coverslip.models.confidence`.
@@ -368,8 +457,9 @@ class Model:
                 any, tiles are such patches, side by side.
             tta: average over flips and turns, see `tiles.predict_stream`.
             batch: patches a batch; without it as many as make about `BATCH_PIXELS`.
-            scales: factors, above 0, that an image is resized by; the answers are resized back
-                and averaged; for the head `instance` see `instances.of_scales`.
+            tta_scales: factors, above 0, that an image is resized by; the answers are resized back
+                and averaged; for the head `instance` see `watershed.average_scales`. A model with
+                `preprocessing.rescale_objects` has one factor of its own for each image.
 
         Yields:
             float32 HxWxK probabilities, 0..1: K = 1 is foreground, more sum to 1 and begin with
@@ -390,20 +480,21 @@ class Model:
                 yield predict(preprocessing.to_input(image, self.preprocessing)[np.newaxis])[0]
             return
         size = self.preprocessing.resize
-        factors = (1.0,) if size else tta_scales
+        rescale = self.rescales
+        factors = (1.0,) if size or rescale else tta_scales
         sizes: list[tuple[int, int]] = []
 
         def seen() -> Iterator[np.ndarray]:
             for image in images:
                 sizes.append(image.shape[:2])
                 pixels = preprocessing.to_input(image, self.preprocessing)
-                for scale in factors:
+                for scale in (self.scale_of(image),) if rescale else factors:
                     shape = size or _scaled(image, scale)
                     yield preprocessing.resize_image(
                         pixels, shape, self.preprocessing.resize_filter
                     )
 
-        batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+        batch = batch or self._batch()
         found = predict_stream(predict, seen(), self.tile, overlap, batch, tta, self.grain)
         for answer in found:
             native = sizes.pop(0)
@@ -411,6 +502,78 @@ class Model:
             more = islice(found, len(factors) - 1)
             parts = [preprocessing.resize_image(part, shape) for part in (answer, *more)]
             yield self._joined(parts)
+
+    def open_image(
+        self, source: Rows, overlap: float = 0.25, tta: bool = False
+    ) -> Callable[[np.ndarray, int, int], np.ndarray]:
+        """Take what preprocessing needs from a whole image, to predict it window by window.
+
+        Args:
+            source: uint8 or uint16, HxWxC.
+            overlap, tta: see `predict`.
+
+        Returns:
+            A function of the pixels of a window and of the row and column of its first pixel,
+            which gives float32 hxwxK as `predict` does. Of an image that is one window it gives
+            what `predict` gives. A model that resizes takes only such windows.
+
+        Raises:
+            CoverslipError: see `predict`.
+        """
+        size = self.preprocessing.resize
+        pre = preprocessing.ImagePreprocessor(source, self.preprocessing)
+        predict = self.predictor()
+        if self.info["kind"] in WHOLE:
+            foreground = kmeans.foreground_of(self, pre.rows(source))
+            return lambda pixels, row, column: foreground(
+                pre.apply(pixels, row, column), row, column
+            )
+
+        factor = 1.0
+        if self.rescales:
+            top, left = (max(0, (length - CROP) // 2) for length in source.shape[:2])
+            pixels = source.rows(top, min(top + CROP, source.shape[0]))[:, left : left + CROP]
+            factor = self._scale_of(pre.apply(pixels, top, left))
+
+        def window(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
+            seen = preprocessing.resize_image(
+                pre.apply(pixels, row, column),
+                size or _scaled(pixels, factor),
+                self.preprocessing.resize_filter,
+            )
+            found = predict_tiled(predict, seen, self.tile, overlap, self._batch(), tta, self.grain)
+            return preprocessing.resize_image(found, pixels.shape[:2])
+
+        return window
+
+    def _batch(self) -> int:
+        """Return how many patches are predicted at once."""
+        return max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+
+    @property
+    def rescales(self) -> bool:
+        """Whether images are resized by `scale_of` before they are predicted."""
+        return self.preprocessing.rescale_objects and self._facts.diameter_px is not None
+
+    def scale_of(self, image: np.ndarray) -> float:
+        """Return what an image is resized by, so that its objects are as large as in training.
+
+        The middle of the image is predicted as it is, and its typical object measured; see
+        `coverslip.models.scale`.
+
+        Args:
+            image: HxW or HxWxC, uint8 or uint16.
+        """
+        if not self.rescales:
+            return 1.0
+        return self._scale_of(middle(preprocessing.to_input(image, self.preprocessing)))
+
+    def _scale_of(self, seen: np.ndarray) -> float:
+        predict, wanted = self.predictor(), self._facts.diameter_px
+        found = predict_tiled(predict, seen, self.tile, 0.0, self._batch(), False, self.grain)
+        return (
+            1.0 if wanted is None else scale_factor(typical_diameter(self.objects(found)), wanted)
+        )
 
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:
@@ -427,7 +590,7 @@ class Model:
         size, method = self.preprocessing.resize, self.preprocessing.resize_filter
         pixels = (preprocessing.to_input(image, self.preprocessing) for image in images)
         seen = (preprocessing.resize_image(x, size, method) if size else x for x in pixels)
-        batch = batch or max(1, BATCH_PIXELS // (self.tile[0] * self.tile[1]))
+        batch = batch or self._batch()
         for found in predict_classes(self.predictor(), seen, batch, tta):
             several = self.info["kind"] == ENSEMBLE
             yield ensemble.class_logits(found, self.info["num_classes"]) if several else found
@@ -437,6 +600,8 @@ class Model:
         if self._predict is None:
             found = KINDS[self.info["kind"]](self)
             self.grain = found.grain if isinstance(found, HasSizeDivisor) else None
+            if self._facts.large_tiles and self.grain is None:
+                self.grain = next((g for g in GRAINS if all(s % g == 0 for s in self.tile)), None)
             self._predict = oom.AdaptiveBatchPredictor(found)
         return self._predict
 

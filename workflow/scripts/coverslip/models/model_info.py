@@ -8,10 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coverslip.config.sections import Preprocessing
-from coverslip.errors import CoverslipError
-
-LARGEST_SIDE = 16384
-"""Largest height or width in pixels that a network works at."""
+from coverslip.errors import CoverslipError, one_line
 
 
 class Part(BaseModel):
@@ -56,18 +53,18 @@ class ModelInfo(Part):
     threshold: float | None = Field(ge=0, le=1)
     temperature: float = Field(default=1.0, gt=0)
     instances: Watershed | None = None
+    large_tiles: bool = False
+    diameter_px: float | None = Field(default=None, gt=0)
     confidence: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     members: list[Member] = []
 
     @model_validator(mode="after")
     def _together(self) -> ModelInfo:
         p = self.preprocessing
-        sides = p.resize or (p.patch,)
         channels = 1 if p.channels == "grey" else 3
         scaled = p.input_scaling == "zscore" and self.kind == "network"
         fitted = (len(self.fitted.mean), len(self.fitted.standard_deviation))
         for wrong, what in (
-            (not all(1 <= side <= LARGEST_SIDE for side in sides), "sizes of no network"),
             (scaled and fitted != (channels, channels), f"`fitted` is not of {channels} channels"),
             (any(d < 0 for d in self.fitted.standard_deviation), "a deviation below 0"),
             (self.head != "classification" and self.threshold is None, "no `threshold`"),
@@ -96,7 +93,15 @@ def checked(info: dict[str, Any], path: Path) -> ModelInfo:
     try:
         return ModelInfo(**info)
     except (ValidationError, TypeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        where = ".".join(map(str, first["loc"])) if first else ""
-        why = f"`{where}`: {first['msg']}" if first and where else first["msg"] if first else error
-        raise CoverslipError(f"{path}: {why}: restore the file, or train again") from error
+        raise CoverslipError(
+            f"{path}: {reason(error)}: restore the file, or train again"
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """Return in one line why values are not valid: of several mistakes the first, with its key."""
+    if not isinstance(error, ValidationError):
+        return one_line(error)[:200]
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return one_line(f"`{where}`: {first['msg']}" if where else first["msg"])

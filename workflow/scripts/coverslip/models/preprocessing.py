@@ -7,8 +7,9 @@ turns uint8 patches into the float32 input of a network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from PIL import Image
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
+from coverslip.imaging.clahe import Equalizer
+from coverslip.imaging.rows import Mapped, Rows, Whole, histogram, parts, percentile, spans
 
 PERCENTILES = (1.0, 99.8)
 
@@ -77,21 +80,82 @@ def to_input(image: np.ndarray, p: Preprocessing) -> np.ndarray:
     Raises:
         CoverslipError: another dtype or shape.
     """
-    pixels = convert_channels(check_image(image), p.channels)
-    if p.channels == "max_contrast" or p.normalization == "percentile":
-        low, high = np.percentile(pixels, PERCENTILES, axis=(0, 1))
-        strips = [pixels[start : start + NOISE_STRIP] for start in noise_strips(len(pixels))]
-        best = stretch_limits(low, high, [noise(strip) for strip in strips])
-        pixels = limited(pixels, best, p)
-    else:
-        pixels = to_uint8(pixels)
-    if p.invert_bright_background and has_bright_background(pixels):
-        pixels = 255 - pixels
-    if p.transform == "sqrt":
-        pixels = SQUARE_ROOT[pixels]
-    if p.clahe_clip is not None:
-        pixels = _clahe(pixels, p.clahe_clip)
-    return np.ascontiguousarray(pixels)
+    image = check_image(image)
+    return ImagePreprocessor(Whole(image), p).apply(image)
+
+
+class ImagePreprocessor:
+    """`to_input` window by window, with numbers (percentiles, polarity, CLAHE) of the whole image.
+
+    Args:
+        source: uint8 or uint16, HxWxC, see `to_input`.
+        p: the preprocessing section.
+
+    Raises:
+        CoverslipError: another dtype or shape.
+    """
+
+    def __init__(self, source: Rows, p: Preprocessing) -> None:
+        self.p = p
+        self._limits: StretchLimits | None = None
+        self._inverted = False
+        self._equalizer: Equalizer | None = None
+        if p.channels == "max_contrast" or p.normalization == "percentile":
+            self._limits = self._stretch_limits(source)
+        if p.invert_bright_background:
+            self._inverted = _has_bright_background(self._stage(source, self._bright))
+        if p.clahe_clip is not None:
+            mapped = self._stage(source, self._pixels)
+            self._equalizer = Equalizer(mapped, p.clahe_clip, CLAHE_TILES)
+
+    def apply(self, pixels: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
+        """Return a window as `to_input` does, uint8 HxWxC.
+
+        Args:
+            pixels: of the source.
+            row, column: of the window's first pixel.
+        """
+        found = self._pixels(pixels)
+        return self._equalizer.apply(found, row, column) if self._equalizer else found
+
+    def rows(self, source: Rows) -> Rows:
+        """Return the whole image as `to_input` does, to be read by rows."""
+        return Mapped(source, self.apply, channels(self.p), np.dtype(np.uint8))
+
+    def _stage(self, source: Rows, function: Callable[[np.ndarray], np.ndarray]) -> Rows:
+        def of_rows(pixels: np.ndarray, _: int) -> np.ndarray:
+            return function(pixels)
+
+        return Mapped(source, of_rows, channels(self.p), np.dtype(np.uint8))
+
+    def _raw(self, pixels: np.ndarray) -> np.ndarray:
+        return convert_channels(check_image(pixels), self.p.channels)
+
+    def _bright(self, pixels: np.ndarray) -> np.ndarray:
+        raw = self._raw(pixels)
+        return to_uint8(raw) if self._limits is None else limited(raw, self._limits, self.p)
+
+    def _pixels(self, pixels: np.ndarray) -> np.ndarray:
+        found = self._bright(pixels)
+        if self._inverted:
+            found = 255 - found
+        if self.p.transform == "sqrt":
+            found = SQUARE_ROOT[found]
+        return np.ascontiguousarray(found)
+
+    def _stretch_limits(self, source: Rows) -> StretchLimits:
+        counts: Any = 0
+        for part in parts(source):
+            raw = self._raw(part)
+            counts = counts + np.stack([histogram(raw[..., c]) for c in range(raw.shape[2])])
+        low, high = (
+            np.asarray([percentile(one, share) for one in counts]) for share in PERCENTILES
+        )
+        height = source.shape[0]
+        strips = (
+            source.rows(start, min(start + NOISE_STRIP, height)) for start in noise_strips(height)
+        )
+        return stretch_limits(low, high, [noise(self._raw(strip)) for strip in strips])
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
@@ -213,7 +277,7 @@ def limited(image: np.ndarray, limits: StretchLimits, p: Preprocessing) -> np.nd
 
 
 def has_bright_background(image: np.ndarray) -> bool:
-    """Tell whether the background of an image is brighter than its objects.
+    """Return whether the background of an image is brighter than its objects.
 
     The rule: background is what the rim of an image mostly shows, so its brightness is the median
     of the luma on the outermost pixels; it is bright if that is above the middle between the 1st
@@ -225,25 +289,19 @@ def has_bright_background(image: np.ndarray) -> bool:
     Args:
         image: uint8 HxWxC, C = 1 or 3.
     """
-    luma = convert_channels(image, "grey")
-    low, high = np.percentile(luma, PERCENTILES)
-    rim = np.concatenate([luma[0], luma[-1], luma[:, 0], luma[:, -1]])
-    return bool(np.median(rim) > (low + high) / 2)
+    return _has_bright_background(Whole(image))
 
 
-def _clahe(image: np.ndarray, clip: float) -> np.ndarray:
-    """Contrast limited adaptive histogram equalization of the L channel of CIELAB.
-
-    Zuiderveld, Graphics Gems IV (1994), as in OpenCV, with 8x8 tiles. A grey image goes the
-    same way through CIELAB, so that it gets what its RGB repetition would.
-    """
-    colour = image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
-    lab = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_RGB2LAB)
-    lab[:, :, 0] = cv2.createCLAHE(clipLimit=clip, tileGridSize=CLAHE_TILES).apply(
-        np.ascontiguousarray(lab[:, :, 0])
-    )
-    colour = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-    return colour if image.shape[2] == 3 else convert_channels(colour, "grey")
+def _has_bright_background(source: Rows) -> bool:
+    counts, rim = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for start, stop in spans(source.shape):
+        luma = convert_channels(source.rows(start, stop), "grey")
+        counts += histogram(luma)
+        rim += histogram(luma[:, 0]) + histogram(luma[:, -1])
+        for row in (0, source.shape[0] - 1):
+            rim += histogram(luma[row - start]) if start <= row < stop else 0
+    low, high = (percentile(counts, share) for share in PERCENTILES)
+    return percentile(rim, 50) > (low + high) / 2
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], method: str = "area") -> np.ndarray:

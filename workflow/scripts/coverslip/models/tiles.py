@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coverslip.imaging.rows import Rows
 from coverslip.models.tiling import Tiling, step_of, steps, tiling
 from coverslip.runtime import oom
 
@@ -141,65 +140,6 @@ def predict_stream(
         yield waiting.popleft().finish()
 
 
-def predict_rows(
-    predict: Predict,
-    source: Rows,
-    tile: int | tuple[int, int],
-    overlap: float,
-    batch: int,
-    tta: bool = False,
-    grain: int | None = None,
-) -> Iterator[np.ndarray]:
-    """Predict one large image; in memory are the rows that a row of tiles covers.
-
-    Tiles, weights and order of summation are those of `predict_stream`, and so are the numbers.
-
-    Args:
-        source: the image, H x W x C.
-        predict, tile, overlap, batch, flips, grain: see `predict_stream`.
-
-    Yields:
-        float32 hxWxK: the image from the top on, h rows at a time.
-    """
-    patch, turns = _patch_and_turns(tile, tta)
-    cut = tiling((source.shape[0], source.shape[1]), patch, overlap, grain)
-    if not cut.wide:
-        yield from _bands(predict, source, cut, turns, batch)
-        return
-    yielded = False
-    try:
-        for band in _bands(predict, source, cut, turns, 1):
-            yielded = True
-            yield band
-        return
-    except oom.OutOfMemory:
-        if yielded:  # rows that are handed out cannot be taken back
-            raise
-        oom.LOG.warning(SMALLER, *cut.tile, *patch)
-    yield from predict_rows(predict, source, patch, overlap, batch, tta)
-
-
-def _bands(
-    predict: Predict, source: Rows, cut: Tiling, turns: tuple[int, ...], batch: int
-) -> Iterator[np.ndarray]:
-    height, width = cut.tile
-    band = _StitchedRows(cut)
-    tiles: deque[_Tile] = deque()
-    for y in cut.starts(0):
-        rows = pad(source.rows(y, min(y + height, cut.size[0])), (height, cut.padded[1]))
-        row = (
-            (band, (y, x), turn, apply_symmetry(rows[:, x : x + width], turn))
-            for x in cut.starts(1)
-            for turn in turns
-        )
-        _run_all(predict, row, tiles, batch)
-        yield from band.ready()
-    if tiles:
-        _run(predict, tiles, batch)
-    yield from band.ready()
-    yield band.rest()
-
-
 def _patch_and_turns(
     tile: int | tuple[int, int], tta: bool
 ) -> tuple[tuple[int, int], tuple[int, ...]]:
@@ -284,46 +224,5 @@ class _StitchedImage:
         return self.sum[: self.tiling.size[0], : self.tiling.size[1]]
 
 
-class _StitchedRows:
-    """The rows of a large image that are being put together from their tiles."""
-
-    def __init__(self, cut: Tiling) -> None:
-        self.tiling = cut
-        self.top = 0
-        self.sum = np.zeros((cut.tile[0], cut.padded[1], 0), np.float32)
-        self.weight = np.zeros((cut.tile[0], cut.padded[1], 1), np.float32)
-        self._done: list[np.ndarray] = []
-
-    def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
-        """Add what was predicted for the tile at a corner; corners come row by row."""
-        if self.sum.shape[-1] == 0:  # the first tile defines the number of channels
-            self.sum = np.zeros((*self.weight.shape[:2], answer.shape[-1]), np.float32)
-        if corner[0] > self.top:
-            self._move(corner[0])
-        weight = self.tiling.weights(corner)
-        columns = slice(corner[1], corner[1] + self.tiling.tile[1])
-        self.sum[:, columns] += weight * answer
-        self.weight[:, columns] += weight
-
-    def _move(self, top: int) -> None:
-        """No further tile reaches above this row: what is there is done."""
-        rows, columns = top - self.top, self.tiling.size[1]
-        self._done.append(self.sum[:rows, :columns] / self.weight[:rows, :columns])
-        for array in (self.sum, self.weight):
-            array[:-rows] = array[rows:].copy()
-            array[-rows:] = 0
-        self.top = top
-
-    def ready(self) -> Iterator[np.ndarray]:
-        """Hand out the rows that are done."""
-        done, self._done = self._done, []
-        yield from done
-
-    def rest(self) -> np.ndarray:
-        """Return the last rows, when all tiles are laid."""
-        window = np.s_[: self.tiling.size[0] - self.top, : self.tiling.size[1]]
-        return self.sum[window] / self.weight[window]
-
-
-_Tile = tuple[_StitchedImage | _StitchedRows, tuple[int, int], int, np.ndarray]
+_Tile = tuple[_StitchedImage, tuple[int, int], int, np.ndarray]
 """Image, corner in it, orientation, and pixels of a tile."""

@@ -24,9 +24,6 @@ FLOOR = 1e-3
 LARGEST = 9 * 2**16
 """Pixels of the largest tile, as of 768x768: it takes about the memory of a batch of patches."""
 
-BAND = 2**23
-"""Pixels of the widest row of larger tiles, all of which are in memory for a large image."""
-
 GRAINS = (32, 64, 128, 256)
 """What sides of larger tiles may be multiples of. Below 32 little padding is saved."""
 
@@ -123,12 +120,12 @@ def tiling(
     if shared[0] >= patch[0] or shared[1] >= patch[1]:
         return plain
     padded = (round_up(padded[0], grain), round_up(padded[1], grain))
-    pixels, rows = max(LARGEST, patch[0] * patch[1]), max(BAND // padded[1], patch[0])
+    pixels = max(LARGEST, patch[0] * patch[1])
     cost, _, tile = min(
         (down * height * across * width, down * across, (height, width))
         for down, height in _sides(padded[0], patch[0], shared[0], grain)
         for across, width in _sides(padded[1], patch[1], shared[1], grain)
-        if height * width <= pixels and height <= rows
+        if height * width <= pixels
     )
     if cost >= len(plain.corners) * patch[0] * patch[1]:
         return plain

@@ -79,8 +79,8 @@ def segment(probabilities: np.ndarray, rules: WatershedParams) -> np.ndarray:
             background, interior, border, depth.
         rules: thresholds and smallest area.
     """
-    labels = _grow(probabilities, rules.threshold, rules.seed)
-    return drop_small(labels, rules.smallest(_areas(labels)))
+    labels = grow(probabilities, rules.threshold, rules.seed)
+    return drop_small(labels, rules.smallest(np.bincount(labels.ravel())[1:]))
 
 
 def average_scales(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -107,11 +107,8 @@ def normalized_distance(probabilities: np.ndarray) -> np.ndarray:
     return probabilities[..., -1] * (1.0 - probabilities[..., BORDER])
 
 
-def _areas(labels: np.ndarray) -> np.ndarray:
-    return np.bincount(labels.ravel())[1:]
-
-
-def _grow(probabilities: np.ndarray, threshold: float, seed: float) -> np.ndarray:
+def grow(probabilities: np.ndarray, threshold: float, seed: float) -> np.ndarray:
+    """Return the objects of an image before small ones are left out; see `segment`."""
     mask = ndimage.binary_fill_holes(1.0 - probabilities[..., BACKGROUND] >= threshold)
     depth = normalized_distance(probabilities)
     seeds, _ = ndimage.label(mask & (depth >= seed), EIGHT)

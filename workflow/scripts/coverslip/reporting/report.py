@@ -111,7 +111,7 @@ SETTINGS = ("split", "preprocessing", "network", "training", "evaluation", "seed
 
 def build(
     studies: Sequence[StudyInputs],
-    facts: Mapping[str, str | None],
+    facts: Mapping[str, Any],
     output: Path,
     templates: Path = TEMPLATES,
 ) -> None:
@@ -119,7 +119,7 @@ def build(
 
     Args:
         studies: in the order in which they are shown.
-        facts: `title` and `command`, both optional.
+        facts: `title`, `command`, and `left_out` (what is missing, by study), all optional.
         output: the page; files are linked relative to it.
         templates: folder of `page.html.j2`, `page.css`, `page.js` and the captions `<figure>.rst`.
 
@@ -138,6 +138,7 @@ def build(
         "title": facts.get("title") or _title(studies),
         "meta": _meta(runs),
         "command": facts.get("command"),
+        "left_out": facts.get("left_out") or {},
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],

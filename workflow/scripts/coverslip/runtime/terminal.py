@@ -1,4 +1,4 @@
-"""Snakemake's messages on the terminal: short reasons, no records of jobs, one line at Ctrl-C."""
+"""Snakemake's messages on the terminal: short reasons, one line at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -36,11 +36,9 @@ ALREADY_SHOWN = ("exit status 1.", "exit status 143.")
 
 def shorten(record: logging.LogRecord) -> bool:
     """Shorten a message of Snakemake; whether it is printed at all."""
-    reason, logs = getattr(record, "reason", None), getattr(record, "log", None)
+    reason = getattr(record, "reason", None)
     if isinstance(reason, str) and len(reason) > LONGEST:
         record.reason = f"{reason[:LONGEST]} ..."
-    if isinstance(logs, list):
-        record.log = [path for path in logs if not str(path).endswith("run.json")]
     text = str(record.msg)
     if found := RAISED_HERE.match(text):
         record.msg, record.args = f"coverslip: {found[1] or found[2]}", ()

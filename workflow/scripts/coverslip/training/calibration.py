@@ -12,14 +12,14 @@ import numpy as np
 from coverslip.imaging.labels import drop_small
 from coverslip.metrics.matching import match, overlap
 from coverslip.models import confidence, heads
+from coverslip.models.scale import typical_diameter
 from coverslip.models.watershed import (
     AREAS,
     SEEDS,
     SHARES,
     STEPS,
     WatershedParams,
-    _areas,
-    _grow,
+    grow,
     segment,
 )
 from coverslip.training.dataset import Batches
@@ -46,8 +46,8 @@ def tune_watershed(
         for place, params in enumerate(candidates):
             key = (params.threshold, params.seed)
             if key not in grown:
-                labels = _grow(probabilities, *key)
-                grown[key] = labels, _areas(labels)
+                labels = grow(probabilities, *key)
+                grown[key] = labels, np.bincount(labels.ravel())[1:]
             labels, areas = grown[key]
             smallest = params.smallest(areas)
             kept = (*key, int((areas >= smallest).sum()))
@@ -186,6 +186,26 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
         settings["instances"] = params.facts()
         settings["confidence"] = fit_confidence(_probabilities_and_truth(network, batches), params)
     return settings
+
+
+def object_diameter(labels: Iterable[np.ndarray], units: Iterable[str]) -> float | None:
+    """Return the typical diameter of the objects in training patches, in pixels.
+
+    Args:
+        labels: label image of each patch, integers HxW. Objects that touch its rim do not count.
+        units: the image of each patch, or its group, as training samples them: all count alike.
+
+    Returns:
+        The median over units of the median over their patches, see `typical_diameter`; None where
+        no patch has a whole object.
+    """
+    diameters: dict[str, list[float]] = {}
+    for label, unit in zip(labels, units, strict=True):
+        whole = np.where(np.isin(label, _at_rim(label)), 0, label)
+        if diameter := typical_diameter(whole):
+            diameters.setdefault(unit, []).append(diameter)
+    medians = [np.median(values) for values in diameters.values()]
+    return round(float(np.median(medians)), 1) if medians else None
 
 
 def fit_confidence(

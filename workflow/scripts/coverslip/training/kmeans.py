@@ -21,6 +21,7 @@ from coverslip.data.tables import select_images
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import HISTORY_COLUMNS
 from coverslip.files import atomic_write, write_json
+from coverslip.imaging.rows import Whole
 from coverslip.imaging.texture import names
 from coverslip.metrics.pixels import image_iou
 from coverslip.models import preprocessing
@@ -198,11 +199,11 @@ def _samples(source: Source, ids: list[str], scales: list[float]) -> Iterator[np
     """Yield features of some pixels of each image, float32 NxF, evenly spread over its field."""
     pixels_per_image = max(1, PIXELS // len(ids))
     for id in ids:
-        texture = TextureFeatures(source.image(id), scales)
-        step = max(1, int(texture.field.sum()) // pixels_per_image)
+        texture = TextureFeatures(Whole(source.image(id)), scales)
+        step = max(1, texture.field.area // pixels_per_image)
         before = 0
         for rows in texture.strips():
-            inside = texture.features(rows)[texture.field[rows]]
+            inside = texture.features(rows)[texture.field.window(rows)]
             yield inside[-before % step :: step]
             before += len(inside)
 
@@ -242,11 +243,11 @@ def _tally_published(
 def _tally_texture(
     image: np.ndarray, truth: np.ndarray, kmeans: KMeans, fits: dict[int, dict]
 ) -> dict[int, tuple[np.ndarray, float]]:
-    texture = TextureFeatures(image, kmeans.scales)
+    texture = TextureFeatures(Whole(image), kmeans.scales)
     counts = {number: np.zeros((2, number), np.int64) for number in fits}
     squares = dict.fromkeys(fits, 0.0)
     for rows in texture.strips():
-        field = texture.field[rows]
+        field = texture.field.window(rows)
         inside, true = texture.features(rows)[field], truth[rows][field]
         for number, fit in fits.items():
             middle = np.asarray(fit["centres"], np.float32)
@@ -255,7 +256,7 @@ def _tally_texture(
             labels = nearest(scaled, middle)
             counts[number] += count_pixels(labels, true, number)
             squares[number] += float(((scaled - middle[labels]) ** 2).sum(dtype=np.float64))
-    area = max(1, int(texture.field.sum()))
+    area = max(1, texture.field.area)
     return {number: (counts[number], squares[number] / area) for number in fits}
 
 

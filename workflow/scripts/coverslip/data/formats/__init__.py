@@ -11,10 +11,11 @@ from pathlib import PurePosixPath
 
 from coverslip.config.sections import Dataset
 from coverslip.data.archive import Archive, nested_zips
+from coverslip.data.image_suffixes import SUFFIXES
 from coverslip.errors import CoverslipError
 from coverslip.imaging.labels import LabelImage
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+EXTENSIONS = frozenset(SUFFIXES)
 
 
 @dataclass(frozen=True)

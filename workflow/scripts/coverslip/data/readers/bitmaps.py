@@ -69,16 +69,14 @@ def decode_bitmap(data: bytes, pixels: int, frame: int = 0, indices: bool = Fals
     with _opened(data, pixels) as image:
         if data.startswith(PNG_START) and frame == 0:
             array = imagecodecs.png_decode(data)
-            if data[25] != PALETTE or not indices:
-                if data[24] == 1 and data[25] == 0:
-                    array = array > 0
-                if data[25] == PALETTE and array.ndim == 3 and not _shows_alpha(image):
-                    array = array[:, :, :3]
-                return _deep(array)
+            if data[25] != PALETTE:
+                return _deep(array > 0 if data[24] == 1 else array)
         image.seek(frame)
         image.load()
-        if indices and image.mode in ("P", "PA"):
-            return _deep(_palette(image))
+        if image.mode in ("P", "PA"):
+            values, grey = _palette(image)
+            if grey or indices:
+                return _deep(values)
         return _deep(np.asarray(image if image.mode in AS_STORED else image.convert("RGB")))
 
 
@@ -101,14 +99,11 @@ def _deep(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _shows_alpha(image: Image.Image) -> bool:
-    return "transparency" in image.info
-
-
-def _palette(image: Image.Image) -> np.ndarray:
+def _palette(image: Image.Image) -> tuple[np.ndarray, bool]:
+    """Greys of an image whose palette has no colours, else its indices; and whether it has none."""
     values = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
     colors = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     used = np.unique(values)
     if used[-1] < len(colors) and (colors[used] == colors[used, :1]).all():
-        return colors[:, 0][values]
-    return values
+        return colors[:, 0][values], True
+    return values, False

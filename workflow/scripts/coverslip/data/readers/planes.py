@@ -38,8 +38,9 @@ class Plane:
     rows: Rows | None = None
     """The same of a large image, to be read row by row while the file is open."""
     channels: Mapping[str, np.ndarray | Rows] = field(default_factory=dict)
-    """All channels of this place in the file by name (`ch0`, `ch1` where the file has no names;
-    `red`, `green`, `blue` of colours): uint8 or uint16 HxW, or `Rows` of HxWx1 where `rows` is."""
+    """All channels of this place in the file by name (`ch0`, `ch1` where several have no names;
+    `red`, `green`, `blue` of colours): uint8 or uint16 HxW, or `Rows` of HxWx1 where `rows` is.
+    Empty where there is one channel without a name."""
     channel: str = ""
     """Name of the channel that `image` or `rows` is; empty for colours."""
     error: str = ""

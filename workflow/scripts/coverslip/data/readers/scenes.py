@@ -245,14 +245,17 @@ def _read(
             found[name], note = integer_rows(one)
             notes.append(note and (f"{name}: {note}" if several else note))
     image = found[names[main]]
-    chosen = names[main] if several or scene.channels else ""
+    named = bool(scene.channels and scene.channels[0].name)
+    chosen = names[main] if several or named else ""
     if image.shape[2] == 3:
         chosen = "" if channel is None else _color(channel)
         if not chosen and image.dtype == np.uint16:
             notes.append(DEEP_COLORS)
         found = {name: _sample(image, i) for i, name in enumerate(COLORS)}
-    height, width, count = image.shape
+    elif not chosen:
+        found = {}
     alpha = measured[0] if isinstance(measured[0], WithoutAlpha) else None
+    height, width, count = image.shape
     if height * width > selection.whole:
         note = _joined([*notes, TRANSPARENT if alpha else None])
         image = found.get(chosen, image)
@@ -262,12 +265,11 @@ def _read(
         arrays = {name: pixels[:, :, i] for i, name in enumerate(COLORS)}
     else:
         arrays = {name: rows.rows(0, height)[:, :, 0] for name, rows in found.items()}
-        pixels = arrays[names[main]][:, :, np.newaxis]
+        pixels = image.rows(0, height) if not chosen else arrays[chosen][:, :, np.newaxis]
     if count == 3 and chosen:
         pixels = arrays[chosen][:, :, np.newaxis]
-    pixels = np.ascontiguousarray(pixels)
     note = _joined([*notes, TRANSPARENT if alpha and alpha.varied else ""])
-    return Plane(1, pixels, channels=arrays, channel=chosen, note=note)
+    return Plane(1, np.ascontiguousarray(pixels), channels=arrays, channel=chosen, note=note)
 
 
 def _joined(notes: Sequence[str | None]) -> str:

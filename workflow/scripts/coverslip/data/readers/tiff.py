@@ -74,7 +74,7 @@ def tiff_planes(source: Path | BinaryIO, selection: Selection) -> Iterator[Plane
         kept = [index for index in range(len(tiff.series)) if not _is_photograph(tiff, index)]
         for at, index in enumerate(kept, start=1):
             name = f"s{at}" if len(kept) > 1 else ""
-            note = LEFT_OUT if len(kept) < len(tiff.series) else ""
+            note = LEFT_OUT if any(each.name in PHOTOGRAPHS for each in tiff.series) else ""
             yield from scene_planes(_scene(tiff, index, name, note, selection), selection, number)
 
 

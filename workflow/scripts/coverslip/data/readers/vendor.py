@@ -248,8 +248,9 @@ def oif_scenes(file: Any) -> list[Scene]:
         return []
     series = file.series[0]
     lengths = dict(zip(series.axes, series.shape, strict=True))
-    files = dict(zip(np.ndindex(*series.shape), series.files, strict=False))
-    first = file.asarray(series.files[0])
+    names = list(series)
+    files = {tuple(at): name for at, name in zip(series.indices, names, strict=True)}
+    first = file.asarray(names[0])
     facts = file.mainfile
     scale = facts.get("Reference Image Parameter", {})
     micro = [str(scale.get(f"{side}Unit", "")).strip('"') in ("um", "µm") for side in SIDES]

@@ -1,0 +1,297 @@
+"""Own images, or the objects in them, by a model of classes.
+
+A model of classes sees whole images at the size that it was trained at. So an image of another size
+is resized to it as a whole, as training did; an object is cut out with its surroundings, see
+`object_crops`. Probabilities are calibrated by the temperature of the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from coverslip.config.sections import Measure
+from coverslip.data.readers import read_planes
+from coverslip.data.readers.planes import Plane, failed
+from coverslip.errors import CoverslipError
+from coverslip.files import atomic_write
+from coverslip.imaging.intensity import stretched
+from coverslip.measure.input_folder import list_images, own_results, shown_name
+from coverslip.measure.overlay import encoded
+from coverslip.models.model import Model
+from coverslip.pipeline import folder_inventory
+
+BATCH = 32
+"""Images that are in memory and predicted at once."""
+
+AROUND = 1.25
+"""Side of the crop of an object over the longer side of its bounding box, at least."""
+
+UNSURE = 0.7
+"""Images and objects of a lower probability are named unsure."""
+
+THUMBNAIL = 128
+"""Height and width of an image on a contact sheet in pixels."""
+
+SHEET = (10, 8)
+"""Rows and columns of a contact sheet."""
+
+GAP = 4
+
+DIGITS = 4
+
+
+class ClassifiedPlane(NamedTuple):
+    """A plane, and what a model of classes answers to it."""
+
+    row: dict[str, Any]
+    """The columns `image`, `page`, `plane`, `class`, `class_probability`, `probability_<class>`,
+    `note`, `error`."""
+    thumbnail: np.ndarray | None
+    """uint8 HxWx3, RGB, height and width `THUMBNAIL`; none of a plane that has no image."""
+
+
+def class_columns(classes: Sequence[str]) -> list[str]:
+    """Return the columns of `predicted_classes.csv` of own images."""
+    chances = [f"probability_{name}" for name in classes]
+    return ["image", "page", "plane", "class", "class_probability", *chances, "note", "error"]
+
+
+def classify_folder(
+    folder: Path, notes: Path, model: Model, settings: Measure
+) -> Iterator[ClassifiedPlane]:
+    """Classify the images of a folder, sorted by name; those that cannot be have an error.
+
+    Args:
+        folder: the images, at any depth.
+        notes: the inventory of the folder, see `folder_inventory.contents`.
+        model: with the head `classification`.
+        settings: the section `measure` of the config.
+    """
+    known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
+    names = list_images({name: entry[-1] for name, entry in known.items()})
+    planes = (
+        (shown_name(name), plane)
+        for name in names
+        for plane in read_planes(folder / name, settings.channel, settings.largest_whole)
+    )
+    while some := list(islice(planes, BATCH)):
+        yield from _classify(some, model, settings)
+
+
+def _classify(
+    planes: list[tuple[str, Plane]], model: Model, settings: Measure
+) -> Iterator[ClassifiedPlane]:
+    images = [plane.image for _, plane in planes if plane.image is not None]
+    try:
+        answers = iter(list(model.predict(images, tta=settings.tta)))
+    except Exception:  # one of them is odd: which one?
+        answers = None
+    classes = [str(name) for name in model.info["classes"]]
+    for name, plane in planes:
+        row: dict[str, Any] = {"image": name, "page": plane.page, "plane": plane.plane}
+        if plane.image is None:
+            error = plane.error or (
+                "larger than `max_in_memory_megapixels`: classify a smaller image"
+            )
+            yield ClassifiedPlane(row | {"error": shown_name(error)}, None)
+            continue
+        try:
+            chances = next(answers or model.predict([plane.image], tta=settings.tta, batch=1))
+            if not np.isfinite(chances).all():
+                raise CoverslipError("the model answers with what is no number")
+        except Exception as error:  # libraries raise almost anything on odd images
+            why = failed(error, plane.page, plane.plane, "classified").error
+            yield ClassifiedPlane(row | {"error": shown_name(why)}, None)
+            continue
+        row |= _answer(chances, classes)
+        row |= {
+            f"probability_{each}": value
+            for each, value in zip(classes, _round(chances), strict=True)
+        }
+        row["note"] = "; ".join(filter(None, (plane.note, _size_note(plane.image, model))))
+        yield ClassifiedPlane(row, thumbnail(plane.image))
+
+
+def _answer(chances: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    best = int(np.argmax(chances))
+    return {"class": classes[best], "class_probability": round(float(chances[best]), DIGITS)}
+
+
+def _round(chances: np.ndarray) -> list[float]:
+    return [round(float(value), DIGITS) for value in chances]
+
+
+def _size_note(image: np.ndarray, model: Model) -> str:
+    size = image.shape[:2]
+    if size == tuple(model.tile):
+        return ""
+    return "resized from {}x{} to {}x{} pixels".format(*size, *model.tile)
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Return an image for display, uint8 RGB, inside a black square of `THUMBNAIL` pixels.
+
+    Args:
+        image: uint8 or uint16, HxWxC.
+    """
+    shown = stretched(image)
+    shown = shown if shown.ndim == 3 else np.repeat(shown[:, :, np.newaxis], 3, axis=2)
+    scale = THUMBNAIL / max(shown.shape[:2])
+    size = tuple(max(1, round(scale * side)) for side in shown.shape[:2])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    small = cv2.resize(np.ascontiguousarray(shown), size[::-1], interpolation=how)
+    square = np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)
+    top, left = ((THUMBNAIL - side) // 2 for side in size)
+    square[top : top + size[0], left : left + size[1]] = small
+    return square
+
+
+# --- Tables and contact sheets
+
+
+def write_classes(
+    planes: Iterable[ClassifiedPlane], classes: Sequence[str], table: Path, sheets: Path
+) -> dict[str, list[Shown]]:
+    """Write `predicted_classes.csv`, and a contact sheet per class with unsure images first.
+
+    Args:
+        planes: see `classify_folder`.
+        classes: labels of the classes.
+        table: the CSV.
+        sheets: folder of the contact sheets, `<class>.png`.
+
+    Returns:
+        The least certain images of each class, as on its contact sheet.
+    """
+    rows: list[dict[str, Any]] = []
+    unsure = UnsureFirst(classes)
+    for plane in planes:
+        rows.append(plane.row)
+        if plane.thumbnail is not None:
+            unsure.add(plane.row, plane.thumbnail)
+    found = pd.DataFrame(rows, columns=class_columns(classes))
+    with atomic_write(table) as part:
+        found.to_csv(part, index=False)
+    sheets.mkdir(parents=True, exist_ok=True)
+    for name, shown in unsure.shown.items():
+        if shown:
+            sheet = contact_sheet([each.image for each in shown])
+            (sheets / f"{file_name(name)}.png").write_bytes(encoded(sheet))
+    return unsure.shown
+
+
+class Shown(NamedTuple):
+    """An image on a contact sheet."""
+
+    probability: float
+    """Of its class."""
+    name: str
+    image: np.ndarray
+    """uint8 HxWx3, RGB, see `thumbnail`."""
+
+
+class UnsureFirst:
+    """The least certain images of each class, as many as a contact sheet shows."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.shown: dict[str, list[Shown]] = {name: [] for name in classes}
+
+    def add(self, row: Mapping[str, Any], image: np.ndarray) -> None:
+        """Keep an image, if it is among the least certain ones of its class."""
+        shown = self.shown[row["class"]]
+        name = f"{row['image']} {row['plane']}".strip()
+        shown.append(Shown(row["class_probability"], name, image))
+        shown.sort(key=lambda each: each[:2])
+        del shown[SHEET[0] * SHEET[1] :]
+
+
+def contact_sheet(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return images of one size in rows of `SHEET` columns, uint8 RGB on white.
+
+    Args:
+        images: uint8 HxWx3, at least one.
+    """
+    height, width = images[0].shape[:2]
+    columns = min(SHEET[1], len(images))
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
+    for at, image in enumerate(images):
+        top = GAP + at // columns * (height + GAP)
+        left = GAP + at % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def file_name(name: str) -> str:
+    """Return the name of a class as the name of a file."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "class"
+
+
+# --- Objects
+
+
+def object_crops(
+    image: np.ndarray,
+    objects: pd.DataFrame,
+    size: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> Iterator[np.ndarray]:
+    """Yield each object with its surroundings, as a model of classes sees it.
+
+    A square around the centroid, at the resolution of the image: as large as the input of the
+    model, or `AROUND` times the bounding box, where that is larger (it is resized then). Beyond the
+    border the image is reflected.
+
+    Args:
+        image: HxWxC, uint8 or uint16.
+        objects: their table, see `regionprops.object_table`.
+        size: height and width of the input of the model.
+        origin: row and column of the first pixel, where the image is a part of a larger one.
+    """
+    boxes = objects[["bbox_min_row", "bbox_min_col", "bbox_max_row", "bbox_max_col"]].to_numpy(int)
+    centers = objects[["centroid_y_px", "centroid_x_px"]].to_numpy(float) - origin
+    for (top, left, bottom, right), (y, x) in zip(boxes, centers, strict=True):
+        side = max(*size, int(np.ceil(AROUND * max(bottom - top, right - left))))
+        rows = _reflect(int(y + 0.5) - side // 2 + np.arange(side), image.shape[0])
+        columns = _reflect(int(x + 0.5) - side // 2 + np.arange(side), image.shape[1])
+        yield image[np.ix_(rows, columns)]
+
+
+def _reflect(places: np.ndarray, length: int) -> np.ndarray:
+    """Return the places inside of 0..length-1 that places outside mirror."""
+    if length == 1:
+        return np.zeros_like(places)
+    period = 2 * (length - 1)
+    folded = np.abs(places) % period
+    return np.minimum(folded, period - folded)
+
+
+def classify_objects(
+    model: Model,
+    image: np.ndarray,
+    objects: pd.DataFrame,
+    tta: bool = False,
+    origin: tuple[int, int] = (0, 0),
+) -> pd.DataFrame:
+    """Return the table of objects with the columns `class` and `class_probability`.
+
+    Args:
+        model: with the head `classification`.
+        image: HxWxC, uint8 or uint16.
+        objects: the table, see `regionprops.object_table`.
+        tta: average over flips and turns.
+        origin: as of `object_crops`.
+    """
+    classes = [str(name) for name in model.info["classes"]]
+    crops = object_crops(image, objects, model.tile, origin)
+    answers = [_answer(chances, classes) for chances in model.predict(crops, tta=tta)]
+    found = pd.DataFrame(answers, columns=["class", "class_probability"])
+    return pd.concat([objects, found.set_index(objects.index)], axis=1)
