@@ -158,8 +158,9 @@ def parser() -> Parser:
     measure.add_argument(
         "--model",
         type=Path,
-        metavar="FOLDER",
-        help="folder `model` of a finished training; default: `nuclei-1`, for stained nuclei",
+        metavar="MODEL",
+        help="folder `model` of a finished training, or a zip of it, or the name of a model that "
+        "comes along; default: nuclei, for stained nuclei",
     )
     measure.add_argument(
         "--classifier",
