@@ -16,6 +16,7 @@ with run_script(snakemake, reuse=True) as facts:
         found = found.suited(sections["network"]["architecture"])
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
+        from coverslip.training.calibration import training_statistics
         from coverslip.training.trainer import train
 
         key = identity(snakemake)
@@ -34,6 +35,11 @@ with run_script(snakemake, reuse=True) as facts:
                 "licence": snakemake.params.licence,
                 "code": snakemake.params.code,
                 "identity": key,
+                "training_statistics": training_statistics(
+                    Path(snakemake.input.images),
+                    Path(snakemake.input.split),
+                    int(snakemake.wildcards.fold),
+                ),
             },
             identity=key,
             device=found,
