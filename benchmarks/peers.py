@@ -77,9 +77,9 @@ def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
 def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> dict[str, dict]:
     """Label maps of everyone: by name, by id."""
     record = json.loads((options.study / "run.json").read_text(encoding="utf-8"))
-    area = record["params"]["evaluation"]["min_area_px"]
+    area = record["params"]["sections"]["evaluation"]["min_area_px"]
     predictions = options.study / options.run / "predictions"
-    used = bool(record["params"]["evaluation"]["tta"])
+    used = bool(record["params"]["sections"]["evaluation"]["tta"])
     model = load(options.study / options.run / "model")
     images = [store.image(id) for id in ids]
     other = [model.objects(answer) for answer in model.predict(images, tta=not used)]
@@ -183,7 +183,9 @@ def print_training(options: argparse.Namespace, peer: Mapping[str, Any]) -> None
     """Print how long everyone was trained, and draw the learning curves."""
     folder = options.study / options.run / "model"
     history = pd.read_csv(folder / "history.csv")
-    training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["params"]["training"]
+    training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["params"]["sections"][
+        "training"
+    ]
     theirs = pd.DataFrame(peer["history"])
     seconds = history["seconds"].sum()
     patches = len(history) * training["patches_per_epoch"]

@@ -23,11 +23,7 @@ rule notebook:
     conda:
         REPORT_ENV
     params:
-        title=targets.of_study("title"),
-        question=targets.of_study("question"),
-        reproduction=targets.is_reproduction,
-        restore_best=targets.of_study("training", "restore_best"),
-        monitor=targets.of_study("training", "monitor"),
+        words=targets.notebook_words,
         template=targets.notebook_template,
         code=targets.notebook_code,
     script:
@@ -74,6 +70,26 @@ rule export_onnx:
         "../scripts/export_onnx.py"
 
 
+rule export_bioimageio:
+    """Export a trained network as a package of the BioImage Model Zoo."""
+    input:
+        network=paths.ONNX,
+        info=paths.MODEL_INFO,
+        card=paths.MODEL_CARD,
+    output:
+        paths.BIOIMAGEIO,
+    log:
+        "results/logs/export_bioimageio/{study}_fold{fold}_seed{seed}.log",
+    conda:
+        TRAIN_ENV
+    resources:
+        mem_mb=scale_with_attempt(2000),
+    params:
+        code=code("export_bioimageio.py"),
+    script:
+        "../scripts/export_bioimageio.py"
+
+
 rule report:
     """Write the report of all studies that run."""
     input:
@@ -90,7 +106,7 @@ rule report:
         config=targets.report_config(),
         studies=targets.studies,
         left_out=targets.left_out,
-        command=command(),
+        command=run_command(workflow),
         code=code("report.py", templates=REPORT_TEMPLATES),
     script:
         "../scripts/report.py"
