@@ -100,7 +100,7 @@ def test_no_credentials(monkeypatch, tmp_path):
     left_out, line = (line for line in told.splitlines() if line.startswith("coverslip: "))
     assert left_out.startswith(f"coverslip: left out: nuclei-grouped: {ARCHIVE} is missing: ")
     assert "no study can run" in line and "Traceback" not in told
-    told = snakemake(project, *CONFIG, str(ARCHIVE), check=False)
+    told = snakemake(project, str(ARCHIVE), *CONFIG, check=False)
     line = next(line for line in told.splitlines() if "no valid Kaggle credentials" in line)
     for way in ("KAGGLE_API_TOKEN", "~/.kaggle", "KAGGLE_USERNAME and KAGGLE_KEY"):
         assert way in line

@@ -124,7 +124,7 @@ def test_studies_without_data_are_left_out_and_the_others_run(tmp_path):
         assert len(lines) == left_out and (f"studies/{name}/metrics.json" in text) != left_out
         assert all("is missing: " in line for line in lines)
     asked = "results/studies/types-cnn-random/metrics.json"
-    text = snakemake(where, *file, asked, check=False, **no_kaggle)
+    text = snakemake(where, asked, *file, check=False, **no_kaggle)
     assert "coverslip: resources/raw/nuclei-patches.zip is missing: put the archive" in text
     assert "Traceback" not in text and "CalledProcessError" not in text
     (where / "resources/raw/dsb2018.zip").unlink()

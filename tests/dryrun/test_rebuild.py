@@ -246,13 +246,14 @@ def test_no_reason_is_longer_than_a_line(project):
 
 
 def test_only_the_run_that_makes_the_report_says_where_it_lies(project):
-    assert "coverslip: " not in snakemake(project, "--force", "results/studies/one/split.csv")
+    assert "report" not in snakemake(project, "--force", "results/studies/one/split.csv")
 
 
 def test_the_finished_run_says_where_the_report_lies(finished, project):
     text = snakemake(project, "--force", "results/report.html")
     path = f"{project.resolve()}/results/report.html"
-    told = f"coverslip: the report lies at {path} (open it in a browser)"
-    assert text.splitlines()[-1] == told, "the very last line"
-    assert text.count(told) == 1
+    lines = text.splitlines()
+    assert lines[-1].startswith("next "), "the very last line"
+    assert sum(line.startswith("report ") and line.endswith(path) for line in lines) == 1
+    assert any(line.startswith("one  ") for line in lines), "a table of the studies"
     assert (finished / "results/report.html").is_file()

@@ -148,8 +148,6 @@ use rule extract_patches as extract_variant_patches with:
         index=f"{paths.VARIANT_PATCHES}/index.csv",
     log:
         "results/logs/extract_patches/{study}_{variant}_{shard}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.searched),
     params:
         preprocessing=targets.variant_section,
         task=targets.task,

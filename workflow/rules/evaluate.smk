@@ -46,8 +46,7 @@ rule evaluate:
     resources:
         mem_mb=scale_with_attempt(4000),
     params:
-        preprocessing=targets.of_study("preprocessing"),
-        evaluation=targets.scoring_section,
+        sections=targets.scoring_sections,
         reproduction=targets.is_reproduction,
         task=targets.task,
         names=targets.class_names,
@@ -100,8 +99,6 @@ rule explain:
         scores=f"{paths.ATTRIBUTION}/scores.json",
     log:
         "results/logs/explain/{study}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.classifications),
     conda:
         TRAIN_ENV
     threads: 8
@@ -109,7 +106,7 @@ rule explain:
         mem_mb=scale_with_attempt(4000),
         gpu=1,
     params:
-        attribution=targets.of_study("attribution"),
+        attribution=targets.attribution_section,
         fold=0,
         code=code("explain.py"),
     script:
@@ -125,8 +122,6 @@ rule write_submission:
         paths.PREDICTED_CLASSES,
     log:
         "results/logs/write_submission/{study}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.classifications),
     localrule: True
     conda:
         CORE_ENV
@@ -146,8 +141,6 @@ rule ensemble_model:
         paths.ENSEMBLE_INFO,
     log:
         "results/logs/ensemble_model/{study}_{together}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.networks),
     localrule: True
     conda:
         CORE_ENV
@@ -193,8 +186,7 @@ rule evaluate_ensemble:
     resources:
         mem_mb=scale_with_attempt(4000),
     params:
-        preprocessing=targets.of_study("preprocessing"),
-        evaluation=targets.scoring_section,
+        sections=targets.scoring_sections,
         task=targets.task,
         names=targets.class_names,
         code=code("evaluate_ensemble.py"),

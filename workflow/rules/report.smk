@@ -23,11 +23,7 @@ rule notebook:
     conda:
         REPORT_ENV
     params:
-        title=targets.of_study("title"),
-        question=targets.of_study("question"),
-        reproduction=targets.is_reproduction,
-        restore_best=targets.of_study("training", "restore_best"),
-        monitor=targets.of_study("training", "monitor"),
+        words=targets.notebook_words,
         template=targets.notebook_template,
         code=targets.notebook_code,
     script:
@@ -110,7 +106,7 @@ rule report:
         config=targets.report_config(),
         studies=targets.studies,
         left_out=targets.left_out,
-        command=command(),
+        command=run_command(workflow),
         code=code("report.py", templates=REPORT_TEMPLATES),
     script:
         "../scripts/report.py"

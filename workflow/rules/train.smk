@@ -8,12 +8,12 @@ rule download_pretrained_weights:
     log:
         "results/logs/download_pretrained_weights/{file}.log",
     wildcard_constraints:
-        file=wildcard_regex(PUBLISHED_WEIGHTS),
+        file=wildcard_regex(published_weights.FILES),
     localrule: True
     conda:
         CORE_ENV
     params:
-        published=lambda wildcards: weights_facts(wildcards.file),
+        published=lambda wildcards: published_weights.facts(wildcards.file),
     script:
         "../scripts/download_pretrained_weights.py"
 
@@ -45,9 +45,7 @@ rule train:
         runtime=720,
         gpu=1,
     params:
-        preprocessing=targets.of_study("preprocessing"),
-        network=targets.of_study("network"),
-        training=targets.of_study("training"),
+        sections=targets.training_sections,
         goal=targets.threshold_goal,
         licence=targets.licence,
         contents=targets.weights_contents,

@@ -13,8 +13,6 @@ rule tune_trial:
         history=f"{paths.TRIAL}/history.csv",
     log:
         "results/logs/tune_trial/{study}_fold{fold}_rung{rung}_{slot}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.searched),
     conda:
         TRAIN_ENV
     threads: 8
@@ -23,9 +21,7 @@ rule tune_trial:
         runtime=720,
         gpu=1,
     params:
-        preprocessing=targets.of_study("preprocessing"),
-        network=targets.of_study("network"),
-        training=targets.of_study("training"),
+        sections=targets.training_sections,
         seed=targets.of_study("search", "seed"),
         values=targets.first_values,
         epochs=targets.rung_epochs,
@@ -42,8 +38,6 @@ rule tune_rank:
         paths.RANKING,
     log:
         "results/logs/tune_rank/{study}_fold{fold}_rung{rung}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.searched),
     localrule: True
     conda:
         CORE_ENV
@@ -62,8 +56,6 @@ rule tune_best:
         paths.BEST,
     log:
         "results/logs/tune_best/{study}_fold{fold}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.searched),
     localrule: True
     conda:
         CORE_ENV
@@ -83,8 +75,6 @@ rule tune_tables:
         summary=paths.SEARCH_SUMMARY,
     log:
         "results/logs/tune_tables/{study}.log",
-    wildcard_constraints:
-        study=wildcard_regex(targets.searched),
     localrule: True
     conda:
         CORE_ENV

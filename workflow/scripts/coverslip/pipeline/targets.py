@@ -106,6 +106,18 @@ def omit_keys(section: Mapping[str, Any], *keys: str) -> Section:
     return {key: value for key, value in section.items() if key not in keys}
 
 
+def config_files(workflow: Any) -> list[Path]:
+    """Return the files that the config was read from, the one that counts last."""
+    given = list(workflow.overwrite_configfiles)
+    return [file for file in workflow.configfiles if file not in given] + given
+
+
+def run_command(workflow: Any) -> str:
+    """Return the command that makes the report again."""
+    given = [str(file) for file in workflow.overwrite_configfiles]
+    return " ".join(["snakemake --cores all", *(["--configfile", *given] if given else [])])
+
+
 class Targets:
     """What the rules ask for: one method for each input or parameter.
 
@@ -363,6 +375,11 @@ class Targets:
         """Return the code of training, with the architectures that the study may use."""
         return code("train.py", *self.network_modules(wildcards.study))
 
+    def training_sections(self, wildcards: Wildcards) -> Section:
+        """Return the sections of a study that its training depends on."""
+        study = self.study(wildcards)
+        return {name: study[name] for name in search_space.SECTIONS}
+
     def threshold_goal(self, wildcards: Wildcards) -> str | None:
         """Return what the threshold is tuned for; a reproduction keeps its own threshold."""
         study = self.study(wildcards)
@@ -385,7 +402,13 @@ class Targets:
     # --- search
 
     def search(self, wildcards: Wildcards) -> Section:
-        """Return the section `search` of the job's study."""
+        """Return the section `search` of the job's study.
+
+        Raises:
+            CoverslipError: it has none.
+        """
+        if wildcards.study not in self.searched:
+            raise CoverslipError(f"{wildcards.study}: has no section `search`")
         return self.study(wildcards)["search"]
 
     def trial_code(self, wildcards: Wildcards) -> str:
@@ -526,7 +549,26 @@ class Targets:
 
     def label_columns(self, wildcards: Wildcards) -> Sequence[str]:
         """Return the columns of the table of predicted classes."""
-        return self.config["datasets"][self.study(wildcards)["dataset"]]["label_columns"]
+        return self.config["datasets"][self.classification(wildcards)["dataset"]]["label_columns"]
+
+    def scoring_sections(self, wildcards: Wildcards) -> Section:
+        """Return the sections of a study that its scores depend on."""
+        sections = {"preprocessing": self.study(wildcards)["preprocessing"]}
+        return sections | {"evaluation": self.scoring_section(wildcards)}
+
+    def classification(self, wildcards: Wildcards) -> Section:
+        """Return the section of a study that classifies images.
+
+        Raises:
+            CoverslipError: it is another one.
+        """
+        if wildcards.study not in self.classifications:
+            raise CoverslipError(f"{wildcards.study}: is no study with `task: classification`")
+        return self.study(wildcards)
+
+    def attribution_section(self, wildcards: Wildcards) -> Section:
+        """Return the section `attribution` of a classification."""
+        return self.classification(wildcards)["attribution"]
 
     def attribution(self, wildcards: Wildcards) -> list[str]:
         """Return the attribution maps of a classification and their scores."""
@@ -542,7 +584,12 @@ class Targets:
             study: its name.
             together: `ensemble` of all trainings, or `fold<f>_ensemble` of the seeds of a fold.
             path: the file.
+
+        Raises:
+            CoverslipError: the study has no networks.
         """
+        if study in self.kmeans:
+            raise CoverslipError(f"{study}: K-means has no networks to average")
         runs = self.runs(study)
         runs["fold"] = re.findall(r"\d+", together) or runs["fold"]
         return expand(path, **runs)
@@ -626,6 +673,13 @@ class Targets:
         """Return what a model card reports of a study."""
         keys = ("title", "question", "task", "reproduces", "known_issues")
         return {key: self.study(wildcards)[key] for key in keys}
+
+    def notebook_words(self, wildcards: Wildcards) -> Section:
+        """Return what a notebook reports of its study's section."""
+        study = self.study(wildcards)
+        training = {key: study["training"][key] for key in ("restore_best", "monitor")}
+        words = {key: study[key] for key in ("title", "question")}
+        return words | {"reproduction": self.is_reproduction(wildcards)} | training
 
     def notebook_template(self, wildcards: Wildcards) -> str:
         """Return the file name of the notebook that reports a study."""

@@ -150,7 +150,7 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
     try:
-        _add(handlers, logging.StreamHandler(sys.stderr))
+        _add(handlers, logging.StreamHandler(sys.stderr), snakemake.wildcards.get("study"))
         if len(snakemake.log):
             log = Path(snakemake.log[0])
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -214,8 +214,23 @@ class _Warnings(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def _add(handlers: list[logging.Handler], handler: logging.Handler) -> None:
-    handler.setFormatter(logging.Formatter("%(message)s"))
+class _Named(logging.Formatter):
+    """Begins messages that are no errors with the name of the study."""
+
+    def __init__(self, study: str | None) -> None:
+        super().__init__("%(message)s")
+        self.study = study
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        named = self.study is not None and record.levelno < logging.ERROR
+        return f"{self.study}: {text}" if named else text
+
+
+def _add(
+    handlers: list[logging.Handler], handler: logging.Handler, study: str | None = None
+) -> None:
+    handler.setFormatter(_Named(study))
     LOG.addHandler(handler)
     handlers.append(handler)
 
