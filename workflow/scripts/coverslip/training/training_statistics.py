@@ -24,6 +24,7 @@ def training_statistics(images: Path, split: Path, fold: int) -> dict[str, Any] 
         CoverslipError: the store or the split cannot be read.
     """
     ids = select_images(split, fold, ["train"]).index
-    chosen = np.unique(np.linspace(0, len(ids) - 1, KEPT).round().astype(int)) if len(ids) else []
+    places = np.linspace(0, len(ids) - 1, KEPT if len(ids) else 0)
+    chosen = np.unique(places.round().astype(int))
     with ImageStore(images) as store:
         return summarize_training(store.image(ids[at]) for at in chosen)
