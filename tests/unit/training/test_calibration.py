@@ -6,7 +6,6 @@ import pytest
 from mask_training import PREPROCESSING, write_patches
 
 from coverslip.config.sections import Augmentation, Network
-from coverslip.data.image_store import ImageStoreWriter
 from coverslip.models import networks
 from coverslip.models.preprocessing import fit
 from coverslip.models.watershed import WatershedParams
@@ -15,7 +14,6 @@ from coverslip.training.calibration import (
     fit_confidence,
     object_diameter,
     recalibrate_batchnorm,
-    training_statistics,
     tune_threshold,
 )
 from coverslip.training.dataset import Batches
@@ -189,16 +187,3 @@ def test_the_typical_diameter_counts_units_alike_and_whole_objects_only():
     units = ["a", "b", "b", "b", "c", "d"]
     assert object_diameter(labels, units) == pytest.approx(15 * 2 / np.sqrt(np.pi), abs=0.05)
     assert object_diameter([patch(30, corner=0)], ["d"]) is None
-
-
-def test_the_statistics_are_those_of_the_training_images(tmp_path):
-    rng = np.random.default_rng(0)
-    with ImageStoreWriter(tmp_path / "images.h5") as store:
-        for number in range(20):
-            low, high = (0, 60) if number < 10 else (100, 256)
-            store.image(f"{number:02d}", rng.integers(low, high, (32, 32, 1)).astype(np.uint8))
-    subsets = ["train"] * 10 + ["test"] * 10
-    rows = [f"{n:02d},g{n},0,{subset}" for n, subset in enumerate(subsets)]
-    (tmp_path / "split.csv").write_text("\n".join(["id,group,fold,subset", *rows]) + "\n")
-    found = training_statistics(tmp_path / "images.h5", tmp_path / "split.csv", 0)
-    assert found is not None and len(found["images"]) == 10

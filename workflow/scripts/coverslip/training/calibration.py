@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
-from coverslip.data.image_store import ImageStore
-from coverslip.data.tables import select_images
-from coverslip.imaging.image_statistics import KEPT, summarize_training
 from coverslip.imaging.labels import drop_small
 from coverslip.metrics.matching import match, overlap
 from coverslip.models import confidence, heads
@@ -190,23 +186,6 @@ def calibrate(final: keras.Model, batches: Batches, goal: Goal | None) -> dict[s
         settings["instances"] = params.facts()
         settings["confidence"] = fit_confidence(_probabilities_and_truth(network, batches), params)
     return settings
-
-
-def training_statistics(store: Path, split: Path, fold: int) -> dict[str, Any] | None:
-    """Return what later tells whether an image is unlike the training images of a fold.
-
-    Args:
-        store: the images of the dataset.
-        split: the table of the split.
-        fold: the fold.
-
-    Returns:
-        The section `training_statistics` of `model.json`, see `imaging.image_statistics`, of
-        evenly spaced ones of the sorted training images; None of too few images.
-    """
-    ids = select_images(split, fold, ["train"]).index
-    with ImageStore(store) as images:
-        return summarize_training(images.image(id) for id in ids[:: max(1, len(ids) // KEPT)])
 
 
 def object_diameter(labels: Iterable[np.ndarray], units: Iterable[str]) -> float | None:
