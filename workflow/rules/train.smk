@@ -21,7 +21,6 @@ rule download_pretrained_weights:
 rule train:
     """Train a network on patches."""
     input:
-        images=targets.of_dataset(paths.STORE),
         patches=targets.patches,
         images=targets.of_dataset(paths.STORE),
         split=paths.SPLIT,
