@@ -1,4 +1,4 @@
-"""Nuclei beside StarDist's and Otsu's: `python benchmarks/peers.py DATASET STUDY OUT`.
+"""Nuclei: coverslip, StarDist and Otsu's threshold: `python benchmarks/peers.py DATASET STUDY OUT`.
 
 DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a finished study of
 instances (`results/studies/nuclei-random`), OUT what `benchmarks/stardist_nuclei.py` made of its
@@ -335,7 +335,7 @@ def main() -> None:
     rows = test_rows(options.study, options.run)
     ids, groups = list(rows.index), rows["group"].to_numpy(dtype=str)
     peer = json.loads((options.out / "stardist.json").read_text())
-    print(f"## Nuclei beside StarDist's\n\n{HEAD.format(study=options.study.name)}")
+    print(f"## Nuclei: coverslip and StarDist\n\n{HEAD.format(study=options.study.name)}")
     with ImageStore(options.dataset / "images.h5") as store:
         labels = answers(store, options, ids)
         found = {name: counted(store, maps, ids) for name, maps in labels.items()}

@@ -9,6 +9,7 @@ import yaml
 
 from coverslip import cli, doctor
 from coverslip.files import WORKFLOW
+from coverslip.pipeline import missing_data
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
 
 def test_doctor_shows_whether_credentials_are_there_and_no_values(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(doctor, "KAGGLE_VARIABLES", ("SOME_KEY",))
+    monkeypatch.setattr(missing_data, "KAGGLE_VARIABLES", ("SOME_KEY",))
     monkeypatch.delenv("KAGGLE_CONFIG_DIR", raising=False)
     assert doctor.main() == 0
     assert "credentials: none" in capsys.readouterr().out

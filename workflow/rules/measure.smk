@@ -98,7 +98,7 @@ rule measure_classes:
     threads: 8
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=240,
+        runtime=scale_with_attempt(120),
         gpu=1,
     params:
         folder=measured.whole_folder,

@@ -70,6 +70,26 @@ rule export_onnx:
         "../scripts/export_onnx.py"
 
 
+rule export_bioimageio:
+    """Export a trained network as a package of the BioImage Model Zoo."""
+    input:
+        network=paths.ONNX,
+        info=paths.MODEL_INFO,
+        card=paths.MODEL_CARD,
+    output:
+        paths.BIOIMAGEIO,
+    log:
+        "results/logs/export_bioimageio/{study}_fold{fold}_seed{seed}.log",
+    conda:
+        TRAIN_ENV
+    resources:
+        mem_mb=scale_with_attempt(2000),
+    params:
+        code=code("export_bioimageio.py"),
+    script:
+        "../scripts/export_bioimageio.py"
+
+
 rule report:
     """Write the report of all studies that run."""
     input:

@@ -453,6 +453,12 @@ def test_several_folds_are_told_one_by_one():
     assert labels[2] == "Fold 0, training" and labels[-1] == "Leakage, fold 1"
 
 
+def test_classes_have_their_names_and_not_their_labels():
+    report_of_data = {"images": 4, "classes": {"1": 3, "0": 1}}
+    facts = tables.data_facts(report_of_data, {"0": "epithelium", "1": "cancer"})
+    assert "cancer: 3, epithelium: 1" in [fact.text for fact in facts]
+
+
 def test_each_figure_that_is_named_has_a_caption():
     written = {path.stem for path in (made_up.ROOT / "workflow/report").glob("*.rst")}
     assert {*report.SHOWN, *(n for names in report.FIGURES.values() for n in names)} <= written

@@ -158,8 +158,9 @@ def parser() -> Parser:
     measure.add_argument(
         "--model",
         type=Path,
-        metavar="FOLDER",
-        help="folder `model` of a finished training; default: `nuclei-1`, for stained nuclei",
+        metavar="MODEL",
+        help="folder `model` of a finished training, or a zip of it, or the name of a model that "
+        "comes along; default: nuclei, for stained nuclei",
     )
     measure.add_argument(
         "--classifier",
@@ -277,7 +278,8 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     model = given.model or shipped_model()
     if model is not None and not model.exists():
         model = shipped_model(str(model)) or model
-    if model is None or not (model / "model.json").is_file():
+    zipped = model is not None and model.suffix.lower() == ".zip" and model.is_file()
+    if model is None or not (zipped or (model / "model.json").is_file()):
         wrong = "no model is named" if model is None else f"{model}: not a model folder"
         raise CoverslipError(
             f"{wrong}; `--model` takes the folder `model` of a finished training, as in "

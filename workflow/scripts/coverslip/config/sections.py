@@ -485,7 +485,8 @@ class Preprocessing(Section):
     min_foreground_fraction: float = Field(default=0.0, ge=0, le=1)
     """Training patches with a smaller share of foreground are left out."""
     shards: int = Field(default=1, ge=1, le=10_000)
-    """Number of jobs and files that patches are cut into."""
+    """Number of jobs and files that patches are cut into; another number cuts patches and
+    trains networks again."""
 
 
 class Network(Section):

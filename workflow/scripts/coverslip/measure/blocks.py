@@ -10,6 +10,7 @@ one block.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from coverslip.imaging.field_of_view import FieldOfView, FilledRows
 from coverslip.imaging.rows import Rows, Unfit, Whole
 from coverslip.models import heads
 from coverslip.models.model import Model
+from coverslip.models.preprocessing import check_image
 
 BLOCK = 2048
 """Height and width of a block in pixels, about."""
@@ -258,19 +260,23 @@ def segment_image(
     )
 
 
-def label_image(model: Model, image: np.ndarray, min_area_px: int = 0) -> np.ndarray:
+def label_image(
+    model: Model, image: np.ndarray, min_area_px: int = 0, tta: bool = False
+) -> np.ndarray:
     """Return the objects of an image in memory, int32 HxW, numbered from 1 without gaps.
 
     Args:
         model: of a segmentation.
-        image: uint8 or uint16, HxW or HxWxC.
+        image: uint8, uint16 or bool, HxW or HxWxC.
         min_area_px: objects of fewer pixels are left out.
-    """
-    import tempfile
+        tta: average over flips and turns.
 
-    source = Whole(image if image.ndim == 3 else image[:, :, np.newaxis])
+    Raises:
+        CoverslipError: see `preprocessing.check_image`.
+    """
+    source = Whole(check_image(image))
     with tempfile.TemporaryDirectory(prefix="coverslip-") as scratch:
-        found = segment_image(model, source, Path(scratch), min_area_px=min_area_px)
+        found = segment_image(model, source, Path(scratch), min_area_px=min_area_px, tta=tta)
         return found.label(slice(None))
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from coverslip.data.image_suffixes import COMPANIONS, HOW_TO_CONVERT, SUFFIXES, TO_CONVERT, ZARR
 from coverslip.errors import CoverslipError
+from coverslip.models.find import SHIPPED, shipped_model, unpack_model
 from coverslip.models.folder import member_folders, read_info
 from coverslip.pipeline import folder_inventory
 
@@ -26,8 +27,8 @@ FILES = (WEIGHTS[0], INFO)
 
 """Files of a model folder that a training makes: K-means has no weights."""
 
-SHIPPED = "nuclei-1"
-"""Name of the model in `resources/models` that measures where none is named."""
+UNPACKED = Path(".snakemake/coverslip/models")
+"""Where zips of models are unpacked."""
 
 ELSEWHERE = ("name", "shards", "time_pattern", "time_unit")
 """Settings that do not change what is found in a file."""
@@ -197,24 +198,15 @@ def classifies(config: Mapping[str, Any], key: str = "model") -> bool:
     return read_info(model_of(config, key)).get("head") == "classification"
 
 
-def shipped_model(name: str = SHIPPED) -> Path | None:
-    """Return the folder of a model that comes with coverslip; none without that model."""
-    package = Path(__file__).resolve().parents[1]
-    for home in (package.parents[2], package / "_workflow"):
-        folder = home / "resources/models" / name
-        if re.fullmatch(r"[\w.-]+", name) and (folder / INFO).is_file():
-            return folder
-    return None
-
-
 def model_of(config: Mapping[str, Any], key: str = "model") -> Path:
     """Return the model folder that `model` (or `classifier`) of the config means.
 
-    A study by its name, a model that comes with coverslip by its name, or a path; without any, the
-    nucleus model that comes with coverslip.
+    A study by its name, a model that comes with coverslip by its name, or the path of a model
+    folder or of a zip of one; without any, the nucleus model that comes with coverslip.
 
     Raises:
-        CoverslipError: no model is named, and none comes with this installation.
+        CoverslipError: no model is named, and none comes with this installation; or a zip has no
+            model.
     """
     model = config[key] or SHIPPED
     if names_a_study(config, key):
@@ -228,7 +220,9 @@ def model_of(config: Mapping[str, Any], key: str = "model") -> Path:
             "`--config images=FOLDER model=results/studies/STUDY/fold0_seed1/model`, or a study"
         )
     path = Path(plain(model))
-    return path.parent if path.name in FILES else path
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return unpack_model(path, UNPACKED)
+    return path.parent if path.name in (*WEIGHTS, INFO) else path
 
 
 def model_inputs(

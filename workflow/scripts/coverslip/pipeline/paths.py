@@ -46,6 +46,7 @@ HISTORY = f"{MODEL}/history.csv"
 TRAINING_RECORD = f"{MODEL}/run.json"
 MODEL_CARD = f"{MODEL}/README.md"
 ONNX = f"{MODEL}/model.onnx"
+BIOIMAGEIO = f"{MODEL}/bioimageio.zip"
 PREDICTIONS = f"{RUN}/predictions/{{shard}}.h5"
 
 ENSEMBLE_SCORES = f"{STUDY}/ensemble/scores.json"

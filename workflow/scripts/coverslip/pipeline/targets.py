@@ -760,3 +760,7 @@ class Targets:
     def onnx_files(self, wildcards: Wildcards) -> list[str]:
         """Return the ONNX files of all trained networks of all studies that run."""
         return self.run_files([s for s in self.studies if s not in self.kmeans], paths.ONNX)
+
+    def bioimageio_files(self, wildcards: Wildcards) -> list[str]:
+        """Return the BioImage.IO packages of all trained networks of all studies that run."""
+        return self.run_files([s for s in self.studies if s not in self.kmeans], paths.BIOIMAGEIO)

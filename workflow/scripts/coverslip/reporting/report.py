@@ -430,7 +430,7 @@ def _columns(study: StudyInputs, rows: pd.DataFrame) -> dict[str, list[tuple[str
         ]
 
     if study.task == "classification":
-        correct = [("yes", 1) if right else ("no", 0) for right in rows["right"]]
+        correct = [("yes", 1) if is_correct else ("no", 0) for is_correct in rows["correct"]]
         return {
             "Annotated": [(name, name) for name in rows["true"]],
             "Predicted": [(name, name) for name in rows["predicted"]],

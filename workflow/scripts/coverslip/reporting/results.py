@@ -68,7 +68,7 @@ LABELS = {
     "split_rate": "fraction of annotated objects that are split",
     "merge_rate": "fraction of predicted objects that merge several",
     "missed_rate": "fraction of annotated objects that are missed",
-    "invented_rate": "fraction of predicted objects that are spurious",
+    "spurious_rate": "fraction of predicted objects that are spurious",
     "loss": "loss with the penalty on weights",
     "log_loss_uncalibrated": "log loss before temperature scaling",
     "ece": "expected calibration error",
