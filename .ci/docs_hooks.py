@@ -28,23 +28,24 @@ PAGES = {
 }
 """Pages of the site by the file of the repository that they are."""
 
-CLI = "reference/cli.md"
+HELP = "<!-- help -->"
+"""Where the help of the command is put."""
+
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 BADGE = re.compile(r"^\[!\[.*\n", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that are elsewhere in the repository, and the one made from the parser."""
+    """Add the pages that are elsewhere in the repository."""
     for page, source in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
-    files.append(File.generated(config, CLI, content=command_line()))
     return files
 
 
 def command_line() -> str:
-    """Return the reference of the command `coverslip`: the help of each verb."""
+    """Return the help of the command `coverslip` and of each verb."""
     sys.path.insert(0, str(ROOT / "workflow/scripts"))
     os.environ["COLUMNS"] = "88"
     from coverslip.cli import parser
@@ -54,7 +55,7 @@ def command_line() -> str:
     parts = [("coverslip", top.format_help())]
     parts += [(f"coverslip {name}", verb.format_help()) for name, verb in verbs.items()]
     sections = (f"## `{name}`\n\n```text\n{text}```\n" for name, text in parts)
-    return "# Command line\n\n" + "\n".join(sections)
+    return "\n".join(sections)
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -79,6 +80,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return f"[{text}]({config.repo_url.rstrip('/')}/blob/main/{path}{anchor})"
         return text if text.startswith("`") else f"`{text}`"
 
+    if HELP in markdown:
+        markdown = markdown.replace(HELP, command_line())
     # Badges are images of another host, which the site does not load.
     markdown = BADGE.sub("", markdown)
     markdown = markdown.replace('src="docs/', 'src="')

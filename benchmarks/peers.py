@@ -1,4 +1,4 @@
-"""Nuclei beside StarDist's and Otsu's: `python benchmarks/peers.py DATASET STUDY OUT`.
+"""Nuclei: coverslip, StarDist and Otsu's threshold: `python benchmarks/peers.py DATASET STUDY OUT`.
 
 DATASET is the folder of a dataset (`results/datasets/dsb2018`), STUDY that of a finished study of
 instances (`results/studies/nuclei-random`), OUT what `benchmarks/stardist_nuclei.py` made of its
@@ -77,9 +77,9 @@ def stored(paths: list[Path], ids: list[str]) -> dict[str, np.ndarray]:
 def answers(store: ImageStore, options: argparse.Namespace, ids: list[str]) -> dict[str, dict]:
     """Label maps of everyone: by name, by id."""
     record = json.loads((options.study / "run.json").read_text(encoding="utf-8"))
-    area = record["params"]["evaluation"]["min_area_px"]
+    area = record["params"]["sections"]["evaluation"]["min_area_px"]
     predictions = options.study / options.run / "predictions"
-    used = bool(record["params"]["evaluation"]["tta"])
+    used = bool(record["params"]["sections"]["evaluation"]["tta"])
     model = load(options.study / options.run / "model")
     images = [store.image(id) for id in ids]
     other = [model.objects(answer) for answer in model.predict(images, tta=not used)]
@@ -183,7 +183,9 @@ def print_training(options: argparse.Namespace, peer: Mapping[str, Any]) -> None
     """Print how long everyone was trained, and draw the learning curves."""
     folder = options.study / options.run / "model"
     history = pd.read_csv(folder / "history.csv")
-    training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["params"]["training"]
+    training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["params"]["sections"][
+        "training"
+    ]
     theirs = pd.DataFrame(peer["history"])
     seconds = history["seconds"].sum()
     patches = len(history) * training["patches_per_epoch"]
@@ -333,7 +335,7 @@ def main() -> None:
     rows = test_rows(options.study, options.run)
     ids, groups = list(rows.index), rows["group"].to_numpy(dtype=str)
     peer = json.loads((options.out / "stardist.json").read_text())
-    print(f"## Nuclei beside StarDist's\n\n{HEAD.format(study=options.study.name)}")
+    print(f"## Nuclei: coverslip and StarDist\n\n{HEAD.format(study=options.study.name)}")
     with ImageStore(options.dataset / "images.h5") as store:
         labels = answers(store, options, ids)
         found = {name: counted(store, maps, ids) for name, maps in labels.items()}

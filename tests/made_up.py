@@ -112,7 +112,7 @@ def metrics(name: str, reproduction: bool) -> dict[str, Any]:
             "best": ["0a7d30b2"],
             "median": ["4f91ce03"],
             "worst": ["b1eb0123" * 8],
-            "draw": ["77c2", "9d1e"],
+            "random": ["77c2", "9d1e"],
         },
     }
 

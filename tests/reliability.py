@@ -117,8 +117,9 @@ def replace_input(job: types.SimpleNamespace, path: str, number: int) -> None:
 
 FULL = "no space left|free some space|ulimit"
 FAULTS = (
-    Fault("killed", kill, ""),
+    # First: what killed tries leave is removed by the next one, which gives it more space.
     Fault("disk full", do_nothing, FULL, 0.5),
+    Fault("killed", kill, ""),
     Fault("not writable", fail(errno.EACCES), "Permission denied"),
     Fault("input replaced", replace_input, "changed while"),
 )

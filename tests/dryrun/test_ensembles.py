@@ -7,12 +7,12 @@ from pathlib import Path
 import kmeans_study
 import pytest
 import yaml
-from running import copy_project, jobs, snakemake, tiny
+from running import copy_project, jobs, place_data, snakemake, tiny
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    where = copy_project(tmp_path_factory.mktemp("clone") / "project")
+    where = place_data(copy_project(tmp_path_factory.mktemp("clone") / "project"))
     config = tiny(Path("own"))
     del config["studies"]["two"], config["datasets"]["own"]
     study = config["studies"]["one"] | {"seeds": [1, 2], "split": {"folds": 3}}

@@ -14,7 +14,7 @@ from kaggle_server import (
     no_secret_below,
     serving,
 )
-from running import copy_project, jobs, snakemake
+from running import copy_project, jobs, place_data, snakemake
 
 from coverslip.data.simulate import nuclei
 
@@ -25,7 +25,7 @@ ARCHIVE = Path("resources/raw/dsb2018.zip")
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    return copy_project(tmp_path_factory.mktemp("clone"))
+    return place_data(copy_project(tmp_path_factory.mktemp("clone")))
 
 
 def user(monkeypatch, tmp_path, port, credentials):
@@ -47,11 +47,11 @@ def configure(project: Path, **source) -> None:
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def test_a_dry_run_needs_no_credentials(clone, monkeypatch, tmp_path):
-    user(monkeypatch, tmp_path, 9, "none")
+def test_a_dry_run_asks_nobody(clone, monkeypatch, tmp_path):
+    user(monkeypatch, tmp_path, 9, "token")
     assert jobs(clone, *CONFIG)["download"] == 1
     assert jobs(clone, *ALL)["download"] == 2
-    assert not (clone / "resources/raw").exists()
+    assert not list(clone.glob("resources/raw/*.download"))
 
 
 def test_datasets_of_one_archive_share_it(monkeypatch, tmp_path):
@@ -96,8 +96,12 @@ def test_an_archive_dropped_in_by_hand_is_taken_as_it_is(monkeypatch, tmp_path):
 def test_no_credentials(monkeypatch, tmp_path):
     user(monkeypatch, tmp_path, 9, "none")
     project = copy_project(tmp_path / "project")
-    told = snakemake(project, *CONFIG, "--until", "download", check=False)
-    line = next(line for line in told.splitlines() if line.startswith("coverslip: "))
+    told = snakemake(project, *CONFIG, check=False)
+    left_out, line = (line for line in told.splitlines() if line.startswith("coverslip: "))
+    assert left_out.startswith(f"coverslip: left out: nuclei-grouped: {ARCHIVE} is missing: ")
+    assert "no study can run" in line and "Traceback" not in told
+    told = snakemake(project, str(ARCHIVE), *CONFIG, check=False)
+    line = next(line for line in told.splitlines() if "no valid Kaggle credentials" in line)
     for way in ("KAGGLE_API_TOKEN", "~/.kaggle", "KAGGLE_USERNAME and KAGGLE_KEY"):
         assert way in line
     assert f"put it at {ARCHIVE}" in line

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from running import ROOT, copy_project, jobs, snakemake, tiny
+from running import ROOT, copy_project, jobs, place_data, snakemake, tiny
 
 CONFIGS = {
     "default": [],
@@ -16,11 +16,12 @@ CONFIGS = {
     "models": ["--configfile", "config/models.yaml"],
 }
 # Jobs that get what the workflow cannot make: by rule, for each config.
+DATA = ("nuclei-patches.zip", "brightfield.zip", "brightfield")
 FETCHED = {
     "default": {},
-    "kaggle": {"download": 2, "require_manual_download": 1, "download_pretrained_weights": 3},
-    "from-scratch": {"download": 2, "require_manual_download": 1},
-    "brightfield": {"require_manual_download": 1},
+    "kaggle": {"download": 2, "download_pretrained_weights": 3},
+    "from-scratch": {"download": 2},
+    "brightfield": {},
     "models": {"download": 1, "download_pretrained_weights": 1},
 }
 # Snakemake and its SLURM plugin themselves import pydantic, numpy and pandas.
@@ -37,7 +38,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    return copy_project(tmp_path_factory.mktemp("clone"))
+    return place_data(copy_project(tmp_path_factory.mktemp("clone")))
 
 
 def shipped(config):
@@ -109,26 +110,26 @@ def test_one_study_of_several(clone):
     assert counts["download"] == 1 and "require_manual_download" not in counts
 
 
-def test_data_that_are_missing_are_named_and_keep_nobody_from_other_studies(clone, tmp_path):
-    where = ["--directory", str(tmp_path), "--workflow-profile", "workflow/profiles/default"]
-    file = ["--configfile", str(clone / "config/kaggle.yaml")]
-    told = snakemake(clone, *where, *file, "--until", "require_manual_download", check=False)
-    line = next(line for line in told.splitlines() if line.startswith("coverslip: "))
-    assert "resources/raw/nuclei-patches.zip: is missing: put the archive" in line
-    # Neither the record of the job nor its traceback, nor Snakemake's message on the command.
-    after = told.partition(line)[2]
-    assert len(after.splitlines()) < 15
-    assert "{" not in after and "Traceback" not in after and "CalledProcessError" not in after
-    others = line.partition("--config ")[2]
-    counts = jobs(clone, *where, *file, "--config", others.replace("'", ""))
-    assert counts["download"] == 2 and "require_manual_download" not in counts
-    names, runs = shipped("kaggle")
-    left = [name for name, study in names.items() if study["dataset"] != "nuclei-patches"]
-    assert counts["evaluate"] == len(left)
-    # As soon as it is there, nothing stands for it any more.
-    (tmp_path / "resources/raw/nuclei-patches.zip").parent.mkdir(parents=True)
-    (tmp_path / "resources/raw/nuclei-patches.zip").touch()
-    assert "require_manual_download" not in jobs(clone, *where, *file)
+def test_studies_without_data_are_left_out_and_the_others_run(tmp_path):
+    where = copy_project(tmp_path / "clone")
+    file = ["--configfile", "config/kaggle.yaml"]
+    (where / "resources/raw").mkdir(parents=True)
+    (where / "resources/raw/dsb2018.zip").touch()
+    no_kaggle = {"HOME": str(tmp_path), "KAGGLE_API_TOKEN": "", "KAGGLE_KEY": ""}
+    text = snakemake(where, "--dry-run", *file, **no_kaggle)
+    names, _ = shipped("kaggle")
+    for name, study in names.items():
+        left_out = study["dataset"] != "dsb2018"
+        lines = [line for line in text.splitlines() if f"left out: {name}: " in line]
+        assert len(lines) == left_out and (f"studies/{name}/metrics.json" in text) != left_out
+        assert all("is missing: " in line for line in lines)
+    asked = "results/studies/types-cnn-random/metrics.json"
+    text = snakemake(where, asked, *file, check=False, **no_kaggle)
+    assert "coverslip: resources/raw/nuclei-patches.zip is missing: put the archive" in text
+    assert "Traceback" not in text and "CalledProcessError" not in text
+    (where / "resources/raw/dsb2018.zip").unlink()
+    text = snakemake(where, "--dry-run", *file, check=False, **no_kaggle)
+    assert "coverslip: no study can run" in text and "Traceback" not in text
 
 
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--lint"]])

@@ -151,7 +151,33 @@ def test_a_folder_that_was_deleted_afterwards_is_not_missed(project):
     shutil.rmtree(project / "own")
     assert jobs(project) == {}
     shutil.rmtree(project / "results/datasets/own")
-    assert jobs(project)["require_manual_download"] == 1, "now it is"
+    assert jobs(project) == {"report": 1}, "now its study is left out"
+
+
+@pytest.mark.parametrize(
+    "change", [("group_by", "acquisition"), ("near_duplicate_distance", 3)], ids=lambda c: c[0]
+)
+def test_what_defines_groups_decodes_no_image_again(project, change):
+    configure(project, f"datasets.made.{change[0]}", change[1])
+    counts = jobs(project)
+    assert counts["check"] == 1 and "ingest" not in counts and "extract_patches" not in counts
+
+
+def test_an_older_archive_in_its_place_is_noticed(project):
+    """A downloaded archive that somebody replaced by one with an older date."""
+    file = project / "config/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    archive = project / "given.zip"
+    shutil.copyfile(project / "results/raw/made.zip", archive)
+    config["datasets"]["made"]["source"] = {"kind": "path", "path": "given.zip"}
+    config["studies"] = {"one": config["studies"]["one"]}
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    ingested = "results/datasets/made/images.h5"
+    snakemake(project, ingested)
+    assert jobs(project, ingested) == {}
+    archive.write_bytes(archive.read_bytes() + b" ")
+    os.utime(archive, (1, 1))
+    assert jobs(project, ingested) == {"ingest": 1}
 
 
 def test_a_kept_archive_that_changed_concerns_its_dataset(project):
@@ -203,7 +229,7 @@ def test_what_only_later_steps_read_is_made_again_when_one_needs_it(project):
 
 def test_a_new_study_is_made_where_snakemakes_own_notes_are_missing(project):
     shutil.rmtree(project / ".snakemake")
-    assert jobs(project) == {}
+    assert "results cannot be checked" in snakemake(project, "--dry-run")
     config = yaml.safe_load((project / "config/config.yaml").read_text())
     configure(project, "studies.three", config["studies"]["one"])
     counts = jobs(project)
@@ -220,13 +246,14 @@ def test_no_reason_is_longer_than_a_line(project):
 
 
 def test_only_the_run_that_makes_the_report_says_where_it_lies(project):
-    assert "coverslip: " not in snakemake(project, "--force", "results/studies/one/split.csv")
+    assert "report" not in snakemake(project, "--force", "results/studies/one/split.csv")
 
 
 def test_the_finished_run_says_where_the_report_lies(finished, project):
     text = snakemake(project, "--force", "results/report.html")
     path = f"{project.resolve()}/results/report.html"
-    told = f"coverslip: the report lies at {path} (open it in a browser)"
-    assert text.splitlines()[-1] == told, "the very last line"
-    assert text.count(told) == 1
+    lines = text.splitlines()
+    assert lines[-1].startswith("next "), "the very last line"
+    assert sum(line.startswith("report ") and line.endswith(path) for line in lines) == 1
+    assert any(line.startswith("one  ") for line in lines), "a table of the studies"
     assert (finished / "results/report.html").is_file()

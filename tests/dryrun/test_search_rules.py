@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from running import copy_project, jobs, snakemake, tiny
+from running import copy_project, jobs, place_data, snakemake, tiny
 
 SPACE = {
     "training.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True},
@@ -14,7 +14,7 @@ OURS = {"tune_trial", "tune_rank", "tune_best", "tune_tables", "extract_variant_
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    return copy_project(tmp_path_factory.mktemp("clone") / "project")
+    return place_data(copy_project(tmp_path_factory.mktemp("clone") / "project"))
 
 
 def counted(clone, tmp_path, search=None, **study) -> dict[str, int]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from running import ROOT, copy_project, snakemake
+from running import ROOT, copy_project, place_data, snakemake
 from sbatch_lines import PROFILE, Line, ignored, lines, option
 
 REACH_ALL = [
@@ -17,7 +17,8 @@ REACH_ALL = [
     ["--configfile", "tasks.yaml"],
     ["ensemble", "--configfile", "tasks.yaml"],
     ["measure", "--config", "images=mine", "model=nuclei"],
-    ["onnx", "results/studies/nuclei/fold0_seed1/model/README.md"],
+    ["onnx", "bioimageio", "results/studies/nuclei/fold0_seed1/model/README.md"],
+    ["measure", "--config", "images=mine", "model=types"],
 ]
 """Arguments of dry runs that together reach every rule."""
 MADE = {"title": "Made", "source": {"kind": "synthetic"}, "format": "dsb2018"}
@@ -49,6 +50,7 @@ TASKS = {
     },
 }
 """Every task and kind of model; a dry run does not mind that the data do not fit."""
+CLASS_MODEL = '{"kind": "network", "head": "classification"}'
 NETWORK = {"download", "download_pretrained_weights"}
 LIGHT = {"ensemble", "ensemble_model"}
 LIGHT |= {
@@ -62,7 +64,7 @@ LIGHT |= {
 }
 HEAVY = {"simulate", "ingest", "check", "extract_patches", "evaluate", "notebook", "plot_examples"}
 HEAVY |= {"measure_tables", "measure_page", "evaluate_ensemble"}
-GPU = {"train", "tune_trial", "predict", "predict_ensemble", "measure_images"}
+GPU = {"train", "tune_trial", "predict", "predict_ensemble", "measure_images", "measure_classes"}
 GOES_ON = {"train", "tune_trial", "measure_images"}
 """Rules that go on where they were, so that the same time is enough for a second attempt."""
 SHARED = ("rerun-triggers", "max-checksum-file-size", "rerun-incomplete")
@@ -70,9 +72,12 @@ SHARED = ("rerun-triggers", "max-checksum-file-size", "rerun-incomplete")
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    where = copy_project(tmp_path_factory.mktemp("clone") / "project")
+    where = place_data(copy_project(tmp_path_factory.mktemp("clone") / "project"))
     (where / "mine").mkdir()
     cv2.imwrite(str(where / "mine/one.png"), np.zeros((8, 8), np.uint8))
+    (where / "types").mkdir()
+    for name, text in (("model.keras", ""), ("model.json", CLASS_MODEL)):
+        (where / "types" / name).write_text(text)
     (where / "tasks.yaml").write_text(yaml.safe_dump(TASKS))
     return where
 

@@ -75,7 +75,7 @@ def test_folders_of_classes_from_images_to_report(tmp_path):
     table = pd.read_csv(home / "images.csv")
     of_test = table[table["subset"] == "test"]
     assert found["accuracy"]["support"] == len(of_test) >= 8
-    assert found["accuracy"]["value"] == pytest.approx(of_test["right"].mean(), abs=1e-5)
+    assert found["accuracy"]["value"] == pytest.approx(of_test["correct"].mean(), abs=1e-5)
     assert set(found["accuracy"]["baselines"]) == {"majority class", "brightness"}
     checked = json.loads(
         (where / f"results/datasets/{next(iter(config['datasets']))}/check/report.json").read_text()

@@ -1,16 +1,22 @@
 """A wheel brings the command and the workflow: it works in an empty folder, far from a clone."""
 
+import csv
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from running import ROOT, clean_environment
 
 pytestmark = pytest.mark.e2e
@@ -87,3 +93,38 @@ def test_the_wheel_works_in_an_empty_folder(installed, tmp_path):
     made = {"coverslip.yaml", "labels", "model", "plate", "plate.yaml", "results", "there"}
     assert {path.name for path in tmp_path.iterdir()} == made | {".snakemake"}
     assert digest(installed) == before
+
+
+@pytest.fixture
+def base(installed) -> Iterator[Path]:
+    """The environment with the packages of the base alone: those of the extras are hidden."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [
+        canonicalize_name(Requirement(text).name)
+        for texts in project["optional-dependencies"].values()
+        for text in texts
+    ]
+    (site,) = (installed / "lib").glob("python*/site-packages")
+    hidden = []
+    for module, packages in metadata.packages_distributions().items():
+        if {canonicalize_name(name) for name in packages} <= {*extras} - {"coverslip"}:
+            hidden.append(site / f"{module}.py")
+            hidden[-1].write_text(f"raise ModuleNotFoundError('hidden', name={module!r})\n")
+    assert {"keras.py", "tensorflow.py", "sklearn.py"} <= {path.name for path in hidden}
+    yield installed
+    for path in hidden:
+        path.unlink()
+
+
+def test_the_base_measures_in_an_empty_folder(base, tmp_path):
+    """With the nucleus model that comes along, and without TensorFlow."""
+    (tmp_path / "plate").mkdir()
+    image = np.full((96, 128), 8, np.uint8)
+    for column in (30, 90):
+        cv2.circle(image, (column, 48), 10, 160, -1)
+    cv2.imwrite(str(tmp_path / "plate/a.png"), cv2.GaussianBlur(image, (0, 0), 1.5))
+    coverslip(base, tmp_path, "measure", "plate", "--cores", "2")
+    (table,) = tmp_path.glob("results/measure/*/images.csv")
+    (row,) = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    assert (row["n_objects"], row["error"]) == ("2", "")
+    assert {path.name for path in tmp_path.iterdir()} == {".snakemake", "plate", "results"}

@@ -62,7 +62,7 @@ def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
     assert jobs(place, *arguments())["measure_images"] == 3
     told = snakemake(place, *arguments())
     made = place / "results/measure/mine"
-    assert f"coverslip: the page lies at {made.resolve()}/measure.html" in told
+    assert f"page     {made.resolve()}/measure.html" in told
     table = pd.read_csv(made / "images.csv").set_index("image")
     assert len(table) == 7 and table["error"].notna().sum() == 2
     assert "holds 4 channels" in table.loc["four.tif", "error"]

@@ -9,6 +9,7 @@ import yaml
 
 from coverslip import cli, doctor
 from coverslip.files import WORKFLOW
+from coverslip.pipeline import missing_data
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ def test_demo_has_a_folder_and_a_config_of_its_own(started):
     assert own.read_text() == "studies: {}\n"
 
 
-def test_measure_writes_its_config_beside_the_results(started, tmp_path):
+@pytest.mark.parametrize(("channel", "value"), [("0", 0), ("DAPI", "DAPI")])
+def test_measure_writes_its_config_beside_the_results(started, tmp_path, channel, value):
     """Names of folders need no care: Snakemake reads them from a file."""
     Path("plate é: 1").mkdir()
     model(tmp_path / "m/model")
@@ -69,7 +71,9 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         "--pixel-size",
         "0.65",
         "--channel",
-        "0",
+        channel,
+        "--z",
+        "max",
     ]
     cli.main(["measure", *words])
     assert started[3] == "measure"
@@ -79,7 +83,7 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
     assert yaml.safe_load(config.read_text("utf-8")) == {
         "images": str(tmp_path / "plate é: 1"),
         "model": str(tmp_path / "m/model"),
-        "measure": {"channel": 0, "pixel_size_um": 0.65},
+        "measure": {"channel": value, "z": "max", "pixel_size_um": 0.65},
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "out", "plate é: 1"]
 
@@ -92,7 +96,8 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path):
         (["measure"], "`coverslip measure --help`"),
         (["measure", "x", "--modle", "y"], "did you mean `--model`?"),
         (["--versoin"], "did you mean `--version`?"),
-        (["measure", "x", "--channel", "red"], "--channel: 'red' is no channel"),
+        (["measure", "x", "--channel", " "], "--channel: ' ' is no channel"),
+        (["measure", "x", "--z", "0"], "--z: '0' is not all, max, focus"),
         (["measure", "x", "--pixel-size", "-1"], "--pixel-size"),
         (["run", "x", "--cores", "0"], "--cores: '0' is neither `all` nor a number from 1 on"),
         (["run", "x", "-c", "four"], "--cores: 'four' is neither"),
@@ -138,7 +143,7 @@ def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
 
 def test_doctor_shows_whether_credentials_are_there_and_no_values(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(doctor, "KAGGLE_VARIABLES", ("SOME_KEY",))
+    monkeypatch.setattr(missing_data, "KAGGLE_VARIABLES", ("SOME_KEY",))
     monkeypatch.delenv("KAGGLE_CONFIG_DIR", raising=False)
     assert doctor.main() == 0
     assert "credentials: none" in capsys.readouterr().out

@@ -21,10 +21,11 @@ from test_tables import row
 
 from coverslip.config import validate as configs
 from coverslip.config.sections import Dataset, Limits, Source, Split
-from coverslip.data import decode, folder_inventory, splits, tables
+from coverslip.data import decode, splits, tables
 from coverslip.data.archive import open_archive
 from coverslip.data.formats import read_samples
 from coverslip.errors import CoverslipError
+from coverslip.pipeline import folder_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"

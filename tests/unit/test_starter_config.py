@@ -107,9 +107,9 @@ def test_folders_of_other_names_are_classes(tmp_path):
     ("files", "reason"),
     [
         (["images/a", "images/b", "masks/a"], "images: `b` has no file of its name in `masks`"),
-        (["images/a", "masks/a_mask"], "images: `a` has no file of its name in `masks`"),
+        (["images/a", "masks/b_mask"], "images: `a` has no file of its name in `masks`"),
         (["images/a", "masks/a", "masks/c"], "masks: `c` has no file of its name in `images`"),
-        (["a", "a_mask"], "`a_mask` seems to be the mask of `a`"),
+        (["a", "a_gt"], "`a_gt` seems to be the mask of `a`"),
     ],
 )
 def test_masks_that_fit_no_image_are_an_error_and_no_classes(tmp_path, files, reason):
@@ -117,3 +117,20 @@ def test_masks_that_fit_no_image_are_an_error_and_no_classes(tmp_path, files, re
         write(tmp_path / f"{name}.png", grey())
     with pytest.raises(CoverslipError, match=reason):
         look_at(tmp_path)
+
+
+def test_label_files_next_to_their_images(tmp_path):
+    """As images of a measured folder are copied with their corrected label images."""
+    for name in "abc":
+        write(tmp_path / f"mine/{name}.png", grey())
+    write(tmp_path / "mine/a.png.label.tif", discs(1, 2, 3))
+    np.save(tmp_path / "mine/b_seg.npy", {"masks": discs(1, 2)}, allow_pickle=True)
+    found = look_at(tmp_path / "mine")
+    assert (found.kind, found.count, found.images, found.masks) == ("labels", 2, ".", ".")
+    config = yaml.safe_load(write_config(found))
+    assert config["datasets"]["mine"]["masks"] == "." and validate.resolve(config, SCHEMA)
+    for name in "abc":
+        write(tmp_path / f"other/raw/{name}.png", grey())
+        write(tmp_path / f"other/masks/{name}_cp_masks.png", discs(1, 2))
+    found = look_at(tmp_path / "other")
+    assert (found.kind, found.count, found.images, found.masks) == ("labels", 3, "raw", "masks")

@@ -1,160 +1,154 @@
-# Needs: the datasets of the config. Makes: images with labels, a manifest, a data report.
+# From archives to images with labels, a manifest, a data report, splits and patches.
 
 
 rule simulate:
+    """Draw synthetic images with their masks."""
     output:
-        "results/raw/{dataset}.zip",
+        paths.SIMULATED,
     log:
         "results/logs/simulate/{dataset}.log",
-        record="results/raw/{dataset}.run.json",
     conda:
-        "../envs/core.yaml"
-    resources:
-        mem_mb=scale_with_attempt(1000),
-        runtime=scale_with_attempt(10),
+        CORE_ENV
     params:
-        source=drawn,
-        code=simulator_code,
+        source=targets.simulation,
+        code=targets.simulator_code,
     script:
         "../scripts/simulate.py"
 
 
-# An archive that was dropped in by hand is taken as it is; code changes download nothing again.
 rule download:
+    """Download an archive from Kaggle; one that was put there by hand is used as it is."""
     output:
-        "resources/raw/{archive}.zip",
+        paths.RAW,
     log:
         "results/logs/download/{archive}.log",
-        record="resources/raw/{archive}.run.json",
     wildcard_constraints:
-        archive=wildcard_regex(ARCHIVES.values()),
+        archive=wildcard_regex(targets.archives.values()),
     localrule: True
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     params:
-        source=named,
-        handling=patience,
+        source=targets.kaggle_source,
+        not_compared=not_compared(targets.download_checks),
     script:
         "../scripts/download.py"
 
 
-# Stands for an archive or folder that nobody has put there yet: it fails, and says the fix.
 rule require_manual_download:
+    """Fail with the fix: the archive or folder of a dataset is not where the config says."""
     output:
-        "resources/raw/{dataset}.missing",
+        paths.MISSING,
     log:
         "results/logs/require_manual_download/{dataset}.log",
-        record="results/logs/require_manual_download/{dataset}.run.json",
-    wildcard_constraints:
-        dataset=wildcard_regex(missing()),
-    priority: 100
     localrule: True
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     params:
-        path=lookup("datasets/{dataset}/source/path", within=config),
-        others=runnable,
-    message:
-        "{wildcards.dataset}: to be put at {params.path} by hand"
+        reason=lambda wildcards: targets.missing_data(wildcards.dataset),
     script:
         "../scripts/require_manual_download.py"
 
 
 rule ingest:
+    """Decode a dataset into one store of images and labels, with a manifest."""
     input:
-        archive=archive,
+        archive=targets.archive,
     output:
-        images="results/datasets/{dataset}/images.h5",
-        manifest="results/datasets/{dataset}/manifest.csv",
-        summary="results/datasets/{dataset}/dataset.json",
+        images=paths.STORE,
+        manifest=paths.MANIFEST,
+        summary=paths.DATASET_SUMMARY,
     log:
         "results/logs/ingest/{dataset}.log",
-        record="results/datasets/{dataset}/run.json",
     benchmark:
         "results/benchmarks/ingest/{dataset}.tsv"
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     threads: 8
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(60),
     params:
-        dataset=ingest_section,
-        folder=folder,
-        contents=contents,
-        handling=limits,
-        code=format_code,
+        dataset=targets.ingest_section,
+        folder=targets.folder,
+        contents=targets.archive_contents,
+        not_compared=not_compared(targets.limits),
+        code=targets.format_code,
     script:
         "../scripts/ingest.py"
 
 
 rule check:
+    """Report on a dataset's quality; find duplicates and groups of related images."""
     input:
-        images=rules.ingest.output.images,
-        manifest=rules.ingest.output.manifest,
+        images=paths.STORE,
+        manifest=paths.MANIFEST,
     output:
-        report="results/datasets/{dataset}/check/report.json",
-        groups="results/datasets/{dataset}/check/groups.csv",
-        duplicates="results/datasets/{dataset}/check/duplicates.csv",
+        report=paths.CHECK_REPORT,
+        groups=paths.GROUPS,
+        duplicates=paths.DUPLICATES,
     log:
         "results/logs/check/{dataset}.log",
-        record="results/datasets/{dataset}/check/run.json",
     conda:
-        "../envs/core.yaml"
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(60),
+        CORE_ENV
     params:
-        dataset=ingest_section,
+        dataset=targets.check_section,
         code=code("check.py"),
     script:
         "../scripts/check.py"
 
 
 rule split:
+    """Divide a dataset's images into subsets, fold by fold."""
     input:
-        groups=dataset_path("check/groups.csv"),
-        duplicates=dataset_path("check/duplicates.csv"),
-        manifest=dataset_path("manifest.csv"),
-        file=split_file,
+        groups=targets.of_dataset(paths.GROUPS),
+        duplicates=targets.of_dataset(paths.DUPLICATES),
+        manifest=targets.of_dataset(paths.MANIFEST),
+        file=targets.split_file,
     output:
-        table=f"{STUDY}/split.csv",
-        summary=f"{STUDY}/split.json",
+        table=paths.SPLIT,
+        summary=paths.SPLIT_SUMMARY,
     log:
         "results/logs/split/{study}.log",
-        record=f"{STUDY}/split.run.json",
     localrule: True
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     params:
-        split=study_config("split"),
-        reproduction=is_reproduction,
-        task=task_of,
-        patch=split_patch,
+        split=targets.of_study("split"),
+        contents=targets.split_contents,
+        reproduction=targets.is_reproduction,
+        task=targets.task,
+        patch=targets.split_patch,
         code=code("split.py"),
     script:
         "../scripts/split.py"
 
 
 rule extract_patches:
+    """Cut one shard of a dataset's images into patches."""
     input:
-        images=dataset_path("images.h5"),
-        manifest=dataset_path("manifest.csv"),
+        images=targets.of_dataset(paths.STORE),
+        manifest=targets.of_dataset(paths.MANIFEST),
     output:
-        images=f"{STUDY}/patches/{{shard}}/images.npy",
-        labels=f"{STUDY}/patches/{{shard}}/labels.npy",
-        index=f"{STUDY}/patches/{{shard}}/index.csv",
+        images=f"{paths.PATCHES}/images.npy",
+        labels=f"{paths.PATCHES}/labels.npy",
+        index=f"{paths.PATCHES}/index.csv",
     log:
         "results/logs/extract_patches/{study}_{shard}.log",
-        record=f"{STUDY}/patches/{{shard}}/run.json",
     conda:
-        "../envs/core.yaml"
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(60),
+        CORE_ENV
     params:
-        preprocessing=study_config("preprocessing"),
-        task=task_of,
+        preprocessing=targets.of_study("preprocessing"),
+        task=targets.task,
         code=code("extract_patches.py"),
     script:
         "../scripts/extract_patches.py"
+
+
+use rule extract_patches as extract_variant_patches with:
+    output:
+        images=f"{paths.VARIANT_PATCHES}/images.npy",
+        labels=f"{paths.VARIANT_PATCHES}/labels.npy",
+        index=f"{paths.VARIANT_PATCHES}/index.csv",
+    log:
+        "results/logs/extract_patches/{study}_{variant}_{shard}.log",
+    params:
+        preprocessing=targets.variant_section,
+        task=targets.task,
+        code=code("extract_patches.py"),

@@ -1,100 +1,194 @@
-# Needs: model folders. Makes: predictions, metrics with intervals and baselines, figures.
+# From model folders to predictions, metrics, figures, attribution maps and ensembles.
 
 
 rule predict:
+    """Predict one shard of the validation and test images of a training."""
     input:
-        weights=weights,
-        info=f"{RUN}/model/model.json",
-        split=rules.split.output.table,
-        images=dataset_path("images.h5"),
+        weights=targets.weights,
+        info=paths.MODEL_INFO,
+        split=paths.SPLIT,
+        images=targets.of_dataset(paths.STORE),
     output:
-        f"{RUN}/predictions/{{shard}}.h5",
+        paths.PREDICTIONS,
     log:
         "results/logs/predict/{study}_fold{fold}_seed{seed}_{shard}.log",
-        record=f"{RUN}/predictions/{{shard}}.run.json",
     conda:
         TRAIN_ENV
     threads: 8
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(120),
-        gpu=gpus,
+        gpu=targets.gpus,
     params:
-        evaluation=prediction_section,
+        evaluation=targets.prediction_section,
         code=code("predict.py"),
     script:
         "../scripts/predict.py"
 
 
 rule evaluate:
+    """Score a study's predictions: metrics with intervals and baselines."""
     input:
-        predictions=predictions,
-        images=dataset_path("images.h5"),
-        groups=dataset_path("check/groups.csv"),
-        split=rules.split.output.table,
-        histories=of_runs("model/history.csv"),
-        infos=of_runs("model/model.json"),
-        best=best_preprocessing,
+        predictions=targets.predictions,
+        images=targets.of_dataset(paths.STORE),
+        groups=targets.of_dataset(paths.GROUPS),
+        split=paths.SPLIT,
+        histories=targets.of_runs(paths.HISTORY),
+        infos=targets.of_runs(paths.MODEL_INFO),
+        best=targets.best_preprocessing,
     output:
-        metrics=f"{STUDY}/metrics.json",
-        table=f"{STUDY}/images.csv",
+        metrics=paths.METRICS,
+        table=paths.IMAGE_TABLE,
     log:
         "results/logs/evaluate/{study}.log",
-        record=f"{STUDY}/run.json",
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=scale_with_attempt(60),
     params:
-        preprocessing=study_config("preprocessing"),
-        evaluation=scoring_section,
-        reproduction=is_reproduction,
-        task=task_of,
-        names=class_names,
+        sections=targets.scoring_sections,
+        reproduction=targets.is_reproduction,
+        task=targets.task,
+        names=targets.class_names,
         code=code("evaluate.py"),
     script:
         "../scripts/evaluate.py"
 
 
-for name, extension in ALL_FIGURES.items():
+for name, figure in figures.ALL.items():
 
     rule:
+        """Draw one figure of a study."""
         name:
             f"plot_{name}"
         input:
-            metrics=rules.evaluate.output.metrics,
-            table=rules.evaluate.output.table,
-            predictions=predictions,
-            images=dataset_path("images.h5"),
-            histories=of_runs("model/history.csv"),
-            weights=weights_of_runs,
-            infos=of_runs("model/model.json"),
-            attribution=attribution,
-            search=search_tables,
-            best=best_preprocessing,
+            unpack(targets.of_figure(name)),
         output:
             report(
-                f"{STUDY}/figures/{name}.{extension}",
+                f"{paths.FIGURES}/{name}.{figure.extension}",
                 caption=f"../report/{name}.rst",
                 category="{study}",
                 labels={"figure": name.replace("_", " ")},
             ),
         log:
             f"results/logs/plot/{{study}}_{name}.log",
-            record=f"{STUDY}/figures/{name}.run.json",
-        localrule: name not in HEAVY_FIGURES
+        localrule: not figure.heavy
         conda:
-            "../envs/core.yaml"
-        resources:
-            mem_mb=scale_with_attempt(2000),
-            runtime=scale_with_attempt(20),
+            CORE_ENV
         params:
             figure=name,
-            title=study_config("title"),
-            reproduction=is_reproduction,
-            preprocessing=study_config("preprocessing"),
-            evaluation=scoring_section,
+            title=targets.of_study("title"),
+            reproduction=targets.is_reproduction,
+            sections=targets.figure_sections(name),
             code=code("plot.py", f"reporting.figures.{name}"),
         script:
             "../scripts/plot.py"
+
+
+rule explain:
+    """Make attribution maps of a classification and score them."""
+    input:
+        weights=targets.of_first_run(paths.WEIGHTS),
+        info=targets.of_first_run(paths.MODEL_INFO),
+        predictions=targets.first_predictions,
+        split=paths.SPLIT,
+        groups=targets.of_dataset(paths.GROUPS),
+        images=targets.of_dataset(paths.STORE),
+    output:
+        maps=f"{paths.ATTRIBUTION}/maps.h5",
+        scores=f"{paths.ATTRIBUTION}/scores.json",
+    log:
+        "results/logs/explain/{study}.log",
+    conda:
+        TRAIN_ENV
+    threads: 8
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        gpu=1,
+    params:
+        attribution=targets.attribution_section,
+        fold=0,
+        code=code("explain.py"),
+    script:
+        "../scripts/explain.py"
+
+
+rule write_submission:
+    """Write predicted classes of the images without a label or, where all have one, of the test."""
+    input:
+        predictions=targets.predictions,
+        manifest=targets.of_dataset(paths.MANIFEST),
+    output:
+        paths.PREDICTED_CLASSES,
+    log:
+        "results/logs/write_submission/{study}.log",
+    localrule: True
+    conda:
+        CORE_ENV
+    params:
+        columns=targets.label_columns,
+        code=code("write_submission.py"),
+    script:
+        "../scripts/write_submission.py"
+
+
+rule ensemble_model:
+    """Make a model folder that averages the networks of several trainings."""
+    input:
+        weights=targets.of_members(paths.WEIGHTS),
+        infos=targets.of_members(paths.MODEL_INFO),
+    output:
+        paths.ENSEMBLE_INFO,
+    log:
+        "results/logs/ensemble_model/{study}_{together}.log",
+    localrule: True
+    conda:
+        CORE_ENV
+    params:
+        code=code("ensemble_model.py"),
+    script:
+        "../scripts/ensemble_model.py"
+
+
+use rule predict as predict_ensemble with:
+    input:
+        info=paths.FOLD_ENSEMBLE_INFO,
+        weights=targets.of_fold_members(paths.WEIGHTS),
+        infos=targets.of_fold_members(paths.MODEL_INFO),
+        split=paths.SPLIT,
+        images=targets.of_dataset(paths.STORE),
+    output:
+        paths.FOLD_ENSEMBLE_PREDICTIONS,
+    log:
+        "results/logs/predict/{study}_fold{fold}_ensemble_{shard}.log",
+    resources:
+        mem_mb=scale_with_attempt(6000),
+        runtime=scale_with_attempt(240),
+        gpu=1,
+
+
+rule evaluate_ensemble:
+    """Compare the mean of a fold's seeds with the single trainings."""
+    input:
+        singles=targets.predictions,
+        ensembles=targets.ensemble_predictions,
+        infos=targets.of_runs(paths.MODEL_INFO),
+        images=targets.of_dataset(paths.STORE),
+        groups=targets.of_dataset(paths.GROUPS),
+        split=paths.SPLIT,
+        best=targets.best_preprocessing,
+    output:
+        paths.ENSEMBLE_SCORES,
+    log:
+        "results/logs/evaluate/{study}_ensemble.log",
+    conda:
+        CORE_ENV
+    resources:
+        mem_mb=scale_with_attempt(4000),
+    params:
+        sections=targets.scoring_sections,
+        task=targets.task,
+        names=targets.class_names,
+        code=code("evaluate_ensemble.py"),
+    script:
+        "../scripts/evaluate_ensemble.py"

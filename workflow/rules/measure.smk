@@ -1,129 +1,118 @@
-# Needs: a folder of images and a model folder. Makes: tables, label images, overlays, a page.
+# From a folder of images and a model folder to tables, label images, overlays and a page.
 
 
 rule measure_images:
+    """Measure one shard of the images."""
     input:
-        model_inputs,
-        classifier_inputs,
+        measured.model_inputs,
+        measured.classifier_inputs,
     output:
-        images=f"{MEASURE_SHARD}/images.csv",
-        objects=f"{MEASURE_SHARD}/objects.csv",
-        labels=directory(f"{MEASURE_SHARD}/labels"),
-        overlays=directory(f"{MEASURE_SHARD}/overlays"),
-        exports=directory(f"{MEASURE_SHARD}/exports"),
+        images=f"{paths.MEASURED_SHARD}/images.csv",
+        objects=f"{paths.MEASURED_SHARD}/objects.csv",
+        labels=directory(f"{paths.MEASURED_SHARD}/labels"),
+        overlays=directory(f"{paths.MEASURED_SHARD}/overlays"),
+        exports=directory(f"{paths.MEASURED_SHARD}/exports"),
     log:
         "results/logs/measure/{name}_{shard}.log",
-        record=f"{MEASURE_SHARD}/run.json",
     conda:
         TRAIN_ENV
     threads: 8
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=240,
-        gpu=measuring_gpus,
+        gpu=measured.gpus,
     params:
-        folder=shard_folder,
-        model=model_folder,
-        classifier=classifier_folder,
-        settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
+        folder=measured.shard_folder,
+        model=measured.model,
+        classifier=measured.classifier,
+        settings=measured.image_settings(),
         code=code("measure_images.py"),
     script:
         "../scripts/measure_images.py"
 
 
 rule measure_tables:
+    """Merge the tables and folders of all shards."""
     input:
-        images=of_shards("images.csv"),
-        objects=of_shards("objects.csv"),
-        labels=of_shards("labels"),
-        overlays=of_shards("overlays"),
-        exports=of_shards("exports"),
+        images=measured.of_shards("images.csv"),
+        objects=measured.of_shards("objects.csv"),
+        labels=measured.of_shards("labels"),
+        overlays=measured.of_shards("overlays"),
+        exports=measured.of_shards("exports"),
     output:
-        **parquet_of_objects(),
-        images=f"{MEASURED}/images.csv",
-        objects=f"{MEASURED}/objects.csv",
-        labels=directory(f"{MEASURED}/labels"),
-        overlays=directory(f"{MEASURED}/overlays"),
-        exports=directory(f"{MEASURED}/exports"),
-        plot=f"{MEASURED}/confluency.svg",
+        **measured.parquet(),
+        images=f"{paths.MEASURED}/images.csv",
+        objects=f"{paths.MEASURED}/objects.csv",
+        labels=directory(f"{paths.MEASURED}/labels"),
+        overlays=directory(f"{paths.MEASURED}/overlays"),
+        exports=directory(f"{paths.MEASURED}/exports"),
+        plot=f"{paths.MEASURED}/confluency.svg",
     log:
         "results/logs/measure/{name}_tables.log",
-        record=f"{MEASURED}/run.json",
     conda:
-        "../envs/core.yaml"
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(60),
+        CORE_ENV
     params:
-        time={key: config["measure"][key] for key in ("time_pattern", "time_unit")},
+        time=measured.time_settings(),
         code=code("measure_tables.py"),
     script:
         "../scripts/measure_tables.py"
 
 
 rule measure_page:
+    """Write the page of a measured folder."""
     input:
-        model_inputs,
-        images=rules.measure_tables.output.images,
-        objects=rules.measure_tables.output.objects,
-        overlays=rules.measure_tables.output.overlays,
-        plot=rules.measure_tables.output.plot,
+        measured.model_inputs,
+        images=f"{paths.MEASURED}/images.csv",
+        objects=f"{paths.MEASURED}/objects.csv",
+        overlays=f"{paths.MEASURED}/overlays",
+        plot=f"{paths.MEASURED}/confluency.svg",
     output:
-        f"{MEASURED}/measure.html",
+        paths.MEASURED_PAGE,
     log:
         "results/logs/measure/{name}_page.log",
-        record=f"{MEASURED}/measure.run.json",
     conda:
         TRAIN_ENV
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(20),
     params:
-        folder=image_folder,
-        left_out=left_out,
-        model=model_folder,
-        settings=config["measure"],
-        card=model_card,
-        code=code(
-            "measure_page.py",
-            files=[f"report/{f}" for f in ("measure.html.j2", "page.css", "page.js")],
-        ),
+        folder=measured.images,
+        left_out=measured.left_out,
+        model=measured.model,
+        settings=measured.settings,
+        card=measured.model_card,
+        code=code("measure_page.py", templates=MEASURE_TEMPLATES),
     script:
         "../scripts/measure_page.py"
 
 
 rule measure_classes:
+    """Classify whole images and write the page of their classes."""
     input:
-        model_inputs,
+        measured.model_inputs,
     output:
-        table=f"{MEASURED}/predicted_classes.csv",
-        sheets=directory(f"{MEASURED}/classes"),
-        page=f"{MEASURED}/classes.html",
+        table=f"{paths.MEASURED}/predicted_classes.csv",
+        sheets=directory(f"{paths.MEASURED}/classes"),
+        page=paths.CLASSES_PAGE,
     log:
         "results/logs/measure/{name}_classes.log",
-        record=f"{MEASURED}/run.json",
     conda:
         TRAIN_ENV
     threads: 8
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=240,
+        runtime=scale_with_attempt(120),
         gpu=1,
     params:
-        folder=whole_folder,
-        left_out=left_out,
-        model=model_folder,
-        settings=omit_keys(config["measure"], *input_folder.ELSEWHERE),
-        card=model_card,
-        code=code(
-            "measure_classes.py",
-            files=[f"report/{f}" for f in ("classes.html.j2", "page.css", "page.js")],
-        ),
+        folder=measured.whole_folder,
+        left_out=measured.left_out,
+        model=measured.model,
+        settings=measured.image_settings(),
+        card=measured.model_card,
+        code=code("measure_classes.py", templates=CLASSES_TEMPLATES),
     script:
         "../scripts/measure_classes.py"
 
 
 rule measure:
+    """Measure the folder `images` with the model `model`."""
     input:
-        measured,
+        measured.page,
     localrule: True

@@ -1,111 +1,112 @@
-# Needs: everything that the studies made. Makes: a notebook a study, and the report.
+# From everything that the studies made to notebooks, model cards and the report.
 
 
 rule notebook:
+    """Execute the notebook of a study."""
     input:
-        metrics=rules.evaluate.output.metrics,
-        table=rules.evaluate.output.table,
-        split=rules.split.output.summary,
-        check=dataset_path("check/report.json"),
-        histories=of_runs("model/history.csv"),
-        figures=figures,
+        metrics=paths.METRICS,
+        table=paths.IMAGE_TABLE,
+        split=paths.SPLIT_SUMMARY,
+        check=targets.of_dataset(paths.CHECK_REPORT),
+        histories=targets.of_runs(paths.HISTORY),
+        figures=targets.figures,
     output:
-        notebook=f"{STUDY}/notebook.ipynb",
+        notebook=paths.NOTEBOOK,
         page=report(
-            f"{STUDY}/notebook.html",
+            paths.NOTEBOOK_PAGE,
             caption="../report/notebook.rst",
             category="{study}",
             labels={"figure": "notebook"},
         ),
     log:
         "results/logs/notebook/{study}.log",
-        record=f"{STUDY}/notebook.run.json",
     conda:
-        "../envs/report.yaml"
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(20),
+        REPORT_ENV
     params:
-        title=study_config("title"),
-        question=study_config("question"),
-        reproduction=is_reproduction,
-        restore_best=study_config("training", "restore_best"),
-        monitor=study_config("training", "monitor"),
-        template=notebook_template,
-        code=notebook_code,
+        words=targets.notebook_words,
+        template=targets.notebook_template,
+        code=targets.notebook_code,
     script:
         "../scripts/notebook.py"
 
 
 rule model_card:
+    """Write the README of a model folder."""
     input:
-        info=f"{RUN}/model/model.json",
-        metrics=rules.evaluate.output.metrics,
-        split=rules.split.output.summary,
+        info=paths.MODEL_INFO,
+        metrics=paths.METRICS,
+        split=paths.SPLIT_SUMMARY,
     output:
-        f"{RUN}/model/README.md",
+        paths.MODEL_CARD,
     log:
         "results/logs/model_card/{study}_fold{fold}_seed{seed}.log",
-        record=f"{RUN}/model/README.run.json",
     localrule: True
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     params:
-        dataset=dataset_words,
-        study=study_words,
-        code=code("model_card.py", files=["report/model_card.md.j2"]),
+        dataset=targets.dataset_words,
+        study=targets.study_words,
+        code=code("model_card.py", templates=["report/model_card.md.j2"]),
     script:
         "../scripts/model_card.py"
 
 
 rule export_onnx:
+    """Export a trained network to ONNX."""
     input:
-        model=f"{RUN}/model/model.keras",
-        info=f"{RUN}/model/model.json",
+        model=paths.WEIGHTS,
+        info=paths.MODEL_INFO,
     output:
-        f"{RUN}/model/model.onnx",
+        paths.ONNX,
     log:
         "results/logs/export_onnx/{study}_fold{fold}_seed{seed}.log",
-        record=f"{RUN}/model/onnx.run.json",
     conda:
         TRAIN_ENV
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=scale_with_attempt(30),
     params:
         code=code("export_onnx.py"),
     script:
         "../scripts/export_onnx.py"
 
 
-rule report:
+rule export_bioimageio:
+    """Export a trained network as a package of the BioImage Model Zoo."""
     input:
-        cards=report_cards,
-        metrics=expand(rules.evaluate.output.metrics, study=STUDIES),
-        tables=expand(rules.evaluate.output.table, study=STUDIES),
-        images=expand("results/datasets/{dataset}/images.h5", dataset=DATASETS),
-        predictions=report_predictions,
-        notebooks=expand(rules.notebook.output.page, study=STUDIES),
-        figures=report_figures,
-        splits=expand(rules.split.output.summary, study=STUDIES),
-        checks=expand("results/datasets/{dataset}/check/report.json", dataset=DATASETS),
-        records=report_records,
-        labels=submissions,
-        searches=report_searches,
-        ensembles=ensemble_scores,
+        network=paths.ONNX,
+        info=paths.MODEL_INFO,
+        card=paths.MODEL_CARD,
     output:
-        page="results/report.html",
-        metrics="results/metrics.csv",
+        paths.BIOIMAGEIO,
+    log:
+        "results/logs/export_bioimageio/{study}_fold{fold}_seed{seed}.log",
+    conda:
+        TRAIN_ENV
+    resources:
+        mem_mb=scale_with_attempt(2000),
+    params:
+        code=code("export_bioimageio.py"),
+    script:
+        "../scripts/export_bioimageio.py"
+
+
+rule report:
+    """Write the report of all studies that run."""
+    input:
+        unpack(targets.report_inputs),
+    output:
+        page=paths.REPORT,
+        metrics=paths.METRICS_TABLE,
     log:
         "results/logs/report.log",
-        record="results/report.run.json",
     localrule: True
     conda:
-        "../envs/report.yaml"
+        REPORT_ENV
     params:
-        config=omit_keys(config, "images", "model", "measure", "tensorflow"),
-        studies=STUDIES,
-        command=command(),
-        code=code("report.py", files=[f"report/{name}" for name in PAGE]),
+        config=targets.report_config(),
+        studies=targets.studies,
+        left_out=targets.left_out,
+        command=run_command(workflow),
+        code=code("report.py", templates=REPORT_TEMPLATES),
     script:
         "../scripts/report.py"

@@ -1,41 +1,41 @@
-# Needs: patches and a split. Makes: one model folder a study, fold and seed.
+# From patches and a split to one model folder for each study, fold and seed.
 
 
 rule download_pretrained_weights:
+    """Download published weights; a corrected address or digest replaces an older file."""
     output:
-        "resources/weights/{file}",
+        paths.PRETRAINED,
     log:
         "results/logs/download_pretrained_weights/{file}.log",
-        record="resources/weights/{file}.run.json",
     wildcard_constraints:
-        file=wildcard_regex(pretrained.FILES),
+        file=wildcard_regex(published_weights.FILES),
     localrule: True
     conda:
-        "../envs/core.yaml"
+        CORE_ENV
     params:
-        # A corrected address or digest replaces an older download.
-        published=lambda wildcards: pretrained.facts(wildcards.file),
+        published=lambda wildcards: published_weights.facts(wildcards.file),
     script:
         "../scripts/download_pretrained_weights.py"
 
 
 rule train:
+    """Train a network on patches."""
     input:
-        patches=patches,
-        split=rules.split.output.table,
-        weights=pretrained_weights,
-        best=best_values,
+        patches=targets.patches,
+        split=paths.SPLIT,
+        weights=targets.pretrained_weights,
+        best=targets.best_values,
     output:
-        model=f"{RUN}/model/model.keras",
-        info=f"{RUN}/model/model.json",
-        history=f"{RUN}/model/history.csv",
-        record=f"{RUN}/model/run.json",
+        model=paths.WEIGHTS,
+        info=paths.MODEL_INFO,
+        history=paths.HISTORY,
+        record=paths.TRAINING_RECORD,
     log:
         "results/logs/train/{study}_fold{fold}_seed{seed}.log",
     benchmark:
         "results/benchmarks/train/{study}_fold{fold}_seed{seed}.tsv"
     wildcard_constraints:
-        study=wildcard_regex(NETWORKS),
+        study=wildcard_regex(targets.networks),
     conda:
         TRAIN_ENV
     threads: 8
@@ -44,39 +44,35 @@ rule train:
         runtime=720,
         gpu=1,
     params:
-        preprocessing=study_config("preprocessing"),
-        network=study_config("network"),
-        training=study_config("training"),
-        goal=threshold_goal,
-        licence=licence,
-        handling=watching,
-        code=network_code,
+        sections=targets.training_sections,
+        goal=targets.threshold_goal,
+        licence=targets.licence,
+        contents=targets.weights_contents,
+        not_compared=not_compared(targets.tensorboard),
+        code=targets.network_code,
     script:
         "../scripts/train.py"
 
 
-# The same folder from whole images instead of patches, without epochs and without a GPU.
 rule train_kmeans:
+    """Fit K-means on whole images: a model folder without epochs and without a GPU."""
     input:
-        images=dataset_path("images.h5"),
-        split=rules.split.output.table,
+        images=targets.of_dataset(paths.STORE),
+        split=paths.SPLIT,
     output:
-        info=f"{RUN}/model/model.json",
-        history=f"{RUN}/model/history.csv",
-        record=f"{RUN}/model/run.json",
+        info=paths.MODEL_INFO,
+        history=paths.HISTORY,
+        record=paths.TRAINING_RECORD,
     log:
         "results/logs/train/{study}_fold{fold}_seed{seed}.log",
     wildcard_constraints:
-        study=wildcard_regex(KMEANS),
+        study=wildcard_regex(targets.kmeans),
     conda:
-        "../envs/core.yaml"
-    resources:
-        mem_mb=scale_with_attempt(2000),
-        runtime=scale_with_attempt(60),
+        CORE_ENV
     params:
-        preprocessing=study_config("preprocessing"),
-        kmeans=study_config("kmeans"),
-        licence=licence,
+        preprocessing=targets.of_study("preprocessing"),
+        kmeans=targets.of_study("kmeans"),
+        licence=targets.licence,
         code=code("train_kmeans.py"),
     script:
         "../scripts/train_kmeans.py"

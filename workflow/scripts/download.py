@@ -6,5 +6,6 @@ from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):
     download.download(
-        Source(**snakemake.params.source, **snakemake.params.handling), Path(snakemake.output[0])
+        Source(**snakemake.params.source, **snakemake.params.not_compared),
+        Path(snakemake.output[0]),
     )

@@ -7,7 +7,7 @@ from coverslip.runtime.run_script import run_script
 from coverslip.training.halving import training_sections
 
 with run_script(snakemake):
-    sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
+    sections = training_sections(snakemake.params.sections, snakemake.input.best)
     compare(
         CLASSES if snakemake.params.task == "classification" else MASKS,
         EvaluationInputs(
@@ -17,7 +17,7 @@ with run_script(snakemake):
             groups=Path(snakemake.input.groups),
             split=Path(snakemake.input.split),
             preprocessing=Preprocessing(**sections["preprocessing"]),
-            evaluation=Evaluation(**snakemake.params.evaluation),
+            evaluation=Evaluation(**snakemake.params.sections["evaluation"]),
             **snakemake.params.names,
         ),
         study=snakemake.wildcards.study,

@@ -1,3 +1,5 @@
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from coverslip.config.sections import Measure
@@ -5,6 +7,7 @@ from coverslip.measure import classes, classes_page
 from coverslip.measure.input_folder import left_out_lines
 from coverslip.models.model import load
 from coverslip.runtime import device
+from coverslip.runtime.run_record import COMMAND
 from coverslip.runtime.run_script import LOG, run_script
 
 with run_script(snakemake):
@@ -27,6 +30,10 @@ with run_script(snakemake):
             "folder": given.folder["path"],
             "model": given.model,
             "left_out": given.left_out,
+            "run": {
+                "ended": datetime.now(UTC).isoformat(),
+                "command": os.environ.get(COMMAND),
+            },
         },
         model=model.info,
         output=Path(snakemake.output.page),

@@ -17,11 +17,7 @@ with run_script(snakemake):
         template=NOTEBOOKS / snakemake.params.template,
         parameters={
             "study": snakemake.wildcards.study,
-            "title": snakemake.params.title,
-            "question": snakemake.params.question,
-            "reproduction": snakemake.params.reproduction,
-            "restore_best": snakemake.params.restore_best,
-            "monitor": snakemake.params.monitor,
+            **snakemake.params.words,
             "metrics_path": near(snakemake.input.metrics),
             "table_path": near(snakemake.input.table),
             "history_paths": [near(path) for path in snakemake.input.histories],

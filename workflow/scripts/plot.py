@@ -5,21 +5,27 @@ from coverslip.reporting import figures
 from coverslip.runtime.run_script import run_script
 from coverslip.training.halving import training_sections
 
+
+def folder(paths):
+    return Path(paths[0]).parent if paths else None
+
+
 with run_script(snakemake):
-    sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
-    maps, tables = snakemake.input.attribution, snakemake.input.search
+    files, given = snakemake.input, dict(snakemake.params.sections)
+    given |= training_sections(given, files.get("best", []))
+    classes = {"preprocessing": Preprocessing, "evaluation": Evaluation}
     inputs = figures.load(
         study=snakemake.wildcards.study,
         title=snakemake.params.title,
         reproduction=snakemake.params.reproduction,
-        metrics=Path(snakemake.input.metrics),
-        table=Path(snakemake.input.table),
-        images=Path(snakemake.input.images),
-        predictions=[Path(path) for path in snakemake.input.predictions],
-        models=[Path(path).parent for path in snakemake.input.infos],
-        preprocessing=Preprocessing(**sections["preprocessing"]),
-        evaluation=Evaluation(**snakemake.params.evaluation),
-        attribution=Path(maps[0]).parent if maps else None,
-        search=Path(tables[0]).parent if tables else None,
+        metrics=files.get("metrics"),
+        table=files.get("table"),
+        images=files.get("images"),
+        predictions=files.get("predictions", []),
+        models=[Path(path).parent for path in files.get("models", [])],
+        histories=files.get("histories", []),
+        attribution=folder(files.get("attribution")),
+        search=folder(files.get("search")),
+        **{name: classes[name](**section) for name, section in given.items()},
     )
     figures.draw(snakemake.params.figure, inputs, Path(snakemake.output[0]))

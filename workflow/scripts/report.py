@@ -6,11 +6,16 @@ from coverslip.reporting.results import collect
 from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):
+    params = snakemake.params
     figures = [Path(path) for path in snakemake.input.figures]
-    studies = collect(snakemake.params.config, snakemake.params.studies, figures)
+    studies = collect(params.config, params.studies, figures)
     metrics_csv.write(studies, Path(snakemake.output.metrics))
     build(
         studies=studies,
-        facts={"command": snakemake.params.command, "title": snakemake.params.config.get("title")},
+        facts={
+            "command": params.command,
+            "title": params.config.get("title"),
+            "left_out": params.left_out,
+        },
         output=Path(snakemake.output.page),
     )

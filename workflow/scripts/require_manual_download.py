@@ -1,7 +1,5 @@
-from coverslip.data import download
+from coverslip.errors import CoverslipError
 from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):
-    download.refuse_missing(
-        snakemake.wildcards.dataset, snakemake.params.path, snakemake.params.others
-    )
+    raise CoverslipError(snakemake.params.reason)

@@ -11,7 +11,7 @@ from coverslip.training.halving import patch_folders, training_sections, weights
 output = Path(snakemake.output.model).parent
 with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
-        sections = training_sections(dict(snakemake.params.items()), snakemake.input.best)
+        sections = training_sections(snakemake.params.sections, snakemake.input.best)
         found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         found = found.suited(sections["network"]["architecture"])
         facts["device"] = asdict(found)
@@ -42,5 +42,5 @@ with run_script(snakemake, reuse=True) as facts:
             ),
             goal=snakemake.params.goal,
             report=LOG.info,
-            watch=progress.writer(snakemake.params.handling["tensorboard"]),
+            watch=progress.writer(snakemake.params.not_compared["tensorboard"]),
         )

@@ -12,7 +12,7 @@ with run_script(snakemake, reuse=True) as facts:
         number, values = int(snakemake.wildcards.slot), params.get("values")
         if values is None:
             number, values = halving.trial_at(Path(files.ranking), number)
-        sections = place_values(halving.training_sections(dict(params.items()), []), values)
+        sections = place_values(halving.training_sections(params.sections, []), values)
         patches = halving.patch_folders(files.patches, sections["preprocessing"])
         weights = halving.weights_file(
             files.weights, sections["network"], sections["preprocessing"]

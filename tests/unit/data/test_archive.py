@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from coverslip.config.sections import Limits
-from coverslip.data import archive
 from coverslip.data.archive import open_archive
 from coverslip.errors import CoverslipError
 
@@ -61,7 +60,7 @@ def test_nested_zip_is_unpacked_into_the_scratch_folder_and_removed(tmp_path):
     assert not list(scratch.iterdir())
 
 
-def test_a_stored_nested_zip_is_read_where_it_lies(tmp_path):
+def test_what_is_unpacked_is_removed_with_the_archive(tmp_path):
     inner = {"in/1.zip": packed(FILES), "in/2.zip": packed({"x.png": b"two" * 1000}), "l.csv": b"a"}
     source = pack(tmp_path / "outer.zip", inner, zipfile.ZIP_STORED)
     # As in an archive that starts with a program that unpacks it.
@@ -81,7 +80,6 @@ def test_a_stored_nested_zip_is_read_where_it_lies(tmp_path):
             assert opened.read("in/1.zip/b/2.png") == b"two"
             assert opened.read("in/2.zip/x.png") == b"two" * 1000
             assert opened.read("l.csv") == b"a"
-        assert list(scratch.iterdir()) == []
         archive.close()
         other.close()
     assert list(scratch.iterdir()) == []
@@ -98,6 +96,11 @@ def test_a_stored_nested_zip_that_is_damaged(tmp_path, whole):
         archive.read("in.zip/1.png")
 
 
+@pytest.mark.reliability(
+    "D30",
+    "a nested zip file that states more bytes than there are",
+    "one line that names it and the error, also an error without words",
+)
 def test_a_stored_nested_zip_that_states_more_than_there_is(tmp_path):
     source = pack(tmp_path / "outer.zip", {"in.zip": packed(FILES)}, zipfile.ZIP_STORED)
     data = bytearray(source.read_bytes())
@@ -107,7 +110,7 @@ def test_a_stored_nested_zip_that_states_more_than_there_is(tmp_path):
     limits = Limits(ratio=10**9)
     with (
         open_archive(source, limits=limits) as archive,
-        pytest.raises(CoverslipError, match=r"outer\.zip/in\.zip: truncated or damaged"),
+        pytest.raises(CoverslipError, match=r"outer\.zip: in\.zip: damaged .* \(EOFError\)"),
     ):
         archive.expand("in.zip")
 
@@ -119,19 +122,6 @@ def test_a_nested_zip_is_not_unpacked_where_there_is_no_room(tmp_path, monkeypat
         archive.expand("in.zip")
     assert error.value.errno == errno.ENOSPC
     assert [path.name for path in tmp_path.iterdir()] == ["outer.zip"]
-
-
-def test_a_window_is_a_file_of_its_own(tmp_path):
-    (tmp_path / "a").write_bytes(bytes(range(100)))
-    with archive.Place(tmp_path / "a", 10, 20).open() as window:
-        assert window.read() == bytes(range(10, 30))
-        assert window.seek(-5, 2) == 15 and window.read(10) == bytes(range(25, 30))
-        assert window.seek(3) == 3 and window.seek(2, 1) == 5 and window.read(2) == bytes([15, 16])
-        assert window.seek(50) == 50 and window.read() == b""
-        with pytest.raises(ValueError, match="negative"):
-            window.seek(-21, 2)
-    with archive.Place(tmp_path / "a", 90, 50).open() as window:
-        assert window.read() == bytes(range(90, 100)), "where the file ends before"
 
 
 def test_nested_zip_in_a_folder(tmp_path):

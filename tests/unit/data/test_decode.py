@@ -8,6 +8,7 @@ from PIL import Image
 
 from coverslip.data import decode
 from coverslip.data.readers.bitmaps import PNG_START
+from coverslip.data.readers.scenes import TRANSPARENT
 from coverslip.errors import CoverslipError
 
 RNG = np.random.default_rng(1)
@@ -61,11 +62,11 @@ def deep_png(array):
     ],
 )
 def test_images_without_loss(data, expected):
-    array, transparent = decode.image(data, "x")
+    array, note = decode.image(data, "x")
     assert array.dtype == expected.dtype
     assert array.shape == (9, 7, 3 if expected.ndim == 3 else 1)
     np.testing.assert_array_equal(array.squeeze(), expected)
-    assert not transparent
+    assert TRANSPARENT not in note
 
 
 def test_deep_colour_tiff_with_lzw():
@@ -91,10 +92,10 @@ def test_deep_grey_with_alpha():
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks
     )
-    array, transparent = decode.image(data, "x")
+    array, note = decode.image(data, "x")
     np.testing.assert_array_equal(array[:, :, 0], GREY16)
     assert array.shape == (9, 7, 1)
-    assert not transparent
+    assert TRANSPARENT not in note
 
 
 def test_jpeg_is_near():
@@ -114,8 +115,8 @@ def test_palette_becomes_rgb():
 def test_transparency_that_varies_is_dropped_and_told():
     data = RGBA.copy()
     data[0, 0, 3] = 0
-    array, transparent = decode.image(saved(data, "PNG"), "x")
-    assert transparent
+    array, note = decode.image(saved(data, "PNG"), "x")
+    assert TRANSPARENT in note
     np.testing.assert_array_equal(array, RGB)
 
 
@@ -231,6 +232,9 @@ def test_other_types_keep_whole_numbers_and_are_scaled_otherwise(array, expected
     np.testing.assert_array_equal(found[:, :, 0], expected)
 
 
+@pytest.mark.reliability(
+    "D21", "a PNG whose compressed data are valid, and end early", "called damaged; not black rows"
+)
 def test_a_png_whose_data_end_early_is_damaged():
     import struct
     import zlib

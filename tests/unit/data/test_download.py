@@ -259,17 +259,6 @@ def test_either_competition_or_dataset(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_data_that_are_missing_are_named_with_what_runs_without_them():
-    with pytest.raises(CoverslipError) as error:
-        download_module.refuse_missing("patches", "raw/patches.zip", ["a", "b"])
-    told = str(error.value)
-    assert told.startswith("raw/patches.zip: is missing: put the archive or folder of the dataset")
-    assert told.endswith("""--config run='["a", "b"]'""")
-    with pytest.raises(CoverslipError) as error:
-        download_module.refuse_missing("patches", "raw/patches.zip", [])
-    assert "--config" not in str(error.value)
-
-
 def test_import_needs_no_client():
     program = "import sys, coverslip.data.download; sys.exit('kaggle' in sys.modules)"
     variables = os.environ | {"PYTHONPATH": str(SCRIPTS)}

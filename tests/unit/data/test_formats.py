@@ -170,6 +170,27 @@ def test_paired_faults(tmp_path, files, message):
         listed(tmp_path, {"inputs/a.png": b"", "masks/a.png": b""} | files, "paired")
 
 
-def test_paired_needs_two_folders(tmp_path):
-    with pytest.raises(CoverslipError, match="both in 'x'"):
+def test_paired_with_label_files_of_other_tools(tmp_path):
+    files = {
+        f"inputs/{name}": b"" for name in ("a.png", "b.tif", "c.png", "d.ome.tif", "e_mask.png")
+    }
+    masks = ["a_cp_masks.png", "b_seg.npy", "c.png.label.tif", "d.ome.geojson", "e_mask.zip"]
+    files |= {f"masks/{name}": b"" for name in [*masks, "facts.json", "notes.txt"]}
+    found = listed(tmp_path, files, "paired")
+    assert [record.masks for record in found] == [(f"masks/{name}",) for name in masks]
+    with pytest.raises(CoverslipError, match=r"two files of one name: masks/a.*masks/a"):
+        listed(tmp_path, files | {"masks/a.png": b""}, "paired")
+    with pytest.raises(CoverslipError, match=r"mask without image: masks/z_seg\.npy"):
+        listed(tmp_path, files | {"masks/z_seg.npy": b""}, "paired")
+
+
+def test_paired_in_one_folder_takes_images_with_a_label_file(tmp_path):
+    files = ["a.png", "a.label.tif", "b.png", "c.tif", "c_seg.npy", "sub/d.png", "sub/d.zip"]
+    found = listed(tmp_path, dict.fromkeys(files, b""), "paired", images=".", masks=".")
+    assert plain(found) == [
+        ("a", "a.png", ("a.label.tif",)),
+        ("c", "c.tif", ("c_seg.npy",)),
+        ("sub_d", "sub/d.png", ("sub/d.zip",)),
+    ]
+    with pytest.raises(CoverslipError, match="no images found"):
         listed(tmp_path, {"x/1.png": b""}, "paired", images="x", masks="x")

@@ -9,8 +9,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import microscope_files
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from skimage.measure import label as components
 from test_archive import pack
@@ -92,7 +94,7 @@ def run(tmp_path):
 def test_mixed_images(run):
     table = run(run.pack(bowl()))
     assert list(table.index) == ["p1_a", "p1_b", "p2_c", "p2_d"]
-    assert list(table["group"]) == list(table.index)
+    assert set(table["group"]) == {""}, "check defines groups"
     assert list(table["channels"]) == [1, 3, 1, 3]
     assert list(table["dtype"]) == ["uint8", "uint8", "uint16", "uint8"]
     assert list(table["n_objects"]) == [2, 1, 0, 2]
@@ -177,27 +179,6 @@ def test_paired(run, options):
         assert facts["n_objects_by"] == {"mask": 0, "label": 1, "component": 1}
 
 
-def test_groups(run):
-    source = run.pack(bowl())
-    pattern = {"group_by": "filename", "group_pattern": "^(?P<group>p[0-9])_"}
-    assert list(run(source, **pattern)["group"]) == ["p1", "p1", "p2", "p2"]
-    assert list(run(source, group_by="acquisition")["group"]) == [""] * 4
-
-
-@pytest.mark.parametrize(
-    ("pattern", "message"),
-    [
-        ("^(?P<group>p1)_", r"id 'p2_c': no group: `group_pattern: \^\(\?P<group>p1\)_`"),
-        ("^p(?P<group>[a-z]*)", "id 'p1_a': no group"),
-        ("^(p1)_", "names no group"),
-        ("(", "is no regular expression"),
-        (None, "needs `group_pattern`"),
-    ],
-)
-def test_group_pattern_faults(run, pattern, message):
-    run.refused(bowl(), message, group_by="filename", group_pattern=pattern)
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 def test_image_that_cannot_be_decoded(run, processes):
     files = bowl() | {"p1_b/images/b.png": png(RGBA)[:-30]}
@@ -209,7 +190,7 @@ def test_image_that_cannot_be_decoded(run, processes):
 
 def test_mask_of_another_size(run):
     files = bowl() | {"p1_b/masks/2.png": png(NONE.T)}
-    message = r"p1_b/masks/2\.png: mask of 10x12 pixels, .*p1_b/images/b\.png has 12x10"
+    message = r"p1_b/masks/2\.png: mask of 10x12 pixels, but its image has 12x10"
     run.refused(files, message)
     files = {"inputs/1.png": png(GREY), "masks/1.png": png(LEFT[:-1])}
     run.refused(files, r"masks/1\.png: mask of 11x10 pixels", format="paired")
@@ -349,3 +330,34 @@ def test_the_bowl(run, real_data):
     with ImageStore(run.files[0]) as store:
         found = sum(components(store.label(id) > 0, connectivity=1).max() for id in store.ids())
     assert found == 24111
+
+
+def test_stacks_with_channels_and_label_files_of_other_tools(run, tmp_path, caplog):
+    folder = tmp_path / "corrected"
+    folder.mkdir()
+    stack = microscope_files.STACK[:1]
+    options = {"ome": True, "metadata": {"axes": "TZCYX", "Channel": {"Name": ["DAPI", "GFP"]}}}
+    tifffile.imwrite(folder / "a.ome.tif", stack, **options)
+    np.save(folder / "a.ome_seg.npy", {"masks": LABELS}, allow_pickle=True)
+    microscope_files.KINDS["CZI, mosaic:.czi"][0](folder / "b.czi")
+    np.save(folder / "b.czi_labels.npy", np.pad(LABELS, ((0, 20), (0, 20))))
+    tifffile.imwrite(folder / "c.tif", stack[0, 0, 0] / np.float32(7))
+    tifffile.imwrite(folder / "c.label.tif", LABELS.astype(np.float32))
+    tifffile.imwrite(folder / "d.tif", stack[0, 0, 0])
+    choice = {"channel": "GFP", "z": "max", "images": ".", "masks": "."}
+    with caplog.at_level("INFO", "coverslip"):
+        table = run(folder, format="paired", **choice)
+    assert list(table.index) == ["a.ome", "b", "c"] and set(table["n_objects"]) == {2}
+    with ImageStore(run.files[0]) as store:
+        np.testing.assert_array_equal(store.image("a.ome")[:, :, 0], stack[0, :, 1].max(axis=0))
+        np.testing.assert_array_equal(store.image("b"), microscope_files.MOSAIC)
+        for name in table.index:
+            found = store.label(name)[:20, :30]
+            np.testing.assert_array_equal(found, np.minimum(LABELS, 2))
+    assert "1 images without a label file are left out" in caplog.text
+    assert "1 images: values were scaled to 0 to 65535" in caplog.text
+
+
+LABELS = np.zeros((20, 30), np.int32)
+LABELS[2:9, 3:9] = 1
+LABELS[9:12, 3:9] = 5

@@ -122,7 +122,7 @@ def test_negative_values_are_scaled_with_a_note(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.array([[-3, 200]], np.int16))
     (plane,) = read(tmp_path / "a.tif")
     assert plane.image.ravel().tolist() == [0, 65535]
-    assert "values from -3 to 200 were scaled" in plane.note
+    assert "values were scaled to 0 to 65535 (from -3 to 200)" in plane.note
 
 
 def test_real_numbers_are_scaled_with_a_note(tmp_path):
@@ -132,4 +132,4 @@ def test_real_numbers_are_scaled_with_a_note(tmp_path):
         for plane in read_planes(tmp_path / "a.tif", whole=whole):
             pixels = plane.image if plane.rows is None else plane.rows.rows(0, 1)
             assert pixels.ravel().tolist() == [0, 32768, 0, 65535]
-            assert "values from 0.25 to 0.75 were scaled to 0 to 65535" in plane.note
+            assert "scaled to 0 to 65535 (from 0.25 to 0.75)" in plane.note

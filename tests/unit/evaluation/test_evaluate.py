@@ -170,7 +170,7 @@ def test_panels_are_chosen_by_iou(files, tmp_path):
     assert document["examples_subset"] == "test"
     assert document["examples"]["worst"] == ranked[:2]
     assert document["examples"]["best"] == ranked[::-1][:2]
-    assert set(document["examples"]["draw"]) <= set(table["id"][table["subset"] == "test"])
+    assert set(document["examples"]["random"]) <= set(table["id"][table["subset"] == "test"])
 
 
 def test_two_runs_write_equal_bytes(files, tmp_path):
@@ -383,7 +383,7 @@ def test_scores_of_classes_are_those_of_scikit_learn(classes):
     rows = table[table["subset"] == "test"].sort_values("id")
     assert rows["predicted"].tolist() == predicted.tolist()
     assert rows["true"].tolist() == truth.tolist()
-    assert rows["right"].mean() == pytest.approx(find(document, "accuracy")["value"], abs=1e-6)
+    assert rows["correct"].mean() == pytest.approx(find(document, "accuracy")["value"], abs=1e-6)
     sure = calibrated_probabilities(answer.logits[test], 2.5).max(axis=1)
     np.testing.assert_allclose(rows["probability"], sure, atol=1e-5)
 
@@ -439,7 +439,7 @@ def test_examples_and_top_confusions(classes):
     rows = table[table["subset"] == "test"].sort_values("id")
     last = [rows[rows["true"] == name]["id"].iloc[-1] for name in class_files.CLASSES]
     assert document["examples"]["last"] == last
-    wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
+    wrong = rows[rows["correct"] == 0].sort_values(["probability", "id"], ascending=[False, True])
     assert document["examples"]["confident_errors"] == wrong["id"].tolist()[:9]
     assert document["examples_subset"] == "test"
     assert sum(each["images"] for each in document["top_confusions"]["test"]) == len(wrong)

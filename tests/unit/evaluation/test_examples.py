@@ -19,13 +19,13 @@ def test_masks_are_ranked_by_iou():
     assert examples["best"] == ["a", "b"]
     assert examples["median"] == ["c", "f"]
     assert examples["worst"] == ["d", "c"]
-    assert len(set(examples["draw"])) == 2 and set(examples["draw"]) <= set("abcdef")
+    assert len(set(examples["random"])) == 2 and set(examples["random"]) <= set("abcdef")
     assert choose_examples(rows) == examples
 
 
 def test_images_without_foreground_are_shown_if_alone():
     assert choose_examples(masks([0], [0]))["best"] == ["a"]
-    nothing = {"best": [], "median": [], "worst": [], "draw": []}
+    nothing = {"best": [], "median": [], "worst": [], "random": []}
     assert choose_examples(masks([], [])) == nothing
 
 

@@ -139,11 +139,12 @@ def test_each_object_has_a_class(place):
 def test_the_page_shows_each_class(place):
     shown, _ = classified(place)
     facts = {"name": "in", "folder": "in", "model": str(place / "model")}
-    facts["left_out"] = {"endings": {}, "links": []}
+    facts |= {"left_out": {"endings": {}, "links": []}, "run": {"command": "coverslip measure in"}}
     page = place / "classes.html"
     classes_page.build(place / "predicted_classes.csv", shown, facts, INFO, page)
     html = page.read_text(encoding="utf-8")
     assert html.count("<img") == 3 and "broken.png" in html and "bright/light" in html
+    assert "coverslip measure in" in html
     assert "http://" not in html and "https://" not in html
 
 

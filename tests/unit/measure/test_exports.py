@@ -11,6 +11,7 @@ import shapely
 from shapely.geometry import shape
 from skimage.draw import polygon2mask
 
+from coverslip.data.label_files import read_label_file
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.exports.place import stack_place
@@ -139,3 +140,17 @@ def test_geojson_of_no_objects_is_valid(tmp_path):
     found = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))
     jsonschema.validate(found, QUPATH)
     assert found["features"] == []
+
+
+@pytest.mark.parametrize("name", ["a.roi.zip", "a.geojson"])
+def test_datasets_read_the_exports_as_labels(tmp_path, name):
+    label = ring_and_pieces()
+    polygons = label_polygons(label)
+    if name.endswith("zip"):
+        write_rois(tmp_path / name, label_rois(polygons))
+    else:
+        table = object_table(label, np.zeros((30, 40, 1), np.uint8), None)
+        write_geojson(tmp_path / name, label_features(polygons, table))
+    found = read_label_file(tmp_path / name, label.shape)
+    assert found.objects == 3
+    assert (found.label == np.unique(label, return_inverse=True)[1].reshape(label.shape)).all()

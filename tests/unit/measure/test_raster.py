@@ -209,7 +209,7 @@ def test_folders_that_are_no_images_say_so(tmp_path):
 
 
 def test_a_zarr_is_one_image_of_its_folder(tmp_path):
-    from coverslip.data import folder_inventory
+    from coverslip.pipeline import folder_inventory
 
     with pytest.raises(CoverslipError, match="the folder is empty"):
         check(tmp_path)

@@ -248,6 +248,26 @@ def test_basic_features_and_no_objects():
     assert list(empty)[: len(OBJECTS)] == [*OBJECTS]
 
 
+def test_cellprofiler_features_are_those_of_its_package():
+    bulk = pytest.importorskip("cp_measure.bulk", reason="needs the extra `features`")
+    label = np.where(blobs(60, 60) > 3, blobs(60, 60), 0).astype(np.int32)
+    image = np.random.default_rng(3).integers(0, 65535, (*label.shape, 1), dtype=np.uint16)
+    channels = {"DAPI": image[:, :, 0], "GFP": 65535 - image[:, :, 0]}
+    table = object_table(label, image, None, channels=channels, features="all")
+    assert len(table) == len(np.unique(label)) - 1
+    assert (table["cp_Area"] == table["area_px"]).all()
+    assert "cp_Area_DAPI" not in table and table.columns.is_unique
+    expected = table["mean_intensity_GFP"] / 65535
+    assert table["cp_Intensity_MeanIntensity_GFP"].to_numpy() == pytest.approx(expected, abs=1e-4)
+    dense = np.unique(label, return_inverse=True)[1].reshape(label.shape).astype(np.int32)
+    texture = bulk.get_core_measurements()["texture"](dense, channels["DAPI"] / 65535)
+    assert len(texture) > 20
+    for name, values in texture.items():
+        found = table[f"cp_{name}_DAPI"].to_numpy()
+        assert found == pytest.approx(np.asarray(values), rel=1e-5, nan_ok=True), name
+    assert np.isfinite(table.filter(like="cp_Contrast").to_numpy()).any()
+
+
 def test_cellprofiler_features_need_their_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "cp_measure.bulk", None)
     with pytest.raises(CoverslipError, match=r"coverslip\[features\]"):

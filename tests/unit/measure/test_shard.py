@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from functools import reduce
 
 import cv2
@@ -15,13 +16,14 @@ import roifile
 import tifffile
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory, readers
+from coverslip.data import readers
 from coverslip.errors import CoverslipError
 from coverslip.measure import blocks, image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
 from coverslip.measure.page import build
 from coverslip.models import model
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 
 INFO = {
@@ -107,6 +109,10 @@ def test_exports_and_features_are_chosen(place):
     _, outputs = run(place, export=["geojson"], features="basic")
     assert {path.suffix for path in outputs.exports.rglob("*.*")} == {".geojson"}
     assert "solidity" not in pd.read_csv(outputs.objects)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cp_measure", None)
+        with pytest.raises(CoverslipError, match="features: all"):
+            run(place, features="all")
     _, outputs = run(place, export=[])
     assert not list(outputs.exports.rglob("*.*"))
 

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
 from coverslip.measure import input_folder, plot, tables
 from coverslip.measure.input_folder import (
@@ -35,6 +34,7 @@ from coverslip.measure.tables import (
     object_columns,
     write_parquet,
 )
+from coverslip.pipeline import folder_inventory
 
 DEFAULT = Measure().time_pattern
 

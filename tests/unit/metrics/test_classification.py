@@ -83,8 +83,8 @@ def test_top_confusions():
     counts = np.array([[5, 2, 0], [2, 6, 3], [0, 0, 0]])
     found = classification.top_confusions(counts, ["a", "b", "c"])
     assert found == [
-        {"true": "b", "predicted": "c", "images": 3, "share": round(3 / 11, 6)},
-        {"true": "a", "predicted": "b", "images": 2, "share": round(2 / 7, 6)},
-        {"true": "b", "predicted": "a", "images": 2, "share": round(2 / 11, 6)},
+        {"true": "b", "predicted": "c", "images": 3, "fraction": round(3 / 11, 6)},
+        {"true": "a", "predicted": "b", "images": 2, "fraction": round(2 / 7, 6)},
+        {"true": "b", "predicted": "a", "images": 2, "fraction": round(2 / 11, 6)},
     ]
     assert len(classification.top_confusions(counts, ["a", "b", "c"], most=1)) == 1

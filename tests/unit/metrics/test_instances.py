@@ -39,7 +39,7 @@ def strip(*objects):
 
 
 IMAGES = [
-    # Two objects of 10 pixels. Found with an IoU of 1 and of 8/12; another is invented.
+    # Two objects of 10 pixels. Found with an IoU of 1 and of 8/12; another is spurious.
     (strip((0, 10), (20, 30)), strip((0, 10), (22, 32), (50, 55))),
     # Three objects: the first two are joined, the third is missed.
     (strip((0, 8), (8, 18), (40, 50)), strip((0, 18))),
@@ -66,7 +66,7 @@ def test_two_images_by_hand():
     assert found["mean_true_iou"] == pytest.approx(sum(ious) / 5)
     assert (found["precision_50"], found["recall_50"]) == pytest.approx((3 / 4, 3 / 5))
     assert (found["split_rate"], found["merge_rate"]) == pytest.approx((0, 1 / 4))
-    assert (found["missed_rate"], found["invented_rate"]) == pytest.approx((1 / 5, 1 / 4))
+    assert (found["missed_rate"], found["spurious_rate"]) == pytest.approx((1 / 5, 1 / 4))
     assert (found["object_count_mae"], found["object_count_bias"]) == pytest.approx((1.5, -0.5))
     assert found["object_count_ratio"] == pytest.approx(4 / 5)
 
@@ -94,10 +94,10 @@ def test_images_without_objects():
     for name in ("mean_ap_pooled", "ap50_pooled", "f1_50_pooled", "pq_pooled", "recall_50"):
         assert np.isnan(found[name])
     assert (found["object_count_mae"], found["object_count_bias"]) == (0, 0)
-    invented = values_of([(nothing, nothing), (nothing, strip((3, 6)))])
-    assert (invented["mean_ap"], invented["pq"]) == (0.5, 0.5)
-    assert (invented["ap50_pooled"], invented["invented_rate"]) == (0, 1)
-    assert np.isnan(invented["missed_rate"])
+    spurious = values_of([(nothing, nothing), (nothing, strip((3, 6)))])
+    assert (spurious["mean_ap"], spurious["pq"]) == (0.5, 0.5)
+    assert (spurious["ap50_pooled"], spurious["spurious_rate"]) == (0, 1)
+    assert np.isnan(spurious["missed_rate"])
     missed = values_of([(strip((3, 6)), nothing)])
     assert (missed["mean_ap"], missed["recall_50"], missed["missed_rate"]) == (0, 0, 1)
     assert np.isnan(missed["precision_50"])
@@ -108,7 +108,7 @@ def test_statistics_are_in_their_order():
     row = dict(zip(STATISTICS, statistics(matching), strict=True))
     assert len(set(STATISTICS)) == len(STATISTICS)
     assert [row[f"tp_{percent}"] for percent in PERCENT] == matching.tp.tolist()
-    assert (row["n_predicted"], row["invented"]) == (3, 1)
+    assert (row["n_predicted"], row["spurious"]) == (3, 1)
 
 
 def test_every_metric_has_a_label():

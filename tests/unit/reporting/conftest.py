@@ -1,10 +1,13 @@
 """Figures as they are drawn in these tests."""
 
+import importlib
 from itertools import combinations
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from coverslip.reporting import figures, report
 
 TOUCH = 1.5
 """Units of the renderer, points in an svg, by which lines of words may overlap in height or reach
@@ -58,3 +61,38 @@ def words_have_room(monkeypatch):
     monkeypatch.setattr(Text, "draw", text_drawn)
     monkeypatch.setattr(Figure, "draw", figure_drawn)
     monkeypatch.setattr(Figure, "savefig", saved)
+
+
+@pytest.fixture
+def panels(monkeypatch, tmp_path):
+    """Return the positions of a figure's panels, as fractions of the figure: (left, middle)."""
+
+    def draw(name, inputs):
+        module = importlib.import_module(f"coverslip.reporting.figures.{name}")
+        drawn, save = [], module.save
+
+        def keep(figure, output):
+            save(figure, output)
+            drawn.append(figure)
+
+        monkeypatch.setattr(module, "save", keep)
+        figures.draw(name, inputs, tmp_path / f"{name}.png")
+        boxes = [axes.get_position() for axes in drawn[0].axes]
+        return [(box.x0, (box.y0 + box.y1) / 2) for box in boxes]
+
+    return draw
+
+
+@pytest.fixture
+def check_left_and_right(panels):
+    """Return a check that a caption says `Left` and `Right` only of panels next to each other."""
+
+    def check(name, inputs):
+        words = (report.TEMPLATES / f"{name}.rst").read_text(encoding="utf-8").split()
+        said = {word.strip(":.,") for word in words} & {"Left", "Right"}
+        places = panels(name, inputs)
+        beside = [(a, b) for a in places for b in places if abs(a[1] - b[1]) < 0.15 < b[0] - a[0]]
+        assert not said or beside, f"{name}: no panels are left and right"
+        return said
+
+    return check

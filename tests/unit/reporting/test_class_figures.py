@@ -55,6 +55,7 @@ def inputs_of(folder, title="Cell lines", reproduction=False, changes=None, **op
         images=files.images,
         predictions=files.predictions,
         models=files.models,
+        histories=[model / "history.csv" for model in files.models],
         **class_files.SETTINGS,
         attribution=explained(folder, sorted(set(ids)), class_files.CLASSES),
     )
@@ -122,7 +123,7 @@ def test_an_error_is_shown_of_each_group(usual):
             "subset": "test",
             "fold": 0,
             "seed": 1,
-            "right": [0, 0, 0, 1],
+            "correct": [0, 0, 0, 1],
             "probability": [0.6, 0.9, 0.7, 0.99],
         }
     )
@@ -149,3 +150,8 @@ def test_a_map_must_be_better_than_a_random_one_in_both():
     assert attribution_maps.beats_random(scores(0.1, 0.7), "x")
     assert not attribution_maps.beats_random(scores(0.22, 0.7), "x")
     assert not attribution_maps.beats_random(scores(0.1, 0.59), "x")
+
+
+@pytest.mark.parametrize(("name", "said"), [("reliability", {"Left"}), ("class_confusion", set())])
+def test_captions_say_left_and_right_as_drawn(usual, check_left_and_right, name, said):
+    assert check_left_and_right(name, usual) >= said

@@ -29,6 +29,7 @@ def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
         images=files.images,
         predictions=files.predictions,
         models=files.models,
+        histories=[model / "history.csv" for model in files.models],
         preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
         evaluation=Evaluation(),
     )
@@ -186,10 +187,6 @@ def test_unreadable_metrics_are_named(usual, tmp_path):
             tmp_path / "metrics.json",
             tmp_path / "images.csv",
             usual.images,
-            [],
-            [],
-            Preprocessing(channels="rgb", normalization="dtype_range"),
-            Evaluation(),
         )
 
 
@@ -207,8 +204,12 @@ def test_a_dollar_is_text(usual, tmp_path):
 
 
 def test_an_image_is_shown_once():
-    chosen = {"best": ["a", "b"], "median": ["c"], "worst": ["c"], "draw": ["a", "d"]}
-    assert examples.without_repeats(chosen) == {"best": ["a", "b"], "median": ["c"], "draw": ["d"]}
+    chosen = {"best": ["a", "b"], "median": ["c"], "worst": ["c"], "random": ["a", "d"]}
+    assert examples.without_repeats(chosen) == {
+        "best": ["a", "b"],
+        "median": ["c"],
+        "random": ["d"],
+    }
 
 
 def test_one_epoch_is_no_curve(usual, tmp_path):
@@ -224,3 +225,18 @@ def test_few_groups_have_no_interval_in_figures(usual, tmp_path):
     for name in ("metrics", "classification_report"):
         figures.draw(name, usual, tmp_path / f"{name}.svg")
         assert " to 0." not in (tmp_path / f"{name}.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("metrics", {"Left", "Right"}),
+        ("average_precision", {"Left", "Right"}),
+        ("objects", {"Left", "Right"}),
+        ("learning_curves", set()),
+        ("contours", set()),
+        ("examples", set()),
+    ],
+)
+def test_captions_say_left_and_right_as_drawn(told_apart, check_left_and_right, name, said):
+    assert check_left_and_right(name, told_apart) == said

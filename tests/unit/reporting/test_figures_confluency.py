@@ -109,3 +109,8 @@ def test_what_cannot_be_drawn_is_told(extreme, kmeans, tmp_path):
     nothing = figures.FigureInputs(**(vars(kmeans) | {"table": dark}))
     with pytest.raises(CoverslipError, match="no test image has a field of view"):
         figures.draw("confluency", nothing, tmp_path / "x.svg")
+
+
+@pytest.mark.parametrize("name", ["confluency", "clusters"])
+def test_captions_say_left_and_right_as_drawn(kmeans, check_left_and_right, name):
+    assert "Left" in check_left_and_right(name, kmeans)

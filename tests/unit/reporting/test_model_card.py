@@ -81,6 +81,11 @@ def test_the_card_warns(card):
     assert "Evaluated on 4 groups only: too few for a 95 % CI." in card
 
 
+def test_groups_are_those_of_the_scored_subset(card):
+    (iou,) = [line for line in card.splitlines() if line.startswith("| IoU |")]
+    assert iou.count("4 groups") == 2 and "images, 4 groups |" in iou
+
+
 def test_the_card_is_about_classes(tmp_path):
     files = class_files.make(tmp_path)
     class_files.score(files, tmp_path)

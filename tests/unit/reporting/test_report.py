@@ -358,21 +358,35 @@ def test_the_best_baseline_is_the_lowest_of_errors():
     record = {"value": 3.0, "ci_low": 2.0, "ci_high": 4.0, "baselines": baselines, "groups": 9}
     record |= {"difference_to_baseline": {"otsu": {"value": -6.0, "ci_low": -7.5, "ci_high": -5.0}}}
     record |= {"unit": "percentage points", "name": "confluency_rmse"}
-    assert results.best_baseline(record) == "otsu" and results.beats_baseline(record)
+    assert results.best_baseline(record) == "otsu" and results.judge(record) == "better"
     assert results.difference_text(record) == "−6.0\u00a0pp (−7.5 to −5.0)"
     assert results.best_baseline(record | {"name": "iou"}) == "all background"
-    assert not results.beats_baseline(record | {"name": "iou"})
     assert results.best_baseline(record | {"name": "confluency_bias"}) is None
 
 
-def test_the_verdict_names_the_models_that_a_baseline_beats(studies):
+@pytest.mark.parametrize(
+    ("low", "high", "groups", "verdict"),
+    [(0.01, 0.2, 9, "better"), (-0.01, 0.2, 9, "unclear"), (-0.2, -0.1, 9, "worse")]
+    + [(0.01, 0.2, 4, "few"), (None, None, 9, "unclear")],
+)
+def test_a_verdict_needs_an_interval_without_zero(low, high, groups, verdict):
+    record = made_up.record("iou", "test", 0.86) | {"groups": groups}
+    record["difference_to_baseline"]["otsu"] |= {"ci_low": low, "ci_high": high}
+    assert results.judge(record) == verdict
+    lower_is_better = record | {"name": "log_loss", "baselines": {"otsu": 0.7}}
+    opposite = {"better": "worse", "worse": "better"}
+    assert results.judge(lower_is_better) == opposite.get(verdict, verdict)
+    assert results.judge(record | {"baselines": {}}) is None
+
+
+def test_the_first_sentence_names_the_models_of_which_nothing_can_be_told(studies):
     metrics = made_up.metrics("nuclei-grouped", False)
-    worse = {"metrics": [made_up.record("iou", "test", 0.5)]}
-    good, bad = results.key_result(studies[-1], metrics), results.key_result(studies[2], worse)
-    assert report._verdict([good]).startswith("The model beats the best simple baseline")
-    text = report._verdict([good, bad])
-    assert text.startswith("One of two models beats") and studies[2].study["title"] in text
-    assert report._warning([good]) == ""
+    few = {"metrics": [made_up.record("iou", "test", 0.9) | {"groups": 3}]}
+    good, open_ = results.key_result(studies[-1], metrics), results.key_result(studies[2], few)
+    text = report._verdict([good, open_])
+    assert str(studies[2].study["title"]) in text and "too few groups" in text
+    assert str(studies[-1].study["title"]) not in text
+    assert "too few" not in report._verdict([good]) and report._verdict([]) == ""
 
 
 def test_temperature_scaling_that_made_it_worse_is_named():
@@ -383,7 +397,7 @@ def test_temperature_scaling_that_made_it_worse_is_named():
     text = captions.caption(
         "reliability", "s", captions.Numbers({"metrics": records}), report.TEMPLATES
     )[1]
-    assert "0.11</strong>" in text and "without and" in text and "did not help" in text
+    assert "0.11</strong>" in text and "without and" in text and "made it worse" in text
 
 
 def test_a_study_of_confluency_has_its_error_first(studies):
@@ -437,6 +451,12 @@ def test_several_folds_are_told_one_by_one():
     split["leaks"] = split["leaks"] * 2
     labels = [fact.label for fact in tables.split_facts(split)]
     assert labels[2] == "Fold 0, training" and labels[-1] == "Leakage, fold 1"
+
+
+def test_classes_have_their_names_and_not_their_labels():
+    report_of_data = {"images": 4, "classes": {"1": 3, "0": 1}}
+    facts = tables.data_facts(report_of_data, {"0": "epithelium", "1": "cancer"})
+    assert "cancer: 3, epithelium: 1" in [fact.text for fact in facts]
 
 
 def test_each_figure_that_is_named_has_a_caption():

@@ -62,17 +62,16 @@ def test_a_defect_is_raised_whole_and_logged(snakemake):
     assert "ZeroDivisionError" in Path(snakemake.log[0]).read_text()
 
 
-@pytest.mark.parametrize("kind", ["output", "log"])
-def test_the_record_tells_how_a_job_ended(snakemake, tmp_path, kind):
-    record = tmp_path / "run.json"
-    getattr(snakemake, kind).append(str(record))
-    getattr(snakemake, kind).named["record"] = str(record)
+@pytest.mark.parametrize("declared", [True, False])
+def test_the_record_tells_how_a_job_ended(snakemake, tmp_path, declared):
+    record, failed = tmp_path / "output.run.json", tmp_path / "logs/x.run.json"
+    if declared:
+        snakemake.output.append(str(record))
+        snakemake.output.named["record"] = str(record)
     with pytest.raises(SystemExit), run_script(snakemake):
         raise CoverslipError("no")
-    if kind == "output":
-        assert not record.exists(), "half an output would be taken for whole"
-    else:
-        assert json.loads(record.read_text())["failed"] == "no"
+    assert not record.exists(), "half an output would be taken for whole"
+    assert json.loads(failed.read_text())["failed"] == "no"
     with run_script(snakemake) as facts:
         Path(snakemake.output[0]).write_text("made")
         facts["device"] = "CPU"
@@ -80,6 +79,7 @@ def test_the_record_tells_how_a_job_ended(snakemake, tmp_path, kind):
     assert written["device"] == "CPU" and written["rule"] == "train" and written["code"] == "abc"
     assert written["peak_memory_mb"] > 1 and written["packages"]["numpy"]
     assert list(written["outputs"]) == [snakemake.output[0]] and "failed" not in written
+    assert not failed.exists(), "it did not fail in the end"
 
 
 def test_a_job_whose_input_changed_meanwhile_fails(snakemake, capsys):
@@ -113,8 +113,7 @@ def test_an_input_from_the_future_that_is_not_ours_is_told(snakemake, capsys, mo
 
 def test_results_are_reused_from_the_shared_cache(snakemake, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "shared"))
-    record = tmp_path / "run.json"
-    snakemake.log.named["record"] = str(record)
+    record = tmp_path / "output.run.json"
     output = Path(snakemake.output[0])
     with run_script(snakemake, reuse=True) as facts:
         assert "reused" not in facts
@@ -156,12 +155,11 @@ def test_identity_depends_on_params_and_input_contents(snakemake, tmp_path):
 
 def test_how_a_job_goes_about_it_is_no_part_of_what_it_made(snakemake, tmp_path):
     first = identity(snakemake)
-    snakemake.params.named["handling"] = {"retries": 7}
-    snakemake.log.named["record"] = str(tmp_path / "run.json")
+    snakemake.params.named["not_compared"] = {"retries": 7}
     assert identity(snakemake) == first
     with run_script(snakemake):
         Path(snakemake.output[0]).write_text("made")
-    assert json.loads((tmp_path / "run.json").read_text())["params"] == {"code": "abc"}
+    assert json.loads((tmp_path / "output.run.json").read_text())["params"] == {"code": "abc"}
 
 
 def test_an_end_that_was_asked_for_is_no_fault(snakemake):
@@ -177,8 +175,7 @@ def test_an_end_that_was_asked_for_is_no_fault(snakemake):
 
 
 def test_ctrl_c_is_no_fault(snakemake, tmp_path, capsys):
-    record = tmp_path / "run.json"
-    snakemake.log.named["record"] = str(record)
+    record = tmp_path / "logs/x.run.json"
     with pytest.raises(SystemExit) as caught, run_script(snakemake):
         raise KeyboardInterrupt
     assert caught.value.code == 130

@@ -24,16 +24,6 @@ def test_long_reasons_are_cut():
     assert long.reason.startswith("Params have changed") and len(long.reason) < 300
 
 
-@pytest.mark.reliability(
-    "D28",
-    "a job fails",
-    "its record is not printed",
-)
-def test_records_of_jobs_are_no_logs_to_show():
-    made = record(log=["results/logs/a.log", "results/run.json", "results/split.run.json"])
-    assert terminal.shorten(made) and made.log == ["results/logs/a.log"]
-
-
 @pytest.mark.parametrize(
     ("end", "shown"),
     [

@@ -83,10 +83,19 @@ def core_count(text: str) -> str:
     return text
 
 
-def channel_number(text: str) -> int:
-    """Return the number of a channel, from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no channel: 0 is the first, 1 the second")
+def channel_choice(text: str) -> int | str:
+    """Return the index, the wavelength in nm or the name of a channel."""
+    if not text.strip() or text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel, as 0, DAPI or 405 are")
+    return int(text) if text.isdecimal() else text
+
+
+def depth_choice(text: str) -> int | str:
+    """Return which depths of a z-stack are measured."""
+    if text in ("all", "max", "focus"):
+        return text
+    if not text.isdecimal() or text == "0":
+        raise argparse.ArgumentTypeError(f"{text!r} is not all, max, focus or a number from 1 on")
     return int(text)
 
 
@@ -149,8 +158,9 @@ def parser() -> Parser:
     measure.add_argument(
         "--model",
         type=Path,
-        metavar="FOLDER",
-        help="folder `model` of a finished training; default: `nuclei-1`, for stained nuclei",
+        metavar="MODEL",
+        help="folder `model` of a finished training, or a zip of it, or the name of a model that "
+        "comes along; default: nuclei, for stained nuclei",
     )
     measure.add_argument(
         "--classifier",
@@ -167,7 +177,16 @@ def parser() -> Parser:
         help="where to put the folder `results` (here)",
     )
     measure.add_argument(
-        "--channel", type=channel_number, metavar="N", help="channel to measure, from 0"
+        "--channel",
+        type=channel_choice,
+        metavar="CHANNEL",
+        help="channel to segment: index from 0, name, or wavelength in nm",
+    )
+    measure.add_argument(
+        "--z",
+        type=depth_choice,
+        metavar="DEPTH",
+        help="depths of a stack: all, max (projection), focus (sharpest), or a number from 1",
     )
     measure.add_argument(
         "--pixel-size", type=micrometres, metavar="UM", help="micrometres per pixel"
@@ -269,7 +288,7 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     values: dict[str, Any] = {"images": str(given.images.resolve()), "model": str(model.resolve())}
     if given.classifier is not None:
         values["classifier"] = str(given.classifier.resolve())
-    settings = {"channel": given.channel, "pixel_size_um": given.pixel_size}
+    settings = {"channel": given.channel, "z": given.z, "pixel_size_um": given.pixel_size}
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings
     # A file, because Snakemake reads values of `--config` as text, or takes them apart.

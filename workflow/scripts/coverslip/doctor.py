@@ -12,6 +12,7 @@ from pathlib import Path
 
 from coverslip import __version__
 from coverslip.files import WORKFLOW
+from coverslip.pipeline.missing_data import has_kaggle_credentials
 from coverslip.runtime.run_record import processor
 
 GPU_QUESTION = """
@@ -22,8 +23,6 @@ for device in tf.config.list_physical_devices("GPU"):
 """
 GPU_TIMEOUT_SECONDS = 120
 
-KAGGLE_VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_KEY")
-
 
 def main() -> int:
     """Print a line a topic; return 1 if Snakemake is missing, else 0."""
@@ -31,14 +30,15 @@ def main() -> int:
         "coverslip": f"{__version__} in {WORKFLOW}",
         "Python": f"{platform.python_version()} in {sys.prefix}",
         "Snakemake": version("snakemake") or "missing: pip install snakemake",
-        "TensorFlow": tensorflow() or "missing: K-means works, networks need coverslip[train]",
+        "ONNX Runtime": version("onnxruntime") or "missing: pip install onnxruntime",
+        "TensorFlow": tensorflow() or "missing: measuring works, training needs coverslip[train]",
         "GPU": gpu(),
         "CPU": f"{processor()}, {cores()} cores",
         "memory": memory(),
         "disk": f"{shutil.disk_usage('.').free / 1e9:.0f} GB free in {Path.cwd()}",
         "SLURM": slurm(),
         "conda": tool("mamba", "conda") or "none; only `--sdm conda` needs it",
-        "Kaggle": "credentials: present" if kaggle() else "credentials: none",
+        "Kaggle": "credentials: present" if has_kaggle_credentials() else "credentials: none",
     }
     width = max(map(len, lines))
     for topic, text in lines.items():
@@ -114,13 +114,3 @@ def slurm() -> str:
 def tool(*names: str) -> str | None:
     """Return the path of the first program that is installed, if one is."""
     return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def kaggle(home: Path | None = None) -> bool:
-    """Return whether credentials of Kaggle are set; their values are not read."""
-    home = Path.home() if home is None else home
-    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR") or home / ".kaggle")
-    files = (folder / "kaggle.json", folder / "access_token")
-    return any(os.environ.get(name) for name in KAGGLE_VARIABLES) or any(
-        path.is_file() for path in files
-    )

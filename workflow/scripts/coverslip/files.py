@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
-import platform
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,32 +29,44 @@ INSTALLED = Path(__file__).resolve().parent / "_workflow" / "workflow"
 WORKFLOW = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[2]
 """Folder of the Snakefile, its templates, notebooks and schema."""
 
-FORGOTTEN = 24 * 3600.0
-"""Seconds without a change after which a part of another machine is taken for one of a dead job."""
-
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give `<path>.<host>-<pid>.part` to write to; rename it to `path` at the end, or remove it on
-    an error.
+    """Give a temporary file in the folder of `path` to write to; rename it to `path` at the end, or
+    remove it on an error.
 
-    Two jobs, also on two machines with one disk, never write into one part: the later one to end
-    gives the file. Parts that killed jobs left are removed. Missing parent folders are made. For
-    single files only; files beside the part whose names begin with its name count as its own.
+    Two jobs never write into one temporary file: the later one to end gives the file. What killed
+    jobs left is removed. Missing parent folders are made. For single files only; files whose names
+    begin with that of the temporary file count as its own.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    part = path.with_name(f"{path.name}.{host()}-{os.getpid()}.part")
-    part.unlink(missing_ok=True)
+    _remove_leftovers(path)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        yield part
-        os.replace(part, path)
+        with open(part, "xb") as lock:
+            with suppress(OSError):  # some network disks have no locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield part
+            os.replace(part, path)
     except BaseException as error:
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
             error.filename = str(path)  # a write that fails does not name its file
         part.unlink(missing_ok=True)
         raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of a file whose writers have ended: nobody holds a lock on them."""
+    name = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}\.part")
+    with os.scandir(path.parent) as entries:
+        found = [(entry.path, match[0]) for entry in entries if (match := name.match(entry.name))]
+    for file, part in found:
+        # Another job may have removed it meanwhile, or it is another user's: it does no harm.
+        with suppress(OSError):
+            with suppress(FileNotFoundError), open(path.with_name(part), "r+b") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(file)
 
 
 def write_json(path: Path, value: Any, indent: int = 1, allow_nan: bool = True) -> None:
@@ -65,36 +78,6 @@ def write_json(path: Path, value: Any, indent: int = 1, allow_nan: bool = True) 
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=allow_nan)
     with atomic_write(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
-
-
-def host() -> str:
-    """Name of this machine, short and fit for a file name."""
-    return re.sub(r"[^A-Za-z0-9]", "", platform.node().partition(".")[0])[:20] or "host"
-
-
-def _sweep(path: Path) -> None:
-    """Remove parts of a file whose writers are gone: ended here, or long silent elsewhere."""
-    name = re.compile(re.escape(path.name) + r"\.([A-Za-z0-9]+)-(\d+)\.part")
-    with os.scandir(path.parent) as entries:
-        found = [(entry, match) for entry in entries if (match := name.match(entry.name))]
-    for entry, match in found:
-        here = match[1] == host()
-        # Another job may have swept it away meanwhile, or it is another user's: it does no harm.
-        with suppress(OSError):
-            silent = time.time() - entry.stat().st_mtime > FORGOTTEN
-            if int(match[2]) != os.getpid() and (silent or (here and not _runs(int(match[2])))):
-                os.unlink(entry.path)
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process of this machine is still there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # of another user
-    return True
 
 
 # --- Digests of files, kept beside the state of the file so that large ones are read once

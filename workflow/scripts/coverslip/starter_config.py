@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from coverslip.data import decode
+from coverslip.data.image_suffixes import SUFFIXES
+from coverslip.data.label_files import LABEL_SUFFIXES, candidate_stems, has_label_name
 from coverslip.errors import CoverslipError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 MASK_WORDS = ("mask", "msk", "label", "truth", "gt", "annot", "seg")
 """Parts of names of folders that hold masks; the others hold images."""
@@ -57,7 +57,9 @@ class Found:
             f"{self.count} image{'s' if self.count > 1 else ''}, "
             + {
                 "masks": f"black and white masks in `{self.masks}`",
-                "labels": f"label images in `{self.masks}`",
+                "labels": f"label images in `{self.masks}`"
+                if self.masks != "."
+                else "label files next to them",
                 "nuclei": "a mask for each object",
                 "classes": f"{len(self.classes)} classes: {', '.join(self.classes)}",
                 "images": "without masks or classes; they can be measured with a trained model",
@@ -103,6 +105,11 @@ def look_at(folder: Path) -> Found:
         return Found(
             folder, kind, count, *looks(by_folder[images]), images, masks_folder, soft=soft
         )
+    if pairs := label_pairs(folder):
+        masks = [path for path in pairs.values() if path.suffix.lower() in SUFFIXES]
+        labels, soft = kind_of_masks(masks) if len(masks) == len(pairs) else (True, False)
+        kind = "labels" if labels else "masks"
+        return Found(folder, kind, len(pairs), *looks([*pairs]), ".", ".", soft=soft)
     check_masks(folder, by_folder)
     names = Counter(path.parent.name for path in files if path.parent != folder)
     if len(names) > 1 and sum(names.values()) == len(files):
@@ -115,18 +122,35 @@ def hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
+def label_pairs(folder: Path) -> dict[Path, Path]:
+    """Return the images that have a label file next to them, with that file."""
+    pairs: dict[Path, Path] = {}
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not hidden(p, folder))
+    images = {
+        (path.parent, path.stem): path
+        for path in files
+        if path.suffix.lower() in SUFFIXES and not has_label_name(path.name)
+    }
+    for path in files:
+        if path.suffix.lower() in LABEL_SUFFIXES and has_label_name(path.name):
+            keys = [(path.parent, stem) for stem in candidate_stems(path.name)]
+            if image := next((images[key] for key in keys if key in images), None):
+                pairs[image] = path
+    return pairs
+
+
 def pair_of_folders(by_folder: dict[str, list[Path]]) -> tuple[str, str] | None:
     """Return the folders of images and of their masks, if two folders have the same names."""
     if len(by_folder) != 2:
         return None
     first, second = sorted(by_folder)
-    if {path.stem for path in by_folder[first]} != {path.stem for path in by_folder[second]}:
-        return None
     if is_mask_word(first):
-        return second, first
-    if is_mask_word(second):
-        return first, second
-    return None
+        first, second = second, first
+    if not is_mask_word(second):
+        return None
+    stems = {path.stem for path in by_folder[first]}
+    found = [stems.intersection(candidate_stems(path.name)) for path in by_folder[second]]
+    return (first, second) if all(found) and set().union(*found) == stems else None
 
 
 def check_masks(folder: Path, by_folder: dict[str, list[Path]]) -> None:

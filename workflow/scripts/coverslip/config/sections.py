@@ -363,7 +363,9 @@ class Dataset(Section):
     images: str = "inputs"
     """For `paired`: name of the folder of images, at any depth."""
     masks: str = "masks"
-    """For `paired`: name of the folder of masks, at any depth."""
+    """For `paired`: name of the folder of masks, at any depth. The same as `images` where label
+    files (`a_mask.png`, `a_seg.npy`, `a.label.tif`, `a.zip`, ...) are next to their images; images
+    without one are then left out."""
     annotations: str = "livecell_coco_*.json"
     """For `livecell_coco`: pattern of the names of the json files, at any depth."""
     labels: str = "train.csv"
@@ -374,6 +376,10 @@ class Dataset(Section):
     """Names of classes for reading, by their labels; a class without one is called by its label."""
     mask_threshold: int = Field(default=0, ge=0)
     """Mask values above it are foreground (127 for masks with soft edges)."""
+    channel: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    """Channel of images with several, see `measure`: index from 0, name, or wavelength in nm."""
+    z: Literal["all", "max", "focus"] | Annotated[int, Field(ge=1)] = "all"
+    """Depth of images with several, see `measure`: an image of a dataset is one plane."""
     group_by: Literal["image", "filename", "metadata", "acquisition", "overlap"] = "image"
     """What must not cross a split. `image`: each image on its own; `filename`: taken from the
     image's id; `metadata`: from the archive (line and well of LIVECell); `acquisition`:
@@ -392,7 +398,7 @@ def bare_dataset(
     """A dataset from the part of its section that changes its images (no words, no source)."""
     section = dict(section)
     bounds = Limits(**(limits or {}))
-    source = Source(kind="path", path=None, sha256=section.pop("sha256"), limits=bounds)
+    source = Source(kind="path", path=None, sha256=section.pop("sha256", None), limits=bounds)
     return Dataset(title=name, source=source, **section)
 
 
@@ -479,7 +485,8 @@ class Preprocessing(Section):
     min_foreground_fraction: float = Field(default=0.0, ge=0, le=1)
     """Training patches with a smaller share of foreground are left out."""
     shards: int = Field(default=1, ge=1, le=10_000)
-    """Number of jobs and files that patches are cut into."""
+    """Number of jobs and files that patches are cut into; another number cuts patches and
+    trains networks again."""
 
 
 class Network(Section):

@@ -1,16 +1,14 @@
 """Archives of images: a zip file, a folder, or zip files inside either.
 
 Members are named by their path with `/`, sorted; a member of a nested zip file carries that file's
-name as a folder (`stage1_train.zip/a/images/a.png`). Members are read in place, also those of
-a nested zip file that is stored as it is. Only one that was compressed once more is unpacked, under
-a name of our own, as long as it is read.
+name as a folder (`stage1_train.zip/a/images/a.png`). Members are read in place; a nested zip file
+is unpacked next to the output for as long as it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import re
 import shutil
@@ -23,10 +21,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple
+from typing import IO
 
 from coverslip.config.sections import Limits
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, one_line
 
 ICON = "Icon\r"
 
@@ -51,71 +49,6 @@ DAMAGED = (
     struct.error,
 )
 """What reading a damaged zip archive raises."""
-
-
-class Place(NamedTuple):
-    """Position of a zip archive: a file, or some bytes of one."""
-
-    path: Path
-    start: int = 0
-    size: int | None = None
-    """Bytes; none: to the end of the file."""
-
-    def length(self) -> int:
-        """Size of the archive in bytes."""
-        return self.path.stat().st_size if self.size is None else self.size
-
-    def open(self) -> IO[bytes]:
-        """Open it as a file that starts where it starts and ends where it ends."""
-        if self.size is None:
-            return open(self.path, "rb")
-        return io.BufferedReader(Window(self.path, self.start, self.size))
-
-
-class Window(io.RawIOBase):
-    """Some bytes of a file as a file of their own, to read.
-
-    Args:
-        path: of the file.
-        start: first byte.
-        size: number of bytes; there are fewer where the file ends before.
-    """
-
-    def __init__(self, path: Path, start: int, size: int) -> None:
-        self._file = io.FileIO(path)
-        self._start = start
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; as in a file, it may be beyond the end but not before the start."""
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if at < 0:
-            raise ValueError(f"negative position {at}")
-        self._at = at
-        return at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read up to as many bytes as there is room for."""
-        wanted = min(len(buffer), max(0, self._size - self._at))
-        self._file.seek(self._start + self._at)
-        data = self._file.read(wanted)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        super().close()
 
 
 def safe_name(name: str, where: Path) -> str:
@@ -159,69 +92,28 @@ def hidden(name: str) -> bool:
     return any(part.startswith(".") or part in IGNORED for part in name.split("/"))
 
 
-class Zip(zipfile.ZipFile):
-    """A zip archive that closes its file with itself."""
-
-    file: IO[bytes] | None = None
-
-    def __init__(self, place: Place) -> None:
-        self.file = place.open()
-        try:
-            super().__init__(self.file)
-        except BaseException:
-            self.file.close()
-            raise
-
-    def close(self) -> None:
-        """Close archive and file."""
-        super().close()
-        if self.file is not None:
-            self.file.close()
-
-
-def open_zip(place: Place, shown: Path) -> zipfile.ZipFile:
+def open_zip(path: Path, shown: Path) -> zipfile.ZipFile:
     """Open a zip file; `shown` is its name in messages.
 
     Raises:
         CoverslipError: truncated, or not a zip file.
     """
     try:
-        return Zip(place)
+        return zipfile.ZipFile(path)
     except (*DAMAGED, OSError) as error:
         # A damaged archive may lead to a place before its start, which is an OSError of no file.
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        with place.open() as file:
+        with open(path, "rb") as file:
             start = file.read(len(ZIP_START))
         if start == ZIP_START:
             raise CoverslipError(
-                f"{shown}: truncated or damaged zip archive ({error}): download or copy it again"
+                f"{shown}: truncated or damaged zip archive ({one_line(error)}): "
+                "download or copy it again"
             ) from error
         raise CoverslipError(
             f"{shown}: not a zip archive: give a zip file or a folder of images"
         ) from error
-
-
-def stored(archive: zipfile.ZipFile, inside: str, place: Place) -> Place | None:
-    """Return the byte range of a member in its archive's file; none where it is compressed.
-
-    Args:
-        archive: the archive that holds it.
-        inside: its name therein.
-        place: of the archive.
-
-    Raises:
-        one of `DAMAGED`, or OSError: the archive is damaged.
-    """
-    info = archive.getinfo(inside)
-    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-        return None
-    archive.open(info).close()  # compares the member's own header with the directory
-    with place.open() as file:
-        file.seek(info.header_offset)
-        name, extra = struct.unpack("<26x2H", file.read(30))
-    start = place.start + info.header_offset + 30 + name + extra
-    return Place(place.path, start, info.file_size)
 
 
 def zip_members(archive: zipfile.ZipFile, where: Path) -> dict[str, str]:
@@ -340,13 +232,13 @@ class Archive:
         self.is_folder = path.is_dir()
         self._scratch = scratch
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._zips: dict[Place, zipfile.ZipFile] = {}
+        self._zips: dict[Path, zipfile.ZipFile] = {}
         # Of each member: the zip archive it is in (none: a plain file) and its name therein.
-        self._found: dict[str, tuple[Place | None, str]] = {}
+        self._found: dict[str, tuple[Path | None, str]] = {}
         if self.is_folder:
             self._add("", None, folder_members(path))
         else:
-            self._add_zip("", Place(path), path)
+            self._add_zip("", path, path)
 
     def __enter__(self) -> Archive:
         return self
@@ -422,8 +314,7 @@ class Archive:
     def expand(self, member: str) -> None:
         """Replace a nested zip file by its members.
 
-        It is read in place if it is stored as it is; otherwise it is unpacked next to the
-        output first, where it stays until the archive is closed.
+        It is unpacked next to the output first, where it stays until the archive is closed.
 
         Raises:
             CoverslipError: as for an archive itself.
@@ -431,9 +322,9 @@ class Archive:
         """
         holder, inside = self._found[member]
         shown = self.path / member
-        place = Place(shown) if holder is None else self._inner(holder, inside, member)
+        path = shown if holder is None else self._unpack(holder, inside, member)
         del self._found[member]
-        self._add_zip(f"{member}/", place, shown)
+        self._add_zip(f"{member}/", path, shown)
 
     def scratch(self) -> Path:
         """Return a folder for what belongs to this archive; it is removed with it."""
@@ -441,9 +332,14 @@ class Archive:
             self._temporary = tempfile.TemporaryDirectory(prefix="unpacked-", dir=self._scratch)
         return Path(self._temporary.name)
 
-    def _inner(self, holder: Place, inside: str, member: str) -> Place:
+    def _unpack(self, holder: Path, inside: str, member: str) -> Path:
+        """Unpack a nested zip file; return where."""
+        path = self.scratch() / f"{len(os.listdir(self.scratch()))}.zip"
+        if self._zip(holder).getinfo(inside).file_size > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         try:
-            return stored(self._zip(holder), inside, holder) or self._unpacked_as(holder, inside)
+            with self._zip(holder).open(inside) as source, open(path, "wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
         except DAMAGED as error:
             raise self._damaged(member, error) from error
         except OSError as error:
@@ -451,14 +347,7 @@ class Archive:
                 raise
             # The archive names a place before its start.
             raise self._damaged(member, error) from error
-
-    def _unpacked_as(self, holder: Place, inside: str) -> Place:
-        path = self.scratch() / f"{len(os.listdir(self.scratch()))}.zip"
-        if self._zip(holder).getinfo(inside).file_size > shutil.disk_usage(path.parent).free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        with self._zip(holder).open(inside) as source, open(path, "wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-        return Place(path)
+        return path
 
     def _refuse_large(self, member: str, size: int) -> None:
         if size > self.limits.file_mb * 1e6:
@@ -470,23 +359,24 @@ class Archive:
 
     def _damaged(self, member: str, error: Exception) -> CoverslipError:
         return CoverslipError(
-            f"{self.path}: {member}: damaged in the archive ({error}): download or copy it again"
+            f"{self.path}: {member}: damaged in the archive ({one_line(error)}): "
+            "download or copy it again"
         )
 
-    def _add(self, prefix: str, holder: Place | None, names: dict[str, str]) -> None:
+    def _add(self, prefix: str, holder: Path | None, names: dict[str, str]) -> None:
         self._found.update({prefix + name: (holder, inside) for name, inside in names.items()})
 
-    def _add_zip(self, prefix: str, place: Place, shown: Path) -> None:
-        opened = self._zip(place, shown)
+    def _add_zip(self, prefix: str, path: Path, shown: Path) -> None:
+        opened = self._zip(path, shown)
         names = zip_members(opened, shown)
-        total = unpacked_size(opened, place.length(), self._unpacked, shown, self.limits)
-        self._unpacked += total
-        self._add(prefix, place, names)
+        size = path.stat().st_size
+        self._unpacked += unpacked_size(opened, size, self._unpacked, shown, self.limits)
+        self._add(prefix, path, names)
 
-    def _zip(self, place: Place, shown: Path | None = None) -> zipfile.ZipFile:
-        if place not in self._zips:
-            self._zips[place] = open_zip(place, shown or place.path)
-        return self._zips[place]
+    def _zip(self, path: Path, shown: Path | None = None) -> zipfile.ZipFile:
+        if path not in self._zips:
+            self._zips[path] = open_zip(path, shown or path)
+        return self._zips[path]
 
 
 def open_archive(path: Path, scratch: Path | None = None, limits: Limits | None = None) -> Archive:

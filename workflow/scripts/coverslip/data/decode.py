@@ -10,7 +10,6 @@ import tifffile
 from coverslip.data.readers import TIFF_STARTS, read_image
 from coverslip.data.readers.bitmaps import JPEG_START, decode_bitmap
 from coverslip.data.readers.planes import failed
-from coverslip.data.readers.scenes import TRANSPARENT
 from coverslip.data.readers.tiff import decode_page
 from coverslip.errors import CoverslipError
 
@@ -18,7 +17,13 @@ PIXELS = 200_000_000
 """Largest number of pixels of an image where the caller names no other."""
 
 
-def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, bool]:
+def image(
+    data: bytes,
+    name: str,
+    pixels: int = PIXELS,
+    channel: int | str | None = None,
+    z: int | str = "all",
+) -> tuple[np.ndarray, str]:
     """Decode an image.
 
     Transparency is dropped, the colours stay as stored: it is not part of a specimen, and in
@@ -29,17 +34,18 @@ def image(data: bytes, name: str, pixels: int = PIXELS) -> tuple[np.ndarray, boo
         data: bytes of the file.
         name: its name in messages.
         pixels: the largest number of pixels; a header that states more is rejected unread.
+        channel, z: see `coverslip.data.readers.read_planes`.
 
     Returns:
-        uint8 or uint16, HxWxC with C 1 (grey) or 3 (RGB), and whether it had a transparency that
-        varied, so that the caller can report it.
+        uint8 or uint16, HxWxC with C 1 (grey) or 3 (RGB), and a note on what was left out or
+        assumed, empty where nothing was: `TRANSPARENT` is in it where a transparency varied.
 
     Raises:
         CoverslipError: cannot be decoded, is not one image, or is too large.
     """
-    plane = read_image(data, name, pixels)
+    plane = read_image(data, name, pixels, channel, z)
     assert plane.image is not None
-    return plane.image, TRANSPARENT in plane.note
+    return plane.image, plane.note
 
 
 def mask(data: bytes, name: str, pixels: int = PIXELS) -> np.ndarray:

@@ -300,21 +300,3 @@ def check_digest(found: Path, source: Source, output: Path) -> None:
             f"{output}: the download has SHA-256 {digest}, but the config says {source.sha256}: "
             "run again, or fix `source.sha256` if the source has published a new version"
         )
-
-
-def refuse_missing(dataset: str, path: str, others: list[str]) -> None:
-    """Report that a dataset is not at the path of the config, with the fix.
-
-    Args:
-        dataset: its name.
-        path: where its archive or folder should be.
-        others: studies that can run without it.
-
-    Raises:
-        CoverslipError: always.
-    """
-    fix = f"put the archive or folder of the dataset `{dataset}` there, or fix its `source.path`"
-    if others:
-        chosen = ", ".join(f'"{name}"' for name in others)
-        fix += f"; the studies on other data run with --config run='[{chosen}]'"
-    raise CoverslipError(f"{path}: is missing: {fix}")

@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import multiprocessing
-import re
 import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -26,10 +25,11 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Dataset
-from coverslip.data import decode
+from coverslip.data import decode, label_files
 from coverslip.data.archive import Archive, open_archive
 from coverslip.data.formats import Sample, read_samples
 from coverslip.data.image_store import ImageStoreWriter
+from coverslip.data.readers.scenes import TRANSPARENT
 from coverslip.data.tables import write_manifest
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256, report_disk_full
@@ -44,6 +44,16 @@ WAITING = 2
 """Images that are under way at any time, for each process."""
 
 
+class Reading(NamedTuple):
+    """Settings of a dataset on the pixels of its files."""
+
+    threshold: int
+    """Mask values above it are foreground."""
+    channel: int | str | None = None
+    z: int | str = "all"
+    """See `coverslip.data.readers.read_planes`."""
+
+
 class IngestedImage(NamedTuple):
     """An image that is ready to be written."""
 
@@ -52,7 +62,8 @@ class IngestedImage(NamedTuple):
     row: dict[str, object]
     contents: dict[str, str]
     kind: str
-    transparent: bool
+    note: str
+    """What was left out of the image or assumed about it."""
 
 
 def ingest(
@@ -79,7 +90,6 @@ def ingest(
             none.
     """
     source, images = Path(source), Path(images)
-    group_of = grouping(dataset)
     with report_disk_full(images) as progress, contextlib.ExitStack() as stack:
         summary_part = stack.enter_context(atomic_write(summary))
         manifest_part = stack.enter_context(atomic_write(manifest))
@@ -88,18 +98,22 @@ def ingest(
         digest = None if archive.is_folder else check_digest(source, read_sha256(source), dataset)
         found = read_samples(dataset.format, archive, dataset)
         contents = dict(archive.digests)
-        groups = {record.id: group_of(record) for record in found}
+        groups = {record.id: record.group or "" for record in found}
         LOG.info("%s: %d images", source, len(found))
         rows = []
         totals: Counter[str] = Counter()
-        for image in process_samples(archive, found, dataset.mask_threshold, processes):
+        notes: Counter[str] = Counter()
+        reading = Reading(dataset.mask_threshold, dataset.channel, dataset.z)
+        for image in process_samples(archive, found, reading, processes):
             row = {**image.row, "group": groups[str(image.row["id"])]}
             store.image(str(row["id"]), image.image)
             if image.label is not None:
                 store.label(str(row["id"]), image.label)
             rows.append(row)
             contents.update(image.contents)
-            totals.update({image.kind: 1, "transparent": int(image.transparent)})
+            totals.update({image.kind: 1, "transparent": int(TRANSPARENT in image.note)})
+            # What is in brackets differs from image to image.
+            notes.update(note.split(" (")[0] for note in image.note.split("; ") if note)
             progress.note(len(rows) / len(found), store.size())
         inventory = inventory_digest(contents)
         digest = digest or check_digest(source, inventory, dataset)
@@ -114,8 +128,8 @@ def ingest(
         }
         text = json.dumps(facts, indent=1, ensure_ascii=False)
         summary_part.write_text(text + "\n", encoding="utf-8")
-    if totals["transparent"]:
-        LOG.warning("%s: transparency dropped in %d images", source, totals["transparent"])
+    for note, count in notes.items():
+        LOG.warning("%s: %d images: %s", source, count, note)
 
 
 def describe_dataset(
@@ -159,74 +173,19 @@ def inventory_digest(contents: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-class Groups:
-    """Return the group of a record, as the config defines it; empty where `check` derives it."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.method = dataset.group_by
-        self.pattern: re.Pattern[str] | None = None
-        if self.method == "filename":
-            self.pattern = compile_pattern(dataset.group_pattern)
-
-    def __call__(self, record: Sample) -> str:
-        if self.method == "image":
-            return record.id
-        if self.method == "metadata":
-            if record.group is None:
-                raise CoverslipError(
-                    f"{record.image}: this format has no groups: set `group_by` of the dataset "
-                    "to another rule"
-                )
-            return record.group
-        if self.pattern is None:
-            return ""
-        match = self.pattern.search(record.id)
-        if match is None or not match["group"]:
-            raise CoverslipError(
-                f"id '{record.id}': no group: `group_pattern: {self.pattern.pattern}` does not "
-                "match it; fix the pattern or rename the image"
-            )
-        return match["group"]
-
-
-def grouping(dataset: Dataset) -> Groups:
-    """Return the function from record to group.
-
-    Raises:
-        CoverslipError: the pattern is missing, is no regular expression, or names no group.
-    """
-    return Groups(dataset)
-
-
-def compile_pattern(pattern: str | None) -> re.Pattern[str]:
-    """Compile a group pattern, which has to hold a group named `group`."""
-    fix = "give one with a named group, such as `(?P<group>plate[0-9]+)_`"
-    if not pattern:
-        raise CoverslipError(f"`group_by: filename` needs `group_pattern`: {fix}")
-    try:
-        found = re.compile(pattern)
-    except re.error as error:
-        raise CoverslipError(
-            f"`group_pattern: {pattern}` is no regular expression ({error}): {fix}"
-        ) from error
-    if "group" not in found.groupindex:
-        raise CoverslipError(f"`group_pattern: {pattern}` names no group: {fix}")
-    return found
-
-
 def process_samples(
-    archive: Archive, found: list[Sample], threshold: int, processes: int
+    archive: Archive, found: list[Sample], reading: Reading, processes: int
 ) -> Iterator[IngestedImage]:
     """Yield the images of all records in their order, worked out by some processes."""
     processes = min(processes, len(found))
     if processes <= 1:
         for record in found:
-            yield work(archive, record, threshold)
+            yield work(archive, record, reading)
         return
     # Fork where there is one: other methods import the main script again, which would run it again.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if "fork" in methods else None)
-    pool = ProcessPoolExecutor(processes, context, initializer=start, initargs=(archive, threshold))
+    pool = ProcessPoolExecutor(processes, context, initializer=start, initargs=(archive, reading))
     try:
         with pool:
             try:
@@ -257,24 +216,25 @@ WORKER: dict[str, Any] = {}
 """What a worker process keeps between images."""
 
 
-def start(archive: Archive, threshold: int) -> None:
+def start(archive: Archive, reading: Reading) -> None:
     """Begin a worker process with files of its own: a shared one would share its position."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the job
-    WORKER.update(archive=archive.reopened(), threshold=threshold)
+    WORKER.update(archive=archive.reopened(), reading=reading)
 
 
 def work_here(record: Sample) -> IngestedImage:
     """`work` in a worker process."""
-    return work(WORKER["archive"], record, WORKER["threshold"])
+    return work(WORKER["archive"], record, WORKER["reading"])
 
 
-def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
+def work(archive: Archive, record: Sample, reading: Reading) -> IngestedImage:
     """Decode an image and merge its masks, if it has any.
 
     Raises:
         CoverslipError: a member cannot be decoded, or a mask has another size than its image.
     """
     contents: dict[str, str] = {}
+    threshold = reading.threshold
 
     def read(member: str) -> bytes:
         data = archive.read(member)
@@ -285,27 +245,21 @@ def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
         return f"{archive.path}: {member}"
 
     pixels = round(archive.limits.megapixels * 1e6)
-    image, transparent = decode.image(read(record.image), named(record.image), pixels)
+    image, note = decode.image(read(record.image), named(record.image), pixels, *reading[1:])
+    shape = (image.shape[0], image.shape[1])
 
-    def mask(member: str, data: bytes) -> np.ndarray:
-        values = decode.mask(data, named(member), pixels)
-        if values.shape != image.shape[:2]:
-            raise CoverslipError(
-                f"{named(member)}: mask of {size(values)} pixels, but its image "
-                f"{record.image} has {size(image)}: give both the same height and width"
-            )
-        return values
+    def mask(member: str) -> np.ndarray:
+        values = decode.mask(read(member), named(member), pixels)
+        label_files.check_shape(values, shape, named(member))
+        return values > threshold
 
     if record.draw is not None:
         merged = record.draw(image.shape[:2])
     elif record.whole:
-        data = read(record.masks[0])
-        values = mask(record.masks[0], data)
-        lossy = decode.is_lossy(data)
-        merged = labels.from_image(values, threshold, named(record.masks[0]), lossy)
+        member = record.masks[0]
+        merged = label_files.read_label_bytes(read(member), named(member), shape, threshold, pixels)
     else:
-        masks = (mask(member, read(member)) > threshold for member in record.masks)
-        merged = labels.from_masks(masks, image.shape[:2])
+        merged = labels.from_masks(map(mask, record.masks), shape)
     label, kind = None, "none"
     if record.masks or record.draw is not None:
         # The smallest type that holds the labels: less to send; the store keeps int32.
@@ -324,12 +278,7 @@ def work(archive: Archive, record: Sample, threshold: int) -> IngestedImage:
         "overlap_pixels": merged.overlap_pixels,
         "empty_masks": merged.empty_masks,
     }
-    return IngestedImage(image, label, row, contents, kind, transparent)
-
-
-def size(array: np.ndarray) -> str:
-    """Height and width in words."""
-    return f"{array.shape[0]}x{array.shape[1]}"
+    return IngestedImage(image, label, row, contents, kind, note)
 
 
 def pixel_digest(image: np.ndarray) -> str:

@@ -100,7 +100,9 @@ def draw(
     return label_map(read(path, image), size)
 
 
-def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelImage:
+def label_map(
+    objects: Iterable[list[Polygon]], size: tuple[int, int], even_odd: bool = False
+) -> LabelImage:
     """Draw objects into a label map; a pixel belongs to an object if its middle is inside.
 
     Objects are numbered in their order. Where they overlap, the smaller one has the pixel (of
@@ -111,8 +113,9 @@ def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelI
     Args:
         objects: polygons of each object.
         size: height and width in pixels.
+        even_odd: see `mask_of`.
     """
-    windows = [mask_of(polygons, size) for polygons in objects]
+    windows = [mask_of(polygons, size, even_odd) for polygons in objects]
     areas = np.array([int(mask.sum()) for _, mask in windows], np.int64)
     label = np.zeros(size, np.int32)
     shared = np.zeros(size, bool)
@@ -130,7 +133,7 @@ def label_map(objects: Iterable[list[Polygon]], size: tuple[int, int]) -> LabelI
 
 
 def mask_of(
-    polygons: list[Polygon], size: tuple[int, int]
+    polygons: list[Polygon], size: tuple[int, int], even_odd: bool = False
 ) -> tuple[tuple[slice, slice], np.ndarray]:
     """Return the pixels of an object: a window of the image and its mask there, bool.
 
@@ -139,6 +142,7 @@ def mask_of(
     Args:
         polygons: of the object.
         size: height and width of the image in pixels.
+        even_odd: a polygon inside another one is a hole; else the object is their union.
     """
     corners = np.concatenate([np.empty((0, 2), np.float32), *polygons]).astype(np.float64)
     limits = np.array([size[1], size[0]])
@@ -150,5 +154,6 @@ def mask_of(
     mask = np.zeros((high - low)[::-1], bool)
     for polygon in polygons if mask.size else ():
         x, y = (polygon.astype(np.float64) - low - 0.5).T
-        mask[inside(y, x, mask.shape)] = True
+        here = inside(y, x, mask.shape)
+        mask[here] = ~mask[here] if even_odd else True
     return window, mask

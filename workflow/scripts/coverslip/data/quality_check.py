@@ -21,6 +21,7 @@ from coverslip.config.tasks import MASKS
 from coverslip.data import acquisition_groups, overlap
 from coverslip.data import tables as manifests
 from coverslip.data.duplicates import Pair
+from coverslip.data.group_names import group_names
 from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, write_json
@@ -153,7 +154,7 @@ def _groups(
     """Return the group of each image, and lines about groups that duplicates have united."""
     if dataset.group_by == "acquisition":
         return acquisition_groups.acquisition_groups(traits, pairs), []
-    given = [group or name for name, group in zip(table.index, table["group"], strict=True)]
+    given = group_names(table, dataset)
     united = acquisition_groups.merge(given, pairs)
     if dataset.group_by in ("image", "overlap"):
         return united, []

@@ -28,7 +28,7 @@ DTYPES = {
 """Columns of the manifest, one row for each image, with their types.
 
 - `id`: name of the image in the store.
-- `group`: what must not cross a split; empty where `check` derives it.
+- `group`: group that the archive names (line and well of LIVECell); else empty.
 - `class`: label of the whole image; empty if there is none.
 - `height`, `width`: in pixels; `channels`: 1 grey, 3 RGB; `dtype`: uint8 or uint16.
 - `sha256`: digest of the decoded pixels, their type and shape.

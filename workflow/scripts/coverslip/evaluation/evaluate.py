@@ -64,7 +64,7 @@ TABLE = [
 
 TRUE_POSITIVES = [f"tp_{percent}" for percent in PERCENT]
 
-ERRORS = ["splits", "merges", "missed", "invented"]
+ERRORS = ["splits", "merges", "missed", "spurious"]
 
 INSTANCE_TABLE = [
     "mean_ap",
@@ -90,9 +90,9 @@ CLASS_TABLE = [
     "predicted",
     "probability",
     "probability_true",
-    "right",
+    "correct",
     "brightness_predicted",
-    "brightness_right",
+    "brightness_correct",
 ]
 """Columns of `images.csv` of a classification: classes by name; probabilities of the predicted and
 of the true class, with temperature; 1 where the prediction is correct; the same of the baseline
@@ -261,8 +261,8 @@ def class_table(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         predicted=classes[predicted],
         probability=model.max(axis=1),
         probability_true=model[np.arange(len(model)), truth],
-        right=(predicted == truth).astype(int),
+        correct=(predicted == truth).astype(int),
         brightness_predicted=classes[of_brightness],
-        brightness_right=(of_brightness == truth).astype(int),
+        brightness_correct=(of_brightness == truth).astype(int),
     )
     return table[CLASS_TABLE]

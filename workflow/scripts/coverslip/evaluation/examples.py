@@ -34,7 +34,7 @@ def choose_examples(rows: pd.DataFrame) -> dict[str, list[str]]:
         rows: of `Observations` of masks, one subset.
 
     Returns:
-        For `best`, `median`, `worst` and `draw`, up to `IMAGES_PER_KIND` ids.
+        For `best`, `median`, `worst` and `random`, up to `IMAGES_PER_KIND` ids.
     """
     tp, fp, fn = (rows[f"model: {name}"].to_numpy(float) for name in ("tp", "fp", "fn"))
     scores = pd.DataFrame({"id": rows["id"], "iou": image_iou(tp, fp, fn), "true": tp + fn})
@@ -49,7 +49,7 @@ def choose_examples(rows: pd.DataFrame) -> dict[str, list[str]]:
         "best": ranked[::-1][:IMAGES_PER_KIND],
         "median": ranked[middle : middle + IMAGES_PER_KIND],
         "worst": ranked[:IMAGES_PER_KIND],
-        "draw": [ids[at] for at in rng.choice(len(ids), count, replace=False)] if ids else [],
+        "random": [ids[at] for at in rng.choice(len(ids), count, replace=False)] if ids else [],
     }
 
 

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.errors import CoverslipError
@@ -27,6 +26,7 @@ from coverslip.imaging.intensity import stretched
 from coverslip.measure.input_folder import list_images, own_results, shown_name
 from coverslip.measure.overlay import encoded
 from coverslip.models.model import Model
+from coverslip.pipeline import folder_inventory
 
 BATCH = 32
 """Images that are in memory and predicted at once."""

@@ -32,9 +32,10 @@ def build(
     """Write the page.
 
     Args:
-        table: `predicted_classes.csv`; `run.json` is in its folder, if at all.
+        table: `predicted_classes.csv`.
         shown: see `classes.write_classes`.
-        facts: `name`, `folder`, `model` and `left_out`, see `input_folder.left_out`.
+        facts: `name`, `folder`, `model`, `left_out` (see `input_folder.left_out`) and `run`: what
+            the run record will hold, `ended` and `command`.
         model: `model.json`.
         output: the page; it links to the files in its folder.
         templates: folder of `classes.html.j2`, `page.css` and `page.js`.
@@ -44,7 +45,7 @@ def build(
     rows["class_probability"] = pd.to_numeric(rows["class_probability"])
     classified = rows[rows["error"] == ""].sort_values(["class_probability", "image", "page"])
     counts = classified["class"].value_counts()
-    meta, command = run_facts(table.with_name("run.json"))
+    meta, command = run_facts(facts["run"])
     page = {
         "name": facts["name"],
         "meta": meta,

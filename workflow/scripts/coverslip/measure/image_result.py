@@ -175,6 +175,7 @@ class ImageResult:
                 "time_unit": plane.time_unit or None,
                 "height_px": height,
                 "width_px": width,
+                "channel": plane.channel or None,
                 "channels": channels,
                 "bit_depth": 8 * segmented.source.dtype.itemsize,
                 "pixel_height_um": size and size[0],

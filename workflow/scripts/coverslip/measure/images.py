@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data import folder_inventory
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.data.readers.raster import Unread
@@ -40,8 +39,10 @@ from coverslip.measure.input_folder import (
     shard_of,
     shown_name,
 )
+from coverslip.measure.regionprops import load_cp_measure
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.models.model import WHOLE, Model, load, needs_keras
+from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
 from coverslip.runtime.run_record import versions
@@ -113,6 +114,8 @@ def measure(
     known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
     found = list_images({name: entry[-1] for name, entry in known.items()})
     names = [name for name in found if shard_of(name, shards) == shard]
+    if settings.features == "all":
+        load_cp_measure()  # without it the job ends, and not each image
     facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
     if classifier is not None:
         facts.append(model_digest(classifier))

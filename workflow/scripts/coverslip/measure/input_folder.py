@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coverslip.data import folder_inventory
 from coverslip.data.image_suffixes import COMPANIONS, HOW_TO_CONVERT, SUFFIXES, TO_CONVERT, ZARR
 from coverslip.errors import CoverslipError
 from coverslip.models.find import SHIPPED, shipped_model, unpack_model
 from coverslip.models.folder import member_folders, read_info
+from coverslip.pipeline import folder_inventory
 
 T = TypeVar("T")
 

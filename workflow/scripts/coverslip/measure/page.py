@@ -81,7 +81,8 @@ def build(
         _row(row, files, odd, overlays, output)
         for row in table.loc[order].head(LISTED).itertuples()
     ]
-    meta, command = run_facts(images.with_name("run.json"))
+    record = images.with_name("run.json")
+    meta, command = run_facts(read_json(record) if record.is_file() else {})
     page = {
         "name": facts["name"],
         "meta": meta,
@@ -155,13 +156,12 @@ def _name(row: Any) -> str:
     return f"{row.image} {row.plane}".strip()
 
 
-def run_facts(record: Path) -> tuple[str, str | None]:
+def run_facts(run: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return date and version of a measurement in words, and its command.
 
     Args:
-        record: `run.json` of the job; what it does not hold is left out.
+        run: the run record of the job; what it does not hold is left out.
     """
-    run = read_json(record) if record.is_file() else {}
     parts = [f"coverslip {__version__}" + (f" ({str(run['git'])[:7]})" if run.get("git") else "")]
     if run.get("ended"):
         date = datetime.fromisoformat(str(run["ended"]))

@@ -7,6 +7,9 @@ They are computed for all objects at once; only the convex hull is one call per 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,7 +151,8 @@ def object_table(
     more = [name for name in table if name not in STANDARD]
     table = table[[*STANDARD, *more]]
     if features == "all":
-        table = pd.concat([table, cellprofiler_features(label, channels or {"": grey})], axis=1)
+        more_features = cellprofiler_features(label, channels or {"": grey})
+        return pd.concat([_finish(table), more_features], axis=1)
     return _finish(table)
 
 
@@ -410,13 +414,9 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
     Raises:
         CoverslipError: `cp_measure` is not installed.
     """
-    try:
-        from cp_measure.bulk import get_core_measurements
-    except ImportError as error:
-        raise CoverslipError(
-            "measure.features: all: needs the package cp_measure: "
-            "pip install 'coverslip[features]', or set `features: standard`"
-        ) from error
+    library, bulk = load_cp_measure()
+    # Textures are 100 times faster by numba.
+    library.set_accelerator("numba" if find_spec("numba") else None)
     numbers, dense = np.unique(label, return_inverse=True)
     dense = dense.reshape(label.shape).astype(np.int32)
     if numbers[0] != 0:
@@ -424,14 +424,37 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
     columns: dict[str, np.ndarray] = {}
     if not dense.any():
         return pd.DataFrame(columns)
-    for group, measure in get_core_measurements().items():
+    for group, measure in bulk.get_core_measurements().items():
         shapes = group in CELLPROFILER
         for name, values in list(channels.items())[: 1 if shapes else None]:
             with np.errstate(invalid="ignore", divide="ignore"):
                 found = measure(dense, _unit_range(values))
             ending = f"_{name}" if name and not shapes else ""
-            columns |= {f"cp_{key}{ending}": np.asarray(x, float) for key, x in found.items()}
+            columns |= {f"cp_{key}{ending}": _significant(x) for key, x in found.items()}
     return pd.DataFrame(columns)
+
+
+def load_cp_measure() -> tuple[Any, Any]:
+    """Return the package `cp_measure` and its module `bulk`.
+
+    Raises:
+        CoverslipError: it is not installed.
+    """
+    try:
+        return import_module("cp_measure"), import_module("cp_measure.bulk")
+    except ImportError as error:
+        raise CoverslipError(
+            "measure.features: all: needs the package cp_measure: "
+            "pip install 'coverslip[features]', or set `features: standard`"
+        ) from error
+
+
+def _significant(values: np.ndarray) -> np.ndarray:
+    """Return numbers with six significant digits, float64."""
+    numbers = np.asarray(values, np.float64)
+    size = np.abs(np.where(np.isfinite(numbers) & (numbers != 0), numbers, 1.0))
+    scale = 10.0 ** (5 - np.floor(np.log10(size)))
+    return np.round(numbers * scale) / scale
 
 
 def _unit_range(values: np.ndarray) -> np.ndarray:

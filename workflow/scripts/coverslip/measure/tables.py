@@ -145,6 +145,7 @@ SHARD_COLUMNS = [
     "foreground_um2",
     "height_px",
     "width_px",
+    "channel",
     "channels",
     "bit_depth",
     "pixel_height_um",
@@ -162,7 +163,9 @@ COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
 
 COUNTS += ["height_px", "width_px", "channels", "bit_depth"]
 
-TEXTS = ["image", "plane", "series", "well", "time_unit", "pixel_size_from", "note", "error"]
+TEXTS = ["image", "plane", "series", "well", "time_unit", "channel", "pixel_size_from"]
+
+TEXTS += ["note", "error"]
 
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""

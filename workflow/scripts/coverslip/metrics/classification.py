@@ -121,7 +121,8 @@ def top_confusions(
         most: number of errors, at most.
 
     Returns:
-        One dictionary for each error: `true`, `predicted`, `images`, and `share` of the true class.
+        One dictionary for each error: `true`, `predicted`, `images`, and their `fraction` of the
+        true class.
     """
     wrong = [
         (-int(counts[i, j]), i, j)
@@ -134,7 +135,7 @@ def top_confusions(
             "true": classes[i],
             "predicted": classes[j],
             "images": -negative,
-            "share": round(-negative / float(counts[i].sum()), 6),
+            "fraction": round(-negative / float(counts[i].sum()), 6),
         }
         for negative, i, j in sorted(wrong)[:most]
     ]

@@ -154,7 +154,7 @@ INSTANCES = (
     Metric("missed_rate", ratio, ("missed", "n_true"), TRUE_OBJECTS,
         "Fraction of true objects at most half of which is covered by predicted ones, all of "
         "them together.", higher_is_better=False),
-    Metric("invented_rate", ratio, ("invented", "n_predicted"), PREDICTED_OBJECTS,
+    Metric("spurious_rate", ratio, ("spurious", "n_predicted"), PREDICTED_OBJECTS,
         "Fraction of predicted objects at most half of which is inside true ones, all of them "
         "together.", higher_is_better=False),
     *_object_counts("Objects are the instances of the label images, true and predicted."),
@@ -171,7 +171,7 @@ HEADLINES = (
     "split_rate",
     "merge_rate",
     "missed_rate",
-    "invented_rate",
+    "spurious_rate",
     "object_count_ratio",
 )
 """Metrics of instances that are also given by modality and by group."""

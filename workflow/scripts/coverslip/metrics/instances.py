@@ -20,7 +20,7 @@ STATISTICS = (
     "splits",
     "merges",
     "missed",
-    "invented",
+    "spurious",
 )
 """What is counted on an image: objects, matched pairs at each threshold of the IoU in percent, the
 sum of the IoU of the pairs at 0.5, and objects with errors, see `matching.Matching`."""
@@ -36,7 +36,7 @@ def statistics(matching: Matching) -> list[float]:
         matching.splits,
         matching.merges,
         matching.missed,
-        matching.invented,
+        matching.spurious,
     ]
 
 

@@ -139,7 +139,7 @@ class Matching:
     """Predicted objects that merge several true ones."""
     missed: int
     """True objects at most half covered by predicted ones, all of them together."""
-    invented: int
+    spurious: int
     """Predicted objects at most half of which is inside true ones, all of them together."""
 
     @property
@@ -175,7 +175,7 @@ def match(truth: np.ndarray, prediction: np.ndarray) -> Matching:
     iou = objects.iou[pairs]
     at = np.arange(len(PERCENT))[:, np.newaxis] < passed
     splits, merges = splits_and_merges(objects)
-    missed, invented = missed_and_invented(objects)
+    missed, spurious = missed_and_spurious(objects)
     return Matching(
         n_true=len(objects.true_labels),
         n_predicted=len(objects.predicted_labels),
@@ -187,7 +187,7 @@ def match(truth: np.ndarray, prediction: np.ndarray) -> Matching:
         splits=splits,
         merges=merges,
         missed=missed,
-        invented=invented,
+        spurious=spurious,
     )
 
 
@@ -208,15 +208,15 @@ def splits_and_merges(objects: Overlap) -> tuple[int, int]:
     return splits, merges
 
 
-def missed_and_invented(objects: Overlap) -> tuple[int, int]:
+def missed_and_spurious(objects: Overlap) -> tuple[int, int]:
     """Count true objects at most half covered, and predicted ones at most half of which is true."""
     sides = (
         (objects.true_index, objects.true_area),
         (objects.predicted_index, objects.predicted_area),
     )
     covered = (np.bincount(index, objects.intersection, len(area)) for index, area in sides)
-    missed, invented = (
+    missed, spurious = (
         int(np.count_nonzero(2 * pixels <= area))
         for pixels, (_, area) in zip(covered, sides, strict=True)
     )
-    return missed, invented
+    return missed, spurious

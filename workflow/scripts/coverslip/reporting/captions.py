@@ -53,7 +53,7 @@ class Numbers:
         """Return a note where temperature scaling made the calibration error larger."""
         before, after = (find(self._metrics, n, subset) for n in ("ece_uncalibrated", "ece"))
         worse = before and after and after["value"] > before["value"]
-        return ": **temperature scaling did not help here**" if worse else ""
+        return ": **temperature scaling made it worse**" if worse else ""
 
     def pixels(self, subset: str) -> str:
         """Return the number of pixels in the confusion matrix of a subset, or nothing."""

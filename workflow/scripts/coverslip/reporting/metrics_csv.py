@@ -14,7 +14,13 @@ import pandas as pd
 from coverslip.config.tasks import kind_of_result
 from coverslip.evaluation.runs import run_name
 from coverslip.files import atomic_write
-from coverslip.reporting.results import StudyInputs, best_baseline, read_images, read_metrics
+from coverslip.reporting.results import (
+    StudyInputs,
+    best_baseline,
+    key_result,
+    read_images,
+    read_metrics,
+)
 
 COLUMNS = (
     "study",
@@ -38,9 +44,11 @@ COLUMNS = (
     "difference_ci_low",
     "difference_ci_high",
     "reported",
+    "headline",
 )
 """`kind` is `reproduced`, `random` or `grouped`; `run` is `all` or one training; `group_values` are
-those of few groups, separated by spaces; `baseline` is the best one; `reported` was published."""
+those of few groups, separated by spaces; `baseline` is the best one; `reported` was published;
+`headline` is true for the main number of each study."""
 
 
 def write(studies: Sequence[StudyInputs], output: Path) -> None:
@@ -61,6 +69,7 @@ def _rows(study: StudyInputs) -> Iterator[dict[str, Any]]:
     reported = {
         (r["metric"], r["subset"]): r["value"] for r in study.study.get("reported_results") or []
     }
+    main = key_result(study, metrics).record
     for record in metrics["metrics"]:
         run, subset = record["run"], record["subset"]
         best = best_baseline(record)
@@ -86,6 +95,7 @@ def _rows(study: StudyInputs) -> Iterator[dict[str, Any]]:
             "difference_ci_low": difference.get("ci_low"),
             "difference_ci_high": difference.get("ci_high"),
             "reported": reported.get((record["name"], subset)) if run == "all" else None,
+            "headline": record is main,
         }
 
 

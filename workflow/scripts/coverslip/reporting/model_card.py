@@ -18,6 +18,7 @@ from coverslip.config.tasks import kind_of_result
 from coverslip.files import atomic_write
 from coverslip.reporting.pages import TEMPLATES
 from coverslip.reporting.results import (
+    KINDS,
     baseline_label,
     baseline_text,
     find,
@@ -25,6 +26,7 @@ from coverslip.reporting.results import (
     interval_text,
     label,
     read_metrics,
+    support_text,
     uncertainty_note,
     value_text,
 )
@@ -85,7 +87,7 @@ def write(
         info={"head": "semantic", "instances": None, "kind": "network"} | facts,
         title=study["title"],
         question=study["question"],
-        kind=kind_of_result({"reproduces": study["reproduces"], "split": parts}),
+        kind=KINDS[kind_of_result({"reproduces": study["reproduces"], "split": parts})].lower(),
         dataset=dataset,
         licence=licence,
         split=parts,
@@ -121,6 +123,7 @@ def _scores(scores: Mapping[str, Any], subset: str, wanted: Sequence[str]) -> di
             "value": value_text(record),
             "interval": interval_text(record),
             "baselines": [baseline_text(record, name) for name in names],
+            "support": support_text(record),
         }
         for record in records
     ]

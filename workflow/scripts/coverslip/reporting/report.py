@@ -26,10 +26,10 @@ from coverslip.reporting.results import (
     KINDS,
     Result,
     StudyInputs,
-    beats_baseline,
     comparisons,
     device,
     first_capital,
+    judge,
     key_result,
     label,
     minutes,
@@ -111,7 +111,7 @@ SETTINGS = ("split", "preprocessing", "network", "training", "evaluation", "seed
 
 def build(
     studies: Sequence[StudyInputs],
-    facts: Mapping[str, str | None],
+    facts: Mapping[str, Any],
     output: Path,
     templates: Path = TEMPLATES,
 ) -> None:
@@ -119,7 +119,7 @@ def build(
 
     Args:
         studies: in the order in which they are shown.
-        facts: `title` and `command`, both optional.
+        facts: `title`, `command`, and `left_out` (what is missing, by study), all optional.
         output: the page; files are linked relative to it.
         templates: folder of `page.html.j2`, `page.css`, `page.js` and the captions `<figure>.rst`.
 
@@ -138,6 +138,7 @@ def build(
         "title": facts.get("title") or _title(studies),
         "meta": _meta(runs),
         "command": facts.get("command"),
+        "left_out": facts.get("left_out") or {},
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],
@@ -198,21 +199,27 @@ def _meta(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return " · ".join(parts)
 
 
+JUDGED = {
+    "better": "better than the best simple baseline",
+    "unclear": "no clear difference (the 95 % CI includes 0)",
+    "worse": "worse than a simple baseline",
+    "few": "too few groups to tell",
+}
+"""What the studies are sorted into, see `results.judge`."""
+
+
 def _verdict(key: Sequence[Result]) -> str:
-    """Return whether the models beat their baselines, in a sentence; no claim of significance."""
+    """Return how the models compare with their baselines, as far as the 95 % CI supports it."""
     own = [line for line in key if not line.study.is_reproduction]
-    judged = [(line, beats_baseline(line.record)) for line in own]
-    better = [line for line, beats in judged if beats]
-    worse = [line for line, beats in judged if beats is False]
-    text = ""
-    if better and not worse:
-        what = "The model beats" if len(better) == 1 else f"All {_word(len(better))} models beat"
-        text = f"{what} the best simple baseline on held-out images."
-    elif worse:
-        names = "; ".join(str(line.study.study["title"]) for line in worse)
-        text = f"{_word(len(better)).capitalize()} of {_word(len(judged))} models "
-        text += f"{'beats' if len(better) == 1 else 'beat'} the best simple baseline on held-out "
-        text += f"images. Not better than a baseline: {names}."
+    judged = {kind: [line for line in own if judge(line.record) == kind] for kind in JUDGED}
+    parts = []
+    for kind, lines in judged.items():
+        count = f"{_word(len(lines))} of {_word(len(own))} models" if len(own) > 1 else "the model"
+        names = "; ".join(str(line.study.study["title"]) for line in lines)
+        named = f" ({names})" if len(own) > 1 and kind != "better" else ""
+        if lines:
+            parts.append(f"{count}: {JUDGED[kind]}{named}")
+    text = first_capital(". ".join(map(first_capital, parts))) + ("." if parts else "")
     copies = [line for line in key if line.study.is_reproduction]
     if copies:
         text += f" {_word(len(copies)).capitalize()} reproduction"
@@ -423,7 +430,7 @@ def _columns(study: StudyInputs, rows: pd.DataFrame) -> dict[str, list[tuple[str
         ]
 
     if study.task == "classification":
-        correct = [("yes", 1) if right else ("no", 0) for right in rows["right"]]
+        correct = [("yes", 1) if is_correct else ("no", 0) for is_correct in rows["correct"]]
         return {
             "Annotated": [(name, name) for name in rows["true"]],
             "Predicted": [(name, name) for name in rows["predicted"]],

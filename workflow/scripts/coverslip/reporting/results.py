@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ LABELS = {
     "split_rate": "fraction of annotated objects that are split",
     "merge_rate": "fraction of predicted objects that merge several",
     "missed_rate": "fraction of annotated objects that are missed",
-    "invented_rate": "fraction of predicted objects that are spurious",
+    "spurious_rate": "fraction of predicted objects that are spurious",
     "loss": "loss with the penalty on weights",
     "log_loss_uncalibrated": "log loss before temperature scaling",
     "ece": "expected calibration error",
@@ -404,13 +404,22 @@ def best_baseline(record: Mapping[str, Any] | None) -> str | None:
     return (max if metric in HIGHER_IS_BETTER else min)(values, key=lambda name: values[name])
 
 
-def beats_baseline(record: Mapping[str, Any] | None) -> bool | None:
-    """Return whether the value is better than the best baseline; None if that is not defined."""
+def judge(record: Mapping[str, Any] | None) -> Literal["better", "worse", "unclear", "few"] | None:
+    """Return how a value compares with the best baseline, as far as the 95 % CI supports it.
+
+    `better` and `worse` need a CI of the difference without 0; with one that includes 0 it is
+    `unclear`, and with too few groups for a CI `few`. None without a baseline to compare with.
+    """
     best = best_baseline(record)
-    if record is None or best is None or record["value"] is None:
+    difference = ((record or {}).get("difference_to_baseline") or {}).get(best)
+    if record is None or difference is None or difference["value"] is None:
         return None
-    difference = record["value"] - record["baselines"][best]
-    return difference > 0 if record["name"] in HIGHER_IS_BETTER else difference < 0
+    if (record.get("groups") or MIN_GROUPS) < MIN_GROUPS:
+        return "few"
+    low, high = difference["ci_low"], difference["ci_high"]
+    if low is None or high is None or low <= 0 <= high:
+        return "unclear"
+    return "better" if (low > 0) == (record["name"] in HIGHER_IS_BETTER) else "worse"
 
 
 def difference_text(record: Mapping[str, Any] | None) -> str:

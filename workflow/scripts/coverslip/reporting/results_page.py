@@ -68,7 +68,7 @@ SCORES = (
     "split_rate",
     "merge_rate",
     "missed_rate",
-    "invented_rate",
+    "spurious_rate",
 )
 """Metrics of objects that are shown by modality; the first with its CI."""
 

@@ -12,7 +12,7 @@ classes do not count; their methods and all functions do. `IGNORED_MODULES` do n
 they write logs, records and error lines.
 
 Limits: a module that is loaded by name at run time has to be given as a root (see
-`rules/common.smk`); a definition that is reached only through `getattr` with a computed name is
+`pipeline.targets`); a definition that is reached only through `getattr` with a computed name is
 missed. Needs only the standard library.
 """
 

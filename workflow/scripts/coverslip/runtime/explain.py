@@ -30,7 +30,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from coverslip import files
 from coverslip.errors import CoverslipError
 from coverslip.runtime.run_record import (
-    HANDLING,
+    NOT_COMPARED,
     UNNAMED,
     definitions,
     environment,
@@ -198,7 +198,7 @@ def explain(file: Path, record: Mapping[str, Any], jobs: Sequence[PlannedJob]) -
     inputs = {name or UNNAMED: _listed(paths) for name, paths in now.input.items()}
     yield from compared_inputs(record.get("inputs", {}), inputs)
     yield ("parameters", "")
-    then, present = without(record["params"], "code"), without(now.params, "code", HANDLING)
+    then, present = without(record["params"], "code"), without(now.params, "code", NOT_COMPARED)
     yield from compared("  ", flat(then), flat(present))
     yield from compared_code(record, definitions(now.params.get("code")))
     yield from compared_environment(record.get("environment", {}))

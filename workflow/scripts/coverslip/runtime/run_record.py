@@ -32,12 +32,12 @@ SOURCE = "COVERSLIP_SOURCE"
 GitLab; empty in a clone."""
 
 CODE = Path(".snakemake/coverslip/code")
-"""Where `rules/common.smk` notes the definitions of a digest of code."""
+"""Where the workflow notes the definitions of a digest of code."""
 
 UNNAMED = "files"
 """What inputs without a name in the rule are called in a record."""
 
-HANDLING = "handling"
+NOT_COMPARED = "not_compared"
 """Name of the parameter that changes no result: it is no part of records and identities."""
 
 PACKAGES: tuple[str, ...] = ("snakemake", "tensorflow-cpu", "tensorflow", "keras", "numpy")
@@ -71,7 +71,7 @@ class RunRecord:
     def facts(self) -> dict[str, Any]:
         """When, where, with what and from what the job ran until now, as JSON."""
         snakemake = self._snakemake
-        params = without(dict(snakemake.params.items()), HANDLING)
+        params = without(dict(snakemake.params.items()), NOT_COMPARED)
         installed = environment()
         return {
             "rule": snakemake.rule,
@@ -99,9 +99,23 @@ class RunRecord:
             },
             "params": params,
             "inputs": self.inputs,
+            "job": _named(snakemake),
             "environment": installed,
             "definitions": definitions(params.get("code")),
         }
+
+
+def record_path(outputs: Any) -> Path:
+    """Return where the record of a job is: next to its outputs.
+
+    `<name>.run.json` if all outputs have this name, else `run.json`; an output of the rule that is
+    called `record` is it.
+    """
+    if path := outputs.get("record"):
+        return Path(path)
+    first, *others = (Path(path) for path in outputs)
+    one_name = all(path.with_suffix("") == first.with_suffix("") for path in others)
+    return first.with_suffix(".run.json") if one_name else first.with_name("run.json")
 
 
 def list_files(files: Any) -> dict[str, list[str]]:
@@ -114,15 +128,26 @@ def list_files(files: Any) -> dict[str, list[str]]:
     return {name: [str(path) for path in paths] for name, paths in found.items()}
 
 
-def outputs(snakemake: Any, record: Path | None) -> dict[str, str]:
+def outputs(snakemake: Any, record: Path) -> dict[str, str]:
     """Digest of each output by its path, but for the record itself."""
-    return {str(p): _digest(p) for p in snakemake.output if record is None or Path(p) != record}
+    return {str(path): _digest(path) for path in snakemake.output if Path(path) != record}
+
+
+def _named(snakemake: Any) -> dict[str, Any]:
+    """Return what `mock_snakemake` needs besides inputs and parameters."""
+    lists = [name for name, value in snakemake.input.items() if not isinstance(value, str)]
+    return {
+        "lists": [*lists, UNNAMED],
+        NOT_COMPARED: snakemake.params.get(NOT_COMPARED),
+        "output": dict(snakemake.output.items()) or {UNNAMED: list(snakemake.output)},
+        "log": list(snakemake.log),
+    }
 
 
 def identity(snakemake: Any) -> str:
     """SHA-256 of all that a job's result depends on: parameters, code, inputs and packages."""
     total = hashlib.sha256()
-    params = without(dict(snakemake.params.items()), HANDLING)
+    params = without(dict(snakemake.params.items()), NOT_COMPARED)
     total.update(json.dumps([params, versions()], sort_keys=True).encode())
     total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
     for path in snakemake.input:

@@ -54,15 +54,16 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
 
     Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
     of a CoverslipError, which ends the job with exit status 1. Tracebacks go to the log file.
-    The record is the output or log of the rule that is called `record`; the dictionary that is
-    yielded is merged into it, and its `warnings` are what was warned of. A job fails whose
-    inputs changed while it ran.
+    The record is next to the outputs (`run_record.record_path`), that of a failed job next to its
+    log. The dictionary that is yielded is merged into it, and its `warnings` are what was warned
+    of. A job fails whose inputs changed while it ran.
 
     With `reuse` the outputs come from the shared cache (`coverslip.runtime.result_cache`) if it
     has them, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
     they are kept there.
     """
-    path = _record_path(snakemake)
+    path = run_record.record_path(snakemake.output)
+    failed = Path(snakemake.log[0]).with_suffix(".run.json")
     with _log_to(snakemake) as warned:
         _check_package()
         heed_interrupts()
@@ -75,24 +76,17 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
             yield facts
             _check_inputs_unchanged(record)
         except BaseException as error:
-            if path is not None and path not in map(Path, snakemake.output):
-                with contextlib.suppress(OSError):
-                    failed = str(error) or type(error).__name__
-                    write_json(path, record.facts() | {"failed": failed})
+            # The error is what matters: where a disk is full, there is no record of it.
+            with contextlib.suppress(OSError):
+                reason = str(error) or type(error).__name__
+                write_json(failed, record.facts() | {"failed": reason})
             raise
         whole = record.facts() | {"outputs": run_record.outputs(snakemake, path)} | facts
         whole |= {"warnings": warned} if warned else {}
         if entry is not None and "reused" not in facts:
             result_cache.keep(entry, outputs, whole)
-        if path is not None:
-            write_json(path, whole)
-
-
-def _record_path(snakemake: Any) -> Path | None:
-    for paths in (snakemake.output, snakemake.log):
-        if path := paths.get("record"):
-            return Path(path)
-    return None
+        write_json(path, whole)
+        failed.unlink(missing_ok=True)
 
 
 def _fetch_cached(entry: Path | None, outputs: list[Path]) -> dict[str, Any]:
@@ -156,7 +150,7 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
     try:
-        _add(handlers, logging.StreamHandler(sys.stderr))
+        _add(handlers, logging.StreamHandler(sys.stderr), snakemake.wildcards.get("study"))
         if len(snakemake.log):
             log = Path(snakemake.log[0])
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -220,8 +214,23 @@ class _Warnings(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def _add(handlers: list[logging.Handler], handler: logging.Handler) -> None:
-    handler.setFormatter(logging.Formatter("%(message)s"))
+class _Named(logging.Formatter):
+    """Begins messages that are no errors with the name of the study."""
+
+    def __init__(self, study: str | None) -> None:
+        super().__init__("%(message)s")
+        self.study = study
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        named = self.study is not None and record.levelno < logging.ERROR
+        return f"{self.study}: {text}" if named else text
+
+
+def _add(
+    handlers: list[logging.Handler], handler: logging.Handler, study: str | None = None
+) -> None:
+    handler.setFormatter(_Named(study))
     LOG.addHandler(handler)
     handlers.append(handler)
 

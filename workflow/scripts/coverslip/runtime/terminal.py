@@ -1,4 +1,4 @@
-"""Snakemake's messages on the terminal: short reasons, no records of jobs, one line at Ctrl-C."""
+"""Snakemake's messages on the terminal: short reasons, one line at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
+
+from coverslip.runtime.step_lines import StepLines, result_lines
 
 LONGEST = 200
 """Characters of a reason to run a job; whole parameters would be thousands."""
@@ -36,11 +40,9 @@ ALREADY_SHOWN = ("exit status 1.", "exit status 143.")
 
 def shorten(record: logging.LogRecord) -> bool:
     """Shorten a message of Snakemake; whether it is printed at all."""
-    reason, logs = getattr(record, "reason", None), getattr(record, "log", None)
+    reason = getattr(record, "reason", None)
     if isinstance(reason, str) and len(reason) > LONGEST:
         record.reason = f"{reason[:LONGEST]} ..."
-    if isinstance(logs, list):
-        record.log = [path for path in logs if not str(path).endswith("run.json")]
     text = str(record.msg)
     if found := RAISED_HERE.match(text):
         record.msg, record.args = f"coverslip: {found[1] or found[2]}", ()
@@ -94,3 +96,44 @@ def interrupted() -> bool:
 def modified(path: Path) -> int | None:
     """When a file was modified; none where it does not exist."""
     return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def shorten_steps(workflow: Any, logger: logging.Logger) -> None:
+    """Print one line for each step of a run, unless other output is asked for."""
+    settings = workflow.output_settings
+    wanted = settings.verbose or settings.printshellcmds or settings.debug_dag
+    if workflow.dryrun or wanted or "ALL" in {item.name for item in settings.quiet or ()}:
+        return
+    lines = StepLines(sys.stderr, read_logs=not workflow.local_exec)
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(
+            handler, logging.FileHandler
+        ):
+            # Before Snakemake's own filter, so that `--quiet rules` changes nothing here.
+            handler.filters.insert(0, lines)
+
+
+class Results:
+    """The pages and the table that a run makes, to print their paths at its end.
+
+    Args:
+        pages: paths by what they are.
+        table: `results/metrics.csv`.
+    """
+
+    def __init__(self, pages: Mapping[str, str], table: str):
+        self.pages, self.table = pages, Path(table)
+        self.before = {path: modified(Path(path)) for path in pages.values()}
+
+    def announce(self) -> None:
+        """Print what this run made, after Snakemake's last lines."""
+        made = {n: p for n, p in self.pages.items() if modified(Path(p)) != self.before[p]}
+        lines = [""] if made else []
+        if "report" in made and self.table.is_file():
+            lines += [*result_lines(self.table), ""]
+        lines += [f"{name:<8} {Path(page).resolve()}" for name, page in made.items()]
+        if "report" in made:
+            lines.append("models   results/studies/STUDY/fold0_seed1/model")
+            lines.append("next     coverslip measure FOLDER --model MODEL")
+        for line in reversed(lines):
+            atexit.register(print, line, file=sys.stderr)

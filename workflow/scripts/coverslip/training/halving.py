@@ -25,7 +25,7 @@ from coverslip.config.sections import Network, Preprocessing, Training
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.runs import read_history
 from coverslip.files import atomic_write, write_json
-from coverslip.models import pretrained
+from coverslip.pipeline.published_weights import file_name
 from coverslip.runtime import device as devices
 from coverslip.training import checkpoint as states
 from coverslip.training.progress import best_epoch, finished
@@ -62,7 +62,7 @@ def weights_file(
     if network["weights"] == "none":
         return None
     resize = preprocessing.get("resize")
-    name = pretrained.file_name(network["architecture"], network["weights"], resize)
+    name = file_name(network["architecture"], network["weights"], resize)
     return next(Path(file) for file in files if Path(file).name == name)
 
 

@@ -114,10 +114,8 @@ def train(
         )
     if sections.network.head == "instance":
         given = batches["train"]
-        patches = (
-            given.patches.labels(given.label_rows[i : i + 1])[0] for i in range(len(given.rows))
-        )
-        settings["diameter_px"] = calibration.object_diameter(patches, given.units)
+        labels = (given.patches.labels(given.label_rows[[i]])[0] for i in range(len(given.rows)))
+        settings["diameter_px"] = calibration.object_diameter(labels, given.units)
     halved = {"memory": loop.memory_facts()} if loop.current.halvings else {}
     info = (
         _info(sections, shape, data.fitted, history, final)

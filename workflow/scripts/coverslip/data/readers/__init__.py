@@ -2,16 +2,17 @@
 
 A file becomes one or more planes (a page, a time, a depth, a position), each with its pixels or
 with the reason why it has none; nothing that is in a file raises an exception. Which files are read
-and what is taken from their metadata: docs/formats.md.
+and what is taken from their metadata: docs/reference/formats.md.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from coverslip.data.image_suffixes import HOW_TO_CONVERT, TO_CONVERT, VENDORS
 from coverslip.data.readers.bitmaps import bitmap_scene
@@ -58,7 +59,7 @@ def read_planes(
 def read_image(
     data: bytes, name: str, pixels: int, channel: int | str | None = None, z: int | str = "all"
 ) -> Plane:
-    """Read the one image of a file in memory: PNG, JPEG, BMP, GIF, WebP or TIFF.
+    """Read the one image of a file in memory.
 
     Args:
         data: bytes of the file.
@@ -74,7 +75,7 @@ def read_image(
     """
     selection = Selection(channel, z, whole=2**62, pixels=pixels)
     try:
-        planes = list(itertools.islice(_planes_of_bytes(data, selection), 2))
+        planes = list(itertools.islice(_planes_of_bytes(data, name, selection), 2))
     except Exception as error:
         planes = [failed(error, 1)]
     if len(planes) > 1 and not planes[0].error:
@@ -102,12 +103,19 @@ def _planes(path: Path, selection: Selection) -> Iterator[Plane]:
     elif start in TIFF_STARTS:
         yield from tiff_planes(path, selection)
     else:
-        yield from _planes_of_bytes(path.read_bytes(), selection)
+        yield from _planes_of_bytes(path.read_bytes(), "", selection)
 
 
-def _planes_of_bytes(data: bytes, selection: Selection) -> Iterator[Plane]:
+def _planes_of_bytes(data: bytes, name: str, selection: Selection) -> Iterator[Plane]:
     if not data:
         raise CoverslipError("the file is empty")
+    if name.lower().endswith(VENDORS):
+        # Their packages read files only.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"image{PurePosixPath(name).suffix}"
+            path.write_bytes(data)
+            yield from vendor_planes(path, selection)
+        return
     if data[:4] in TIFF_STARTS:
         yield from tiff_planes(io.BytesIO(data), selection)
     else:

@@ -251,7 +251,7 @@ def integer_rows(rows: Rows) -> tuple[Rows, str]:
         values = np.clip((part.astype(np.float64) - low) / span, 0, 1) * DEEPEST
         return np.rint(np.where(np.isfinite(part), values, 0)).astype(deep)
 
-    note = f"values from {low:g} to {high:g} were scaled to 0 to {DEEPEST}"
+    note = f"values were scaled to 0 to {DEEPEST} (from {low:g} to {high:g})"
     return Mapped(rows, scaled, rows.shape[2], deep), note
 
 

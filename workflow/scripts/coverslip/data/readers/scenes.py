@@ -47,7 +47,8 @@ NEAR_NM = 20.0
 WAVELENGTHS_NM = range(200, 2001)
 """Whole numbers for `channel` that are wavelengths; smaller ones are indices."""
 
-DEPTHS = ("all", "max", "focus")
+MOST_CHANNELS = 1000
+"""Most channels of an image: all of them are read with each plane."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def scene_planes(scene: Scene, selection: Selection, number: Iterator[int]) -> I
     """
     lengths = dict(scene.lengths)
     check_planes(prod(lengths.values()))
+    if lengths.get("C", 1) > MOST_CHANNELS:
+        raise CoverslipError(
+            f"its header states {lengths['C']:,} channels, more than {MOST_CHANNELS:,}: it is "
+            "damaged"
+        )
     names = channel_names(scene.channels, lengths.get("C", 1))
     try:
         channel = choose_channel(selection.channel, scene.channels, lengths.get("C", 1))

@@ -58,10 +58,14 @@ def vendor_planes(path: Path, selection: Selection) -> Iterator[Plane]:
     """Read a file of a microscope plane by plane.
 
     Raises:
-        CoverslipError: the package that reads it is not installed, or no image is in it.
+        CoverslipError: no image is in it.
     """
     suffix = path.suffix.lower()
-    package = import_reader(suffix)
+    try:
+        package = import_reader(suffix)
+    except CoverslipError as error:
+        yield Plane(1, error=str(error), lasting=False)  # it may be installed another time
+        return
     find: Callable[[Any], list[Scene]]
     opened: AbstractContextManager[Any]
     if suffix == ".czi":

@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from coverslip.data.readers.planes import Plane, check_pixels, check_planes, check_size
 from coverslip.data.readers.raster import Mapped, WithoutAlpha, check_chunk, zarr_rows
-from coverslip.data.readers.scenes import Channel, Scene, Selection, scene_planes
+from coverslip.data.readers.scenes import PIXELS, Channel, Scene, Selection, scene_planes
 from coverslip.data.readers.tiff_metadata import HOURS, MICROMETRES
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Rows
@@ -70,6 +71,32 @@ def zarr_planes(path: Path, selection: Selection) -> Iterator[Plane]:
         name = name or (f"s{position}" if len(images) > 1 else "")
         scene = _scene(array, axes, named, name, _channels(facts), selection)
         yield from scene_planes(scene, selection, number)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Return the label image in a folder of Zarr, HxW at full resolution, of the type in the file.
+
+    It is an array, an image with one plane, or the first of the `labels` of an image (OME-NGFF).
+
+    Raises:
+        CoverslipError: no label image, or one of several planes.
+    """
+    if not _is_array(path):
+        facts = _attributes(path / "labels")
+        named = facts.get("ome", facts).get("labels") or []
+        group = _below(_below(path, "labels"), str(named[0])) if named else path
+        facts = _attributes(group)
+        scales = facts.get("ome", facts).get("multiscales")
+        if not scales:
+            raise CoverslipError("no label image is in it: its groups have no `multiscales`")
+        path = _below(group, scales[0]["datasets"][0]["path"])
+    array = _open(path)
+    if array.ndim < 2 or prod(array.shape[:-2]) != 1:
+        raise CoverslipError(f"labels of shape {array.shape}: save one label image a file")
+    height, width = array.shape[-2:]
+    check_size(height, width)
+    check_pixels(height, width, PIXELS)
+    return np.asarray(array[(0,) * (array.ndim - 2)]).reshape(height, width)
 
 
 def _scene(

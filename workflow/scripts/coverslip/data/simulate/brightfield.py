@@ -29,7 +29,7 @@ import numpy as np
 from coverslip.data.simulate.nuclei import outline, png, smooth_noise, store
 from coverslip.files import atomic_write
 
-IMAGES_PER_DISH = 4
+IMAGES_PER_DISH = 2
 
 CONFLUENCY = (0.03, 0.95)
 """Smallest and largest share of an image that is aimed at."""
@@ -169,7 +169,7 @@ def brightfield(output: Path, images: int, size: int, seed: int) -> None:
     """Write a zip of synthetic images in the layout `paired`.
 
     Members are `inputs/<id>.png` (uint8, grey, size x size) and `masks/<id>.png` (0 or 255); an id
-    is `dish<DD>_<NNN>`. There are about four images a dish and at least four dishes. The same
+    is `dish<DD>_<NNN>`. There are about two images a dish and at least four dishes. The same
     arguments give the same bytes.
 
     Parameters: `output`, the zip; `images`, their number; `size`, height and width in pixels;

@@ -27,9 +27,9 @@ import numpy as np
 from coverslip.data.simulate.nuclei import outline, png, smooth_noise, store
 from coverslip.files import atomic_write
 
-PATCHES_PER_SLIDE = 40
+PATCHES_PER_SLIDE = 24
 
-SIDE = 5
+SIDE = 4
 """Height and width of a slide, in patches."""
 
 REGIONS = 9
@@ -183,7 +183,7 @@ def histology_patches(output: Path, images: int, size: int, seed: int) -> None:
 
     Members are `train/<n>.png` (uint8, RGB, size x size), in the order of their labels as in study
     3, `train.csv` (Filename,Label), `test/<n>.png` without labels, and `example.csv` in the form of
-    predictions of these. There are about forty patches a slide and at least four slides; one patch
+    predictions of these. There are about 24 patches a slide and at least four slides; one patch
     in six has no label. The same arguments give the same bytes.
 
     Args:

@@ -28,7 +28,7 @@ import numpy as np
 
 from coverslip.files import atomic_write
 
-IMAGES_PER_PLATE = 8
+IMAGES_PER_PLATE = 4
 
 SMALLEST_AREA = 24
 
@@ -229,7 +229,7 @@ def nuclei(output: Path, images: int, size: int, seed: int) -> None:
     """Write a zip of synthetic images in the layout of the 2018 Data Science Bowl.
 
     Members are `<id>/images/<id>.png` (uint8, grey, size x size) and `<id>/masks/<k>.png` (0 or
-    255, one a nucleus); an id is `plate<PP>_<NNN>`. There are about eight images a plate and at
+    255, one a nucleus); an id is `plate<PP>_<NNN>`. There are about four images a plate and at
     least four plates. The same arguments give the same bytes, and an image depends only on the
     seed, its plate, its number and the size.
 

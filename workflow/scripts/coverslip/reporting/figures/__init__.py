@@ -70,29 +70,41 @@ class FigureInputs:
         return self.metrics["examples_subset"]
 
 
+class NotGiven:
+    """Stands for an input that a figure does not declare, so that reading it fails."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise an error that names the place to declare inputs."""
+        raise AttributeError(f"no `{name}`: declare what the figure reads in pipeline/figures.py")
+
+
+NOT_GIVEN: Any = NotGiven()
+
+
 def load(
     study: str,
     title: str,
     reproduction: bool,
-    metrics: Path,
-    table: Path,
-    images: Path,
-    predictions: Sequence[Path],
-    models: Sequence[Path],
-    preprocessing: Preprocessing,
-    evaluation: Evaluation,
+    metrics: Path | None = None,
+    table: Path | None = None,
+    images: Path | None = None,
+    predictions: Sequence[Path] = (),
+    models: Sequence[Path] = (),
+    histories: Sequence[Path] = (),
+    preprocessing: Preprocessing = NOT_GIVEN,
+    evaluation: Evaluation = NOT_GIVEN,
     attribution: Path | None = None,
     search: Path | None = None,
 ) -> FigureInputs:
-    """Read what figures need; the histories are those in the model folders.
+    """Read what a figure needs; what it does not declare (`pipeline.figures`) is left out.
 
     Raises:
         CoverslipError: a file is missing or is not what it should be.
     """
     texts = {name: str for name in ("id", "group", "modality", "subset")}
     try:
-        document = json.loads(Path(metrics).read_text(encoding="utf-8"))
-        rows = pd.read_csv(table, dtype=texts, keep_default_na=False)
+        document = json.loads(Path(metrics).read_text(encoding="utf-8")) if metrics else NOT_GIVEN
+        rows = pd.read_csv(table, dtype=texts, keep_default_na=False) if table else NOT_GIVEN
     except (OSError, ValueError) as error:
         raise CoverslipError(
             f"{metrics}, {table}: not readable ({error}): remove them and run again"
@@ -103,8 +115,8 @@ def load(
         reproduction=reproduction,
         metrics=document,
         table=rows,
-        histories={run_of(model): read_history(model) for model in models},
-        images=Path(images),
+        histories={run_of(path): read_history(Path(path).parent) for path in histories},
+        images=Path(images) if images else NOT_GIVEN,
         predictions=[Path(path) for path in predictions],
         models=[Path(path) for path in models],
         preprocessing=preprocessing,

@@ -44,6 +44,6 @@ def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
             row = rows.loc[id]
             text = f"{shorten(str(row['true']), 26)}\n"
             text += f"→ {shorten(str(row['predicted']), 22)} {100 * row['probability']:.0f} %"
-            colour = BLACK if row["right"] else RED
+            colour = BLACK if row["correct"] else RED
             axes.set_title(text, fontsize=8.5, loc="center", color=colour)
             axes.set_xlabel(shorten(str(id), 34), fontsize=7)

@@ -45,7 +45,7 @@ TITLE = "Clusters of K-means"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
 """Of up to so many clusters; more take even steps of a map that is even to the eye."""
 
-KINDS = ("median", "worst", "draw")
+KINDS = ("median", "worst", "random")
 """Which of the panels are shown, one image each."""
 
 LONGEST = 512

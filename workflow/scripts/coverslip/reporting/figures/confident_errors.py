@@ -34,5 +34,5 @@ def confident_errors(inputs: FigureInputs) -> list[str]:
     """Return ids of wrongly classified images, the most probable answer of each group first."""
     rows = inputs.table[(inputs.table["subset"] == inputs.subset)].sort_values(["fold", "seed"])
     rows = rows.drop_duplicates("id")
-    wrong = rows[rows["right"] == 0].sort_values(["probability", "id"], ascending=[False, True])
+    wrong = rows[rows["correct"] == 0].sort_values(["probability", "id"], ascending=[False, True])
     return wrong.drop_duplicates("group")["id"].head(MOST).tolist()

@@ -39,7 +39,7 @@ KINDS = {
     "best": "Best IoU",
     "median": "Median IoU",
     "worst": "Worst IoU",
-    "draw": "Random",
+    "random": "Random",
 }
 
 ERRORS = {

@@ -124,12 +124,17 @@ def changed(folder: Path, name: str, known: Mapping[str, Known]) -> bool:
     Args:
         folder: the folder that was looked at.
         name: the file or folder, from there.
-        known: what `entries` returned for the file, or of all files of the folder `name`.
+        known: what `entries` returned for the file, or of all files of the folder `name`; with the
+            files of the folder `<name>.files`, where that belongs to the file.
     """
-    path = os.path.join(folder, name)
-    found = {name: path}
-    if os.path.isdir(path) and not os.path.islink(path):
-        found = {f"{name}/{each}": place for each, place in _files(Path(path), "", ())}
+    found: dict[str, str] = {}
+    folders = [name, f"{name}.files"] if any(f"{name}.files/" in each for each in known) else [name]
+    for part in folders:
+        path = os.path.join(folder, part)
+        if os.path.isdir(path) and not os.path.islink(path):
+            found |= {f"{part}/{each}": place for each, place in _files(Path(path), "", ())}
+        else:
+            found[part] = path
     return set(found) != set(known) or any(
         _stat_and_digest(place, known[each])[-1] != known[each][-1] for each, place in found.items()
     )

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from coverslip.data import folder_inventory
 from coverslip.errors import CoverslipError
+from coverslip.pipeline import folder_inventory
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Inputs and parameters of the rules that measure a folder of images.
+
+They are here and not in `coverslip.pipeline` because they look into a model folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from coverslip.errors import CoverslipError
+from coverslip.measure import input_folder
+from coverslip.pipeline import folder_inventory, paths
+from coverslip.pipeline.targets import Targets, Wildcards, omit_keys
+
+NO_IMAGES = (
+    "images: name the folder to measure, as in `snakemake --cores all measure "
+    "--config images=FOLDER model=MODEL_FOLDER`"
+)
+
+
+class MeasureTargets:
+    """What the rules of `measure` ask for.
+
+    Args:
+        targets: of the same config.
+
+    Raises:
+        CoverslipError: there is a folder to measure but without images, or a model is none.
+    """
+
+    def __init__(self, targets: Targets):
+        self.config, self.kmeans = targets.config, targets.kmeans
+        self.dry_run = targets.dry_run
+        self.settings: dict[str, Any] = self.config["measure"]
+        self.folder_contents = cache(self.folder_contents)  # type: ignore[method-assign]
+        self.shard_digests = cache(self.shard_digests)  # type: ignore[method-assign]
+        if self.config["images"] is not None:
+            input_folder.check(self.config["images"])
+            self.model_inputs()
+            self.classifier_inputs()
+            if self.config["classifier"] is not None and input_folder.classifies(self.config):
+                raise CoverslipError("classifier: `model` has to find objects, not classes")
+
+    def page(self, wildcards: Wildcards = None) -> str:
+        """Return the page that the target `measure` makes."""
+        if self.config["images"] is None:
+            raise CoverslipError(NO_IMAGES)
+        classes = input_folder.classifies(self.config)
+        page = paths.CLASSES_PAGE if classes else paths.MEASURED_PAGE
+        return page.format(name=input_folder.name_of(self.config))
+
+    def model_inputs(self, wildcards: Wildcards = None) -> list[str]:
+        """Return weights and `model.json` of the model, and of its members."""
+        return input_folder.model_inputs(self.config, self.kmeans)
+
+    def classifier_inputs(self, wildcards: Wildcards = None) -> list[str]:
+        """Return the files of the model that classifies objects, if there is one."""
+        if self.config["classifier"] is None:
+            return []
+        return input_folder.model_inputs(self.config, self.kmeans, "classifier")
+
+    def classifier(self, wildcards: Wildcards) -> str | None:
+        """Return the folder of the model that classifies objects; none without one."""
+        if self.config["classifier"] is None:
+            return None
+        return str(input_folder.model_of(self.config, "classifier"))
+
+    def gpus(self, wildcards: Wildcards) -> int:
+        """Return the number of GPUs that the model takes: K-means has no weights."""
+        return int(any(file.endswith(".keras") for file in self.model_inputs()))
+
+    def model(self, wildcards: Wildcards) -> str:
+        """Return the path of the model folder."""
+        return str(input_folder.model_of(self.config))
+
+    def model_card(self, wildcards: Wildcards) -> str | None:
+        """Return the text of the model card, which the page quotes; none without one."""
+        card = Path(self.model(wildcards)) / "README.md"
+        return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+
+    def images(self, wildcards: Wildcards) -> str:
+        """Return the path of the folder of images."""
+        return input_folder.plain(self.config["images"])
+
+    def notes(self, name: str) -> Path:
+        """Return the path of what is remembered of the folder of images."""
+        return Path(f"{paths.NOTES}/inventory-measure-{name}.json")
+
+    def folder_contents(self, name: str) -> Mapping[str, str] | None:
+        """Return the digests of the files in the folder of images, which is listed once a run."""
+        skip = input_folder.own_results(self.config["images"])
+        notes = self.notes(name)
+        return folder_inventory.contents(self.config["images"], notes, not self.dry_run, skip)
+
+    def shard_digests(self, name: str) -> list[str]:
+        """Return the digests of the images of all shards."""
+        return input_folder.digests(self.folder_contents(name), self.settings["shards"])
+
+    def shard_folder(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the folder of images with a digest of those of one shard."""
+        return {
+            "path": self.images(wildcards),
+            "notes": str(self.notes(wildcards.name)),
+            "shards": self.settings["shards"],
+            "inventory": self.shard_digests(wildcards.name)[int(wildcards.shard)],
+        }
+
+    def whole_folder(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the folder of images with a digest of all of them."""
+        inventory = input_folder.digests(self.folder_contents(wildcards.name), 1)
+        notes = str(self.notes(wildcards.name))
+        return {"path": self.images(wildcards), "notes": notes, "inventory": inventory}
+
+    def left_out(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return which files of the folder are no images."""
+        return input_folder.left_out(self.folder_contents(wildcards.name) or {})
+
+    def of_shards(self, path: str) -> Callable[[Wildcards], list[str]]:
+        """Return an input function: a file or folder of every shard."""
+        shards = range(self.settings["shards"])
+        pattern = f"{paths.MEASURED_SHARD}/{path}"
+        return lambda wildcards: paths.expand(pattern, name=[wildcards.name], shard=shards)
+
+    def parquet(self) -> dict[str, str]:
+        """Return the output of the table of objects as Parquet, if it is asked for."""
+        wanted = "parquet" in self.settings["export"]
+        return {"parquet": f"{paths.MEASURED}/objects.parquet"} if wanted else {}
+
+    def image_settings(self) -> dict[str, Any]:
+        """Return the settings that change what is found in an image."""
+        return omit_keys(self.settings, *input_folder.ELSEWHERE)
+
+    def time_settings(self) -> dict[str, Any]:
+        """Return how times are read from names of images."""
+        return {key: self.settings[key] for key in ("time_pattern", "time_unit")}
