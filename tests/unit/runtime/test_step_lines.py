@@ -60,8 +60,8 @@ def test_the_table_of_results(tmp_path):
     table.write_text(HEADER + rows)
     header, first, second = result_lines(table)
     assert header.split()[0] == "study"
-    assert first.split() == "a iou 0.877 0.8 to 0.9 0.6 local otsu".split()
-    assert second.split() == "b accuracy 0.5 0.25 0.75".split()
+    assert first.split() == ["a", "iou", "0.877", "0.8", "to", "0.9", "0.6", "local", "otsu"]
+    assert second.split() == ["b", "accuracy", "0.5", "0.25", "0.75"]
     assert max(map(len, (header, first, second))) <= 80
     table.write_text(HEADER)
     assert list(result_lines(table)) == []
