@@ -68,7 +68,16 @@ SEED = 1
 
 # --- Simulated studies
 
-COLUMNS = ("images", "score", "pixels", "tp", "union", "matched", "objects", "difference")
+COLUMNS: tuple[str, ...] = (
+    "images",
+    "score",
+    "pixels",
+    "tp",
+    "union",
+    "matched",
+    "objects",
+    "difference",
+)
 COLUMNS += ("square", "absolute", "error")
 
 
@@ -152,7 +161,7 @@ def _beta_shape(mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _beta_quantile(probability: np.ndarray, mean: float, variance: float) -> np.ndarray:
-    return stats.beta.ppf(probability, *_beta_shape(np.float64(mean), np.float64(variance)))
+    return stats.beta.ppf(probability, *_beta_shape(np.array(mean), np.array(variance)))
 
 
 # --- Methods: from sums (S, G, COLUMNS) to limits (S,), (S,)

@@ -73,12 +73,9 @@ def campaign(cluster, tmp_path_factory) -> Iterator[Campaign]:
     project = small(tmp_path_factory.mktemp("cluster") / "project")
     rules = project / "workflow/rules/data.smk"
     before, check = rules.read_text().split("rule check:")
-    check = re.sub(
-        r"mem_mb=scale_with_attempt\(\d+\)",
-        f"mem_mb=scale_with_attempt({TOO_LITTLE_MB})",
-        check,
-        count=1,
-    )
+    little = f"    resources:\n        mem_mb=scale_with_attempt({TOO_LITTLE_MB}),\n    params:\n"
+    assert "    params:\n" in check
+    check = check.replace("    params:\n", little, 1)
     rules.write_text(f"{before}rule check:{check}")
     plan = sbatch_lines.lines(project, *sbatch_lines.PROFILE, *ONE_THREAD)
     started = time.monotonic()

@@ -38,7 +38,7 @@ try:
     # Jobs need not check the files again.
     checked = config_files(workflow) if workflow.is_main_process else []
     config.update(validate.resolve(config, schema, checked))
-    targets = Targets(config, workflow.dryrun)
+    targets = Targets(config, workflow.output_settings.dryrun)
     measured = MeasureTargets(targets)
 except CoverslipError as error:
     raise WorkflowError(str(error))

@@ -82,8 +82,6 @@ rule export_bioimageio:
         "results/logs/export_bioimageio/{study}_fold{fold}_seed{seed}.log",
     conda:
         TRAIN_ENV
-    resources:
-        mem_mb=scale_with_attempt(2000),
     params:
         code=code("export_bioimageio.py"),
     script:

@@ -22,6 +22,7 @@ rule train:
     """Train a network on patches."""
     input:
         patches=targets.patches,
+        images=targets.of_dataset(paths.STORE),
         split=paths.SPLIT,
         weights=targets.pretrained_weights,
         best=targets.best_values,

@@ -17,12 +17,14 @@ with run_script(snakemake, reuse=True) as facts:
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
         from coverslip.training.trainer import train
+        from coverslip.training.training_statistics import training_statistics
 
+        split, fold = Path(snakemake.input.split), int(snakemake.wildcards.fold)
         key = identity(snakemake)
         facts["training"] = train(
             patches=patch_folders(snakemake.input.patches, sections["preprocessing"]),
-            split=Path(snakemake.input.split),
-            fold=int(snakemake.wildcards.fold),
+            split=split,
+            fold=fold,
             seed=int(snakemake.wildcards.seed),
             preprocessing=Preprocessing(**sections["preprocessing"]),
             network=Network(**sections["network"]),
@@ -34,6 +36,9 @@ with run_script(snakemake, reuse=True) as facts:
                 "licence": snakemake.params.licence,
                 "code": snakemake.params.code,
                 "identity": key,
+                "training_statistics": training_statistics(
+                    Path(snakemake.input.images), split, fold
+                ),
             },
             identity=key,
             device=found,

@@ -122,3 +122,9 @@ def test_a_damaged_plane_leaves_the_others():
     found = read(Scene({"T": 3}, at))
     assert [bool(plane.error) for plane in found] == [False, True, False]
     assert [plane.time for plane in found] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("times", "unit"), [((0, 0.5), "h"), ((0, float("inf")), "frame")])
+def test_times_are_numbers(times, unit):
+    scene = Scene({"T": 2}, lambda at: Whole(np.zeros((5, 5, 1), np.uint8)), times=times)
+    assert [plane.time_unit for plane in read(scene)] == [unit] * 2

@@ -11,7 +11,8 @@ from skimage.measure import regionprops_table
 from coverslip.errors import CoverslipError
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.labels import components, drop_small
-from coverslip.measure.overlay import overlay, paint
+from coverslip.imaging.palette import ORANGE, SKY, paint
+from coverslip.measure.overlay import overlay
 from coverslip.measure.regionprops import (
     BASIC,
     OBJECTS,
@@ -20,7 +21,6 @@ from coverslip.measure.regionprops import (
     object_table,
     summary,
 )
-from coverslip.reporting.figures.style import ORANGE, SKY
 
 
 def textured(height=200, width=200):

@@ -18,6 +18,7 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data import readers
 from coverslip.errors import CoverslipError
+from coverslip.imaging.image_statistics import summarize_training
 from coverslip.measure import blocks, image_result, input_folder
 from coverslip.measure import images as measure_module
 from coverslip.measure.images import Outputs, measure
@@ -103,6 +104,19 @@ def test_numbers_of_a_folder(place):
     assert [(roi.left, roi.top, roi.right - roi.left) for roi in rois] == [(8, 5, 13)]
     geojson = json.loads((outputs.exports / "sub/c.tif.geojson").read_text())
     assert geojson["features"][0]["properties"]["measurements"]["area_um2"] == 576
+
+
+def test_images_are_compared_with_those_of_the_training(place):
+    assert pd.read_csv(run(place)[1].images)["unlike_training"].isna().all()
+    images = [np.full((60, 70), 20, np.uint8) for _ in range(12)]
+    for size, image in enumerate(images, start=8):
+        image[5 : 5 + size, 8 : 8 + size] = 220
+    info = INFO | {"training_statistics": summarize_training(images)}
+    (place / "model/model.json").write_text(json.dumps(info))
+    noise = np.random.default_rng(0).integers(0, 255, (60, 70), dtype=np.uint8)
+    assert cv2.imwrite(str(place / "in/noise.png"), noise)
+    table = pd.read_csv(run(place)[1].images).set_index("image")
+    assert table.loc["a.png", "unlike_training"] < 1 < table.loc["noise.png", "unlike_training"]
 
 
 def test_exports_and_features_are_chosen(place):

@@ -327,3 +327,14 @@ def test_without_a_model_the_shipped_one_measures(monkeypatch):
     monkeypatch.setattr(input_folder, "shipped_model", lambda name=None: None)
     with pytest.raises(CoverslipError, match="name the folder of a trained model"):
         input_folder.model_of(config)
+
+
+def test_the_card_counts_images_and_files_apart():
+    """A file may hold several images."""
+    from coverslip.measure.page import _cards
+
+    columns = {"image": list("aaabc"), "n_objects": 1, "confluency_percent": 5.0}
+    table = pd.DataFrame(columns)
+    cards = {card["label"]: card for card in _cards(table, table.head(4), {}, True)}
+    assert cards["images measured"]["value"] == "4"
+    assert cards["images measured"]["more"] == "of 5 in 3 files"

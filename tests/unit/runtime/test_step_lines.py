@@ -35,6 +35,7 @@ def test_messages_that_are_kept():
     assert lines.filter(record("no disk", logging.ERROR))
     assert lines.filter(record("no disk", logging.ERROR, event="error"))
     assert not lines.filter(record("Building DAG of jobs..."))
+    assert StepLines(io.StringIO(), executes=lambda: False).filter(record("Lints for rule x"))
     failed = "WorkflowError:\nAt least one job did not complete successfully."
     assert not lines.filter(record(failed, logging.ERROR))
 
@@ -42,14 +43,16 @@ def test_messages_that_are_kept():
 def test_a_failed_step_names_its_log_and_what_is_in_it(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("reads\ncoverslip: own.zip: is damaged\ntraceback:\n  File\n")
-    facts = {"rule_name": "ingest", "wildcards": {"dataset": "own"}, "log": [str(log)]}
-    for read_logs in (False, True):
+    started = {"jobid": 3, "rule_name": "ingest", "wildcards": {"dataset": "own"}}
+    facts = {"jobid": 3, "rule_name": "ingest", "log": [str(log)]}
+    for elsewhere in (False, True):
         stream = io.StringIO()
-        lines = StepLines(stream, read_logs)
+        lines = StepLines(stream, elsewhere=lambda value=elsewhere: value)
+        lines.filter(record(event="job_info", **started))
         assert not lines.filter(record("x", logging.ERROR, event="job_error", **facts))
         text = stream.getvalue()
         assert "failed: ingest own\n" in text and str(log) in text
-        assert text.startswith("coverslip: own.zip: is damaged") == read_logs
+        assert text.startswith("coverslip: own.zip: is damaged") == elsewhere
     assert last_message([str(tmp_path / "none.log")]) is None
 
 
@@ -60,8 +63,8 @@ def test_the_table_of_results(tmp_path):
     table.write_text(HEADER + rows)
     header, first, second = result_lines(table)
     assert header.split()[0] == "study"
-    assert first.split() == "a iou 0.877 0.8 to 0.9 0.6 local otsu".split()
-    assert second.split() == "b accuracy 0.5 0.25 0.75".split()
+    assert first.split() == ["a", "iou", "0.877", "0.8", "to", "0.9", "0.6", "local", "otsu"]
+    assert second.split() == ["b", "accuracy", "0.5", "0.25", "0.75"]
     assert max(map(len, (header, first, second))) <= 80
     table.write_text(HEADER)
     assert list(result_lines(table)) == []

@@ -144,8 +144,16 @@ def limit_silence(connect: Callable[[], Any]) -> Callable[[], Any]:
     from requests.adapters import HTTPAdapter
 
     class Limited(HTTPAdapter):
-        def send(self, request: Any, *args: Any, timeout: Any = None, **more: Any) -> Any:
-            return super().send(request, *args, timeout=timeout or SILENCE, **more)
+        def send(
+            self,
+            request: Any,
+            stream: bool = False,
+            timeout: Any = None,
+            verify: Any = True,
+            cert: Any = None,
+            proxies: Any = None,
+        ) -> Any:
+            return super().send(request, stream, timeout or SILENCE, verify, cert, proxies)
 
     def connect_with_limit() -> Any:
         connection = connect()

@@ -143,7 +143,9 @@ def _with_limits(
     bounds: Bounds,
 ) -> dict[str, float | None]:
     """Return a function of the values of ensemble and seeds, with its 95 % CI."""
-    value, low, high = function(values), np.nan, np.nan
+    value = function(values)
+    ends = (np.array(np.nan),) * 2
     if left_out is not None:
-        low, high = jackknife_interval(value, function(left_out), weights, bounds)
-    return {"value": number(value), "ci_low": number(low), "ci_high": number(high)}
+        ends = jackknife_interval(value, function(left_out), weights, bounds)
+    low, high = (number(float(end)) for end in ends)
+    return {"value": number(float(value)), "ci_low": low, "ci_high": high}

@@ -23,7 +23,7 @@ SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)
 NEIGHBORS = 3
 """The distance is the mean to so many nearest training images."""
 
-KEPT = 256
+KEPT = 128
 """Training images whose statistics a model keeps."""
 
 USUAL = 0.99
@@ -65,8 +65,9 @@ def summarize_training(images: Iterable[np.ndarray]) -> dict[str, Any] | None:
         images: as of `image_statistics`, the training images at the size that the model sees.
 
     Returns:
-        `images` (statistics of at most `KEPT` images), `spread` of each statistic, and `limit`:
-        the distance that `USUAL` of the images have at most to their nearest others.
+        `images` (statistics of at most `KEPT` images, each a text of numbers), `spread` of each
+        statistic, and `limit`: the distance that `USUAL` of the images have at most to their
+        nearest others.
     """
     rows = np.array([image_statistics(image) for image in images])
     if len(rows) < FEWEST:
@@ -75,7 +76,7 @@ def summarize_training(images: Iterable[np.ndarray]) -> dict[str, Any] | None:
     spread = np.maximum(rows.std(axis=0), 1e-3)
     near = cKDTree(rows / spread).query(rows / spread, k=NEIGHBORS + 1)[0][:, 1:]
     return {
-        "images": rows.round(3).tolist(),
+        "images": [" ".join(f"{value:.3f}" for value in row) for row in rows],
         "spread": spread.round(4).tolist(),
         "limit": round(max(float(np.quantile(near.mean(axis=1), USUAL)), 1e-3), 4),
     }
@@ -94,6 +95,6 @@ def unlike_training(statistics: np.ndarray, training: Mapping[str, Any] | None) 
     if not training:
         return None
     spread = np.array(training["spread"], float)
-    rows = np.array(training["images"], float) / spread
+    rows = np.array([row.split() for row in training["images"]], float) / spread
     near = cKDTree(rows).query(statistics / spread, k=min(NEIGHBORS, len(rows)))[0]
     return float(np.mean(near) / training["limit"])

@@ -43,7 +43,8 @@ def measure_objects(
     """
     levels = _background_levels(segmented, plane) if len(segmented.grid) > 1 else None
     wanted = bool({"roi", "geojson"} & set(settings.export))
-    tables, polygons = [], {}
+    tables: list[pd.DataFrame] = []
+    polygons: dict[int, list[Polygon]] = {}
     for window in segmented.windows():
         place = Block(
             *(

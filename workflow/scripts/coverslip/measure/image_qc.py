@@ -12,9 +12,13 @@ from coverslip.imaging.image_statistics import image_statistics, unlike_training
 from coverslip.imaging.intensity import stretched, to_grey
 from coverslip.measure.regionprops import background_level
 
-QC = ("focus", "saturated_fraction", "background_intensity", "signal_to_background")
-
-QC += ("unlike_training",)
+QC = (
+    "focus",
+    "saturated_fraction",
+    "background_intensity",
+    "signal_to_background",
+    "unlike_training",
+)
 """Columns of `images.csv` on the quality of images."""
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)

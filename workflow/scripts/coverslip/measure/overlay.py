@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from matplotlib.colors import to_rgb
-from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 from coverslip.imaging.intensity import stretched, to_grey
-from coverslip.reporting.figures.style import ORANGE, SKY
+from coverslip.imaging.palette import ORANGE, SKY, paint
 
 SMALLEST = 512
 """Smaller images are enlarged by a whole number to about this size, so that a line stays thin."""
@@ -50,18 +47,30 @@ def overlay(
     outside = ~field
     shown[outside] = np.rint(DARK * paint(SKY) + (1 - DARK) * 0.35 * 255).astype(np.uint8)
     small = mask & (label == 0)
-    shown[find_boundaries(small, mode="inner")] = paint(SKY)
-    line = find_boundaries(label, mode="inner")
-    line = ndimage.binary_dilation(line, np.ones((2, 2))) & (label > 0)
+    shown[edge_pixels(small)] = paint(SKY)
+    line = edge_pixels(label)
+    line = cv2.dilate(line.astype(np.uint8), np.ones((2, 2), np.uint8)).astype(bool) & (label > 0)
     edge = cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     shown[edge & ~line] = 0
     shown[line] = paint(ORANGE)
     return shown
 
 
-def paint(colour: str) -> np.ndarray:
-    """A colour as uint8 RGB."""
-    return np.rint(255 * np.asarray(to_rgb(colour))).astype(np.uint8)
+def edge_pixels(label: np.ndarray) -> np.ndarray:
+    """Return the pixels of objects that have a neighbour of another number, bool HxW.
+
+    Neighbours are those by sides, as of `skimage.segmentation.find_boundaries` (`inner`), which is
+    several times slower.
+
+    Args:
+        label: int or bool HxW, 0 is background.
+    """
+    edge = np.zeros(label.shape, bool)
+    for first, second in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        different = label[first] != label[second]
+        edge[first] |= different
+        edge[second] |= different
+    return edge & (label > 0)
 
 
 def encoded(image: np.ndarray) -> bytes:

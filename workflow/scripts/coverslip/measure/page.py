@@ -273,7 +273,7 @@ def _cards(
     images = {
         "label": "images measured",
         "value": number(len(measured)),
-        "more": f"of {number(files)} {'file' if files == 1 else 'files'}",
+        "more": f"of {number(len(table))} in {number(files)} {'file' if files == 1 else 'files'}",
     }
     cards = [counts, covered, images] if instances else [covered, counts, images]
     if odd:

@@ -548,5 +548,6 @@ def summary(
 
 
 def _mean_confidence(objects: pd.DataFrame) -> float | None:
-    known = objects["confidence"].dropna() if "confidence" in objects else ()
-    return float(known.mean()) if len(known) else None
+    if "confidence" not in objects or objects["confidence"].isna().all():
+        return None
+    return float(objects["confidence"].mean())

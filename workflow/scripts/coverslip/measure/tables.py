@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import fastparquet
 import pandas as pd
 
 from coverslip.files import atomic_write
@@ -54,8 +53,10 @@ KINDS = {"str": "str", "int64": "Int64", "float64": "float64", "bool": "boolean"
 def write_parquet(objects: Path, output: Path) -> None:
     """Write a table of objects (`objects.csv`) as Parquet, compressed by zstd, in its order."""
     types = {name: KINDS[object_type(name)] for name in read_head(objects)}
-    texts = {name: [] for name, kind in types.items() if kind == "str"}
+    texts: dict[str, list[str]] = {name: [] for name, kind in types.items() if kind == "str"}
     missing = {name: [""] for name in types if name not in texts}
+    import fastparquet  # half a second, and only the last job needs it
+
     with (
         atomic_write(output) as part,
         pd.read_csv(

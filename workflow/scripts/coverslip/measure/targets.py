@@ -69,8 +69,11 @@ class MeasureTargets:
         return str(input_folder.model_of(self.config, "classifier"))
 
     def gpus(self, wildcards: Wildcards) -> int:
-        """Return the number of GPUs that the model takes: K-means has no weights."""
-        return int(any(file.endswith(".keras") for file in self.model_inputs()))
+        """Return the number of GPUs that the model takes: only Keras uses one."""
+        files = self.model_inputs()
+        keras = [file for file in files if file.endswith(".keras")]
+        by_onnx = all(file.removesuffix(".keras") + ".onnx" in files for file in keras)
+        return int(bool(keras) and (self.settings["mixed_precision"] or not by_onnx))
 
     def model(self, wildcards: Wildcards) -> str:
         """Return the path of the model folder."""

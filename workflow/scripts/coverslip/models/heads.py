@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 BACKGROUND, INTERIOR, BORDER = 0, 1, 2
@@ -121,6 +120,8 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
         return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, truth].mean())
 
     low, high = np.log(BOUNDS)
+    from scipy.optimize import minimize_scalar  # slow to load, and only training needs it
+
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     return round(float(np.exp(found.x)), 6)
 

@@ -28,16 +28,21 @@ class StepLines(logging.Filter):
 
     Args:
         stream: the terminal.
-        read_logs: print the error message in the log of a failed job, where its own output is
-            elsewhere, as on a cluster.
+        executes: returns whether jobs run at all; if not, Snakemake prints its messages.
+        elsewhere: returns whether jobs print elsewhere, as on a cluster; then the error message in
+            the log of a failed job is printed.
         clock: returns seconds.
     """
 
     def __init__(
-        self, stream: TextIO, read_logs: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO,
+        executes: Callable[[], bool] = lambda: True,
+        elsewhere: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__()
-        self.stream, self.read_logs, self.clock = stream, read_logs, clock
+        self.stream, self.executes, self.elsewhere, self.clock = stream, executes, elsewhere, clock
         self.started = clock()
         self.running: dict[int, str] = {}
         self.finished: list[str] = []
@@ -45,6 +50,10 @@ class StepLines(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Print a step's line; return whether Snakemake prints the message."""
         event = str(getattr(record, "event", None) or "")
+        if event == "workflow_started" or str(record.msg).startswith("Assuming unrestricted"):
+            return False
+        if not self.executes():
+            return True
         facts = record.__dict__
         if event == "job_info":
             self.running[facts["jobid"]] = step_name(facts["rule_name"], facts["wildcards"])
@@ -67,9 +76,9 @@ class StepLines(logging.Filter):
         self.finished.clear()
 
     def _print_failed(self, facts: Mapping[str, Any]) -> None:
-        name = step_name(facts["rule_name"], facts["wildcards"])
-        logs = [str(path) for path in facts["log"] or ()]
-        if self.read_logs and (message := last_message(logs)):
+        name = self.running.pop(facts["jobid"], facts["rule_name"])
+        logs = [str(path) for path in facts.get("log") or ()]
+        if self.elsewhere() and (message := last_message(logs)):
             print(message, file=self.stream)
         self._print(f"failed: {name}", "")
         for path in logs:

@@ -102,9 +102,14 @@ def shorten_steps(workflow: Any, logger: logging.Logger) -> None:
     """Print one line for each step of a run, unless other output is asked for."""
     settings = workflow.output_settings
     wanted = settings.verbose or settings.printshellcmds or settings.debug_dag
-    if workflow.dryrun or wanted or "ALL" in {item.name for item in settings.quiet or ()}:
+    if settings.dryrun or wanted or "ALL" in {item.name for item in settings.quiet or ()}:
         return
-    lines = StepLines(sys.stderr, read_logs=not workflow.local_exec)
+    # How jobs are run is known only after the rules were read.
+    lines = StepLines(
+        sys.stderr,
+        executes=lambda: workflow.executor_plugin is not None,
+        elsewhere=lambda: not workflow.local_exec,
+    )
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(
             handler, logging.FileHandler

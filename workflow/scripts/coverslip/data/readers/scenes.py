@@ -7,6 +7,7 @@ field of a well). The choice of channel and depth is made here, once for all for
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -116,6 +117,7 @@ def scene_planes(scene: Scene, selection: Selection, number: Iterator[int]) -> I
     except CoverslipError as error:
         yield failed(error, next(number), scene.name)
         return
+    times = scene.times if all(map(math.isfinite, scene.times)) else ()
     walked = [a for a in lengths if a != "C" and not (a == "Z" and selection.z != "all")]
     for place in np.ndindex(*(lengths[axis] for axis in walked)):
         at = dict(zip(walked, place, strict=True))
@@ -125,8 +127,8 @@ def scene_planes(scene: Scene, selection: Selection, number: Iterator[int]) -> I
         facts: dict[str, Any] = {"plane": " ".join([scene.name, *label]).strip()}
         facts["pixel_um"] = scene.pixel_um
         if lengths.get("T", 1) > 1:
-            facts["time"] = float(scene.times[at["T"]] if scene.times else at["T"])
-            facts["time_unit"] = "h" if scene.times else "frame"
+            facts["time"] = float(times[at["T"]] if times else at["T"])
+            facts["time_unit"] = "h" if times else "frame"
         index = next(number)
         chosen = [at | {"Z": z} for z in depths] if "Z" in lengths and "Z" not in at else [at]
         try:

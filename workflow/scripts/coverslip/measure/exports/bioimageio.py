@@ -51,7 +51,7 @@ def write_package(network: Path, info: Mapping[str, Any], card: str, output: Pat
     with tempfile.TemporaryDirectory(prefix="coverslip-") as scratch:
         folder = Path(scratch)
         (folder / "README.md").write_text(_without_header(card), encoding="utf-8")
-        image = _test_image(*info["patch"], info["channels"])
+        image = _test_image((*info["patch"], info["channels"]))
         np.save(folder / "test_input.npy", image)
         np.save(folder / "test_output.npy", _answer(network, image))
         found = _description(network.resolve(), info, card, folder)
@@ -73,8 +73,9 @@ def _without_header(card: str) -> str:
     return re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
 
 
-def _test_image(height: int, width: int, channels: int) -> np.ndarray:
+def _test_image(shape: tuple[int, int, int]) -> np.ndarray:
     """Return blobs on a dark ground, float32 (1, height, width, channels), 0..255."""
+    height, width, channels = shape
     noise = np.random.default_rng(SEED).normal(size=(height, width)).astype(np.float32)
     blobs = cv2.GaussianBlur(noise, (0, 0), 5)
     image = 255 * np.clip(blobs / blobs.max(), 0, 1)

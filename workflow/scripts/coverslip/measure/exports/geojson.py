@@ -15,10 +15,18 @@ import numpy as np
 import pandas as pd
 
 from coverslip.files import atomic_write
+from coverslip.imaging.palette import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    paint,
+)
 from coverslip.measure.exports.place import stack_place
 from coverslip.measure.exports.polygons import Polygon, Ring
-from coverslip.measure.overlay import paint
-from coverslip.reporting.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW)
 

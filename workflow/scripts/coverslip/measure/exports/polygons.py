@@ -104,7 +104,8 @@ def _follow(edges: dict[tuple[int, int], list[int]], start: tuple[int, int]) -> 
 
 def _split(corners: list) -> list[Ring]:
     """Cut a closed line where it meets itself, so that each part is a simple ring."""
-    rings, path = [], []
+    rings: list[list] = []
+    path: list[tuple[int, int]] = []
     at: dict[tuple[int, int], int] = {}
     for corner in corners:
         if corner in at:

@@ -21,31 +21,22 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from coverslip.files import atomic_write
+from coverslip.imaging.palette import (  # noqa: F401 - figures import them from here
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    RED,
+    SKY,
+    VERMILLION,
+    YELLOW,
+)
 
 if TYPE_CHECKING:
     from coverslip.reporting.figures import FigureInputs
-
-BLACK = "#000000"
-
-ORANGE = "#E69F00"
-
-SKY = "#56B4E9"
-
-GREEN = "#009E73"
-
-YELLOW = "#F0E442"
-
-BLUE = "#0072B2"
-
-VERMILLION = "#D55E00"
-
-PURPLE = "#CC79A7"
-
-GREY = "#767676"
-
-PALE = "#E6E6E6"
-
-RED = "#B00020"
 
 WARNING = "Reproduction with known issues: do not use its numbers."
 

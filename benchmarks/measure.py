@@ -1,0 +1,204 @@
+"""Images per second of `measure` and of StarDist: `python benchmarks/measure.py [--images 100]`.
+
+Both count and outline nuclei of the same simulated images of 1024 x 1024 pixels, each in a process
+of its own with the same number of threads, from its start to the last file. coverslip writes
+tables, label images, overlays and exports; StarDist only label images. Printed, as Markdown: wall
+and CPU seconds, images per second, and how the time of coverslip divides (one thread, CPU seconds).
+
+The weights of StarDist's published models are not needed: its time does not depend on them but for
+the non-maximum suppression. So the network is that of `2D_versatile_fluo` (U-Net of depth 3, 32
+filters, 32 rays, grid 2 x 2) with random weights; the suppression is given the probabilities and
+distances of the true objects, as a perfect network would. It says nothing about accuracy: for that
+see `benchmarks/peers.py`. `--stardist PYTHON` is the Python of an environment with
+`benchmarks/requirements-stardist.txt`; without it this one is used.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+import numpy as np
+
+SIDE = 1024
+STAGES = {
+    "reading": [("coverslip.measure.images", "File.planes")],
+    "preprocessing": [
+        ("coverslip.models.preprocessing", "ImagePreprocessor.__init__"),
+        ("coverslip.models.preprocessing", "ImagePreprocessor.apply"),
+    ],
+    "network": [("coverslip.models.onnx_network", "OnnxNetwork.predict")],
+    "watershed": [("coverslip.models.model", "Model.objects_of_any_size")],
+    "features": [("coverslip.measure.image_result", "measure_objects")],
+    "quality": [("coverslip.measure.image_result", "measure_quality")],
+    "overlays": [
+        ("coverslip.measure.image_result", "overlay"),
+        ("coverslip.measure.image_result", "ImageResult.draw"),
+    ],
+    "label images": [("coverslip.measure.image_result", "ImageResult.write_label")],
+    "exports": [
+        ("coverslip.measure.image_result", "label_rois"),
+        ("coverslip.measure.image_result", "label_features"),
+    ],
+    "tables and other files": [("coverslip.measure.image_result", "ImageResult.close")],
+}
+"""Functions of each stage."""
+
+
+def write_images(folder: Path, count: int) -> None:
+    """Write simulated images and their true label images."""
+    import tifffile
+
+    from coverslip.data.simulate import nuclei
+
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        image, label = nuclei.draw_image(SIDE, nuclei.draw_plate(SIDE, rng), rng)
+        tifffile.imwrite(folder / f"images/{number:03}.tif", np.squeeze(image))
+        tifffile.imwrite(folder / f"labels/{number:03}.tif", label.astype(np.uint16))
+
+
+def timed(seconds: Counter, stage: str, function: Callable) -> Callable:
+    """Wrap a function so that its CPU seconds are counted."""
+
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        begin = time.process_time()
+        found = function(*arguments, **named)
+        if stage == "reading":  # a generator
+            found = iter(list(found))
+        seconds[stage] += time.process_time() - begin
+        return found
+
+    return wrapper
+
+
+def coverslip(folder: Path, out: Path, threads: int, divide: bool) -> dict[str, float]:
+    """Measure the images in this process; return the seconds of each stage."""
+    import importlib
+
+    from coverslip.config.sections import Measure
+    from coverslip.measure.images import Outputs, measure
+    from coverslip.models.find import find_model
+
+    seconds: Counter = Counter()
+    if divide:
+        seconds["start (imports)"] = time.process_time()
+        for stage, functions in STAGES.items():
+            for module, name in functions:
+                *owner, last = name.split(".")
+                place = importlib.import_module(module)
+                place = getattr(place, owner[0]) if owner else place
+                setattr(place, last, timed(seconds, stage, getattr(place, last)))
+    names = ("images.csv", "objects.csv", "labels", "overlays", "exports")
+    begin = time.process_time()
+    measure(
+        folder=folder / "images",
+        notes=out / "notes.json",
+        shard=0,
+        shards=1,
+        model=find_model("nuclei", out),
+        settings=Measure(),
+        code="benchmark",
+        state=out / "state",
+        outputs=Outputs(*(out / name for name in names)),
+        threads=threads,
+        report=lambda line: None,
+    )
+    inside = sum(seconds[stage] for stage in STAGES)
+    seconds["everything else"] = time.process_time() - begin - inside
+    return dict(seconds)
+
+
+STARDIST = """
+import sys, time
+from pathlib import Path
+import numpy as np, tifffile, tensorflow as tf
+from csbdeep.utils import normalize
+from stardist.geometry import star_dist
+from stardist.models import Config2D, StarDist2D
+from stardist.utils import edt_prob
+folder, out, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+tf.config.threading.set_intra_op_parallelism_threads(threads)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+truth = {}
+for path in sorted((folder / "labels").iterdir()):
+    label = tifffile.imread(path)
+    truth[path.name] = edt_prob(label)[::2, ::2], star_dist(label, 32, grid=(2, 2))
+setup = time.process_time()
+model = StarDist2D(Config2D(n_rays=32, grid=(2, 2)), name=None, basedir=None)
+for path in sorted((folder / "images").iterdir()):
+    image = normalize(tifffile.imread(path), 1, 99.8)
+    model.predict(image)
+    label, _ = model._instances_from_prediction(
+        image.shape, *truth[path.name], prob_thresh=0.48, nms_thresh=0.3
+    )
+    tifffile.imwrite(out / path.name, label.astype(np.uint16), compression="zlib")
+"""
+
+
+def run(command: list[str], threads: int) -> tuple[float, float]:
+    """Run a process; return its wall and CPU seconds."""
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, env=os.environ | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    wall = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main(given: argparse.Namespace) -> None:
+    """Run both, and print the tables."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_images(folder, given.images)
+        threads = str(given.threads)
+        own = [sys.executable, __file__, "--one", str(folder), "--threads"]
+        rows = []
+        for name, command in (
+            ("coverslip", [*own, threads, "--out"]),
+            ("StarDist", [str(given.stardist), "-c", STARDIST, str(folder)]),
+        ):
+            out = folder / name
+            out.mkdir()
+            last = [str(out)] if name == "coverslip" else [str(out), threads]
+            rows.append((name, *run([*command, *last], given.threads)))
+        print(f"{given.images} images of {SIDE} x {SIDE} pixels, {threads} threads:\n")
+        print("| | wall, s | CPU, s | images per second |\n| --- | ---: | ---: | ---: |")
+        for name, wall, cpu in rows:
+            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {given.images / wall:.2f} |")
+        divided = folder / "divided"
+        divided.mkdir()
+        run([*own, "1", "--divide", "--out", str(divided)], 1)
+        seconds = json.loads((divided / "stages.json").read_text())
+        print("\n| stage of coverslip | CPU, s | s per image |\n| --- | ---: | ---: |")
+        for stage, value in seconds.items():
+            print(f"| {stage} | {value:.1f} | {value / given.images:.3f} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--stardist", type=Path, default=Path(sys.executable))
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--divide", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        found = coverslip(options.one, options.out, options.threads, options.divide)
+        (options.out / "stages.json").write_text(json.dumps(found))
+    else:
+        main(options)
