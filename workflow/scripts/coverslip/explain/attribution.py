@@ -179,11 +179,12 @@ def score_records(images: Sequence[dict[str, Any]], methods: Sequence[str]) -> l
             sums = sum_by_group(values, groups)
             value = low = high = float("nan")
             if len(sums):
-                value = values[:, 0].mean()
+                value = float(values[:, 0].mean())
             if len(sums) >= MIN_GROUPS:
                 others = sums.sum(axis=0) - sums
                 left_out = others[:, 0] / others[:, 1]
-                low, high = jackknife_interval(value, left_out, sums[:, 1], (0, 1))
+                limits = jackknife_interval(np.asarray(value), left_out, sums[:, 1], (0, 1))
+                low, high = (float(limit) for limit in limits)
             records.append(
                 {
                     "name": name,
