@@ -723,7 +723,8 @@ class Targets:
             CoverslipError: no study can run.
         """
         if not self.studies:
-            raise CoverslipError("no study can run: the data of all of them are missing")
+            reasons = sorted(set(filter(None, self.left_out.values())))
+            raise CoverslipError("no study can run: " + "; ".join(reasons))
         networks = [study for study in self.studies if study not in self.kmeans]
         return [
             paths.REPORT,
