@@ -159,7 +159,7 @@ def errors(results: pd.DataFrame) -> str:
         for name, rows in rescaled.groupby(level):
             total = rows.sum(numeric_only=True)
             true = max(total["n_true"], 1)
-            shares = [100 * total[key] / true for key in ("missed", "invented", "splits", "merges")]
+            shares = [100 * total[key] / true for key in ("missed", "spurious", "splits", "merges")]
             contour = total["iou_50"] / max(total["tp_50"], 1)
             lines.append([name, f"{true:.0f}", *(f"{x:.1f}" for x in shares), f"{contour:.3f}"])
     head = ["Images", "Nuclei", "Missed, %", "Spurious, %", "Split, %", "Merged, %"]

@@ -16,7 +16,7 @@ def clone(tmp_path_factory) -> Path:
     config = tiny(Path("own"))
     del config["studies"]["two"], config["datasets"]["own"]
     study = config["studies"]["one"] | {"seeds": [1, 2], "split": {"folds": 3}}
-    study["evaluation"] = study["evaluation"] | {"ensemble": True, "shards": 2}
+    study["evaluation"] = study.get("evaluation", {}) | {"ensemble": True, "shards": 2}
     config["studies"] = {"one": study}
     (where / "several.yaml").write_text(yaml.safe_dump(config))
     single = deepcopy(config)
