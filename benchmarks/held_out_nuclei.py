@@ -133,7 +133,7 @@ def scores(results: pd.DataFrame) -> str:
         for way in WAYS:
             cells += [f"{rows['mean_ap', way].mean():.3f}", f"{rows['f1_50', way].mean():.3f}"]
             cells.append(f"{rows['count_error', way].mean():.0f}")
-        for first, second in (("rescaled", "native"), ("rescaled", "otsu")):
+        for first, second in (("native", "otsu"), ("rescaled", "native")):
             difference = rows["mean_ap", first] - rows["mean_ap", second]
             spread = difference.std() / np.sqrt(len(rows)) if len(rows) > 1 else np.nan
             error = "" if np.isnan(spread) else f" ({spread:.3f})"
@@ -148,15 +148,15 @@ def scores(results: pd.DataFrame) -> str:
     head = ["Images", "Groups", "Number", "Diameter, px"]
     for way in ("As it is", "Rescaled", "Otsu with watershed"):
         head += [f"{way}: mean AP", "F1 at IoU 0.5", "Count error, %"]
-    return table([*head, "Rescaled minus as it is", "Rescaled minus Otsu"], lines)
+    return table([*head, "As it is minus Otsu", "Rescaled minus as it is"], lines)
 
 
 def errors(results: pd.DataFrame) -> str:
     """Return what goes wrong by modality and group, in percent of the true objects."""
     lines = []
-    rescaled = results[results["way"] == "rescaled"]
+    native = results[results["way"] == "native"]
     for level in ("modality", "group"):
-        for name, rows in rescaled.groupby(level):
+        for name, rows in native.groupby(level):
             total = rows.sum(numeric_only=True)
             true = max(total["n_true"], 1)
             shares = [100 * total[key] / true for key in ("missed", "spurious", "splits", "merges")]
@@ -168,13 +168,13 @@ def errors(results: pd.DataFrame) -> str:
 
 def calibration(objects: pd.DataFrame) -> str:
     """Return the fraction of objects that match at IoU 0.5, by confidence."""
-    rescaled = objects[objects["way"] == "rescaled"]
+    native = objects[objects["way"] == "native"]
     lines = []
     for low, high in pairwise(BINS):
         cells = [f"{low:g} to {high:g}"]
         for column in ("confidence", "inside"):
-            last = rescaled[column] <= high if high == 1 else rescaled[column] < high
-            rows = rescaled[(rescaled[column] >= low) & last]
+            last = native[column] <= high if high == 1 else native[column] < high
+            rows = native[(native[column] >= low) & last]
             cells += [str(len(rows))]
             cells += [f"{rows[column].mean():.2f}", f"{rows['matched'].mean():.2f}"]
         lines.append(cells)
@@ -184,15 +184,15 @@ def calibration(objects: pd.DataFrame) -> str:
 
 def unlike(results: pd.DataFrame) -> str:
     """Return how the score falls with the distance from the training images."""
-    rescaled = results[results["way"] == "rescaled"]
-    of_group = rescaled.groupby("group")[["unlike", "mean_ap"]].mean()
+    native = results[results["way"] == "native"]
+    of_group = native.groupby("group")[["unlike", "mean_ap"]].mean()
     lines = [
-        ["images", str(len(rescaled)), f"{rescaled.unlike.corr(rescaled.mean_ap, 'spearman'):.2f}"],
+        ["images", str(len(native)), f"{native.unlike.corr(native.mean_ap, 'spearman'):.2f}"],
         ["groups", str(len(of_group)), f"{of_group.unlike.corr(of_group.mean_ap, 'spearman'):.2f}"],
     ]
     for name, rows in (
-        ("at most 1", rescaled[rescaled["unlike"] <= 1]),
-        ("above 1", rescaled[rescaled["unlike"] > 1]),
+        ("at most 1", native[native["unlike"] <= 1]),
+        ("above 1", native[native["unlike"] > 1]),
     ):
         lines.append([f"images {name}: mean AP", str(len(rows)), f"{rows['mean_ap'].mean():.3f}"])
     return table(["Distance and mean AP", "Number", "Spearman correlation, or mean AP"], lines)

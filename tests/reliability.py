@@ -237,6 +237,7 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
     if fault.space is not None:
         space = int(fault.space * sum(_size(str(finished / path)) for path in files.output))
     clear(job, config)
+    before = set(Path("results").rglob("*.part*"))  # a killed try leaves them for a later one
     status, said = run(job, config, fault, space)
     left = [path for path in files.output if os.path.exists(path)]
     for path, content in inputs.items():
@@ -255,15 +256,18 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
         return f"FAILED: status {status}: {said[-300:]}"
     # Snakemake removes what a failed job has left; none of it may be written in part.
     partial = [path for path in left if difference(Path(path), finished / path) == "other"]
-    partial += [str(path) for path in Path("results").rglob("*.part*")]
+    partial += [str(path) for path in set(Path("results").rglob("*.part*")) - before]
     if partial and fault.name != "input replaced":
         return f"FAILED: left {partial}"
     return "told in one line"
 
 
 def _size(path: str) -> int:
-    files = Path(path).rglob("*") if os.path.isdir(path) else [Path(path)]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    """Bytes that an output takes; links to files of other results in a folder take none."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    found = [file.stat() for file in Path(path).rglob("*") if file.is_file()]
+    return sum(state.st_size for state in found if state.st_nlink == 1)
 
 
 def clear(job: dict[str, Any], config: dict[str, Any]) -> None:

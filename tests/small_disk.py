@@ -22,6 +22,8 @@ INSIDE = "COVERSLIP_TEST_SMALL_DISK"
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
+HERE = Path(__file__).parent
+
 
 @cache
 def prefix() -> tuple[str, ...]:
@@ -78,7 +80,8 @@ def run_code(code: str, folder: Path, *arguments: str) -> subprocess.CompletedPr
     file = folder.with_name(f"{folder.name}.py")
     file.write_text(
         "import os, sys\nfrom pathlib import Path\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport small_disk\n"
+        f"sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent / 'workflow/scripts')!r}]\n"
+        "import small_disk\n"
         f"os.chdir(os.environ[small_disk.INSIDE])\n{code}"
     )
     return run([sys.executable, str(file), *arguments], folder, 64, capture_output=True)

@@ -23,7 +23,7 @@ CODE, CONFIG = "workflow/scripts/coverslip/", "config/config.yaml"
 CHANGES = {
     "nothing": [],
     "comment": [(CODE + "training/patches.py", "\\Z", "# a comment\\n")],
-    "helper code": [(CODE + "files.py", "    part.unlink", "    1\\n\\\\g<0>")],
+    "helper code": [(CODE + "files.py", "        part.unlink", "        1\\n\\\\g<0>")],
     "architecture": [(CODE + "models/networks/unet.py", "\\ndef build", "\\n@id\\\\g<0>")],
     "package": [],
     "data": [("results/raw/made.zip", "\\Z", " ")],

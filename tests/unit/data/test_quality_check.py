@@ -165,7 +165,7 @@ def test_pattern_groups_are_kept_and_united_by_duplicates(tmp_path: Path) -> Non
     images["f"] = images["a"]
     plates = dict(zip("abcdef", ["p1", "p1", "p2", "p3", "p3", "p3"], strict=True))
     write(tmp_path, images, group=plates)
-    report, groups, _ = run(tmp_path, dataset(group_by="filename", group_pattern="x"))
+    report, groups, _ = run(tmp_path, dataset(group_by="metadata"))
     assert groups["group"].tolist() == ["p1", "p1", "p2", "p1", "p1", "p1"]
     assert "Group p3 was united with p1: duplicates join them." in report["warnings"]
 
@@ -207,7 +207,7 @@ def test_faults_stop_after_the_report(tmp_path: Path, case: str) -> None:
         "one group": "in one group \\(p1\\), so none can be held out: give more",
     }[case]
     with pytest.raises(CoverslipError, match=f"manifest.csv.*{said}"):
-        run(tmp_path, dataset(group_by="filename", group_pattern="x"))
+        run(tmp_path, dataset(group_by="metadata"))
     report = json.loads((tmp_path / "check" / "report.json").read_text())
     assert len(report["faults"]) == 1
     assert (tmp_path / "check" / "groups.csv").exists()

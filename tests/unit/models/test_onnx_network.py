@@ -1,6 +1,7 @@
 """Exported networks predict without Keras, and give what Keras gives."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -102,7 +103,8 @@ def test_the_shipped_model_measures_without_tensorflow(tmp_path):
     cv2.imwrite(str(tmp_path / "in/a.png"), noisy.astype(np.uint8))
     (folder,) = (ROOT / "resources/models").glob("nuclei-*")
     command = [sys.executable, "-c", MEASURE, str(tmp_path), str(folder)]
-    subprocess.run(command, check=True, cwd=ROOT)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow/scripts")}
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
     assert len((tmp_path / "objects.csv").read_text().splitlines()) == 4
 
 

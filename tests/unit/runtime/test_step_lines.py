@@ -40,6 +40,14 @@ def test_messages_that_are_kept():
     assert not lines.filter(record(failed, logging.ERROR))
 
 
+def test_nothing_is_printed_after_ctrl_c():
+    stream = io.StringIO()
+    lines = StepLines(stream, stopped=lambda: True)
+    job = {"jobid": 1, "rule_name": "train", "log": ["x.log"]}
+    assert not lines.filter(record("failed", logging.ERROR, event="job_error", **job))
+    assert stream.getvalue() == ""
+
+
 def test_a_failed_step_names_its_log_and_what_is_in_it(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("reads\ncoverslip: own.zip: is damaged\ntraceback:\n  File\n")

@@ -74,9 +74,10 @@ def test_scores_use_the_preprocessing_of_the_search(
     Path(snakemake_object.output[0]).write_text("")
     for key in ("metrics", "table"):
         setattr(snakemake_object.output, key, tmp_path / key)
-    params = {"task": "segmentation", "names": {}, "evaluation": {}, "reproduction": False}
+    params = {"task": "segmentation", "names": {}, "reproduction": False}
+    params["sections"] = {"evaluation": {}, "preprocessing": {"patch": 64}}
     snakemake_object.wildcards.study = "one"
-    for key, value in (params | {"preprocessing": {"patch": 64}}).items():
+    for key, value in params.items():
         setattr(snakemake_object.params, key, value)
         snakemake_object.params.named[key] = value
     runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": snakemake_object})

@@ -199,7 +199,7 @@ def explain(file: Path, record: Mapping[str, Any], jobs: Sequence[PlannedJob]) -
     yield from compared_inputs(record.get("inputs", {}), inputs)
     yield ("parameters", "")
     then, present = without(record["params"], "code"), without(now.params, "code", NOT_COMPARED)
-    yield from compared("  ", flat(then), flat(present))
+    yield from compared("  ", config_keys(then), config_keys(present))
     yield from compared_code(record, definitions(now.params.get("code")))
     yield from compared_environment(record.get("environment", {}))
     yield ("", "")
@@ -308,6 +308,11 @@ def compared_environment(then: Mapping[str, str]) -> Iterator[Line]:
     for name, text in different:
         yield ("", f"{name} {text}")
     yield ("", "packages alone cause no rerun" if different else "unchanged")
+
+
+def config_keys(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters by their dotted names, those of config sections as the config has them."""
+    return {name.removeprefix("sections."): value for name, value in flat(params).items()}
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -31,6 +31,7 @@ class StepLines(logging.Filter):
         executes: returns whether jobs run at all; if not, Snakemake prints its messages.
         elsewhere: returns whether jobs print elsewhere, as on a cluster; then the error message in
             the log of a failed job is printed.
+        stopped: returns whether Ctrl-C stopped the run; nothing is printed from then on.
         clock: returns seconds.
     """
 
@@ -39,10 +40,12 @@ class StepLines(logging.Filter):
         stream: TextIO,
         executes: Callable[[], bool] = lambda: True,
         elsewhere: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__()
-        self.stream, self.executes, self.elsewhere, self.clock = stream, executes, elsewhere, clock
+        self.stream, self.executes, self.elsewhere = stream, executes, elsewhere
+        self.stopped, self.clock = stopped, clock
         self.started = clock()
         self.running: dict[int, str] = {}
         self.finished: list[str] = []
@@ -54,6 +57,8 @@ class StepLines(logging.Filter):
             return False
         if not self.executes():
             return True
+        if self.stopped():
+            return False
         facts = record.__dict__
         if event == "job_info":
             self.running[facts["jobid"]] = step_name(facts["rule_name"], facts["wildcards"])

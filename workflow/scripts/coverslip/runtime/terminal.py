@@ -109,6 +109,7 @@ def shorten_steps(workflow: Any, logger: logging.Logger) -> None:
         sys.stderr,
         executes=lambda: workflow.executor_plugin is not None,
         elsewhere=lambda: not workflow.local_exec,
+        stopped=interrupted,
     )
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(
