@@ -235,6 +235,9 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
         return ""
     space = None
     if fault.space is not None:
+        # What the killed try of another stage left is removed on the way, which would give space.
+        for part in list(Path("results").rglob("*.part*")):
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
         space = int(fault.space * sum(_size(str(finished / path)) for path in files.output))
     clear(job, config)
     before = set(Path("results").rglob("*.part*"))  # a killed try leaves them for a later one

@@ -84,7 +84,7 @@ def test_a_image_without_mask_is_named(clone, archive, tmp_path):
 def test_a_missing_folder_is_named_before_anything_runs(clone, tmp_path):
     arguments = write_config(clone, {"kind": "path", "path": str(tmp_path / "nowhere")})
     told = prepare(clone, arguments, check=False)
-    assert f"coverslip: {tmp_path / 'nowhere'} is missing: put the archive or folder" in told
+    assert f"{tmp_path / 'nowhere'} is missing: put the archive or folder" in told
     assert "rule ingest" not in told
 
 
