@@ -128,6 +128,20 @@ def test_renamed_import_of_another_library_counts(package):
     assert value() != before
 
 
+def test_a_name_imported_from_two_places_counts_twice(package, tmp_path):
+    """One of them would be chosen by the order of a set, which changes between processes."""
+    write, _ = package
+    write(
+        "a.py",
+        "from json import dumps as lib\n"
+        "def used(x):\n    return [part(x), lib]\n"
+        "def part(x):\n    from pickle import dumps as lib\n    return lib(x)\n",
+    )
+    code_fingerprint.clear_caches()
+    found = code_fingerprint.parts(tmp_path / "pack/script.py")
+    assert {"pack.a:import json.dumps as lib", "pack.a:import pickle.dumps as lib"} <= set(found)
+
+
 def test_import_cycles_end(package):
     write, value = package
     write("b.py", "from pack import a\ndef helper(x):\n    return a.used(x)\n")

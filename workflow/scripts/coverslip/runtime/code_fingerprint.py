@@ -190,12 +190,13 @@ def _uses(unit: Unit, nodes: list[ast.AST], found: dict[Key, str]) -> Iterator[t
     for name in plain:
         if name in imports:
             module, member = imports[name]
-            found[unit.name, f"import {name}"] = f"{module}.{member}"
+            # A function may import a name that the module imports from elsewhere: both count.
+            found[unit.name, f"import {module}.{member} as {name}"] = name
             yield from _target(module, member, None)
     for head, attribute in dotted:
         if head in imports:
             module, member = imports[head]
-            found[unit.name, f"import {head}"] = f"{module}.{member}"
+            found[unit.name, f"import {module}.{member} as {head}"] = head
             yield from _target(module, member, attribute)
 
 
