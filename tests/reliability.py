@@ -238,6 +238,10 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
         # What the killed try of another stage left is removed on the way, which would give space.
         for part in list(Path("results").rglob("*.part*")):
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        from coverslip.runtime.run_record import record_path
+
+        for older in (record_path(files.output), *map(Path, files.log)):
+            older.unlink(missing_ok=True)  # the job writes them again
         space = int(fault.space * sum(_size(str(finished / path)) for path in files.output))
     clear(job, config)
     before = set(Path("results").rglob("*.part*"))  # a killed try leaves them for a later one
