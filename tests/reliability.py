@@ -242,7 +242,10 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
 
         for older in (record_path(files.output), *map(Path, files.log)):
             older.unlink(missing_ok=True)  # the job writes them again
-        space = int(fault.space * sum(_size(str(finished / path)) for path in files.output))
+        # Folders have links to files of other results, which take no space.
+        results = [finished / path for path in files.output]
+        sizes = [path.stat().st_size for path in results if path.is_file()]
+        space = int(fault.space * sum(sizes))
     clear(job, config)
     before = set(Path("results").rglob("*.part*"))  # a killed try leaves them for a later one
     status, said = run(job, config, fault, space)
@@ -267,14 +270,6 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
     if partial and fault.name != "input replaced":
         return f"FAILED: left {partial}"
     return "told in one line"
-
-
-def _size(path: str) -> int:
-    """Bytes that an output takes; links to files of other results in a folder take none."""
-    if not os.path.isdir(path):
-        return os.path.getsize(path)
-    found = [file.stat() for file in Path(path).rglob("*") if file.is_file()]
-    return sum(state.st_size for state in found if state.st_nlink == 1)
 
 
 def clear(job: dict[str, Any], config: dict[str, Any]) -> None:
