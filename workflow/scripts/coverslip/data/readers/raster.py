@@ -15,7 +15,7 @@ import numpy as np
 
 from coverslip.data.readers.planes import Plane, check_size, failed
 from coverslip.errors import CoverslipError
-from coverslip.imaging.rows import Cached, Rows, Unfit, parts
+from coverslip.imaging.rows import Cached, Mapped, Rows, Unfit, parts
 
 BLOCK = 256
 """Rows that are read at once, about."""
@@ -123,31 +123,18 @@ class Decoded:
         return self.decode()[start:stop]
 
 
-class Mapped:
-    """`Rows` with a function applied to each part.
+def mapped(
+    source: Rows, function: Callable[[np.ndarray], np.ndarray], channels: int, dtype: Any
+) -> Mapped:
+    """Return `Rows` with a function applied to each part, wherever the part is.
 
     Args:
         source: the rows.
         function: from part to part, HxWxC.
-        count: channels of its result.
+        channels: those of its result.
         dtype: type of its result.
     """
-
-    def __init__(
-        self,
-        source: Rows,
-        function: Callable[[np.ndarray], np.ndarray],
-        count: int,
-        dtype: np.dtype,
-    ) -> None:
-        self.source = source
-        self.function = function
-        self.shape = (*source.shape[:2], count)
-        self.dtype = np.dtype(dtype)
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        """See `Rows`."""
-        return self.function(self.source.rows(start, stop))
+    return Mapped(source, lambda part, start: function(part), channels, np.dtype(dtype))
 
 
 class WithoutAlpha:
@@ -220,14 +207,14 @@ def integer_rows(rows: Rows) -> tuple[Rows, str]:
     kind = rows.dtype.kind
     if kind == "b":
         white = np.uint8(255)
-        return Mapped(rows, lambda part: part * white, rows.shape[2], np.dtype(np.uint8)), ""
+        return mapped(rows, lambda part: part * white, rows.shape[2], np.dtype(np.uint8)), ""
     if rows.dtype == np.uint8:
         return rows, ""
     if kind == "u" and rows.dtype.itemsize == 2:
         native = np.dtype(np.uint16)
         if rows.dtype.isnative:
             return rows, ""
-        return Mapped(rows, lambda part: part.astype(native), rows.shape[2], native), ""
+        return mapped(rows, lambda part: part.astype(native), rows.shape[2], native), ""
     if kind not in "iuf":
         raise CoverslipError(
             f"pixels are of type {rows.dtype}: save it with integers or real numbers"
@@ -244,7 +231,7 @@ def integer_rows(rows: Rows) -> tuple[Rows, str]:
         raise CoverslipError("has no pixel with a finite value")
     deep = np.dtype(np.uint16)
     if whole and low >= 0 and high <= DEEPEST:
-        return Mapped(rows, lambda part: part.astype(deep), rows.shape[2], deep), ""
+        return mapped(rows, lambda part: part.astype(deep), rows.shape[2], deep), ""
     span = high - low if 0 < high - low < np.inf else 1.0
 
     def scaled(part: np.ndarray) -> np.ndarray:
@@ -252,7 +239,7 @@ def integer_rows(rows: Rows) -> tuple[Rows, str]:
         return np.rint(np.where(np.isfinite(part), values, 0)).astype(deep)
 
     note = f"values were scaled to 0 to {DEEPEST} (from {low:g} to {high:g})"
-    return Mapped(rows, scaled, rows.shape[2], deep), note
+    return mapped(rows, scaled, rows.shape[2], deep), note
 
 
 def check_chunk(shape: Sequence[int]) -> None:

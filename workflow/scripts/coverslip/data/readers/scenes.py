@@ -17,12 +17,12 @@ import numpy as np
 
 from coverslip.data.readers.planes import Plane, check_pixels, check_planes, check_size, failed
 from coverslip.data.readers.raster import (
-    Mapped,
     Projected,
     Unread,
     WithoutAlpha,
     focus_score,
     integer_rows,
+    mapped,
 )
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Rows
@@ -291,7 +291,7 @@ def _color(index: int) -> str:
 
 
 def _sample(rows: Rows, index: int) -> Rows:
-    return Mapped(rows, lambda part: part[:, :, index : index + 1], 1, rows.dtype)
+    return mapped(rows, lambda part: part[:, :, index : index + 1], 1, rows.dtype)
 
 
 def no_channel(wanted: int | str, count: int, channels: Sequence[Channel] = ()) -> str:

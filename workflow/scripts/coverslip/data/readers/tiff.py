@@ -23,10 +23,10 @@ from coverslip.data.readers.raster import (
     BLOCK,
     Contiguous,
     Decoded,
-    Mapped,
     Stored,
     WithoutAlpha,
     check_chunk,
+    mapped,
     zarr_rows,
 )
 from coverslip.data.readers.scenes import Scene, Selection, scene_planes
@@ -261,27 +261,27 @@ def _colors(page: tifffile.TiffPage, rows: Rows, sample: int | None) -> Rows:
         if count == 2 and sample is None:
             one: Rows = WithoutAlpha(rows)
         elif count > 1:
-            one = Mapped(rows, lambda part: part[:, :, at : at + 1], 1, rows.dtype)
+            one = mapped(rows, lambda part: part[:, :, at : at + 1], 1, rows.dtype)
         else:
             one = rows
         if kind == KIND.MINISWHITE and rows.dtype.kind in "bu":
             most = True if rows.dtype.kind == "b" else 2 ** int(page.bitspersample) - 1
-            return Mapped(one, lambda part: part ^ one.dtype.type(most), 1, rows.dtype)
+            return mapped(one, lambda part: part ^ one.dtype.type(most), 1, rows.dtype)
         return one
     if kind == KIND.RGB and count >= 3:
         if count == 4:
             return WithoutAlpha(rows)
-        return rows if count == 3 else Mapped(rows, lambda part: part[:, :, :3], 3, rows.dtype)
+        return rows if count == 3 else mapped(rows, lambda part: part[:, :, :3], 3, rows.dtype)
     if kind == KIND.YCBCR and count >= 3:
         if int(page.compression) in DECODED_TO_RGB:
             return rows
         if rows.dtype == np.uint8:
-            return Mapped(rows, _from_ycbcr, 3, rows.dtype)
+            return mapped(rows, _from_ycbcr, 3, rows.dtype)
     if kind == KIND.PALETTE and page.colormap is not None and rows.dtype.kind == "u":
         table = _palette(page)
-        return Mapped(rows, lambda part: table[part[:, :, 0]], 3, table.dtype)
+        return mapped(rows, lambda part: table[part[:, :, 0]], 3, table.dtype)
     if kind == KIND.SEPARATED and count >= 4 and rows.dtype == np.uint8:
-        return Mapped(rows, _from_cmyk, 3, rows.dtype)
+        return mapped(rows, _from_cmyk, 3, rows.dtype)
     raise CoverslipError(f"colours are stored as {KIND(kind).name}: save it as grey or RGB")
 
 

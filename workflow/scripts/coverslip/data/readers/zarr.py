@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from coverslip.data.readers.planes import Plane, check_pixels, check_planes, check_size
-from coverslip.data.readers.raster import Mapped, WithoutAlpha, check_chunk, zarr_rows
+from coverslip.data.readers.raster import WithoutAlpha, check_chunk, mapped, zarr_rows
 from coverslip.data.readers.scenes import PIXELS, Channel, Scene, Selection, scene_planes
 from coverslip.data.readers.tiff_metadata import HOURS, MICROMETRES
 from coverslip.errors import CoverslipError
@@ -122,7 +122,7 @@ def _scene(
         if samples in (2, 4):
             return WithoutAlpha(rows)
         if samples > 4:
-            return Mapped(rows, lambda part: part[:, :, :3], 3, rows.dtype)
+            return mapped(rows, lambda part: part[:, :, :3], 3, rows.dtype)
         return rows
 
     return Scene(
