@@ -130,3 +130,22 @@ def drop_small(label: np.ndarray, min_area_px: int) -> np.ndarray:
     keep[0] = False
     numbers = np.cumsum(keep) * keep
     return numbers[label].astype(np.int32)
+
+
+def typical_area(areas: np.ndarray) -> float | None:
+    """Return the area of a typical object: the median, each object weighted by its area.
+
+    It is that of the object that contains the middle pixel of all objects, when they are sorted by
+    area: a nucleus also where most objects are dirt.
+
+    Args:
+        areas: of all objects of an image in pixels, integers (N,).
+
+    Returns:
+        None where there are no objects.
+    """
+    if not len(areas):
+        return None
+    ordered = np.sort(areas)
+    pixels = np.cumsum(ordered)
+    return float(ordered[np.searchsorted(pixels, pixels[-1] / 2)])

@@ -150,11 +150,8 @@ class SegmentedImage:
         """
         for block in self.grid:
             top, left = block.rows.start, block.columns.start
-            rows, columns, bottom, right = self.boxes.T
-            here = (top <= rows) & (rows < block.rows.stop)
-            here &= (left <= columns) & (columns < block.columns.stop)
-            here &= self._is_small(block)
-            numbers = np.flatnonzero(here)
+            _, _, bottom, right = self.boxes.T
+            numbers = np.flatnonzero(self._begins_in(block) & self._is_small(block))
             if not len(numbers) and (self.count or block is not self.grid[0]):
                 continue  # without any objects the first window still has the columns of a table
             end = (
@@ -167,11 +164,14 @@ class SegmentedImage:
         """Return the numbers of objects that are too large for `windows`."""
         found = np.zeros(self.count, bool)
         for block in self.grid:
-            rows, columns = self.boxes[:, 0], self.boxes[:, 1]
-            here = (block.rows.start <= rows) & (rows < block.rows.stop)
-            here &= (block.columns.start <= columns) & (columns < block.columns.stop)
-            found |= here & ~self._is_small(block)
+            found |= self._begins_in(block) & ~self._is_small(block)
         return np.flatnonzero(found) + 1
+
+    def _begins_in(self, block: Block) -> np.ndarray:
+        """Whether the box of each object begins in a block, which is so for one block."""
+        rows, columns = self.boxes[:, 0], self.boxes[:, 1]
+        here = (block.rows.start <= rows) & (rows < block.rows.stop)
+        return here & (block.columns.start <= columns) & (columns < block.columns.stop)
 
     def _is_small(self, block: Block) -> np.ndarray:
         small = self.boxes[:, 2] <= block.rows.stop + REACH

@@ -7,6 +7,7 @@ They are computed for all objects at once; only the convex hull is one call per 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -199,6 +200,11 @@ class _Pixels:
         low, high = (self.starts + (self.area - 1) // 2, self.starts + self.area // 2)
         return (ordered[low] + ordered[high]) / 2
 
+    @cached_property
+    def axes_px(self) -> tuple[np.ndarray, np.ndarray]:
+        """`axes` in pixels."""
+        return self.axes((1.0, 1.0))
+
     def axes(self, spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the axes of the ellipses with the same second moments, the longer ones first."""
         y, x = self.y * spacing[0], self.x * spacing[1]
@@ -218,36 +224,54 @@ def _geometry(
     origin: tuple[int, int],
     shape: tuple[int, int],
 ) -> pd.DataFrame:
-    height, width = pixel_um or (np.nan, np.nan)
     (top, bottom), (left, right) = pixels.extremes(pixels.y), pixels.extremes(pixels.x)
     top, bottom, left, right = (
         end + start
         for end, start in zip((top, bottom + 1, left, right + 1), np.repeat(origin, 2), strict=True)
     )
     y, x = pixels.mean(pixels.y) + origin[0], pixels.mean(pixels.x) + origin[1]
-    major, minor = pixels.axes((1.0, 1.0))
+    major, minor = pixels.axes_px
     ratio = np.divide(minor, major, out=np.ones_like(major), where=major > 0)
-    return pd.DataFrame(
-        {
-            "label": pixels.numbers,
-            "area_px": pixels.area,
-            "area_um2": pixels.area * (height * width),
-            "centroid_y_px": y,
-            "centroid_x_px": x,
-            "centroid_y_um": y * height,
-            "centroid_x_um": x * width,
-            "bbox_min_row": top,
-            "bbox_min_col": left,
-            "bbox_max_row": bottom,
-            "bbox_max_col": right,
-            "top_um": top * height,
-            "left_um": left * width,
-            "bottom_um": bottom * height,
-            "right_um": right * width,
-            "eccentricity": np.sqrt(np.maximum(1 - ratio**2, 0)),
-            "touches_border": (top == 0) | (left == 0) | (bottom == shape[0]) | (right == shape[1]),
-        }
-    )
+    columns = _place_columns(pixels.area, (y, x), (top, left, bottom, right), pixel_um, shape)
+    eccentricity = np.sqrt(np.maximum(1 - ratio**2, 0))
+    return pd.DataFrame({"label": pixels.numbers, **columns, "eccentricity": eccentricity})
+
+
+def _place_columns(
+    area: np.ndarray,
+    centroid: tuple[np.ndarray, np.ndarray],
+    box: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    pixel_um: tuple[float, float] | None,
+    shape: tuple[int, int],
+) -> dict[str, np.ndarray]:
+    """Return the columns on size and place of objects.
+
+    Args:
+        area: pixels of each object.
+        centroid: row and column.
+        box: first row and column, and the first beyond.
+        pixel_um: height and width of a pixel in micrometres.
+        shape: height and width of the image.
+    """
+    height, width = pixel_um or (np.nan, np.nan)
+    (y, x), (top, left, bottom, right) = centroid, box
+    return {
+        "area_px": area,
+        "area_um2": area * (height * width),
+        "centroid_y_px": y,
+        "centroid_x_px": x,
+        "centroid_y_um": y * height,
+        "centroid_x_um": x * width,
+        "bbox_min_row": top,
+        "bbox_min_col": left,
+        "bbox_max_row": bottom,
+        "bbox_max_col": right,
+        "top_um": top * height,
+        "left_um": left * width,
+        "bottom_um": bottom * height,
+        "right_um": right * width,
+        "touches_border": (top == 0) | (left == 0) | (bottom == shape[0]) | (right == shape[1]),
+    }
 
 
 def _shape(pixels: _Pixels, pixel_um: tuple[float, float] | None) -> pd.DataFrame:
@@ -256,8 +280,7 @@ def _shape(pixels: _Pixels, pixel_um: tuple[float, float] | None) -> pd.DataFram
     perimeter = _perimeter(pixels)
     square = spacing[0] if spacing[0] == spacing[1] else np.nan
     columns = {"perimeter_px": perimeter, "perimeter_um": perimeter * square}
-    for unit, scale in (("px", (1.0, 1.0)), ("um", spacing)):
-        axes = pixels.axes(scale)
+    for unit, axes in (("px", pixels.axes_px), ("um", pixels.axes(spacing))):
         columns[f"axis_major_length_{unit}"], columns[f"axis_minor_length_{unit}"] = axes
     columns |= {"feret_diameter_max_px": feret, "feret_diameter_max_um": feret_um}
     return pd.DataFrame({**columns, "solidity": pixels.area / convex_area})
@@ -476,34 +499,17 @@ def table_of(
         shape: height and width of the image.
         pixel_um: height and width of a pixel in micrometres.
     """
-    height, width = pixel_um or (np.nan, np.nan)
     top, left, bottom, right = (found[f"bbox-{at}"] for at in range(4))
-    y, x = found["centroid-0"], found["centroid-1"]
-    touches_border = (top == 0) | (left == 0)
-    touches_border |= (bottom == shape[0]) | (right == shape[1])
+    centroid = (found["centroid-0"], found["centroid-1"])
     table = pd.DataFrame(
         {
             "label": found["label"],
-            "area_px": found["area"],
-            "area_um2": found["area"] * (height * width),
-            "centroid_y_px": y,
-            "centroid_x_px": x,
-            "centroid_y_um": y * height,
-            "centroid_x_um": x * width,
-            "bbox_min_row": top,
-            "bbox_min_col": left,
-            "bbox_max_row": bottom,
-            "bbox_max_col": right,
-            "top_um": top * height,
-            "left_um": left * width,
-            "bottom_um": bottom * height,
-            "right_um": right * width,
+            **_place_columns(found["area"], centroid, (top, left, bottom, right), pixel_um, shape),
             "eccentricity": found["eccentricity"],
             "mean_intensity": found["intensity_mean"],
-            "touches_border": touches_border,
         }
     )
-    return table.astype(BASIC).round(DIGITS)
+    return table[list(BASIC)].astype(BASIC).round(DIGITS)
 
 
 def summary(

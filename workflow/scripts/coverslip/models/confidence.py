@@ -40,12 +40,11 @@ def object_features(foreground: np.ndarray, labels: np.ndarray) -> np.ndarray:
         the background within `RING_PX` pixels around, which is that of 0 where there is none; and
         the natural logarithm of the area over the median area of the image.
     """
-    count = int(labels.max(initial=0))
+    inside = _mean_inside(foreground, labels)
+    count = len(inside)
     if count == 0:
         return np.empty((0, len(FEATURES)))
-    numbers = np.arange(1, count + 1)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    inside = ndimage.mean(foreground, labels, numbers)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     # A pixel near two objects counts for the one of the larger number.
     grown = cv2.dilate(labels.astype(np.float32), kernel).astype(labels.dtype)
@@ -95,13 +94,15 @@ def object_confidence(
         array([0.8, 0.6])
     """
     if coefficients is None:
-        count = int(labels.max(initial=0))
-        if count == 0:
-            return np.empty(0)
-        return np.asarray(ndimage.mean(foreground, labels, np.arange(1, count + 1)), float)
+        return _mean_inside(foreground, labels)
     intercept, *weights = coefficients
     scores: np.ndarray = expit(intercept + object_features(foreground, labels) @ np.array(weights))
     return scores
+
+
+def _mean_inside(foreground: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    numbers = np.arange(1, int(labels.max(initial=0)) + 1)
+    return np.asarray(ndimage.mean(foreground, labels, numbers), float).reshape(len(numbers))
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:

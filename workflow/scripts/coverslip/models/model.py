@@ -44,7 +44,7 @@ from coverslip.models.folder import ENSEMBLE, member_folders, read_info
 from coverslip.models.model_info import checked
 from coverslip.models.onnx_network import FILE as ONNX_FILE
 from coverslip.models.onnx_network import OnnxNetwork
-from coverslip.models.scale import CROP, middle, scale_factor, typical_diameter
+from coverslip.models.scale import middle, scale_factor, typical_diameter
 from coverslip.models.tiles import (
     HasSizeDivisor,
     Predict,
@@ -531,9 +531,9 @@ class Model:
 
         factor = 1.0
         if self.rescales:
-            top, left = (max(0, (length - CROP) // 2) for length in source.shape[:2])
-            pixels = source.rows(top, min(top + CROP, source.shape[0]))[:, left : left + CROP]
-            factor = self._scale_of(pre.apply(pixels, top, left))
+            rows, columns = middle(source.shape)
+            pixels = source.rows(rows.start, rows.stop)[:, columns]
+            factor = self._scale_of(pre.apply(pixels, rows.start, columns.start))
 
         def window(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
             seen = preprocessing.resize_image(
@@ -566,7 +566,8 @@ class Model:
         """
         if not self.rescales:
             return 1.0
-        return self._scale_of(middle(preprocessing.to_input(image, self.preprocessing)))
+        pixels = preprocessing.to_input(image, self.preprocessing)
+        return self._scale_of(pixels[middle(pixels.shape)])
 
     def _scale_of(self, seen: np.ndarray) -> float:
         predict, wanted = self.predictor(), self._facts.diameter_px

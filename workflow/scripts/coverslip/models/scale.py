@@ -9,8 +9,11 @@ does (Stringer et al., Cellpose: a generalist algorithm for cellular segmentatio
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+from coverslip.imaging.labels import typical_area
 
 BOUNDS = (0.5, 2.0)
 """Smallest and largest factor that an image is resized by."""
@@ -28,8 +31,7 @@ CROP = 512
 def typical_diameter(labels: np.ndarray) -> float | None:
     """Return the diameter of a typical object: of the circle with its area, in pixels.
 
-    Typical is the median area, each object weighted by its area: that of the nuclei also where most
-    objects are dirt.
+    For the typical area see `imaging.labels.typical_area`.
 
     Args:
         labels: label image, integers HxW, 0 is background.
@@ -43,12 +45,9 @@ def typical_diameter(labels: np.ndarray) -> float | None:
         >>> round(typical_diameter(labels), 1)
         22.6
     """
-    areas = np.sort(np.bincount(labels.ravel())[1:])
-    areas = areas[areas >= SMALLEST_PX]
-    if not len(areas):
-        return None
-    pixels = np.cumsum(areas)
-    return 2 * math.sqrt(areas[np.searchsorted(pixels, pixels[-1] / 2)] / math.pi)
+    areas = np.bincount(labels.ravel())[1:]
+    area = typical_area(areas[areas >= SMALLEST_PX])
+    return None if area is None else 2 * math.sqrt(area / math.pi)
 
 
 def scale_factor(diameter: float | None, wanted: float) -> float:
@@ -69,7 +68,16 @@ def scale_factor(diameter: float | None, wanted: float) -> float:
     return min(max(factor, BOUNDS[0]), BOUNDS[1])
 
 
-def middle(image: np.ndarray, side: int = CROP) -> np.ndarray:
-    """Return the middle of an image, at most `side` pixels high and wide."""
-    top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
-    return image[top : top + side, left : left + side]
+def middle(shape: Sequence[int], side: int = CROP) -> tuple[slice, slice]:
+    """Return the rows and columns in the middle of an image, at most `side` of each.
+
+    Args:
+        shape: height and width of the image, and what follows.
+        side: pixels.
+    """
+    starts = [max(0, (length - side) // 2) for length in shape[:2]]
+    rows, columns = (
+        slice(start, min(start + side, length))
+        for start, length in zip(starts, shape[:2], strict=True)
+    )
+    return rows, columns

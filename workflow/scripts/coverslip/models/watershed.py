@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from coverslip.imaging.labels import drop_small
+from coverslip.imaging.labels import drop_small, typical_area
 from coverslip.models.heads import BACKGROUND, BORDER, INTERIOR
 
 EIGHT = np.ones((3, 3), bool)
@@ -48,19 +48,13 @@ class WatershedParams:
     def smallest(self, areas: np.ndarray) -> int:
         """Return how many pixels an object of an image must have at least.
 
-        The typical area is that of the object that contains the middle pixel of all objects, when
-        they are sorted by area (the median weighted by area): it is that of the nuclei also where
-        most objects are dirt.
+        For the typical area see `imaging.labels.typical_area`.
 
         Args:
             areas: of all objects of the image in pixels, integers (N,).
         """
-        if not len(areas):
-            return self.min_area_px
-        ordered = np.sort(areas)
-        pixels = np.cumsum(ordered)
-        typical = ordered[np.searchsorted(pixels, pixels[-1] / 2)]
-        return max(self.min_area_px, math.ceil(self.minimum_share * float(typical)))
+        typical = typical_area(areas) or 0.0
+        return max(self.min_area_px, math.ceil(self.minimum_share * typical))
 
     def facts(self) -> dict[str, Any]:
         """Return the rules as JSON, for `model.json`."""

@@ -617,8 +617,9 @@ class Targets:
         Raises:
             CoverslipError: there are none.
         """
-        networks = [study for study in self.studies if study not in self.kmeans]
-        several = [study for study in networks if len(self.run_files([study], paths.RUN)) > 1]
+        several = [
+            study for study in self.networks_of_run() if len(self.run_files([study], paths.RUN)) > 1
+        ]
         if not several:
             raise CoverslipError(SEVERAL_RUNS)
         return expand(paths.ENSEMBLE_INFO, study=several, together=["ensemble"])
@@ -725,7 +726,6 @@ class Targets:
         if not self.studies:
             reasons = sorted(set(filter(None, self.left_out.values())))
             raise CoverslipError("no study can run: " + "; ".join(reasons))
-        networks = [study for study in self.studies if study not in self.kmeans]
         return [
             paths.REPORT,
             paths.METRICS_TABLE,
@@ -734,7 +734,7 @@ class Targets:
             *expand(paths.IMAGE_TABLE, study=self.studies),
             *expand(paths.NOTEBOOK_PAGE, study=self.studies),
             *self.run_files(self.studies, paths.MODEL_INFO, paths.MODEL_CARD),
-            *self.run_files(networks, paths.WEIGHTS),
+            *self.run_files(self.networks_of_run(), paths.WEIGHTS),
             *self.figure_files(self.studies),
             *self.predicted_classes(),
             *expand(paths.TRIALS, study=self.searched_of_run()),
@@ -742,6 +742,10 @@ class Targets:
             *expand(paths.SEARCH_SUMMARY, study=self.searched_of_run()),
             *self.ensemble_scores(),
         ]
+
+    def networks_of_run(self) -> list[str]:
+        """Return the studies that run and train a network."""
+        return [study for study in self.studies if study not in self.kmeans]
 
     def searched_of_run(self) -> list[str]:
         """Return the studies that run and have a search."""
@@ -760,8 +764,8 @@ class Targets:
 
     def onnx_files(self, wildcards: Wildcards) -> list[str]:
         """Return the ONNX files of all trained networks of all studies that run."""
-        return self.run_files([s for s in self.studies if s not in self.kmeans], paths.ONNX)
+        return self.run_files(self.networks_of_run(), paths.ONNX)
 
     def bioimageio_files(self, wildcards: Wildcards) -> list[str]:
         """Return the BioImage.IO packages of all trained networks of all studies that run."""
-        return self.run_files([s for s in self.studies if s not in self.kmeans], paths.BIOIMAGEIO)
+        return self.run_files(self.networks_of_run(), paths.BIOIMAGEIO)
