@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from property_settings import FEW
 from test_archive import pack, packed
 from test_tables import row
 
@@ -29,14 +30,7 @@ from coverslip.pipeline import folder_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
-FUZZ = settings(
-    max_examples=150,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-FEW = settings(FUZZ, max_examples=60)
+FUZZ = settings(FEW, max_examples=150)
 ODD = st.text(st.characters(codec="utf-8") | st.sampled_from("/\\.:\0\n\r\x1b\u2028ä"), max_size=12)
 EDITS = st.lists(
     st.tuples(

@@ -2,6 +2,7 @@
 
 import json
 
+import bright_model
 import cv2
 import numpy as np
 import pandas as pd
@@ -18,14 +19,8 @@ from coverslip.models import model
 from coverslip.runtime import device
 
 RNG = np.random.default_rng(11)
-INFO = {
-    "format": 2,
-    "kind": "bright",
-    "classes": ["background", "foreground"],
-    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "percentile"},
-    "fitted": {},
-    "threshold": 0.5,
-    "num_classes": 1,
+INFO = bright_model.INFO | {
+    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "percentile"}
 }
 INSTANCES = INFO | {
     "kind": "network",

@@ -5,28 +5,18 @@ import json
 import cv2
 import numpy as np
 import pytest
+from bright_model import INFO, allow_bright_models
 
 from coverslip import load_model
 from coverslip.data.simulate import brightfield
 from coverslip.errors import CoverslipError
 from coverslip.measure import blocks
-from coverslip.models import model
-
-INFO = {
-    "format": 2,
-    "kind": "bright",
-    "classes": ["background", "cell"],
-    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "dtype_range"},
-    "fitted": {},
-    "threshold": 0.5,
-    "num_classes": 1,
-}
 
 
 @pytest.fixture
 def bright(tmp_path, monkeypatch):
     """A model that takes bright pixels for foreground."""
-    monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles / np.float32(255))
+    allow_bright_models(monkeypatch)
     (tmp_path / "model.json").write_text(json.dumps(INFO))
     return load_model(tmp_path)
 

@@ -12,7 +12,7 @@ from coverslip.errors import CoverslipError
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.labels import components, drop_small
 from coverslip.imaging.palette import ORANGE, SKY, paint
-from coverslip.measure.overlay import overlay
+from coverslip.measure.overlay import draw_objects, plain_image
 from coverslip.measure.regionprops import (
     BASIC,
     OBJECTS,
@@ -293,8 +293,10 @@ def test_overlay_draws_edges_and_enlarges_small_images():
     label[100:200, 100:200] = 1
     mask = label > 0
     mask[400, 400] = True
-    shown = overlay(np.full((600, 600, 1), 90, np.uint8), label, mask, np.ones_like(mask))
+    plain = plain_image(np.full((600, 600, 1), 90, np.uint8), np.ones_like(mask))
+    shown = draw_objects(plain, label, mask)
     assert (shown[100, 150] == paint(ORANGE)).all() and (shown[400, 400] == paint(SKY)).all()
     assert (shown[99, 150] == 0).all() and (shown[150, 150] == shown[300, 300]).all()
-    small = overlay(np.full((2, 5, 1), 90, np.uint8), label[:2, :5], mask[:2, :5], mask[:2, :5])
+    plain = plain_image(np.full((2, 5, 1), 90, np.uint8), mask[:2, :5])
+    small = draw_objects(plain, label[:2, :5], mask[:2, :5])
     assert small.shape == (204, 510, 3)

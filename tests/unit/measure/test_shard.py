@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import roifile
 import tifffile
+from bright_model import INFO, allow_bright_models
 
 from coverslip.config.sections import Measure
 from coverslip.data import readers
@@ -27,21 +28,11 @@ from coverslip.models import model
 from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
 
-INFO = {
-    "format": 2,
-    "kind": "bright",
-    "classes": ["background", "foreground"],
-    "preprocessing": {"channels": "grey", "patch": 32, "normalization": "dtype_range"},
-    "fitted": {},
-    "threshold": 0.5,
-    "num_classes": 1,
-}
-
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder of images, and a model that takes bright pixels for foreground."""
-    monkeypatch.setitem(model.KINDS, "bright", lambda _: lambda tiles: tiles / np.float32(255))
+    allow_bright_models(monkeypatch)
     monkeypatch.setattr(device, "prepare", lambda threads: device.Device("none"))
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.json").write_text(json.dumps(INFO))
@@ -216,7 +207,7 @@ def test_a_disk_that_fails_says_nothing_about_a_image(place, monkeypatch):
     assert computed == 1 and len(pd.read_csv(outputs.images)["error"].dropna()) == 1
 
 
-@pytest.mark.parametrize("where", ["FieldOfView", "overlay", "predict"])
+@pytest.mark.parametrize("where", ["FieldOfView", "plain_image", "predict"])
 @pytest.mark.parametrize("error", [MemoryError("no room"), ValueError("odd image")])
 @pytest.mark.reliability(
     "D4",
@@ -402,7 +393,7 @@ def test_shards_hold_each_image_once_whatever_their_number(place):
 def test_a_job_that_was_killed_goes_on_where_it_was(place, monkeypatch):
     from coverslip.measure import image_result
 
-    whole, left = image_result.overlay, [4]  # two an image
+    whole, left = image_result.plain_image, [2]
 
     def killed(*arguments):
         left[0] -= 1
@@ -410,10 +401,10 @@ def test_a_job_that_was_killed_goes_on_where_it_was(place, monkeypatch):
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(image_result, "overlay", killed)
+    monkeypatch.setattr(image_result, "plain_image", killed)
     with pytest.raises(KeyboardInterrupt):
         run(place)
-    monkeypatch.setattr(image_result, "overlay", whole)
+    monkeypatch.setattr(image_result, "plain_image", whole)
     assert run(place)[0] == 2, "the two that were drawn and the broken one between them are kept"
 
 

@@ -22,7 +22,7 @@ from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.input_folder import shown_name
-from coverslip.measure.overlay import encoded, overlay
+from coverslip.measure.overlay import draw_objects, encoded, plain_image
 from coverslip.measure.regionprops import BASIC, summary
 from coverslip.models.model import Model
 
@@ -126,9 +126,8 @@ class ImageResult:
             found = measure_objects(segmented, plane, model, settings, size, self.classifier)
             quality = measure_quality(segmented, model.info.get("training_statistics"))
             small = segmented.thumbnail
-            drawn = overlay(small.image, small.label, small.mask, small.field)
-            nothing = np.zeros_like(small.label)
-            plain = overlay(small.image, nothing, nothing.astype(bool), small.field)
+            plain = plain_image(small.image, small.field)
+            drawn = draw_objects(plain, small.label, small.mask)
             self.write_label(plane, segmented, settings)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

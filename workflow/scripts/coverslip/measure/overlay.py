@@ -15,37 +15,46 @@ DARK = 0.35
 """Opacity of the colour outside the field of view."""
 
 
-def overlay(
-    image: np.ndarray, label: np.ndarray, mask: np.ndarray, field: np.ndarray
-) -> np.ndarray:
-    """Draw objects in orange between black lines, foreground too small to count in blue.
+def plain_image(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Return an image as an overlay shows it, without its objects.
 
-    The image is stretched from its 1st to its 99.8th percentile and shown in grey, so that no
-    colour of it is mistaken for a line; outside the field of view it is blue-grey.
+    It is stretched from its 1st to its 99.8th percentile and shown in grey, so that no colour of it
+    is mistaken for a line; outside the field of view it is blue-grey.
 
     Args:
         image: uint8 or uint16, HxWxC.
+        field: bool HxW, the field of view.
+
+    Returns:
+        uint8 hxwx3, RGB: enlarged by a whole number where it is small.
+    """
+    grey = to_grey(stretched(image))
+    size = _enlarged(grey.shape)
+    if size is not None:
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)
+        field = cv2.resize(field.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    shown = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    shown[~field] = np.rint(DARK * paint(SKY) + (1 - DARK) * 0.35 * 255).astype(np.uint8)
+    return shown
+
+
+def draw_objects(plain: np.ndarray, label: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draw objects in orange between black lines, foreground too small to count in blue.
+
+    Args:
+        plain: what `plain_image` returned.
         label: int32 HxW, the objects.
         mask: bool HxW, the foreground.
-        field: bool HxW, the field of view.
 
     Returns:
         uint8 hxwx3, RGB.
     """
-    times = max(1, SMALLEST // max(image.shape[:2]))
-    grey = to_grey(stretched(image))
-    if times > 1:
-        size = (times * image.shape[1], times * image.shape[0])
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)
+    size = _enlarged(label.shape)
+    if size is not None:
         label = cv2.resize(label.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
         label = cv2.medianBlur(label, 5).astype(np.int32)  # contours without steps
-        mask, field = (
-            cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-            for part in (mask, field)
-        )
-    shown = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-    outside = ~field
-    shown[outside] = np.rint(DARK * paint(SKY) + (1 - DARK) * 0.35 * 255).astype(np.uint8)
+        mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    shown = plain.copy()
     small = mask & (label == 0)
     shown[edge_pixels(small)] = paint(SKY)
     line = edge_pixels(label)
@@ -54,6 +63,12 @@ def overlay(
     shown[edge & ~line] = 0
     shown[line] = paint(ORANGE)
     return shown
+
+
+def _enlarged(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return width and height that a small image is shown at; None for others."""
+    times = max(1, SMALLEST // max(shape[:2]))
+    return (times * shape[1], times * shape[0]) if times > 1 else None
 
 
 def edge_pixels(label: np.ndarray) -> np.ndarray:
