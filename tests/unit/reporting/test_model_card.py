@@ -144,3 +144,23 @@ def test_texts_are_no_markup(odd_card):
     assert f"# {PLAIN}\n" in odd_card and f"- {PLAIN}\n" in odd_card
     assert f"{PLAIN}. Licence: {PLAIN}. {PLAIN}\n" in odd_card
     assert f"| train | 4 | 2 | 4 {PLAIN} |" in odd_card
+
+
+def test_an_empty_cell_of_a_card_is_read_as_such(tmp_path):
+    lines = ["# M", "", "## Evaluation", "", "On test images of one dish.", ""]
+    lines += ["| metric | value | 95 % CI | groups |", "| --- | ---: | --- | ---: |"]
+    lines += ["| F1 | 0.84 | | 19 |", "| a \\| b | 0.5 | 0.4 to 0.6 | 5 |", ""]
+    (tmp_path / "README.md").write_text("\n".join(lines))
+    found = model_card.read_evaluation(tmp_path)
+    assert found["title"] == "M" and found["subset"] == "test"
+    assert found["head"] == ["metric", "value", "95 % CI", "groups"]
+    assert found["rows"][0] == ["F1", "0.84", "", "19"]
+    assert found["rows"][1][1:] == ["0.5", "0.4 to 0.6", "5"]
+
+
+def test_the_cards_of_shipped_models_begin_with_metrics():
+    folders = sorted((Path(__file__).resolve().parents[3] / "resources/models").iterdir())
+    for folder in folders:
+        found = model_card.read_evaluation(folder)
+        assert found["subset"] and found["head"][:2] == ["metric", "value"], folder
+        assert all(len(row) == len(found["head"]) for row in found["rows"]), folder

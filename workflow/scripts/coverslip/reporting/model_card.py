@@ -7,6 +7,7 @@ model hubs.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,9 @@ def _plain(value: Any) -> Any:
 
 EVALUATED = "## Evaluation"
 
+CELL_END = re.compile(r"(?<!\\)\|")
+"""End of a cell of a Markdown table."""
+
 
 def read_evaluation(folder: Path) -> dict[str, Any] | None:
     """Return title, subset and metrics of the model card in a model folder; None without one.
@@ -190,7 +194,10 @@ def read_evaluation(folder: Path) -> dict[str, Any] | None:
     evaluation = text.partition(EVALUATED)[2].partition("\n## ")[0]
     subset = evaluation.strip().partition("On ")[2].partition(" images")[0]
     first = evaluation.partition("\n| ")[2].partition("\n\n")[0].splitlines()
-    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in first]
+    cells = [
+        [cell.strip() for cell in CELL_END.split(line.strip().removeprefix("|").removesuffix("|"))]
+        for line in first
+    ]
     if len(cells) < 3:
         return None
     head, _, *rows = cells
