@@ -65,7 +65,8 @@ def first_screen(page: Path, output: Path) -> None:
         shot = Path(folder) / "page.png"
         browser.screenshot(shot)
         with Image.open(shot) as image:
-            save(image.crop((0, 0, *SCREEN)), output, 960)
+            # The page is narrower than the screen by its scroll bar.
+            save(image.crop((0, 0, min(SCREEN[0], image.width), SCREEN[1])), output, 960)
 
 
 def hero(measured: Path, output: Path) -> None:
