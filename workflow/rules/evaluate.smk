@@ -12,6 +12,8 @@ rule predict:
         paths.PREDICTIONS,
     log:
         "results/logs/predict/{study}_fold{fold}_seed{seed}_{shard}.log",
+    wildcard_constraints:
+        study=wildcard_regex(targets.networks + targets.kmeans),
     conda:
         TRAIN_ENV
     threads: 8
@@ -26,6 +28,35 @@ rule predict:
         "../scripts/predict.py"
 
 
+rule import_labels:
+    """Read the label images of another program, or of a baseline, as predictions of the test."""
+    input:
+        labels=targets.label_source,
+        images=targets.of_dataset(paths.STORE),
+        manifest=targets.of_dataset(paths.MANIFEST),
+        split=paths.SPLIT,
+    output:
+        predictions=f"{paths.RUN}/predictions/0.h5",
+        info=paths.MODEL_INFO,
+        record=paths.TRAINING_RECORD,
+    log:
+        "results/logs/import_labels/{study}_fold{fold}_seed{seed}.log",
+    wildcard_constraints:
+        study=wildcard_regex(targets.untrained),
+    conda:
+        CORE_ENV
+    resources:
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(120),
+    params:
+        folder=targets.label_folder,
+        model=targets.label_settings,
+        licence=targets.licence,
+        code=code("import_labels.py"),
+    script:
+        "../scripts/import_labels.py"
+
+
 rule evaluate:
     """Score a study's predictions: metrics with intervals and baselines."""
     input:
@@ -33,7 +64,7 @@ rule evaluate:
         images=targets.of_dataset(paths.STORE),
         groups=targets.of_dataset(paths.GROUPS),
         split=paths.SPLIT,
-        histories=targets.of_runs(paths.HISTORY),
+        histories=targets.histories,
         infos=targets.of_runs(paths.MODEL_INFO),
         best=targets.best_preprocessing,
     output:

@@ -8,7 +8,7 @@ rule notebook:
         table=paths.IMAGE_TABLE,
         split=paths.SPLIT_SUMMARY,
         check=targets.of_dataset(paths.CHECK_REPORT),
-        histories=targets.of_runs(paths.HISTORY),
+        histories=targets.histories,
         figures=targets.figures,
     output:
         notebook=paths.NOTEBOOK,

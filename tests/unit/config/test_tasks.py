@@ -7,6 +7,7 @@ from test_settings import SCHEMA
 
 from coverslip.config import validate
 from coverslip.config.sections import Config
+from coverslip.config.tasks import head_of
 from coverslip.errors import CoverslipError
 
 CONFIG = {
@@ -180,3 +181,58 @@ def test_frozen_copies_and_widths_are_options_of_the_config():
     study = validate.resolve(config, SCHEMA)["studies"]["types"]
     assert study["training"]["augmentation"]["frozen_copies"] == 1
     assert (study["network"]["dense_1"], study["network"]["dense_2"]) == (512, 32)
+
+
+LABELS = {
+    "title": "Labels",
+    "dataset": "masks",
+    "model": {"kind": "labels", "path": "labels"},
+}
+
+
+def label_study(**changes):
+    return {**CONFIG, "studies": {"labels": LABELS | changes}}
+
+
+def test_a_model_that_is_not_trained_here():
+    resolved = validate.resolve(label_study(), SCHEMA)
+    assert resolved["studies"]["labels"]["model"] == {
+        "kind": "labels",
+        "path": "labels",
+        "head": "instance",
+        "mask_threshold": None,
+    }
+    assert resolved == Config(**label_study()).model_dump(mode="json")
+    assert validate.resolve(resolved, SCHEMA) == resolved
+    assert head_of(resolved["studies"]["labels"]) == "instance"
+    confluency = validate.resolve(label_study(task="confluency"), SCHEMA)["studies"]["labels"]
+    assert head_of(confluency) == "semantic"
+    assert validate.resolve(confluency_of(confluency), SCHEMA)["studies"]["labels"] == confluency
+
+
+def confluency_of(study):
+    return {**CONFIG, "studies": {"labels": study}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"depth": 2}}, "labels.network: goes with a model that is trained here"),
+        ({"seeds": [1, 2]}, "labels.seeds: goes with a model that is trained"),
+        ({"kmeans": {}}, "labels.kmeans: goes with"),
+        ({"search": {"space": {"network.filters": {"choices": [1]}}}}, "labels.search: goes"),
+        ({"evaluation": {"tta": True}}, "evaluation.tta: goes with a network"),
+        ({"task": "classification"}, "labels.model: gives label images, not the class"),
+        ({"split": {"method": "random", "unit": "patch"}}, "split.unit: `patch` goes with"),
+        ({"model": {"kind": "label"}}, "model.kind: 'label' is not known; did you mean `labels`"),
+        ({"model": {"path": "x"}}, "labels.model: the key `kind` is missing: baseline, labels"),
+        ({"model": {"kind": "labels"}}, "labels.model: the key `path` is missing"),
+        ({"model": {"kind": "labels", "path": 1}}, "labels.model.path: 1 is not of type"),
+        ({"model": {"kind": "labels", "paths": "x"}}, "model.paths: unknown key; .*`path`"),
+        ({"model": {"kind": "baseline", "method": "o"}}, "model.method: 'o' is not known; .*otsu"),
+        ({"model": "labels"}, "labels.model: 'labels' is not"),
+    ],
+)
+def test_mistakes_in_a_model_that_is_not_trained_here(changes, words):
+    with pytest.raises(CoverslipError, match=words):
+        validate.resolve(label_study(**changes), SCHEMA)

@@ -11,6 +11,7 @@ WORKFLOW = Path(__file__).resolve().parents[3] / "workflow"
 MASKS = {
     "task": "segmentation",
     "kmeans": None,
+    "model": None,
     "network": {"head": "semantic"},
     "search": None,
     "attribution": {"images": 0},
@@ -28,6 +29,8 @@ def test_figures_follow_from_the_study():
     assert "contours" in figures_of(MASKS | {"network": {"head": "instance"}})
     kmeans = figures_of(MASKS | {"kmeans": {}})
     assert "clusters" in kmeans and "network" not in kmeans
+    labels = figures_of(MASKS | {"model": {"kind": "labels", "head": "instance"}})
+    assert "contours" in labels and not {"network", "learning_curves"} & set(labels)
     assert "confluency" in figures_of(MASKS | {"task": "confluency"})
     classes = MASKS | {"task": "classification", "search": {}}
     assert {"class_confusion", "search_curves"} <= set(figures_of(classes))

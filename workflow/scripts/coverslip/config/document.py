@@ -69,8 +69,8 @@ def _type(child: dict[str, Any]) -> str:
         return f"section {child['$ref'].rsplit('/', 1)[1]}"
     if not child:
         return "anything"
-    if "anyOf" in child:
-        return " or ".join(_type(part) for part in child["anyOf"])
+    if several := child.get("anyOf") or child.get("oneOf"):
+        return " or ".join(_type(part) for part in several)
     if "enum" in child:
         return ", ".join(f"`{value}`" for value in child["enum"])
     if child.get("type") == "array":

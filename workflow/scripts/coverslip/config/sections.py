@@ -561,6 +561,39 @@ class KMeans(Section):
     """For `texture`: standard deviations, in pixels, of the Gaussian windows of the texture."""
 
 
+class LabelFolder(Section):
+    """Label images that another program made, scored as predictions."""
+
+    kind: Literal["labels"]
+    """Label images of a folder."""
+    path: str = Field(min_length=1)
+    """Folder of label images, absolute or relative to the working directory: TIFF, PNG, npy,
+    OME-Zarr, `_seg.npy` of Cellpose, ROIs of ImageJ, COCO or GeoJSON, one file an image with the
+    name of its image. A `tool.json` in it describes the program."""
+    head: Literal["instance", "semantic"] = "instance"
+    """What is scored. `instance`: objects and foreground; `semantic`: the foreground alone. With
+    `task: confluency` it is `semantic` where none is named."""
+    mask_threshold: int | None = Field(default=None, ge=0)
+    """None: each value is an object. A number: the files are binary masks, values above it are
+    foreground, and objects are its connected components (127 for masks with soft edges)."""
+
+
+class BaselineModel(Section):
+    """A method without training in place of a network."""
+
+    kind: Literal["baseline"]
+    """One of the baselines that every result is compared with, as a study of its own."""
+    method: Literal["otsu", "otsu_watershed"]
+    """`otsu`: connected components of Otsu's threshold; `otsu_watershed`: the same, cut where they
+    are narrow."""
+    head: Literal["instance", "semantic"] = "instance"
+    """See `LabelFolder`."""
+
+
+OtherModel = Annotated[LabelFolder | BaselineModel, Field(discriminator="kind")]
+"""A model that is not trained here: its label images are scored as they are."""
+
+
 class Evaluation(Section):
     """What is predicted and how it is scored."""
 
@@ -646,6 +679,9 @@ class Study(Section):
     proper, which then uses the best ones; none: no search."""
     kmeans: KMeans | None = None
     """K-means, in place of `network` and `training`; `{}` takes its defaults; none: a network."""
+    model: OtherModel | None = None
+    """A model that is not trained here, in place of `network` and `training`: label images of
+    another program (`kind: labels`) or a baseline; none: a network."""
     evaluation: Evaluation = Evaluation()
     """What is predicted and how it is scored."""
     attribution: Attribution = Attribution()

@@ -40,10 +40,57 @@ def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
         implied["training"] = {"loss": "crossentropy"}
     elif study.get("task") == "confluency":
         implied["network"] = {"head": "semantic"}
+        if study.get("model") is not None:
+            implied["model"] = {"head": "semantic"}
     if study.get("task") == "classification" or study.get("kmeans") is not None:
         implied["preprocessing"] = COLOURS
     sections = {name: {**values, **study.get(name, {})} for name, values in implied.items()}
     return {**study, **sections}
+
+
+def head_of(study: Mapping[str, Any]) -> str:
+    """Return what the model of a study predicts: `semantic`, `instance` or `classification`.
+
+    Args:
+        study: its section of the config, with all defaults.
+    """
+    if study["kmeans"] is not None:
+        return "semantic"
+    return (study["model"] or study["network"])["head"]
+
+
+UNTRAINED = (
+    "preprocessing",
+    "network",
+    "training",
+    "search",
+    "kmeans",
+    "attribution",
+    "tensorboard",
+    "seeds",
+)
+"""Sections and keys of a study that a model which is not trained here cannot have."""
+
+
+def check_model(where: str, study: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterable[str]:
+    """Mistakes in a study whose model is not trained here.
+
+    Args:
+        where: path of the study in the config.
+        study: its section, with all defaults.
+        defaults: the same with nothing but defaults, task and model.
+    """
+    kind = study["model"]["kind"]
+    for key in UNTRAINED:
+        if study[key] != defaults[key]:
+            yield f"{where}.{key}: goes with a model that is trained here, not `kind: {kind}`"
+    for key, value in study["evaluation"].items():
+        if key != "min_area_px" and value != defaults["evaluation"][key]:
+            yield f"{where}.evaluation.{key}: goes with a network, not with `kind: {kind}`"
+    if study["task"] == "classification":
+        yield f"{where}.model: gives label images, not the class of an image"
+    if study["split"]["unit"] == "patch":
+        yield f"{where}.split.unit: `patch` goes with a network"
 
 
 def kind_of_result(

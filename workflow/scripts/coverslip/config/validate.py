@@ -110,7 +110,19 @@ def _resolved(
     if mistakes := [line for error in errors for line in _explain(error, schema)]:
         return {}, mistakes
     resolved = _complete(tasks.implied(config), schema, schema)
-    return resolved, list(_cross_check(resolved))
+    untrained = [
+        line
+        for name, study in resolved["studies"].items()
+        if study["model"] is not None
+        for line in tasks.check_model(f"studies.{name}", study, _defaults(study, schema))
+    ]
+    return resolved, untrained or list(_cross_check(resolved))
+
+
+def _defaults(study: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study of the same task and model in which all else is the default."""
+    same = {key: study[key] for key in ("title", "dataset", "task", "model")}
+    return _complete(tasks.implied_study(same), schema["$defs"]["Study"], schema)
 
 
 def chosen_studies(config: Mapping[str, Any]) -> list[str]:
@@ -170,11 +182,19 @@ def _follow(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
     return node
 
 
+def _of_kind(node: Mapping[str, Any], kind: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the section of this `kind`, of several that a key may have; else the node itself."""
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    return _follow({"$ref": mapping[kind]}, schema) if kind in mapping else node
+
+
 def _complete(value: Any, node: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
     node = _follow(node, schema)
     if isinstance(value, Mapping) and "anyOf" in node:
         # A section that may be left out.
-        sections = (_follow(part, schema) for part in node["anyOf"])
+        sections = (
+            _of_kind(_follow(part, schema), value.get("kind"), schema) for part in node["anyOf"]
+        )
         node = next((part for part in sections if "properties" in part), node)
     if isinstance(value, Mapping) and "properties" in node:
         return {
@@ -206,12 +226,32 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> li
         parts = [e for e in error.context if e.validator_value != "null"]
         lines = [line for part in parts for line in _explain(part, schema)]
         return lines[-1:] if all(part.validator == "type" for part in parts) else lines
+    if error.validator == "oneOf":
+        return _explain_kind(error, where, schema)
     if error.validator != "type":
         return [f"{where}: {error.message}"]
     value, wanted = error.instance, error.validator_value
     hint = _text_hint(value, wanted) if isinstance(value, str) else _type_hint(value, wanted)
     shown = value if isinstance(value, datetime.date) else repr(value)
     return [f"{where}: {shown} is not of type {wanted!r}{hint}"]
+
+
+def _explain_kind(
+    error: jsonschema.ValidationError, where: str, schema: Mapping[str, Any]
+) -> list[str]:
+    """Explain a section of several kinds by the mistakes of the kind that it names."""
+    kinds = error.schema["discriminator"]["mapping"]
+    section = error.instance
+    if not isinstance(section, Mapping):
+        return [f"{where}: {section!r} is not a section"]
+    if "kind" not in section:
+        return [f"{where}: the key `kind` is missing: {', '.join(kinds)}"]
+    if section["kind"] not in kinds:
+        hint = closest_name(section["kind"], kinds)
+        return [f"{where}.kind: {section['kind']!r} is not known{hint}"]
+    branch = [part["$ref"] for part in error.schema["oneOf"]].index(kinds[section["kind"]])
+    parts = [part for part in error.context if part.schema_path[0] == branch]
+    return [line for part in parts for line in _explain(part, schema)]
 
 
 def _type_hint(value: Any, wanted: str) -> str:

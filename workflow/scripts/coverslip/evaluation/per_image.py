@@ -27,7 +27,7 @@ from coverslip.evaluation.predictions import (
     scored_size,
     truth_mask,
 )
-from coverslip.evaluation.runs import fold_and_seed, read_info, run_of
+from coverslip.evaluation.runs import fold_and_seed, is_untrained, read_info, run_of
 from coverslip.imaging.field_of_view import field_of_view
 from coverslip.metrics import baselines, classification, definitions, instances, pixels
 from coverslip.metrics.matching import Matching, match
@@ -149,7 +149,11 @@ def observe_masks(inputs: EvaluationInputs, runs: Sequence[str]) -> Observations
     split = split[split["fold"].isin({fold_and_seed(run)[0] for run in runs})]
     corners = _corners(split)
     split = split.drop(columns=list(PLACE_COLUMNS), errors="ignore").drop_duplicates()
-    folds_of = split[split["subset"].isin(SUBSETS)].groupby("id", sort=True)["fold"].agg(set)
+    subsets: tuple[str, ...] = SUBSETS
+    if is_untrained(read_info(inputs.models[0])):
+        subsets = ("test",)
+        split = split[split["subset"] == "test"]
+    folds_of = split[split["subset"].isin(subsets)].groupby("id", sort=True)["fold"].agg(set)
     counts: list[dict] = []
     facts: list[dict] = []
     with ExitStack() as stack:
@@ -172,7 +176,7 @@ def observe_masks(inputs: EvaluationInputs, runs: Sequence[str]) -> Observations
     for source in ("model", *baselines.INSTANCES) if with_instances else ():
         columns += instance_columns(source)
     images = split.merge(pd.DataFrame(facts), on="id")
-    scored = images[images["subset"].isin(SUBSETS)]
+    scored = images[images["subset"].isin(subsets)]
     rows = pd.DataFrame(counts, columns=columns).merge(scored, on=["id", "fold"])
     rows = rows.sort_values(["seed", "fold", "id"], ignore_index=True)
     # Further classes of a model are foreground, as the truth is a mask.

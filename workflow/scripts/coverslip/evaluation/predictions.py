@@ -2,9 +2,9 @@
 
 Every file has `id` and `subset` (UTF-8, N) and the attributes `fold` and `classes` (JSON). Further:
 
-- masks: `probability/<id>` (float16 HxW, probability of foreground), `label/<id>` (uint8 HxW, class
-  of each pixel), of a model of instances `instance/<id>` (int32 HxW), and the attributes
-  `threshold` and `resolution`;
+- masks: `probability/<id>` (float16 HxW, probability of foreground; none of label images of
+  another program), `label/<id>` (uint8 HxW, class of each pixel), of a model of instances
+  `instance/<id>` (int32 HxW), and the attributes `threshold` and `resolution`;
 - classes of images: `logits` (float32 NxK) and the attribute `temperature`, which divides them.
 """
 
@@ -69,16 +69,45 @@ def predict(
     wanted = [*subsets, UNLABELLED] if of_classes else subsets
     table = select_images(split, fold, wanted).iloc[shard::shards]
     with write_hdf5(output) as file, ImageStore(images) as store:
-        file.attrs["fold"] = fold
-        classes = [str(name) for name in network.info["classes"]]
-        file.attrs["classes"] = json.dumps(classes, ensure_ascii=False)
-        for name, texts in (("id", table.index), ("subset", table["subset"])):
-            encoded = np.array([str(text).encode() for text in texts], dtype="S")
-            file.create_dataset(name, data=encoded if len(table) else np.empty(0, "S1"))
+        _write_head(file, fold, [str(name) for name in network.info["classes"]], table)
         if of_classes:
             _write_logits(file, network, store, table, evaluation)
         else:
             _write_masks(file, network, store, table, evaluation)
+
+
+def write_label_images(
+    output: Path,
+    fold: int,
+    table: pd.DataFrame,
+    labels: Iterable[np.ndarray],
+    with_instances: bool,
+) -> None:
+    """Write label images of another program as predictions; one of them is in memory.
+
+    Args:
+        output: the HDF5 file to write.
+        fold: fold of the split.
+        table: rows of the split, indexed by id, with the column `subset`.
+        labels: label image of each row, int HxW, 0 is background.
+        with_instances: whether objects are scored, and not the foreground alone.
+    """
+    with write_hdf5(output) as file:
+        _write_head(file, fold, ["background", "foreground"], table)
+        file.attrs["threshold"] = 0.5
+        file.attrs["resolution"] = "native"
+        for id, label in zip(table.index, labels, strict=True):
+            write_array(file, f"label/{id}", (label > 0).astype(np.uint8))
+            if with_instances:
+                write_array(file, f"instance/{id}", label.astype(np.int32, copy=False))
+
+
+def _write_head(file: Hdf5File, fold: int, classes: list[str], table: pd.DataFrame) -> None:
+    file.attrs["fold"] = fold
+    file.attrs["classes"] = json.dumps(classes, ensure_ascii=False)
+    for name, texts in (("id", table.index), ("subset", table["subset"])):
+        encoded = np.array([str(text).encode() for text in texts], dtype="S")
+        file.create_dataset(name, data=encoded if len(table) else np.empty(0, "S1"))
 
 
 def _write_logits(

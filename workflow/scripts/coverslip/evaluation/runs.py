@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ PATTERN = re.compile(r"fold(\d+)_(?:seed(\d+)|ensemble)")
 
 ENSEMBLE = -1
 """The seed of an ensemble of all seeds."""
+
+UNTRAINED = ("labels", "baseline", "tool")
+"""Kinds of models in `model.json` that are scored on test images alone."""
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -84,7 +88,7 @@ def read_history(model: Path) -> pd.DataFrame:
 
 
 def read_info(model: Path) -> dict[str, Any]:
-    """Read `model.json` of a model folder, with at least `classes` and `kept_epoch`.
+    """Read `model.json` of a model folder, with at least `classes` and, if trained, `kept_epoch`.
 
     Raises:
         CoverslipError: the file is missing or incomplete.
@@ -92,13 +96,19 @@ def read_info(model: Path) -> dict[str, Any]:
     path = Path(model) / "model.json"
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-        if len(info["classes"]) < 2 or int(info["kept_epoch"]) < 1:
+        epoch = 1 if is_untrained(info) else int(info["kept_epoch"])
+        if len(info["classes"]) < 2 or epoch < 1:
             raise ValueError("fewer than two classes, or no epoch")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoverslipError(
             f"{path}: has no classes or epoch ({error}): remove the model folder and train again"
         ) from error
     return info
+
+
+def is_untrained(info: Mapping[str, Any]) -> bool:
+    """Return whether a model was not trained here, by its `model.json`: it has no history."""
+    return info.get("kind") in UNTRAINED
 
 
 def at_epoch(history: pd.DataFrame, epoch: int) -> pd.Series:

@@ -13,6 +13,7 @@ from coverslip.evaluation.per_image import INSTANCE_SOURCES, Block, Observations
 from coverslip.evaluation.runs import (
     at_epoch,
     fold_and_seed,
+    is_untrained,
     read_history,
     read_info,
     run_name,
@@ -195,9 +196,14 @@ def stack(block: Block, unit: str) -> tuple[np.ndarray, Layout, np.ndarray]:
 def train_records(
     task: Task, observations: Observations, models: Sequence[Path]
 ) -> list[dict[str, Any]]:
-    """Return the accuracy on the training images at the epoch whose weights are selected."""
+    """Return the accuracy on the training images at the epoch whose weights are selected.
+
+    There is none of label images of another program.
+    """
     parts = []
     images = observations.images[observations.images["subset"] == "train"]
+    if all(is_untrained(read_info(model)) for model in models):
+        return []
     for model in sorted(models, key=lambda path: fold_and_seed(run_of(path))):
         run, info = run_of(model), read_info(model)
         accuracy = float(at_epoch(read_history(model), info["kept_epoch"])["accuracy"])

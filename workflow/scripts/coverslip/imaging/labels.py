@@ -87,7 +87,7 @@ def from_image(values: np.ndarray, threshold: int, name: str, lossy: bool = Fals
             if lossy or soft_edges(found, counts):
                 raise CoverslipError(
                     f"{name}: mask with soft edges ({len(found)} values besides 0): "
-                    "set `mask_threshold: 127` for the dataset"
+                    "set `mask_threshold: 127`"
                 )
             label, objects = renumber(values)
             return LabelImage(label, objects, 0, 0, "label")

@@ -251,6 +251,11 @@ def model_inputs(
             "classification, and name this one as `model`"
         )
     if study:
+        if (other := config["studies"][config[key]].get("model")) is not None:
+            raise CoverslipError(
+                f"{key}: {config[key]}: is a study of `kind: {other['kind']}`, which is not "
+                "trained here and cannot measure other images: name a trained model"
+            )
         names = [name for name in FILES if name == INFO or config[key] not in kmeans]
         return [f"{folder}/{name}" for name in names]
     return [os.path.abspath(file) for file in model_files(folder)]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coverslip.config.tasks import head_of
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -86,8 +88,12 @@ def figures_of(study: Mapping[str, Any]) -> dict[str, Figure]:
         explained = study["attribution"]["images"] > 0
         found = CLASSIFICATION | (ATTRIBUTION if explained else {}) | NETWORK
     else:
-        found = SEGMENTATION | (NETWORK if study["kmeans"] is None else KMEANS)
-        if study["kmeans"] is None and study["network"]["head"] == "instance":
+        found = dict(SEGMENTATION)
+        if study["model"] is not None:
+            del found["learning_curves"]
+        else:
+            found |= NETWORK if study["kmeans"] is None else KMEANS
+        if head_of(study) == "instance":
             found |= INSTANCES
     found |= CONFLUENCY if study["task"] == "confluency" else {}
     return found | (SEARCH if study["search"] is not None else {})

@@ -43,3 +43,14 @@ def missing_data(dataset: str, source: Mapping[str, Any], archive: str | None) -
         if not Path(file).exists():
             return f"{file} is missing: {GET_CREDENTIALS}, or download kaggle.com/{page} to there"
     return None
+
+
+def missing_labels(model: Mapping[str, Any] | None) -> str | None:
+    """Return that the folder of label images of a study is missing; none where it is there.
+
+    Args:
+        model: the section `model` of the study.
+    """
+    if model is None or model["kind"] != "labels" or Path(model["path"]).is_dir():
+        return None
+    return f"{model['path']} is missing: put the label images there, or fix `model.path`"

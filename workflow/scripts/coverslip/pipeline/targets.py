@@ -19,7 +19,7 @@ from coverslip.config import search_space, validate
 from coverslip.errors import CoverslipError
 from coverslip.pipeline import figures, folder_inventory, paths
 from coverslip.pipeline.contents import input_contents
-from coverslip.pipeline.missing_data import missing_data
+from coverslip.pipeline.missing_data import missing_data, missing_labels
 from coverslip.pipeline.paths import expand
 from coverslip.pipeline.published_weights import file_name
 from coverslip.runtime import code_fingerprint, run_record
@@ -134,13 +134,18 @@ class Targets:
         """Names of the archives of Kaggle by dataset; datasets of one archive share it."""
         missing = {n: self.missing_data(n) for n in config["datasets"]}
         chosen = validate.chosen_studies(config)
-        reasons = {name: missing[sections[name]["dataset"]] for name in chosen}
+        reasons = {
+            name: missing[sections[name]["dataset"]] or missing_labels(sections[name]["model"])
+            for name in chosen
+        }
         self.left_out = {name: reason for name, reason in reasons.items() if reason}
         """What is missing, by the study that cannot run without it."""
         self.studies = [name for name in chosen if name not in self.left_out]
         self.datasets = sorted({sections[name]["dataset"] for name in self.studies})
         self.kmeans = sorted(n for n, s in sections.items() if s["kmeans"] is not None)
-        self.networks = sorted(set(sections) - set(self.kmeans))
+        self.untrained = sorted(n for n, s in sections.items() if s["model"] is not None)
+        """Studies whose label images come from elsewhere, or from a baseline."""
+        self.networks = sorted(set(sections) - set(self.kmeans) - set(self.untrained))
         self.classifications = sorted(
             name for name, study in sections.items() if study["task"] == "classification"
         )
@@ -185,6 +190,11 @@ class Targets:
         section = self.config["studies"][study]
         folds = range(section["split"]["folds"])
         return {"study": [study], "fold": folds, "seed": section["seeds"]}
+
+    def histories(self, wildcards: Wildcards) -> list[str]:
+        """Return the history of every training of the study; none where nothing is trained."""
+        trained = wildcards.study not in self.untrained
+        return self.run_files([wildcards.study], paths.HISTORY) if trained else []
 
     def run_files(self, studies: Iterable[str], *patterns: str) -> list[str]:
         """Return these files of every training of some studies."""
@@ -399,6 +409,31 @@ class Targets:
         """Return the licence of the data, which a model carries along."""
         return self.config["datasets"][self.study(wildcards)["dataset"]]["licence"]
 
+    # --- label images that are not predicted here
+
+    def label_source(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the files that the label images of a study are in, which a rule makes.
+
+        A folder of the user is no input but a parameter, see `label_folder`.
+        """
+        return []
+
+    def label_folder(self, wildcards: Wildcards) -> Section | None:
+        """Return path and inventory of the user's folder of label images; none without one."""
+        model = self.study(wildcards)["model"]
+        if model["kind"] != "labels":
+            return None
+        notes = Path(f"{paths.NOTES}/inventory-labels-{wildcards.study}.json")
+        digest = folder_inventory.digest(model["path"], notes, not self.dry_run)
+        return {"path": model["path"], "notes": str(notes), "inventory": digest}
+
+    def label_settings(self, wildcards: Wildcards) -> Section:
+        """Return what of the section `model` changes label images; a path is in `label_folder`."""
+        study = self.study(wildcards)
+        area = {"min_area_px": study["evaluation"]["min_area_px"]}
+        section = omit_keys(study["model"], "path")
+        return section | (area if section["kind"] == "baseline" else {})
+
     # --- search
 
     def search(self, wildcards: Wildcards) -> Section:
@@ -588,8 +623,8 @@ class Targets:
         Raises:
             CoverslipError: the study has no networks.
         """
-        if study in self.kmeans:
-            raise CoverslipError(f"{study}: K-means has no networks to average")
+        if study not in self.networks:
+            raise CoverslipError(f"{study}: has no networks to average")
         runs = self.runs(study)
         runs["fold"] = re.findall(r"\d+", together) or runs["fold"]
         return expand(path, **runs)
@@ -633,7 +668,7 @@ class Targets:
             "table": ("table", lambda wildcards: paths.IMAGE_TABLE.format(study=wildcards.study)),
             "images": ("images", self.of_dataset(paths.STORE)),
             "predictions": ("predictions", self.predictions),
-            "histories": ("histories", self.of_runs(paths.HISTORY)),
+            "histories": ("histories", self.histories),
             "infos": ("models", self.of_runs(paths.MODEL_INFO)),
             "first_info": ("models", lambda w: [self.of_first_run(paths.MODEL_INFO)(w)]),
             "first_weights": ("models", lambda w: [self.of_first_run(paths.WEIGHTS)(w)]),
@@ -698,7 +733,7 @@ class Targets:
     def report_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Return the inputs of the report by their names."""
         return {
-            "cards": self.run_files(self.studies, paths.MODEL_CARD),
+            "cards": self.run_files(self.trained_of_run(), paths.MODEL_CARD),
             "metrics": expand(paths.METRICS, study=self.studies),
             "tables": expand(paths.IMAGE_TABLE, study=self.studies),
             "images": expand(paths.STORE, dataset=self.datasets),
@@ -733,7 +768,8 @@ class Targets:
             *expand(paths.METRICS, study=self.studies),
             *expand(paths.IMAGE_TABLE, study=self.studies),
             *expand(paths.NOTEBOOK_PAGE, study=self.studies),
-            *self.run_files(self.studies, paths.MODEL_INFO, paths.MODEL_CARD),
+            *self.run_files(self.studies, paths.MODEL_INFO),
+            *self.run_files(self.trained_of_run(), paths.MODEL_CARD),
             *self.run_files(self.networks_of_run(), paths.WEIGHTS),
             *self.figure_files(self.studies),
             *self.predicted_classes(),
@@ -745,7 +781,11 @@ class Targets:
 
     def networks_of_run(self) -> list[str]:
         """Return the studies that run and train a network."""
-        return [study for study in self.studies if study not in self.kmeans]
+        return [study for study in self.studies if study in self.networks]
+
+    def trained_of_run(self) -> list[str]:
+        """Return the studies that run and have a model which is trained here."""
+        return [study for study in self.studies if study not in self.untrained]
 
     def searched_of_run(self) -> list[str]:
         """Return the studies that run and have a search."""

@@ -108,6 +108,9 @@ TASKS = {
 
 SETTINGS = ("split", "preprocessing", "network", "training", "evaluation", "seeds")
 
+SETTINGS_UNTRAINED = ("split", "model")
+"""Of a model that is not trained here."""
+
 
 def build(
     studies: Sequence[StudyInputs],
@@ -350,7 +353,13 @@ def _study(
             {"title": run_title(run, path), "facts": run_facts(run)}
             for path, run in zip(paths, runs, strict=True)
         ],
-        "settings": flat({key: section[key] for key in SETTINGS if key in section}),
+        "settings": flat(
+            {
+                key: section[key]
+                for key in (SETTINGS_UNTRAINED if section.get("model") else SETTINGS)
+                if key in section
+            }
+        ),
         "files": _files(study, output),
     }
 

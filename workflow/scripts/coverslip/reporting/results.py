@@ -26,6 +26,9 @@ from coverslip.metrics.intervals import MIN_GROUPS
 
 DASH = "–"
 
+IMPORT = "import_labels"
+"""Rule that reads label images of another program, where others train a model."""
+
 METRICS_FORMAT = 2
 
 HEADLINES = {
@@ -616,13 +619,11 @@ def comparisons(
 
 def key_result(study: StudyInputs, metrics: Mapping[str, Any]) -> Result:
     """Return the one number that a study is shown by first."""
-    instances = (study.study.get("network") or {}).get("head") == "instance"
-    names = (["f1_50_pooled"] if instances else []) + list(HEADLINES[study.task])
-    for name in names:
+    for name in ("f1_50_pooled", *HEADLINES[study.task]):
         for subset in SUBSETS[:2]:
             if find(metrics, name, subset):
                 return result(study, metrics, name, subset)
-    return result(study, metrics, names[0])
+    return result(study, metrics, HEADLINES[study.task][0])
 
 
 # --- Words
@@ -651,6 +652,8 @@ def device(run: Mapping[str, Any]) -> str:
 
 def minutes(run: Mapping[str, Any]) -> float | None:
     """Return the minutes that a training took, over all its jobs; None if not recorded."""
+    if run.get("rule") == IMPORT:
+        return None
     training = run.get("training") or {}
     seconds = training.get("training_seconds", run.get("seconds"))
     return None if seconds is None else float(seconds) / 60

@@ -11,6 +11,7 @@ from coverslip.errors import CoverslipError
 from coverslip.reporting.results import (
     DASH,
     HIGHER_IS_BETTER,
+    IMPORT,
     LOWER_IS_BETTER,
     SUBSET_WORDS,
     SUBSETS,
@@ -389,6 +390,8 @@ def _table(records: Sequence[Mapping[str, Any]], summary: str, caption: str) -> 
 def run_title(run: Mapping[str, Any], path_name: str) -> str:
     """Return which training a record is of: `Training of fold 1, seed 2`."""
     wildcards = run.get("wildcards") or {}
+    if run.get("rule") == IMPORT:
+        return f"Label images of fold {wildcards.get('fold')}"
     parts = [f"{key} {wildcards[key]}" for key in ("fold", "seed") if key in wildcards]
     return ("Training of " + ", ".join(parts)) if parts else path_name
 
