@@ -54,6 +54,7 @@ class Browser:
                 "browserName": "chrome",
                 "goog:chromeOptions": chrome,
                 "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+                "timeouts": {"script": 120_000},
             }
             made = self._ask("POST", "", {"capabilities": {"alwaysMatch": wanted}})
             self.address += f"/{made['sessionId']}"
@@ -77,6 +78,11 @@ class Browser:
     def run(self, script: str) -> Any:
         """The value that a piece of JavaScript returns in the page."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": []})
+
+    def scheme(self, name: str) -> None:
+        """Prefer the colour scheme `light` or `dark`."""
+        wanted = [{"name": "prefers-color-scheme", "value": name}]
+        self.devtools("Emulation.setEmulatedMedia", features=wanted)
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press and release a key, as a person would; `text` is what the key types."""
@@ -115,7 +121,7 @@ class Browser:
         )
         # No proxy of the environment may stand between the test and its own browser.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60) as answer:
+        with opener.open(request, timeout=150) as answer:
             return json.load(answer)["value"]
 
     def _port(self) -> int:

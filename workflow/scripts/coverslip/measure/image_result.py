@@ -22,7 +22,13 @@ from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.input_folder import shown_name
-from coverslip.measure.overlay import draw_objects, encoded, plain_image
+from coverslip.measure.overlay import (
+    draw_objects,
+    draw_scale_bar,
+    encoded,
+    plain_image,
+    scale_bar_um,
+)
 from coverslip.measure.regionprops import BASIC, summary
 from coverslip.models.model import Model
 
@@ -128,6 +134,10 @@ class ImageResult:
             small = segmented.thumbnail
             plain = plain_image(small.image, small.field)
             drawn = draw_objects(plain, small.label, small.mask)
+            if size is not None:
+                width_um = size[1] * segmented.source.shape[1]
+                for shown in (plain, drawn):
+                    draw_scale_bar(shown, scale_bar_um(width_um) / width_um)
             self.write_label(plane, segmented, settings)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

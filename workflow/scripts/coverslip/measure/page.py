@@ -20,6 +20,7 @@ from coverslip.measure.classes import UNSURE
 from coverslip.measure.flags import SATURATED, find_flags, worst_images
 from coverslip.measure.image_result import image_name, overlay_name
 from coverslip.measure.input_folder import beside, left_out_lines
+from coverslip.measure.overlay import scale_bar_um
 from coverslip.measure.tables import read_head, read_images
 from coverslip.measure.wells import plate_table
 from coverslip.reporting.model_card import read_evaluation
@@ -322,6 +323,7 @@ def _shown(
     row: Any, name: str, odd: Mapping[int, str], overlays: Path, output: Path
 ) -> dict[str, str]:
     plain = overlays / image_name(name)
+    width_um = row.width_px * row.pixel_width_um  # not a number where it is not known
     return {
         "name": _name(row),
         "link": _link(overlays / name, output),
@@ -330,6 +332,7 @@ def _shown(
         "plain": embed_image(plain, PLAIN_BYTES).source if plain.is_file() else "",
         "confluency": f"{number(row.confluency_percent, 1)} %",
         "objects": plural(int(row.n_objects), "object"),
+        "bar": f"{scale_bar_um(width_um):g}" if width_um > 0 else "",
         "odd": odd.get(row.Index, ""),
     }
 
