@@ -52,6 +52,7 @@ def test_a_segmentation_is_told_and_runs_again_by_hand(nuclei):
     drawn = base64.b64encode((nuclei / "figures/learning_curves.svg").read_bytes()).decode()
     for words in ("Nuclei again", "do not use its numbers", "3 groups and 2 pairs", drawn):
         assert words in page
+    assert page.index("<h1") < page.index("<details>"), "the title is above the code"
     assert "selected epoch has the lowest" in page and "last epoch is selected." not in shown(page)
     execute(nuclei / "notebook.ipynb", {}, nuclei / "again.ipynb", nuclei / "again.html")
     assert "Nuclei again" in (nuclei / "again.html").read_text()

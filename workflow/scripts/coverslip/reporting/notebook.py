@@ -58,6 +58,8 @@ def execute(template: Path, parameters: dict[str, Any], notebook: Path, page: Pa
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=True,
+                # Jupyter warns of its own TCP ports on loopback at each start.
+                extra_arguments=["--log-level=ERROR"],
             )
         except PapermillExecutionError as error:
             raise CoverslipError(
@@ -73,7 +75,7 @@ def execute(template: Path, parameters: dict[str, Any], notebook: Path, page: Pa
         nbformat.write(document, part)
     LOG.info("%s: executed", notebook)
     title = str(parameters.get("title") or parameters.get("study") or notebook.stem)
-    cells = [_cell(cell) for cell in document.cells]
+    cells = _join_silent([_cell(cell) for cell in document.cells])
     html = render("notebook.html.j2", {"title": title, "cells": cells})
     with atomic_write(page) as part:
         part.write_text(html, encoding="utf-8")
@@ -90,6 +92,21 @@ def _cell(cell: Any) -> dict[str, Any]:
         return {"code": "", "outputs": [{"html": _markdown(cell.source), "text": ""}]}
     outputs = [_output(output) for output in cell.outputs]
     return {"code": cell.source, "outputs": outputs}
+
+
+def _join_silent(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return cells in which code that shows nothing is part of the next cell with code."""
+    joined: list[dict[str, Any]] = []
+    silent: list[str] = []
+    for cell in cells:
+        if cell["code"] and not cell["outputs"] and cell is not cells[-1]:
+            silent.append(cell["code"])
+            continue
+        if cell["code"]:
+            cell = cell | {"code": "\n\n".join([*silent, cell["code"]])}
+            silent = []
+        joined.append(cell)
+    return joined
 
 
 def _output(output: Any) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from coverslip.reporting.results import (
     results,
 )
 from coverslip.reporting.tables import (
+    MODALITIES,
     data_facts,
     dataset_sentence,
     ensemble_scores,
@@ -251,7 +252,8 @@ def _card(study: StudyInputs, line: Result) -> dict[str, Any]:
     if rows is not None and len(rows):
         middle = _by_score(rows).iloc[[len(rows) // 2]]
         image = next(thumbnails(study, middle, CARD), None)
-    kinds = ", ".join(dict.fromkeys(k for k in rows["modality"] if k)) if rows is not None else ""
+    found = [] if rows is None else rows["modality"].unique()
+    kinds = ", ".join(MODALITIES.get(name, name) for name in found if name)
     count = (line.record or {}).get("support") if rows is None else len(rows)
     images = plural(count or 0, "image")
     return {"study": study, "line": line, "image": image, "kinds": kinds, "images": images}

@@ -52,6 +52,10 @@ SPLITS = {
 }
 
 
+MODALITIES = {"brightfield": "transmitted light"}
+"""Modalities in words: of grey bright images it is not known whether they are phase contrast."""
+
+
 @dataclass(frozen=True)
 class Fact:
     """A line of a list of facts."""
@@ -66,7 +70,7 @@ def dataset_sentence(report: Mapping[str, Any]) -> str:
     """Return a dataset in one sentence: images, kinds, objects, groups, as far as counted."""
     parts = [plural(report.get("images") or 0, "image")]
     if report.get("modalities"):
-        parts[0] += f" ({_kinds(report['modalities'])})"
+        parts[0] += f" ({_kinds(report['modalities'], MODALITIES)})"
     total = (report.get("objects") or {}).get("total")
     if total:
         parts.append(f"{plural(total, 'object')} with an annotated contour")
@@ -87,7 +91,8 @@ def data_facts(report: Mapping[str, Any], names: Mapping[str, str] | None = None
         ("channels", "Channels"),
     ):
         if report.get(key):
-            facts.append(Fact(name, _kinds(report[key], names if key == "classes" else None)))
+            words = {"classes": names, "modalities": MODALITIES}.get(key)
+            facts.append(Fact(name, _kinds(report[key], words)))
     objects = report.get("objects") or {}
     masked = bool(objects.get("total")) or not report.get("classes")
     if objects.get("total"):

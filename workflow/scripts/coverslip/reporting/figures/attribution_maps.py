@@ -55,7 +55,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     figure = new(max(5.2, 1.75 * (1 + len(methods))), 1.3 + 1.75 * max(1, len(shown)))
     subset = SUBSETS[scores["subset"]]
     heading(figure, f"{TITLE}, {subset} images", inputs)
-    note = f"Above the maps: means over all explained images; {chance(scores)}."
+    note = "Red supports the predicted class, blue opposes it. "
+    note += f"Above the maps: means over all explained images; {chance(scores)}."
     worse = [words(name) for name in scores["methods"][:-1] if name not in better]
     if not better:
         note += " No method is better than a random map: do not interpret these maps."

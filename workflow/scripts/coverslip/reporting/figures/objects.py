@@ -78,7 +78,7 @@ def _counts(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     mean = f"{error:+.1f}".replace("-", "−")
     axes.set_title(
         f"{thousands(found)} predicted, {thousands(total)} annotated\n"
-        f"mean error {mean} per image of {total / max(1, len(true)):.1f}"
+        f"bias {mean} per image ({total / max(1, len(true)):.1f} annotated)"
     )
 
 
