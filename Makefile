@@ -72,7 +72,7 @@ GIVEN = $(foreach name,CONFIGFILE APPEND OUTPUT,$(if $(findstring command,$(orig
   $(name)="$($(name))"))
 
 results: $(VENV)/.$(KIND) ## write docs/results.md, or OUTPUT=FILE, from the last run of CONFIGFILE
-	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.reporting.results_page \
+	$(BIN)/python benchmarks/results_page.py \
 	  --command '$(strip make results $(GIVEN))' --configfile $(CONFIGFILE) \
 	  $(if $(APPEND),--append $(APPEND)) $(if $(OUTPUT),--output $(OUTPUT))
 

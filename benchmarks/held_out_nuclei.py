@@ -21,6 +21,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
+from results_page import table
+
 from coverslip.data.image_store import ImageStore
 from coverslip.imaging.image_statistics import (
     KEPT,
@@ -35,7 +37,6 @@ from coverslip.models import heads
 from coverslip.models.confidence import object_confidence
 from coverslip.models.model import Model, load
 from coverslip.models.scale import typical_diameter
-from coverslip.reporting.results_page import table
 from coverslip.runtime import device
 
 SMALLEST = 16

@@ -28,6 +28,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 from multiply_adds import per_pixel
+from results_page import table
 
 from coverslip.data.image_store import ImageStore
 from coverslip.evaluation.runs import fold_and_seed
@@ -41,7 +42,6 @@ from coverslip.metrics.metric import Layout, image_statistics
 from coverslip.models.model import Model, load, read_network
 from coverslip.reporting.figures.style import TRAIN, VALIDATION, new, save, styled
 from coverslip.reporting.results import baseline_label, first_capital, label, number
-from coverslip.reporting.results_page import table
 from coverslip.runtime import device
 from coverslip.runtime.run_record import processor
 

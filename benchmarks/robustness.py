@@ -22,13 +22,14 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
+from results_page import table
+
 from coverslip.data.image_store import ImageStore
 from coverslip.imaging.intensity import to_grey
 from coverslip.metrics import instances as metrics
 from coverslip.metrics.baselines import otsu_watershed
 from coverslip.metrics.matching import match
 from coverslip.models.model import Model, load
-from coverslip.reporting.results_page import table
 from coverslip.runtime import device
 
 TINT = np.array([0.1, 0.4, 1.0])

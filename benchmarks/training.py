@@ -28,7 +28,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from coverslip.reporting.results_page import table
+from results_page import table
+
 from coverslip.runtime import device as devices
 from coverslip.runtime.run_record import processor
 

@@ -17,7 +17,6 @@ import os
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,8 +30,7 @@ from typing import Any
 import pandas as pd
 import reliability_inputs
 import small_disk
-import yaml
-from running import OTHERS, ROOT, clean_environment, finish, finish_others
+from running import ROOT, finish, finish_others
 
 PAGE = ROOT / "docs/reliability.md"
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
@@ -66,12 +64,6 @@ PRELOADED = (
     "coverslip.training.kmeans",
     "coverslip.reporting.report",
 )
-LIST_JOBS = """
-import dataclasses, json, sys
-from coverslip.runtime.explain import plan_jobs
-jobs = [job for target in sys.argv[1:] for job in plan_jobs(target, ["--cores", "2"])]
-print(json.dumps([dataclasses.asdict(job) for job in jobs]))
-"""
 
 
 @dataclass(frozen=True)
@@ -125,55 +117,15 @@ FAULTS = (
 )
 
 
-def jobs(project: Path, targets: list[str]) -> list[dict[str, Any]]:
-    """All jobs of a finished project that make these files, as Snakemake would run them."""
-    done = subprocess.run(
-        [sys.executable, "-c", LIST_JOBS, *targets],
-        cwd=project,
-        env=clean_environment() | {"PYTHONPATH": "workflow/scripts"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+def jobs(project: Path) -> list[types.SimpleNamespace]:
+    """Every job of a finished project, as Snakemake would run it: from the records of the jobs."""
+    from coverslip.runtime.mock_snakemake import mock_snakemake
 
-
-def snakemake_object(job: dict[str, Any], config: dict[str, Any]) -> Any:
-    """What Snakemake gives the script of a job."""
-    from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
-
-    def files(kind: Any, named: dict[str, Any]) -> Any:
-        found = kind()
-        for name, value in named.items():
-            start = len(found)
-            found.extend([value] if isinstance(value, str) else value)
-            if name:
-                found._set_name(name, start, end=None if isinstance(value, str) else len(found))
-        return found
-
-    # Unnamed files come first in a rule.
-    first = {
-        kind: dict(sorted(job[kind].items(), key=lambda item: item[0] != "")) for kind in FILES
-    }
-    return types.SimpleNamespace(
-        input=files(InputFiles, first["input"]),
-        output=files(OutputFiles, first["output"]),
-        log=files(Log, first["log"]),
-        params=Params(fromdict=job["params"]),
-        wildcards=Wildcards(fromdict=job["wildcards"]),
-        threads=job["threads"],
-        resources={},
-        rule=job["rule"],
-        config=config,
-    )
-
-
-FILES = ("input", "output", "log")
+    return [mock_snakemake(path) for path in sorted(project.glob("results/**/*run.json"))]
 
 
 def run(
-    job: dict[str, Any],
-    config: dict[str, Any],
+    job: types.SimpleNamespace,
     fault: Fault | None = None,
     space: int | None = None,
 ) -> tuple[int, str]:
@@ -189,7 +141,7 @@ def run(
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
                 with contextlib.nullcontext() if space is None else small_disk.space_left(space):
-                    code = _script(job, config, fault)
+                    code = _script(job, fault)
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
@@ -197,13 +149,13 @@ def run(
         return os.waitstatus_to_exitcode(status), said.read().decode(errors="replace")
 
 
-def _script(job: dict[str, Any], config: dict[str, Any], fault: Fault | None) -> int:
-    given = snakemake_object(job, config)
+def _script(job: types.SimpleNamespace, fault: Fault | None) -> int:
     if fault is not None:
-        _arm(fault, given)
-    script = Path("workflow/scripts") / job["script"]
+        _arm(fault, job)
+    name = "plot" if job.rule.startswith("plot_") else job.rule
     try:
-        runpy.run_path(str(script), init_globals={"snakemake": given}, run_name="__main__")
+        script = f"workflow/scripts/{name}.py"
+        runpy.run_path(script, init_globals={"snakemake": job}, run_name="__main__")
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except BaseException as error:
@@ -227,10 +179,9 @@ def _arm(fault: Fault, job: Any) -> None:
     os.replace = disturbed
 
 
-def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished: Path) -> str:
+def disturb(job: types.SimpleNamespace, fault: Fault, finished: Path) -> str:
     """Let a fault hit a job; give what happened, empty where it could not hit."""
-    files = snakemake_object(job, config)
-    inputs = {path: Path(path).read_bytes() for path in files.input[:1]}
+    inputs = {path: Path(path).read_bytes() for path in job.input[:1]}
     if fault.name == "input replaced" and not inputs:
         return ""
     space = None
@@ -240,17 +191,17 @@ def disturb(job: dict[str, Any], config: dict[str, Any], fault: Fault, finished:
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
         from coverslip.runtime.run_record import record_path
 
-        for older in (record_path(files.output), *map(Path, files.log)):
+        for older in (record_path(job.output), *map(Path, job.log)):
             older.unlink(missing_ok=True)  # the job writes them again
         # Folders have links to files of other results, which take no space.
-        results = [finished / path for path in files.output]
-        if job["rule"] == "measure_tables":  # its folders have links to files of the shards
+        results = [finished / path for path in job.output]
+        if job.rule == "measure_tables":  # its folders have links to files of the shards
             results = [path for path in results if path.is_file()]
         space = int(fault.space * sum(map(_size, results)))
-    clear(job, config)
+    clear(job)
     before = set(Path("results").rglob("*.part*"))  # a killed try leaves them for a later one
-    status, said = run(job, config, fault, space)
-    left = [path for path in files.output if os.path.exists(path)]
+    status, said = run(job, fault, space)
+    left = [path for path in job.output if os.path.exists(path)]
     for path, content in inputs.items():
         Path(path).write_bytes(content)
     if status == 0:
@@ -279,38 +230,37 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def clear(job: dict[str, Any], config: dict[str, Any]) -> None:
+def clear(job: types.SimpleNamespace) -> None:
     """Remove the outputs of a job, as Snakemake does before and after a failed try."""
-    for path in map(Path, snakemake_object(job, config).output):
+    for path in map(Path, job.output):
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
 
 
-def fixed(job: dict[str, Any], config: dict[str, Any], finished: Path) -> tuple[str, str]:
+def fixed(job: types.SimpleNamespace, finished: Path) -> tuple[str, str]:
     """Run a job undisturbed but for a clock that was set back by a day since its inputs were made.
 
     Gives what became of the times of its results, and of the results beside those of the finished
     project.
     """
-    clear(job, config)
-    files = snakemake_object(job, config)
+    clear(job)
     later = time.time() + LATER
-    for path in map(dated, files.input):
+    for path in map(dated, job.input):
         os.utime(path, (later, later))
-    status, said = run(job, config)
+    status, said = run(job)
     if status != 0:
         return "FAILED", f"FAILED: {said[-300:]}"
     # Snakemake dates outputs now, and refuses them where an input is later still.
-    late = [path for path in map(dated, files.input) if os.stat(path).st_mtime > time.time()]
-    clock = "has no input" if not files.input else "FAILED" if late else "no harm"
-    found = {path: difference(path, finished / path) for path in map(Path, files.output)}
+    late = [path for path in map(dated, job.input) if os.stat(path).st_mtime > time.time()]
+    clock = "has no input" if not job.input else "FAILED" if late else "no harm"
+    found = {path: difference(path, finished / path) for path in map(Path, job.output)}
     wrong = [path.name for path, kind in found.items() if kind == "other"]
     wrong += [str(path) for path in Path("results").rglob("*.part*")]
     if wrong:
         return clock, f"FAILED: {wrong}"
     timed = [path.name for path, kind in found.items() if kind == "times"]
-    clear(job, config)
+    clear(job)
     for path in found:  # so that the next stage has the very same inputs
         if (finished / path).is_dir():
             shutil.copytree(finished / path, path)
@@ -361,36 +311,30 @@ def _cells(path: Path) -> list[tuple[Any, Any]]:
 def rows(finished: Path, others: Path, where: Path) -> Iterator[list[str]]:
     """Disturb every stage of two finished projects in copies; one row a stage."""
     first = [(STAGES, STUDY, "")]
-    yield from _rows(finished, where / "first", ["results/report.html"], first)
-    yield from _rows(others, where / "second", OTHERS, OTHER_STAGES)
+    yield from _rows(finished, where / "first", first)
+    yield from _rows(others, where / "second", OTHER_STAGES)
 
 
-def _rows(finished: Path, project: Path, targets: list[str], stages: Any) -> Iterator[list[str]]:
+def _rows(finished: Path, project: Path, stages: Any) -> Iterator[list[str]]:
     shutil.copytree(finished, project, symlinks=True)
-    given = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
-    listed = jobs(project, targets)
-    # The project's own code: what lies here may have been edited since it ran.
+    # The project's own code: what is here may have been edited since it ran.
     sys.path.insert(0, str(project / "workflow/scripts"))
+    listed = jobs(project)
     for module in PRELOADED:
         importlib.import_module(module)
     before = Path.cwd()
     os.chdir(project)
     try:
-        from coverslip.config import validate
-
-        config = validate.resolve(given, Path("workflow/schemas/config.schema.json"))
         for rules, wildcards, more in stages:
             for rule in rules:
                 job = next(
                     job
                     for job in listed
-                    if job["rule"] == rule and job["wildcards"].items() <= wildcards.items()
+                    if job.rule == rule and job.wildcards.items() <= wildcards.items()
                 )
-                cells = [
-                    disturb(job, config, fault, finished) or "has no input" for fault in FAULTS
-                ]
+                cells = [disturb(job, fault, finished) or "has no input" for fault in FAULTS]
                 name = "plot" if rule.startswith("plot") else rule.replace("_", " ")
-                yield [name + more, *cells, *fixed(job, config, finished)]
+                yield [name + more, *cells, *fixed(job, finished)]
     finally:
         os.chdir(before)
 

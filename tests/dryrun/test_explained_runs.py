@@ -95,42 +95,33 @@ def module(project: Path, name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def explain(project: Path, *arguments: str) -> str:
-    printed = module(project, "runtime.explain", *arguments)
+def explain(project: Path, file: Path) -> str:
+    """What `coverslip explain` prints, with single spaces."""
+    printed = module(project, "runtime.explain", str(file))
     return "\n".join(" ".join(line.split()) for line in printed.splitlines())
 
 
 def test_an_unchanged_file_is_explained(project):
-    told = explain(project, str(MODEL))
+    text = explain(project, MODEL)
     for line in (
         "made by train study=one fold=0 seed=1",
         "command snakemake --cores 2",
         "training.learning_rate 0.003",
-        "verdict up to date",
     ):
-        assert f"\n{line}\n" in f"{told}\n"
-    assert "as made" in told and told.count("unchanged") == 5 and "CHANGED" not in told
+        assert f"\n{line}\n" in text
+    assert "as made" in text and text.count("unchanged") == 5 and "CHANGED" not in text
 
 
-def test_what_has_changed_is_told(project):
-    config = project / "config/config.yaml"
-    config.write_text(
-        config.read_text().replace("epochs: 1", "epochs: 1\n      learning_rate: 2.0e-3")
-    )
+def test_changes_are_explained(project):
     module = project / "workflow/scripts/coverslip/training/schedule.py"
     module.write_text(module.read_text().replace("\ndef rate(", "\n@id\ndef rate("))
     split = project / MODEL.parents[2] / "split.csv"
     split.write_text(split.read_text().replace("validation", "test", 1))
     (project / MODEL).write_bytes(b"")
-    told = explain(project, str(MODEL))
-    for line in (
-        "training.learning_rate CHANGED: 0.003 -> 0.002",
-        "CHANGED: rate in coverslip.training.schedule",
-    ):
-        assert f"\n{line}\n" in told
-    assert "CHANGED since it was made" in told
-    assert "split results/studies/one/split.csv CHANGED: " in told
-    assert "verdict would be made again: " in told
+    text = explain(project, MODEL)
+    assert "\nCHANGED: rate in coverslip.training.schedule\n" in text
+    assert "CHANGED since it was made" in text
+    assert "split results/studies/one/split.csv CHANGED: " in text
 
 
 def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monkeypatch):

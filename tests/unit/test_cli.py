@@ -129,7 +129,7 @@ def test_a_wrong_word_is_one_line_with_a_hint(started, capsys, words, hint):
         (["init", "nowhere"], "nowhere: no such folder"),
         (["init", "."], ".: no image in it"),
         (["init", ".", "-o", "list.yaml"], "list.yaml: exists; `--force` replaces it"),
-        (["explain", "list.yaml"], "nothing there has a record of making it"),
+        (["explain", "list.yaml"], "no run record is next to it"),
     ],
 )
 def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):

@@ -91,10 +91,8 @@ def test_what_goes_together():
     assert "K-means has no epochs" in refuse(kmeans)
 
 
-def test_without_scikit_learn_only_a_search_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+def test_trials_are_drawn_without_scikit_learn_and_scipy(monkeypatch):
+    for package in ("sklearn", "scipy"):
+        monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "coverslip.config.search_space", raising=False)
-    assert "install scikit-learn" in refuse(with_search(RATE))
-    without = with_search(RATE)
-    del without["studies"]["nuclei"]["search"]
-    assert validate.resolve(without, SCHEMA)
+    assert validate.resolve(with_search(RATE), SCHEMA)

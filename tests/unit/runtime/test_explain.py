@@ -1,15 +1,17 @@
 """Why a file is as it is: reading records and comparing them."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from coverslip import files
 from coverslip.errors import CoverslipError
-from coverslip.runtime import explain
+from coverslip.runtime import code_fingerprint, explain
 
 
-def note(path: Path, **record) -> None:
+def write_record(path: Path, **record) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))
 
@@ -17,9 +19,11 @@ def note(path: Path, **record) -> None:
 def test_a_record_is_found_for_each_result_and_for_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     home = Path("results/studies/one")
-    note(home / "run.json", rule="evaluate", outputs={f"{home}/metrics.json": "1"})
-    note(home / "split.run.json", rule="split", outputs={f"{home}/split.csv": "1"})
-    note(home / "measure/run.json", rule="tables", outputs={f"{home}/measure/labels": "2 files"})
+    write_record(home / "run.json", rule="evaluate", outputs={f"{home}/metrics.json": "1"})
+    write_record(home / "split.run.json", rule="split", outputs={f"{home}/split.csv": "1"})
+    write_record(
+        home / "measure/run.json", rule="tables", outputs={f"{home}/measure/labels": "2 files"}
+    )
     (home / "empty.run.json").write_text("")
     for file, rule in (
         ("metrics.json", "evaluate"),
@@ -46,47 +50,46 @@ def test_a_record_is_found_for_each_result_and_for_itself(tmp_path, monkeypatch)
     ],
 )
 def test_options_of_the_recorded_command_are_taken(command, taken):
-    assert explain.recorded_arguments(command) == taken
-
-
-def test_parameters_are_compared_key_by_key():
-    then = explain.flat({"training": {"epochs": 1, "loss": "dice"}, "old": [1]})
-    now = explain.flat({"training": {"epochs": 2, "loss": "dice"}, "new": {}})
-    assert dict(explain.compared("", then, now)) == {
-        "training.epochs": "CHANGED: 1 -> 2",
-        "training.loss": "dice",
-        "old": "CHANGED: [1] -> (none)",
-        "new": "CHANGED: (none) -> {}",
-    }
+    assert explain.workflow_options(command) == taken
 
 
 def test_inputs_are_compared_by_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a").write_text("a")
-    digest = explain.files.sha256(Path("a"))
-    then = {"data": {"a": digest, "b": "1" * 64, "c": digest}}
+    digest = files.sha256(Path("a"))
     Path("b").write_text("b")
-    lines = list(explain.compared_inputs(then, {"data": ["a", "b", "d"], "weights": []}))
+    lines = list(explain.compare_inputs({"data": {"a": digest, "b": "1" * 64, "c": digest}}))
     assert lines[0] == ("  data", "1 files unchanged")
     assert lines[1][1].startswith("b CHANGED: 1111")
-    assert [text for _, text in lines[2:]] == ["c no input any more", "d NEW"]
+    assert lines[2:] == [("  data", "c MISSING")]
 
 
-def test_definitions_are_told_by_name():
-    record = {"code": "x", "definitions": {"m.a:f": "1", "m.a:": "1", "m.b:g": "1", "p.css": "1"}}
-    now = {"m.a:f": "2", "m.a:": "2", "m.c:h": "1", "p.css": "2"}
-    text = [line for _, line in explain.compared_code(record, now)]
-    assert text[0] == "x, 4 definitions"
-    assert text[2:] == [
-        "CHANGED: f in m.a",
-        "CHANGED: statements of m.a",
-        "gone: g in m.b",
-        "CHANGED: file p.css",
-        "NEW: h in m.c",
-    ]
+def test_changed_definitions_are_named():
+    split = files.WORKFLOW / "scripts/split.py"
+    parts = code_fingerprint.parts(split, files=[files.WORKFLOW / "report/page.css"])
+    then = {name: hashlib.sha256(text.encode()).hexdigest()[:8] for name, text in parts.items()}
+    record = {"rule": "split", "code": "x", "definitions": then}
+    assert list(explain.compare_code(record))[2:] == [("", "unchanged")]
+    module = "coverslip.data.splits"
+    then |= {f"{module}:split": "1", f"{module}:": "1", f"{module}:gone": "1", "page.css": "1"}
+    then |= {"__script__:": "1"}
+    assert {text for _, text in list(explain.compare_code(record))[2:]} == {
+        "CHANGED: split in coverslip.data.splits",
+        "CHANGED: statements in coverslip.data.splits",
+        "gone: gone in coverslip.data.splits",
+        "CHANGED: file page.css",
+        "CHANGED: statements in __script__",
+    }
 
 
-def test_a_file_without_record_is_told(tmp_path, monkeypatch, capsys):
+def test_packages_of_other_versions_are_named():
+    then = explain.environment() | {"numpy": "0.1", "nowhere": "1.0"}
+    texts = [text for _, text in explain.compare_environment(then)]
+    assert texts[1].startswith("numpy CHANGED: 0.1 -> ")
+    assert texts[2] == "nowhere CHANGED: 1.0 -> (none)"
+
+
+def test_a_file_without_a_record_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert explain.main(["results/x.csv"]) == 1
-    assert capsys.readouterr().err.startswith("coverslip: results/x.csv: nothing there")
+    assert capsys.readouterr().err.startswith("coverslip: results/x.csv: no run record")

@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             if not given.file.exists():
                 raise CoverslipError(f"{given.file}: no such file; name one below results/")
-            return explain.main([str(given.file), *more])
+            return explain.main([str(given.file)])
         if given.verb == "init":
             return init(given.folder, given.output, given.force)
         return run_snakemake(snakemake_arguments(given), given, more)

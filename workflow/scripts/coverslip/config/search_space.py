@@ -1,7 +1,6 @@
 """The space of a search: which keys of a study, and how values are put in their place.
 
-Its imports are of the standard library, because Snakemake reads it at every start; only drawing the
-values of trials needs scipy and scikit-learn.
+Snakemake imports it at every start, so it needs no more than NumPy.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from coverslip.errors import CoverslipError
 
@@ -86,7 +87,7 @@ def variant_name(preprocessing: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
-# --- Trials: values of hyper-parameters, drawn at random from a space (scikit-learn, SciPy)
+# --- Trials: values of hyper-parameters, drawn at random from a space
 
 DIGITS = 4
 """Significant digits of a drawn number, so that it can be read and typed again."""
@@ -124,31 +125,32 @@ def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _distinct(space: Mapping[str, Any], seed: int, draws: int) -> Iterator[dict[str, Any]]:
-    from sklearn.model_selection import ParameterSampler
-
-    # Lists would be drawn without replacement, and then all trials depend on their number.
-    distributions = {key: _distribution(values) for key, values in sorted(space.items())}
+    random = np.random.RandomState(seed)
     seen = set()
-    for drawn in ParameterSampler(distributions, draws, random_state=seed):
-        values = {key: _value(space[key], drawn[key]) for key in distributions}
+    for _ in range(draws):
+        values = {key: _value(each, _draw(each, random)) for key, each in sorted(space.items())}
         text = json.dumps(values, sort_keys=True)
         if text not in seen:
             seen.add(text)
             yield values
 
 
-def _distribution(values: Mapping[str, Any]) -> Any:
-    """Return the distribution of a key; of choices, that of their places."""
-    from scipy import stats
+def _draw(values: Mapping[str, Any], random: np.random.RandomState) -> float:
+    """Draw a number of a range, or the place of a choice.
 
-    low, high = values["low"], values["high"]
+    The numbers are those of scikit-learn's `ParameterSampler` with SciPy's `randint`, `uniform`
+    and `loguniform`, neither of which Snakemake shall import at every start.
+    """
     if values["choices"] is not None:
-        return stats.randint(0, len(values["choices"]))
-    if not _whole(values):
-        return stats.loguniform(low, high) if values["log"] else stats.uniform(low, high - low)
+        return random.randint(0, len(values["choices"]))
+    low, high = values["low"], values["high"]
     if values["log"]:
-        return stats.loguniform(low - 0.5, high + 0.5)  # rounded later
-    return stats.randint(low, high + 1)
+        half = 0.5 if _whole(values) else 0.0  # rounded later
+        ends = math.log(low - half), math.log(high + half)
+        return math.exp(ends[0] + random.uniform() * (ends[1] - ends[0]))
+    if _whole(values):
+        return random.randint(low, high + 1)
+    return low + random.uniform() * (high - low) if low < high else low
 
 
 def _value(values: Mapping[str, Any], drawn: Any) -> Any:

@@ -519,12 +519,7 @@ def _check_trials(
 ) -> Iterable[str]:
     study = config["studies"][name]
     try:
-        from coverslip.config.search_space import sample
-
-        trials = sample(study["search"])
-    except ImportError as error:
-        yield f"{where}: trials are drawn where Snakemake starts: install scikit-learn ({error})"
-        return
+        trials = spaces.sample(study["search"])
     except CoverslipError as error:
         yield f"{where}.n_trials: {error}"
         return

@@ -98,11 +98,37 @@ def cached_fingerprint(
     if key not in known:
         found = parts(script, roots, files)
         known[key] = summary(found)
-        short = {k: hashlib.sha256(v.encode()).hexdigest()[:8] for k, v in found.items()}
+        short = {name: _short(text) for name, text in found.items()}
         with contextlib.suppress(OSError):
             write_json(folder / f"{known[key]}.json", short)
             write_json(folder / KNOWN, {"package": _package(), "digests": known})
     return known[key]
+
+
+def current_digests(names: Iterable[str], script: Path | None) -> dict[str, str | None]:
+    """Return the digests of recorded parts as the code is now; None where a part is gone.
+
+    Args:
+        names: keys of `<digest>.json`; imports are left out, since whoever uses them counts.
+        script: the script of the job; without it its parts are left out, too.
+    """
+    digests: dict[str, str | None] = {}
+    for name in names:
+        module, colon, definition = name.partition(":")
+        own = module == "__script__"
+        if not colon:
+            file = next(PACKAGE.parents[1].rglob(name), None)
+            digests[name] = _short(_contents(file)) if file else None
+        elif not definition.startswith("import ") and not (own and script is None):
+            unit = _unit(module, script) if own and script else _module(module)
+            there = unit is not None and (not definition or definition in unit.definitions)
+            digests[name] = _short(_definition(unit, definition).text) if there else None
+    return digests
+
+
+def _short(text: str) -> str:
+    """SHA-256 (first 8 hex digits) of a part."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @cache

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+import results_page
 from test_report_ensemble import IOU, RMSE, document, scores
 
-from coverslip.reporting import results_page
 from coverslip.reporting.results import StudyInputs
 
 

@@ -2,7 +2,7 @@
 
 Benchmarks that compare a study with others print a part of their own, which can be appended.
 
-Run as `python -m coverslip.reporting.results_page --help`.
+Run as `make results`, or `python benchmarks/results_page.py --help`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 from snakemake.utils import update_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 from coverslip.config import validate
 from coverslip.errors import CoverslipError
@@ -341,7 +343,7 @@ def _distinct(texts: Iterable[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page of a run from its config and its folder of results."""
     parser = argparse.ArgumentParser(
-        prog="python -m coverslip.reporting.results_page",
+        prog="python benchmarks/results_page.py",
         description="Write the table of studies from a run.",
     )
     parser.add_argument(

@@ -4,10 +4,11 @@ import json
 
 import made_up
 import pytest
+import results_page
 import yaml
 
 from coverslip.errors import CoverslipError
-from coverslip.reporting import results, results_page
+from coverslip.reporting import results
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_the_command_line_writes_the_page(run, tmp_path, monkeypatch):
     results_page.main([*arguments, "--append", str(peers)])
     text = output.read_text()
     assert "\n\n## Beside others\n\n| a |\n| --- |\n\n## Trainings\n" in text
-    assert f"python -m coverslip.reporting.results_page --configfile {configfile}" in text
+    assert f"python benchmarks/results_page.py --configfile {configfile}" in text
     assert "nuclei-grouped" not in text
 
 
