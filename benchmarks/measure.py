@@ -90,7 +90,7 @@ def coverslip(folder: Path, out: Path, threads: int, divide: bool) -> dict[str, 
 
     from coverslip.config.sections import Measure
     from coverslip.measure.images import Outputs, measure
-    from coverslip.models.find import find_model
+    from coverslip.models.folder import find_model
 
     seconds: Counter = Counter()
     if divide:

@@ -16,8 +16,8 @@ with run_script(snakemake, reuse=True) as facts:
         found = found.suited(sections["network"]["architecture"])
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
+        from coverslip.training.patches import training_statistics
         from coverslip.training.trainer import train
-        from coverslip.training.training_statistics import training_statistics
 
         split, fold = Path(snakemake.input.split), int(snakemake.wildcards.fold)
         key = identity(snakemake)

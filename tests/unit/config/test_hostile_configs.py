@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from property_settings import FEW
 
 from coverslip.config import search_space, validate
-from coverslip.config.key_lines import place_of, read_key_lines
 from coverslip.config.sections import Config, Limits
+from coverslip.config.validate import place_of, read_key_lines
 from coverslip.errors import CoverslipError
 
 ROOT = Path(__file__).resolve().parents[3]

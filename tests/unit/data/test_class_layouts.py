@@ -5,7 +5,7 @@ from test_archive import pack
 from test_formats import listed, packed, under
 
 from coverslip.data.formats import Sample
-from coverslip.data.formats.livecell_names import parse
+from coverslip.data.formats.livecell import parse
 from coverslip.errors import CoverslipError
 
 CSV = b"Filename,Label\n1.png,0\n2.png,1\n3.png,0\n"

@@ -9,9 +9,7 @@ from coverslip.metrics.intervals import (
     MAX_BLOCKS,
     effective_groups,
     jackknife_interval,
-    limits,
     merge_blocks,
-    resampled_sums,
     sum_by_group,
 )
 
@@ -94,20 +92,3 @@ def test_intervals_cover_the_true_mean(sizes):
         low, high = interval(rng.beta(20 * mean, 20 * (1 - mean)), groups, (0, 1))
         inside.append(low <= 8 / 11 <= high)
     assert 0.92 <= np.mean(inside) <= 0.99
-
-
-def test_resampled_sums_equal_a_loop_over_rows():
-    rng = np.random.default_rng(0)
-    table, groups = rng.random((12, 2, 3)), np.array(list("aaabbcccdddd"))
-    sums = resampled_sums(table, groups, 5, 9)
-    times = np.random.default_rng(9).multinomial(4, [0.25] * 4, size=5)
-    for at, chosen in enumerate(times):
-        rows = sum(n * table[groups == g].sum(axis=0) for n, g in zip(chosen, "abcd", strict=True))
-        np.testing.assert_allclose(sums[at], rows)
-
-
-def test_undefined_resamples_are_left_out():
-    samples = np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, np.nan]])
-    low, high = limits(samples)
-    assert 1 <= low[0] < high[0] <= 2
-    assert np.isnan(low[1]) and np.isnan(high[1])

@@ -8,6 +8,7 @@ import pytest
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
+from coverslip.imaging.rows import Whole
 from coverslip.models import preprocessing
 
 RNG = np.random.default_rng(5)
@@ -181,7 +182,7 @@ def blobs(background, objects):
 )
 def test_polarity(background, objects, bright):
     image = blobs(background, objects)
-    assert preprocessing.has_bright_background(image) is bright
+    assert preprocessing.has_bright_background(Whole(image)) is bright
     result = preprocessing.to_input(
         image,
         Preprocessing(invert_bright_background=True, channels="rgb", normalization="dtype_range"),
@@ -214,7 +215,7 @@ def test_polarity_on_real_images(real_data):
             image = decoded(archive, members[id]["images"][0])
             mask = sum(decoded(archive, name)[..., 0] > 0 for name in members[id]["masks"]) > 0
             bright = image[mask].mean() < image[~mask].mean()
-            if preprocessing.has_bright_background(image) != bright:
+            if preprocessing.has_bright_background(Whole(image)) != bright:
                 wrong.append(id)
     assert len(members) == 664
     assert wrong == []

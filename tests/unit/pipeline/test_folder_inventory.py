@@ -1,12 +1,15 @@
 """A folder's digest changes with names and contents, not with time stamps."""
 
+import json
 import os
 import time
 
 import pytest
 
 from coverslip.errors import CoverslipError
+from coverslip.files import read_sha256
 from coverslip.pipeline import folder_inventory
+from coverslip.pipeline.folder_inventory import input_contents
 
 
 @pytest.fixture
@@ -56,10 +59,7 @@ def test_a_file_of_the_same_size_and_time_is_another_one(folder, tmp_path, monke
     """`cp -p`, `rsync -t` and `unzip` keep times, and all frames of a camera have one size."""
     monkeypatch.setattr(folder_inventory, "SETTLED", -60)
     notes, path = tmp_path / "notes.json", folder / "a.png"
-    first, single = (
-        folder_inventory.digest(folder, notes),
-        folder_inventory.of_file(path, tmp_path / "one.json"),
-    )
+    first = folder_inventory.digest(folder, notes)
     before = path.stat()
     for replace in (
         lambda: path.write_bytes(b"x"),
@@ -68,7 +68,6 @@ def test_a_file_of_the_same_size_and_time_is_another_one(folder, tmp_path, monke
         replace()
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert folder_inventory.digest(folder, notes) != first
-        assert folder_inventory.of_file(path, tmp_path / "one.json") != single
 
 
 def test_a_file_that_was_just_written_is_read_again(folder, tmp_path, monkeypatch):
@@ -153,21 +152,6 @@ def test_damaged_notes_are_made_anew(folder, tmp_path, text):
     assert folder_inventory.digest(folder, notes) == first
 
 
-def test_one_file_is_watched_by_its_content(tmp_path):
-    archive, notes = tmp_path / "a.zip", tmp_path / "notes.json"
-    archive.write_bytes(b"1")
-    assert folder_inventory.of_file(archive, notes, read=False) == folder_inventory.UNREAD
-    first = folder_inventory.of_file(archive, notes)
-    assert folder_inventory.of_file(archive, notes, read=False) == first
-    os.utime(archive, (5, 5))
-    assert folder_inventory.of_file(archive, notes) == first, "touched"
-    other = tmp_path / "b.zip"
-    other.write_bytes(b"2")
-    os.utime(other, (1, 1))
-    other.replace(archive)
-    assert folder_inventory.of_file(archive, notes) != first, "replaced by an older one"
-
-
 def test_a_folder_that_changed_while_it_was_read_is_refused(folder, tmp_path):
     notes = tmp_path / "notes.json"
     watched = {
@@ -179,3 +163,27 @@ def test_a_folder_that_changed_while_it_was_read_is_refused(folder, tmp_path):
     (folder / "late.png").write_bytes(b"late")
     with pytest.raises(CoverslipError, match="changed while they were read"):
         folder_inventory.check_unchanged(watched)
+
+
+# --- An input of other contents changes a parameter, whatever its date is
+
+
+def test_only_other_contents_change_the_parameter(tmp_path):
+    file, record = tmp_path / "a.zip", tmp_path / "run.json"
+    file.write_text("one")
+    assert input_contents([str(file)], record, "contents") is None, "no results yet"
+    first = {"archive": {str(file): read_sha256(file)}}
+    record.write_text(json.dumps({"inputs": first, "params": {"contents": None}}))
+    os.utime(file, (1, 1))
+    assert input_contents([str(file)], record, "contents") is None
+    file.write_text("two")
+    os.utime(file, (1, 1))
+    changed = input_contents([str(file)], record, "contents")
+    assert changed == {str(file): read_sha256(file)}
+    again = {"archive": changed}
+    record.write_text(json.dumps({"inputs": again, "params": {"contents": changed}}))
+    assert input_contents([str(file)], record, "contents") == changed, "nothing to do"
+    file.unlink()
+    assert input_contents([str(file)], record, "contents") == changed, "it is needed no more"
+    record.write_text("{")
+    assert input_contents([str(file)], record, "contents") is None

@@ -1,5 +1,6 @@
 """Cutting patches into shards and reading them back."""
 
+import json
 import tracemalloc
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from coverslip.config.sections import Preprocessing
 from coverslip.data import tables as manifests
 from coverslip.data.image_store import ImageStoreWriter
 from coverslip.errors import CoverslipError
+from coverslip.imaging.image_statistics import KEPT, image_statistics, unlike_training
 from coverslip.models.heads import encode
 from coverslip.training import patches
-from coverslip.training.patches import Patches
+from coverslip.training.patches import Patches, training_statistics
 
 SIZES = {"b": (40, 56), "a": (16, 16), "10": (5, 3), "1": (33, 16), "NA": (70, 20)}
 
@@ -283,3 +285,27 @@ def test_images_of_classes_get_one_size_and_type(tmp_path):
     images = np.load(tmp_path / "0/images.npy", mmap_mode="r")
     assert np.abs(images.astype(int) - 85).max() <= 1, "16 bits and colours come to the same grey"
     assert found.index["height"].tolist() == [9, 130, 5]
+
+
+# --- Statistics of training images, as a model keeps them
+
+
+def test_a_model_keeps_statistics_of_its_training_images_alone(tmp_path):
+    rng = np.random.default_rng(4)
+    ids = [f"{number:03d}" for number in range(KEPT + 30)]
+    subsets = ["train"] * (KEPT + 10) + ["test"] * 20
+    with ImageStoreWriter(tmp_path / "images.h5") as store:
+        for id, subset in zip(ids, subsets, strict=True):
+            noise = rng.normal(100, 5, (24, 24))
+            noise[:, ::2] += 100 * (subset == "test")
+            store.image(id, noise.astype(np.uint8))
+    split = pd.DataFrame({"id": ids, "fold": 0, "subset": subsets, "group": ids, "stratum": ""})
+    split.to_csv(tmp_path / "split.csv", index=False)
+    found = training_statistics(tmp_path / "images.h5", tmp_path / "split.csv", 0)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert len(found["images"]) == KEPT
+    like = rng.normal(100, 5, (24, 24)).astype(np.uint8)
+    other = like.copy()
+    other[:, ::2] += 100
+    assert unlike_training(image_statistics(like), found) < 1.5
+    assert unlike_training(image_statistics(other), found) > 2

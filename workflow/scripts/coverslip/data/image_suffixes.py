@@ -1,7 +1,5 @@
 """Which files are images, by the endings of their names; needs only the standard library."""
 
-from collections.abc import Collection
-
 BITMAPS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 TIFFS = (".tif", ".tiff", ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".qptiff")
@@ -29,8 +27,3 @@ HOW_TO_CONVERT = (
     "convert them to OME-TIFF or OME-Zarr with Bio-Formats (`bfconvert IN OUT.ome.tiff`, "
     "`bioformats2raw IN OUT.zarr`), Fiji or QuPath"
 )
-
-
-def is_image_name(name: str, suffixes: Collection[str] = SUFFIXES) -> bool:
-    """Return whether the name of a file is that of an image that is read."""
-    return name.lower().endswith(tuple(suffixes))

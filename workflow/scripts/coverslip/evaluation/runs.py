@@ -5,7 +5,6 @@ The networks of all seeds of a fold together are a run, too: `fold<f>_ensemble`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from coverslip.errors import CoverslipError
+from coverslip.models import folder
 
 PATTERN = re.compile(r"fold(\d+)_(?:seed(\d+)|ensemble)")
 
@@ -93,15 +93,15 @@ def read_info(model: Path) -> dict[str, Any]:
     Raises:
         CoverslipError: the file is missing or incomplete.
     """
-    path = Path(model) / "model.json"
+    info = folder.read_info(model)
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
         epoch = 1 if is_untrained(info) else int(info["kept_epoch"])
         if len(info["classes"]) < 2 or epoch < 1:
             raise ValueError("fewer than two classes, or no epoch")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CoverslipError(
-            f"{path}: has no classes or epoch ({error}): remove the model folder and train again"
+            f"{model}/model.json: has no classes or epoch ({error}): remove the model folder and "
+            "train again"
         ) from error
     return info
 

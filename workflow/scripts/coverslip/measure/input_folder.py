@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 from coverslip.data.image_suffixes import COMPANIONS, HOW_TO_CONVERT, SUFFIXES, TO_CONVERT, ZARR
 from coverslip.errors import CoverslipError
-from coverslip.models.find import SHIPPED, shipped_model, unpack_model
-from coverslip.models.folder import member_folders, read_info
+from coverslip.models.folder import SHIPPED, member_folders, read_info, shipped_model, unpack_model
 from coverslip.pipeline import folder_inventory
 
 T = TypeVar("T")

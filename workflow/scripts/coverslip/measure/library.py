@@ -13,7 +13,7 @@ import pandas as pd
 from coverslip.errors import CoverslipError
 from coverslip.measure.blocks import label_image
 from coverslip.measure.regionprops import object_table
-from coverslip.models.find import SHIPPED, find_model
+from coverslip.models.folder import SHIPPED, find_model
 from coverslip.models.model import Model, load
 
 

@@ -1,4 +1,4 @@
-"""95 % confidence intervals over groups of images, and bootstrap intervals within one image.
+"""95 % confidence intervals over groups of images.
 
 Images of one acquisition group (plate, slide, well) are alike, so that groups are the independent
 units. A confidence interval (CI) is computed in four steps:
@@ -136,31 +136,3 @@ def _scale(bounds: tuple[float, float]) -> tuple[Callable, Callable]:
         return lambda values: np.log(values - low), lambda scaled: low + np.exp(scaled)
     width = high - low
     return lambda values: logit((values - low) / width), lambda y: low + width * expit(y)
-
-
-# --- The percentile bootstrap, for blocks of pixels within one image
-
-
-def resampled_sums(values: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Return the sums of `values` (N, ...) over resamples of whole groups: (R, ...) float64.
-
-    A resample draws as many groups as there are, with replacement; the draw depends only on the
-    seed and on the number of groups in sorted order.
-    """
-    sums = sum_by_group(values, groups)
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
-    return (times @ sums.reshape(len(sums), -1)).reshape(resamples, *np.shape(values)[1:])
-
-
-def limits(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper 95 % percentile of `samples` (R, ...) along the first axis.
-
-    Resamples in which the statistic is undefined (NaN) are left out; the limits are NaN where none
-    is left. Over groups of images such an interval is too narrow, see `docs/method.md`.
-    """
-    tail = 100 * (1 - LEVEL) / 2
-    undefined = np.isnan(samples).all(axis=0)
-    filled = np.where(undefined, 0.0, samples)
-    low, high = np.nanpercentile(filled, [tail, 100 - tail], axis=0)
-    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)

@@ -291,9 +291,6 @@ KINDS: dict[str, Callable[[Model], Predict]] = {
 WHOLE = frozenset({"kmeans"})
 """Kinds that see an image whole, one at a time, instead of tile by tile."""
 
-NETWORKS = frozenset({"network", ENSEMBLE})
-"""Kinds that need Keras, and a device to compute on."""
-
 
 class Model:
     """A trained model as read from its folder.

@@ -103,7 +103,7 @@ class ImagePreprocessor:
         if p.channels == "max_contrast" or p.normalization == "percentile":
             self._limits = self._stretch_limits(source)
         if p.invert_bright_background:
-            self._inverted = _has_bright_background(self._stage(source, self._bright))
+            self._inverted = has_bright_background(self._stage(source, self._bright))
         if p.clahe_clip is not None:
             mapped = self._stage(source, self._pixels)
             self._equalizer = Equalizer(mapped, p.clahe_clip, CLAHE_TILES)
@@ -276,7 +276,7 @@ def limited(image: np.ndarray, limits: StretchLimits, p: Preprocessing) -> np.nd
     return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
 
 
-def has_bright_background(image: np.ndarray) -> bool:
+def has_bright_background(source: Rows) -> bool:
     """Return whether the background of an image is brighter than its objects.
 
     The rule: background is what the rim of an image mostly shows, so its brightness is the median
@@ -287,12 +287,8 @@ def has_bright_background(image: np.ndarray) -> bool:
     than half of an image, in 662.
 
     Args:
-        image: uint8 HxWxC, C = 1 or 3.
+        source: rows of a uint8 image HxWxC, C = 1 or 3.
     """
-    return _has_bright_background(Whole(image))
-
-
-def _has_bright_background(source: Rows) -> bool:
     counts, rim = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for start, stop in spans(source.shape):
         luma = convert_channels(source.rows(start, stop), "grey")

@@ -8,14 +8,18 @@ it is. Links to folders and what cannot be read count by what they are, and are 
 refuses them by name. Needs only the standard library.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
+from coverslip import files
 from coverslip.errors import CoverslipError
 from coverslip.files import SETTLED, read_sha256, state_of
 
@@ -46,22 +50,6 @@ def digest(folder: Path, notes: Path, read: bool = True) -> str:
     """
     found = contents(folder, notes, read)
     return UNREAD if found is None else summary(found)
-
-
-def of_file(path: Path, notes: Path, read: bool = True) -> str:
-    """SHA-256 of one file, read only where its state differs from that of the last reading.
-
-    Snakemake looks at a file again only where its time stamp is newer than that of the results; a
-    replaced file with an older one would go unnoticed. `"unread"` with `read=False` where it was
-    never read.
-    """
-    known = _notes(notes).get(Path(path).name)
-    if known is None and not read:
-        return UNREAD
-    found = _stat_and_digest(str(path), known)
-    if found != known:
-        _keep(notes, {Path(path).name: found})
-    return found[-1]
 
 
 def check_unchanged(watched: Mapping[str, str]) -> None:
@@ -196,3 +184,34 @@ def _files(folder: Path, prefix: str, skip: Collection[str]) -> Iterator[tuple[s
                     yield from _files(Path(entry.path), f"{name}/", skip)
             else:
                 yield name, entry.path
+
+
+# --- Notice that an input changed though its date is before that of the results
+
+
+def input_contents(inputs: Iterable[str], record: Path, parameter: str) -> Any:
+    """Return a parameter of a rule that changes when, and only when, inputs have other contents.
+
+    Snakemake compares the contents of an input only if it is newer than the results, so that an
+    older file in its place goes unnoticed. The digests are compared with those in the record of
+    the job that made the results. Nothing is read where there are no results yet.
+
+    Args:
+        inputs: paths; a folder or a file that does not exist is left out.
+        record: `run.json` of the results.
+        parameter: name of this parameter in the rule.
+
+    Returns:
+        the parameter that the results were made with, if the contents are the same; else the
+        digests.
+    """
+    try:
+        facts = json.loads(Path(record).read_text(encoding="utf-8"))
+        known = {
+            path: digest for group in facts["inputs"].values() for path, digest in group.items()
+        }
+        before = facts["params"].get(parameter)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None  # no results yet, or none of ours: they are made
+    now = {path: files.sha256(Path(path)) for path in inputs if Path(path).is_file()}
+    return before if all(known.get(path) == digest for path, digest in now.items()) else now

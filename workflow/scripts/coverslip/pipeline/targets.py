@@ -18,7 +18,7 @@ from coverslip import files
 from coverslip.config import search_space, validate
 from coverslip.errors import CoverslipError
 from coverslip.pipeline import figures, folder_inventory, paths
-from coverslip.pipeline.contents import input_contents
+from coverslip.pipeline.folder_inventory import input_contents
 from coverslip.pipeline.missing_data import missing_data, missing_labels
 from coverslip.pipeline.paths import expand
 from coverslip.pipeline.published_weights import file_name

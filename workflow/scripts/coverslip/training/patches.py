@@ -20,9 +20,10 @@ import pandas as pd
 
 from coverslip.config.sections import Preprocessing
 from coverslip.data.image_store import ImageStore
-from coverslip.data.tables import read_manifest
+from coverslip.data.tables import read_manifest, select_images
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
+from coverslip.imaging.image_statistics import KEPT, summarize_training
 from coverslip.imaging.labels import renumber
 from coverslip.models import preprocessing
 from coverslip.models.tiles import pad, window_starts
@@ -327,3 +328,24 @@ def _read_index(path: Path) -> pd.DataFrame:
         raise CoverslipError(
             f"{path}: not a readable index of patches ({error}): remove its folder and run again"
         ) from error
+
+
+# --- Statistics of the images that a model is trained on: what `measure` compares own images with
+
+
+def training_statistics(images: Path, split: Path, fold: int) -> dict[str, Any] | None:
+    """Return the section `training_statistics` of `model.json`; none of too few images.
+
+    Args:
+        images: the store.
+        split: the table of the split.
+        fold: the fold; of its training images at most `KEPT` are read, evenly over their names.
+
+    Raises:
+        CoverslipError: the store or the split cannot be read.
+    """
+    ids = select_images(split, fold, ["train"]).index
+    places = np.linspace(0, len(ids) - 1, KEPT if len(ids) else 0)
+    chosen = np.unique(places.round().astype(int))
+    with ImageStore(images) as store:
+        return summarize_training(store.image(ids[at]) for at in chosen)

@@ -12,8 +12,10 @@ large-scale dataset for label-free live cell segmentation", Nature Methods 18, 2
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from coverslip.config.sections import Dataset
 from coverslip.data.archive import Archive
@@ -25,7 +27,6 @@ from coverslip.data.formats import (
     is_image,
     raise_unusable,
 )
-from coverslip.data.formats.livecell_names import EXAMPLE, parse
 
 LOG = logging.getLogger("coverslip")
 
@@ -70,3 +71,48 @@ def folders(member: str) -> tuple[str, ...] | None:
     parts = PurePosixPath(member).parent.parts
     places = [place for place, part in enumerate(parts) if part in PARTS]
     return parts[places[-1] + 1 :] if places else None
+
+
+# --- Names of LIVECell's images: `<Line>_Phase_<Well>_<Location>_<Time>_<Crop>.tif`
+
+EXAMPLE = "A172_Phase_C7_1_00d00h00m_1.tif"
+
+PATTERN = re.compile(
+    r"(?P<line>[^_]+)_Phase_(?P<well>[A-Z]{1,2}\d{1,2})_(?P<location>\d+)"
+    r"_(?P<days>\d+)d(?P<hours>\d+)h(?P<minutes>\d+)m_(?P<crop>\d+)"
+)
+
+
+class Name(NamedTuple):
+    """Metadata in an image's name."""
+
+    line: str
+    """Cell line."""
+    well: str
+    """Well of the plate."""
+    location: int
+    """Place in the well."""
+    minutes: int
+    """Time since the start."""
+    crop: int
+    """Which part of the field of view."""
+
+    @property
+    def group(self) -> str:
+        """Line and well: what must not cross a split."""
+        return f"{self.line}_{self.well}"
+
+
+def parse(member: str) -> Name | None:
+    """Parse the name of an image, with or without folders; none for other names."""
+    match = PATTERN.fullmatch(PurePosixPath(member).stem)
+    if match is None:
+        return None
+    hours = 24 * int(match["days"]) + int(match["hours"])
+    return Name(
+        match["line"],
+        match["well"],
+        int(match["location"]),
+        60 * hours + int(match["minutes"]),
+        int(match["crop"]),
+    )

@@ -34,7 +34,7 @@ from coverslip.data import polygons
 from coverslip.data import polygons as polygons_module
 from coverslip.data.archive import Archive
 from coverslip.data.formats import Sample, composed, is_image, raise_unusable
-from coverslip.data.formats.livecell_names import parse
+from coverslip.data.formats.livecell import parse
 from coverslip.errors import CoverslipError, one_line
 
 LOG = logging.getLogger("coverslip")

@@ -27,12 +27,12 @@ def build(network: Network, shape: Shape) -> keras.Model:
     Its weights are random. Raises CoverslipError for a size that it cannot halve often enough.
     """
     module = import_module(f"coverslip.models.networks.{network.architecture}")
-    multiple = module.multiple(network)
+    divisor = module.size_divisor(network)
     for side in shape[:2]:
-        if side is not None and side % multiple:
+        if side is not None and side % divisor:
             raise CoverslipError(
                 f"network {network.architecture} cannot take images of {shape[0]}x{shape[1]} "
-                f"pixels: set preprocessing.patch or resize to multiples of {multiple}"
+                f"pixels: set preprocessing.patch or resize to multiples of {divisor}"
             )
     return module.build(network, shape)
 

@@ -21,7 +21,7 @@ MOMENTUM = 0.9
 """Of batch normalization; the default of 0.99 lags behind where an epoch has some 30 steps."""
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 2**network.depth
 

@@ -43,7 +43,7 @@ MOMENTUM, EPSILON = 0.9, 1e-3
 """Of batch normalization. The default momentum lags far behind at 30 steps an epoch."""
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 32
 

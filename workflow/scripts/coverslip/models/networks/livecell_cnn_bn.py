@@ -27,7 +27,7 @@ DROPOUT_LEVEL, DROPOUT_DENSE = 0.25, 0.5
 PENALTY = 1e-3
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 1
 

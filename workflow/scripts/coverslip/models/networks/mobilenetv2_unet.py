@@ -32,7 +32,7 @@ ENCODER_MOMENTUM = 0.9
 """Of batch normalization in an encoder that starts from random weights."""
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 32
 

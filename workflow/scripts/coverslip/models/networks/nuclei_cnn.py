@@ -28,7 +28,7 @@ MOMENTUM, EPSILON = 0.9, 1e-5
 """Of batch normalization, as in PyTorch (where the momentum is counted the other way round)."""
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 1
 

@@ -32,7 +32,7 @@ NEW_STEM = "conv1_new"
 """Name of the 3x3 stem, which has no pretrained weights."""
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 1
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from coverslip.config.sections import Network
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return network.stem_stride * 2**network.depth
 

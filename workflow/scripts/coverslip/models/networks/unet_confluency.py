@@ -21,7 +21,7 @@ FILTERS = (16, 32, 64, 128, 256)
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
 
-def multiple(network: Network) -> int:
+def size_divisor(network: Network) -> int:
     """Heights and widths must be multiples of this number of pixels."""
     return 2 ** (len(FILTERS) - 1)
 

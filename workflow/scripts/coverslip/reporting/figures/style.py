@@ -50,8 +50,6 @@ TRAIN, VALIDATION = BLUE, VERMILLION
 
 MODEL, OTSU, BLANK = BLUE, ORANGE, GREY
 
-BASELINES = {"otsu": "Otsu", "all background": "all background"}
-
 SUBSETS = {"test": "test", "validation": "validation", "train": "training"}
 
 PNG_BYTES = 280_000

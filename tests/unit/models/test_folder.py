@@ -6,8 +6,8 @@ import zipfile
 import pytest
 
 from coverslip.errors import CoverslipError
-from coverslip.models import find
-from coverslip.models.find import find_model, shipped_model, unpack_model
+from coverslip.models import folder as model_folder
+from coverslip.models.folder import find_model, shipped_model, unpack_model
 
 NETWORK, ENSEMBLE = json.dumps({"kind": "network"}), json.dumps({"kind": "ensemble"})
 
@@ -68,7 +68,7 @@ def test_damaged_and_huge_zips(tmp_path, monkeypatch):
     (tmp_path / "a.zip").write_bytes(b"text")
     with pytest.raises(CoverslipError, match="not a zip"):
         find_model(tmp_path / "a.zip", tmp_path / "unpacked")
-    monkeypatch.setattr(find, "UNPACKED_BYTES", 3)
+    monkeypatch.setattr(model_folder, "UNPACKED_BYTES", 3)
     with pytest.raises(CoverslipError, match="GB unpacked"):
         find_model(zipped(tmp_path / "b.zip", **{"model.json": NETWORK}), tmp_path / "unpacked")
     with pytest.raises(CoverslipError, match="no such model"):
