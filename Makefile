@@ -49,6 +49,7 @@ dev-env: $(VENV)/.dev ## build the environment that also tests and formats
 
 lint: $(VENV)/.dev ## check style, words, types and rules, change nothing
 	$(BIN)/python .ci/check_words.py
+	$(BIN)/python .ci/check_tests.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 PARTS = ("workflow", "config")
 
 

@@ -38,7 +38,7 @@ def test_seeds_of_each_fold_are_scored_beside_the_single_ones(clone):
     )
 
 
-def test_the_shipped_config_of_an_ensemble_adds_a_training_and_its_mean(clone):
+def test_the_shipped_ensemble_adds_a_training_and_the_mean(clone):
     alone = jobs(clone, "--configfile", "config/kaggle.yaml")
     both = jobs(clone, "--configfile", "config/kaggle.yaml", "config/ensemble.yaml")
     added = {rule: both[rule] - alone.get(rule, 0) for rule in both if rule != "total"}

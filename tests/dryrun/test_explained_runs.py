@@ -124,7 +124,7 @@ def test_changes_are_explained(project):
     assert "split results/studies/one/split.csv CHANGED: " in text
 
 
-def test_a_run_is_described_as_a_crate_that_its_validator_accepts(project, monkeypatch):
+def test_the_crate_of_a_run_is_valid(project, monkeypatch):
     monkeypatch.chdir(project)
     config = yaml.safe_load((project / "config/config.yaml").read_text())
     config["datasets"]["made"] |= {"licence": "CC0-1.0", "citation": "Nobody, some day"}

@@ -36,7 +36,7 @@ def test_a_model_folder_needs_no_study_in_the_config(place, way):
     assert set(counts) == {"measure_images", "measure_tables", "measure_page", "measure"}
 
 
-def test_a_path_plans_no_training_where_the_name_of_its_study_does(place):
+def test_a_path_to_a_model_plans_no_training(place):
     config = yaml.safe_load((place / "config/tiny.yaml").read_text())
     config["studies"] = dict.fromkeys(("my-nuclei", "further"), config["studies"]["one"])
     (place / "config/own.yaml").write_text(yaml.safe_dump(config))

@@ -71,7 +71,7 @@ def test_a_function_of_training_trains_again_all_who_use_it(project):
     assert set(counts) == AFTER_TRAINING and counts["plot"] == 2 * FIGURES
 
 
-def test_an_architecture_trains_again_only_the_studies_that_use_it(project):
+def test_an_architecture_retrains_only_its_studies(project):
     module = project / "workflow/scripts/coverslip/models/networks/unet_confluency.py"
     edit(module, "\ndef build(", "\n@(lambda function: function)\ndef build(")
     counts = jobs(project)
@@ -219,7 +219,7 @@ def test_a_deleted_result_is_made_again(project, result):
     assert max(count for rule, count in counts.items() if rule != "plot") == 1
 
 
-def test_what_only_later_steps_read_is_made_again_when_one_needs_it(project):
+def test_intermediate_files_are_made_again_when_needed(project):
     delete(project, f"{RUN}/predictions", "studies/one/patches", "datasets/made/images.h5")
     assert jobs(project) == {}
     metrics = "results/studies/one/metrics.json"
@@ -227,7 +227,7 @@ def test_what_only_later_steps_read_is_made_again_when_one_needs_it(project):
     assert set(jobs(project, metrics)) >= {"ingest", "predict", "evaluate"}
 
 
-def test_a_new_study_is_made_where_snakemakes_own_notes_are_missing(project):
+def test_a_new_study_runs_without_snakemakes_own_notes(project):
     shutil.rmtree(project / ".snakemake")
     assert "results cannot be checked" in snakemake(project, "--dry-run")
     config = yaml.safe_load((project / "config/config.yaml").read_text())

@@ -174,7 +174,7 @@ def test_the_lines_of_a_site_work_as_they_stand(clone, tmp_path):
     assert found["train"].value("--cpus-per-task") == "4"
 
 
-def test_the_partition_file_of_the_documents_sends_gpu_jobs_to_gpus(clone, tmp_path):
+def test_the_documented_partition_file_sends_gpu_jobs_to_gpus(clone, tmp_path):
     text = (ROOT / "docs/how-to/cluster.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     (block,) = (block for block in blocks if block.startswith("partitions:"))
@@ -201,7 +201,7 @@ def test_the_profile_keeps_out_of_the_plugins_traps():
         assert not re.search(r"^\s+retries:", file.read_text(), re.MULTILINE), file.name
 
 
-def test_five_studies_of_five_folds_and_three_seeds_train_side_by_side(clone, tmp_path):
+def test_five_studies_of_five_folds_train_side_by_side(clone, tmp_path):
     config = yaml.safe_load((clone / "config/config.yaml").read_text())
     study = config["studies"].pop("nuclei")
     study |= {"split": {"folds": 5}, "seeds": [1, 2, 3]}

@@ -51,7 +51,7 @@ def prepare(clone: Path, arguments: list[str], check: bool = True) -> str:
     return snakemake(clone, *profile, *rest, check=check)
 
 
-def test_a_truncated_archive_is_named_and_the_run_goes_on_after_the_mend(clone, archive, tmp_path):
+def test_a_truncated_archive_is_named_and_can_be_replaced(clone, archive, tmp_path):
     own = tmp_path / "cut.zip"
     own.write_bytes(archive.read_bytes()[:-3000])
     arguments = write_config(clone, {"kind": "path", "path": str(own)})

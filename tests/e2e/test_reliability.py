@@ -56,7 +56,7 @@ def begin(clone: Path, said: Path) -> subprocess.Popen:
     "dated in the future",
     "the same command continues, with the results of an undisturbed run",
 )
-def test_a_disturbed_run_ends_with_the_results_of_an_undisturbed_one(finished, tmp_path):
+def test_a_disturbed_run_has_the_results_of_an_undisturbed_one(finished, tmp_path):
     """A clock that is a day behind, a second run at once, a power cut and Ctrl-C in training."""
     clone = copy_project(tmp_path / "clone", finished)
     shutil.copyfile(finished / "results/raw/made.zip", clone / "made.zip")

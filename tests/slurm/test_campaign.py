@@ -196,7 +196,7 @@ def test_a_job_that_was_cancelled_from_outside_is_sent_again(campaign):
     assert [job.state for job in campaign.of("extract_patches")] == ["CANCELLED", "COMPLETED"]
 
 
-def test_a_training_that_was_ended_twice_goes_on_from_its_last_epoch(campaign):
+def test_a_training_killed_twice_resumes_at_its_last_epoch(campaign):
     assert [job.state for job in campaign.of("train")] == ["FAILED", "TIMEOUT", "COMPLETED"]
     record = json.loads((campaign.project / RUN / "model/run.json").read_text())
     assert record["training"]["epochs"] == 40

@@ -45,3 +45,13 @@ def disturbed(label: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarr
         "noisy": noisy,
         "nothing": np.zeros_like(label),
     }
+
+
+def blobs(side: int = 64) -> np.ndarray:
+    """Discs of several sizes, some of them touching or cut by the edge."""
+    label = np.zeros((side, side), np.uint16)
+    y, x = np.mgrid[:side, :side]
+    for number, (cy, cx, r) in enumerate([(12, 12, 9), (12, 31, 10), (40, 20, 5), (60, 50, 8)], 1):
+        label[(y - cy) ** 2 + (x - cx) ** 2 <= r * r] = number
+    label[30, 50] = 9  # a single pixel
+    return label

@@ -17,6 +17,7 @@ from coverslip.data.image_store import ImageStoreWriter
 from coverslip.evaluation.evaluate import evaluate
 from coverslip.evaluation.per_image import CLASSES, MASKS, EvaluationInputs
 from coverslip.evaluation.predictions import truth_mask
+from coverslip.reporting import figures
 
 
 @dataclass(frozen=True)
@@ -245,3 +246,20 @@ def small_unet() -> tuple[dict, bytes]:
 
 
 NETWORKS = {"unet": small_unet}
+
+
+def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
+    score(files, folder, reproduction=reproduction)
+    return figures.load(
+        study="study",
+        title=title,
+        reproduction=reproduction,
+        metrics=folder / "metrics.json",
+        table=folder / "images.csv",
+        images=files.images,
+        predictions=files.predictions,
+        models=files.models,
+        histories=[model / "history.csv" for model in files.models],
+        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
+        evaluation=Evaluation(),
+    )

@@ -141,7 +141,7 @@ def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
     assert hint in error and error.count("\n") == 1 and not started
 
 
-def test_doctor_shows_whether_credentials_are_there_and_no_values(monkeypatch, capsys, tmp_path):
+def test_doctor_shows_no_values_of_credentials(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(missing_data, "KAGGLE_VARIABLES", ("SOME_KEY",))
     monkeypatch.delenv("KAGGLE_CONFIG_DIR", raising=False)

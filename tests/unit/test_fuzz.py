@@ -13,59 +13,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from archives import pack, packed, row
+from fuzzing import CELLS, EDITS, FUZZ, NAMES, VALUES, answers, damaged
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from property_settings import FEW
-from test_archive import pack, packed
-from test_tables import row
 
 from coverslip.config import validate as configs
 from coverslip.config.sections import Dataset, Limits, Source, Split
 from coverslip.data import decode, splits, tables
 from coverslip.data.archive import open_archive
 from coverslip.data.formats import read_samples
-from coverslip.errors import CoverslipError
 from coverslip.pipeline import folder_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
-FUZZ = settings(FEW, max_examples=150)
-ODD = st.text(st.characters(codec="utf-8") | st.sampled_from("/\\.:\0\n\r\x1b\u2028ä"), max_size=12)
-EDITS = st.lists(
-    st.tuples(
-        st.integers(0, 10**6), st.integers(0, 255), st.sampled_from(["set", "cut", "drop", "add"])
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-def damaged(data, edits):
-    """Bytes with some set, dropped, added, or cut off at some places."""
-    changed = bytearray(data)
-    for place, value, kind in edits:
-        place %= max(1, len(changed))
-        if kind == "set" and changed:
-            changed[place] = value
-        elif kind == "cut":
-            del changed[len(changed) - place // 8 :]
-        elif kind == "drop":
-            del changed[place : place + 1 + value // 16]
-        else:
-            changed[place:place] = bytes([value])
-    return bytes(changed)
-
-
-def answers(call, *args, named=None, line=True):
-    """Call; return what comes, or none where it is refused in one line that names the file."""
-    try:
-        return call(*args)
-    except CoverslipError as error:
-        told = str(error)
-        assert named is None or named in told
-        assert not line or "\n" not in told
-        return None
 
 
 @cache
@@ -148,14 +111,6 @@ def test_damaged_archives(number, edits):
         assert [found.name for found in Path(folder).iterdir()] == ["x.zip"]
 
 
-PARTS = st.sampled_from(
-    ["a", "b", "images", "masks", "inputs", "1.png", "2.PNG", "1.tif", "x.zip", "..", ".", "", " "]
-)
-NAMES = (st.lists(PARTS, min_size=1, max_size=5).map("/".join) | ODD).filter(
-    lambda name: name.split("\0")[0]  # zipfile cannot write others
-)
-
-
 @FUZZ
 @given(st.lists(NAMES, max_size=8), st.sampled_from(["dsb2018", "paired"]), st.booleans())
 @example(["./.", "a/images/1.png"], "dsb2018", False)
@@ -175,9 +130,6 @@ def test_layouts_of_any_names(names, layout, nested):
         for record in found[0] if found else ():
             assert record.id and record.masks and {record.image, *record.masks} <= set(found[1])
             assert "/" not in record.id and record.id not in (".", "..")
-
-
-CELLS = st.sampled_from(["a", "b", "007", "NA", "", "1", "-1", "1e400", "nan", "ü", "\x00"]) | ODD
 
 
 @cache
@@ -216,15 +168,6 @@ def test_tables_of_a_split(rows, head):
         outputs = [here / "s.csv", here / "s.json"]
         arguments = [*files, config, True, *outputs]
         answers(splits.split, *arguments, named="own.csv", line=False)
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | ODD,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(ODD | st.integers(), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
 
 
 @FEW

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from test_settings import ROOT, SCHEMA
+from running import ROOT, SCHEMA
 
 from coverslip.config import old_format, validate
 from coverslip.config.sections import Config
@@ -50,7 +50,7 @@ def test_an_old_name_gives_one_line_with_the_new_one(path, value, now):
     assert message(path, value) == [f"  {path}: {now}"]
 
 
-def test_names_in_the_space_of_a_search_and_the_format_are_read_too():
+def test_old_names_in_a_search_space_are_found():
     space = {"preprocessing.scaling": {"choices": ["unit", "standard"]}}
     assert message("studies.nuclei.search", {"space": space}) == [
         "  studies.nuclei.search.space.preprocessing.scaling: now `preprocessing.input_scaling`",
@@ -80,7 +80,7 @@ def test_every_new_name_is_a_key_and_no_old_one_is():
             assert not set(values) & set(options), pattern
 
 
-def test_results_of_an_earlier_version_are_named_with_the_way_to_go_on(tmp_path):
+def test_results_of_an_earlier_version_are_rejected(tmp_path):
     results = tmp_path / "results"
     old_format.check_results(results)
     old = results / "datasets/nuclei/pictures.h5"

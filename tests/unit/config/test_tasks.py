@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from test_settings import SCHEMA
+from running import SCHEMA
 
 from coverslip.config import validate
 from coverslip.config.sections import Config

@@ -1,5 +1,4 @@
 import errno
-import io
 import pickle
 import shutil
 import stat
@@ -7,24 +6,11 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
+from archives import pack, packed
 
 from coverslip.config.sections import Limits
 from coverslip.data.archive import open_archive
 from coverslip.errors import CoverslipError
-
-
-def pack(path, files, compression=zipfile.ZIP_DEFLATED):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
-def packed(files):
-    data = io.BytesIO()
-    pack(data, files)
-    return data.getvalue()
-
 
 FILES = {"b/2.png": b"two", "a/1.png": b"one", "./c.txt": b"three"}
 JUNK = {"__MACOSX/a/._1.png": b"x", "a/.DS_Store": b"x", "a/Thumbs.db": b"x"}
@@ -47,7 +33,7 @@ def test_zip_and_folder_are_alike(tmp_path):
             ]
 
 
-def test_nested_zip_is_unpacked_into_the_scratch_folder_and_removed(tmp_path):
+def test_a_nested_zip_is_unpacked_and_removed(tmp_path):
     inner = packed({"x/1.png": b"one"})
     source = pack(tmp_path / "outer.zip", {"in/inner.zip": inner, "labels.csv": b"a,b"})
     scratch = tmp_path / "scratch"

@@ -1,5 +1,5 @@
 import pytest
-from test_archive import pack, packed
+from archives import listed, pack, packed, under
 
 from coverslip.config.sections import Dataset, Source
 from coverslip.data.archive import open_archive
@@ -17,16 +17,6 @@ BOWL_RECORDS = [
     ("a", "a/images/a.png", ("a/masks/1.png",)),
     ("b", "b/images/b.png", ("b/masks/1.png", "b/masks/2.png")),
 ]
-
-
-def listed(tmp_path, files, layout="dsb2018", **options):
-    dataset = Dataset(title="t", source=Source(kind="path"), format=layout, **options)
-    with open_archive(pack(tmp_path / "archive.zip", files)) as archive:
-        return read_samples(layout, archive, dataset)
-
-
-def under(prefix, files):
-    return {f"{prefix}{name}": data for name, data in files.items()}
 
 
 def plain(found, cut=""):

@@ -13,77 +13,12 @@ import microscope_files
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from archives import DEEP, GREY, LEFT, NONE, RGBA, RIGHT, Run, dsb2018_files, pack, png
 from skimage.measure import label as components
-from test_archive import pack
 
-from coverslip.config.sections import Dataset, Source
 from coverslip.data import tables
 from coverslip.data.image_store import ImageStore
 from coverslip.data.ingest import ingest, work
-from coverslip.errors import CoverslipError
-
-RNG = np.random.default_rng(1)
-GREY = RNG.integers(0, 256, (12, 10), dtype=np.uint8)
-RGBA = np.dstack([RNG.integers(0, 256, (12, 10, 3), dtype=np.uint8), np.full((12, 10), 255)])
-DEEP = RNG.integers(0, 65536, (12, 10), dtype=np.uint16)
-NONE = np.zeros((12, 10), np.uint8)
-LEFT, RIGHT = NONE.copy(), NONE.copy()
-LEFT[2:6, 1:4] = 255
-RIGHT[2:6, 4:7] = 255
-
-
-def png(array):
-    data = io.BytesIO()
-    Image.fromarray(array.astype(array.dtype if array.dtype == np.uint16 else np.uint8)).save(
-        data, "PNG"
-    )
-    return data.getvalue()
-
-
-def bowl():
-    return {
-        "p1_a/images/a.png": png(GREY),
-        "p1_a/masks/1.png": png(LEFT),
-        "p1_a/masks/2.png": png(RIGHT),
-        "p1_b/images/b.png": png(RGBA),
-        "p1_b/masks/1.png": png(LEFT),
-        "p1_b/masks/2.png": png(NONE),
-        "p2_c/images/c.png": png(DEEP),
-        "p2_c/masks/1.png": png(NONE),
-        "p2_d/images/d.png": png(np.dstack([GREY] * 3)),
-        "p2_d/masks/1.png": png(LEFT),
-        "p2_d/masks/2.png": png(np.maximum(LEFT, RIGHT)),
-    }
-
-
-class Run:
-    """A dataset and where it goes."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.out = folder / "out"
-        self.files = [self.out / name for name in ("images.h5", "manifest.csv", "dataset.json")]
-
-    def __call__(self, source, processes=1, sha256=None, **options):
-        options = {"format": "dsb2018", "title": "T", "licence": "CC0", "citation": "C"} | options
-        dataset = Dataset(source=Source(kind="path", sha256=sha256), **options)
-        ingest(source, dataset, *self.files, processes)
-        return tables.read_manifest(self.files[1])
-
-    def refused(self, files, message, **options):
-        source = files if not isinstance(files, dict) else self.pack(files)
-        with pytest.raises(CoverslipError, match=message) as error:
-            self(source, **options)
-        assert "\n" not in str(error.value)
-        assert self.left() == []
-        return str(error.value)
-
-    def left(self):
-        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
-
-    def pack(self, files):
-        return pack(self.folder / "archive.zip", files)
 
 
 @pytest.fixture
@@ -92,7 +27,7 @@ def run(tmp_path):
 
 
 def test_mixed_images(run):
-    table = run(run.pack(bowl()))
+    table = run(run.pack(dsb2018_files()))
     assert list(table.index) == ["p1_a", "p1_b", "p2_c", "p2_d"]
     assert set(table["group"]) == {""}, "check defines groups"
     assert list(table["channels"]) == [1, 3, 1, 3]
@@ -118,7 +53,7 @@ def test_mixed_images(run):
 
 
 def test_summary(run):
-    source = run.pack(bowl())
+    source = run.pack(dsb2018_files())
     run(source)
     facts = json.loads(run.files[2].read_text())
     assert facts["format"] == 1
@@ -131,7 +66,7 @@ def test_summary(run):
 
 
 def test_output_is_the_same_with_more_processes(run):
-    source = run.pack(bowl())
+    source = run.pack(dsb2018_files())
     run(source)
     alone = [path.read_bytes() for path in run.files]
     run(source, processes=3)
@@ -139,7 +74,7 @@ def test_output_is_the_same_with_more_processes(run):
 
 
 def test_folder_and_nested_zip_give_the_same_images(run, tmp_path):
-    source = run.pack(bowl())
+    source = run.pack(dsb2018_files())
     run(source)
     alone = run.files[0].read_bytes()
     facts = json.loads(run.files[2].read_text())
@@ -157,10 +92,10 @@ def test_folder_and_nested_zip_give_the_same_images(run, tmp_path):
 
 
 def test_one_changed_image_changes_its_row_only(run):
-    first = run(run.pack(bowl()))
+    first = run(run.pack(dsb2018_files()))
     changed = GREY.copy()
     changed[0, 0] ^= 1
-    second = run(run.pack(bowl() | {"p1_a/images/a.png": png(changed)}))
+    second = run(run.pack(dsb2018_files() | {"p1_a/images/a.png": png(changed)}))
     assert (first["sha256"] != second["sha256"]).tolist() == [True, False, False, False]
 
 
@@ -181,15 +116,15 @@ def test_paired(run, options):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_image_that_cannot_be_decoded(run, processes):
-    files = bowl() | {"p1_b/images/b.png": png(RGBA)[:-30]}
+    files = dsb2018_files() | {"p1_b/images/b.png": png(RGBA)[:-30]}
     message = r"archive\.zip: p1_b/images/b\.png: cannot be decoded"
     run.refused(files, message, processes=processes)
-    files = bowl() | {"p1_b/masks/2.png": b"no image"}
+    files = dsb2018_files() | {"p1_b/masks/2.png": b"no image"}
     run.refused(files, r"p1_b/masks/2\.png: cannot be decoded", processes=processes)
 
 
 def test_mask_of_another_size(run):
-    files = bowl() | {"p1_b/masks/2.png": png(NONE.T)}
+    files = dsb2018_files() | {"p1_b/masks/2.png": png(NONE.T)}
     message = r"p1_b/masks/2\.png: mask of 10x12 pixels, but its image has 12x10"
     run.refused(files, message)
     files = {"inputs/1.png": png(GREY), "masks/1.png": png(LEFT[:-1])}
@@ -198,16 +133,16 @@ def test_mask_of_another_size(run):
 
 def test_faults_of_archive_and_layout_leave_nothing(run, tmp_path):
     cut = tmp_path / "cut.zip"
-    cut.write_bytes(run.pack(bowl()).read_bytes()[:-100])
+    cut.write_bytes(run.pack(dsb2018_files()).read_bytes()[:-100])
     run.refused(cut, r"cut\.zip: truncated")
     run.refused(tmp_path / "missing.zip", r"missing\.zip: no such archive")
-    run.refused(bowl() | {"t/images/t.png": b""}, r"image without mask: t/images/t\.png")
+    run.refused(dsb2018_files() | {"t/images/t.png": b""}, r"image without mask: t/images/t\.png")
     run.refused({"readme.txt": b""}, "no images found")
-    run.refused(bowl() | {"../x.png": b""}, r"leaves the archive: '\.\./x\.png'")
+    run.refused(dsb2018_files() | {"../x.png": b""}, r"leaves the archive: '\.\./x\.png'")
 
 
 def test_expected_digest(run, tmp_path):
-    source = run.pack(bowl())
+    source = run.pack(dsb2018_files())
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     run.refused(source, f"SHA-256 is {digest}, but the config says 0000", sha256="0" * 64)
     run(source, sha256=digest)
@@ -236,13 +171,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_bad_is_named_leaves_nothing_and_is_forgotten_after_the_mend(run, case):
+def test_a_bad_archive_leaves_nothing_and_can_be_replaced(run, case):
     added, message = BAD[case]
-    source = run.pack(bowl() | added)
+    source = run.pack(dsb2018_files() | added)
     if case == "cut off":
         source.write_bytes(source.read_bytes()[:-100])
     run.refused(source, message)
-    good = run.pack(bowl())
+    good = run.pack(dsb2018_files())
     assert len(run(good)) == 4
     fixed = [path.read_bytes() for path in run.files]
     for path in run.files:
@@ -274,15 +209,15 @@ def test_no_space_left(run, monkeypatch, where):
     if where == "manifest":
         monkeypatch.setattr("coverslip.data.ingest.write_manifest", full)
     else:
-        run(run.pack(bowl()))
+        run(run.pack(dsb2018_files()))
         needed = run.files[0].stat().st_size
         for path in run.files:
             path.unlink()
         fill_disk(monkeypatch, needed - (1 if where == "close" else needed // 4))
-    message = run.refused(bowl(), r"images\.h5: no space left on the disk")
+    message = run.refused(dsb2018_files(), r"images\.h5: no space left on the disk")
     assert re.search(r"about \d+\.\d MB are needed, [\d.]+ MB are free", message)
     monkeypatch.undo()
-    assert len(run(run.pack(bowl()))) == 4
+    assert len(run(run.pack(dsb2018_files()))) == 4
 
 
 def test_killed_worker_is_told(run, monkeypatch):
@@ -292,7 +227,7 @@ def test_killed_worker_is_told(run, monkeypatch):
         return work(archive, record, threshold)
 
     monkeypatch.setattr("coverslip.data.ingest.work", killed)
-    run.refused(bowl(), "a worker process was killed, .*more memory", processes=2)
+    run.refused(dsb2018_files(), "a worker process was killed, .*more memory", processes=2)
 
 
 INGEST = r"""

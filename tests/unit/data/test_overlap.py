@@ -8,24 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from archives import cut, scene
 
 from coverslip.data import overlap
 from coverslip.data.duplicates import Pair, components
-
-
-def scene(seed: int, side: int = 160, channels: int = 3) -> np.ndarray:
-    """An image like a slide: blobs, noise, and a blank part that all scenes have in common."""
-    rng = np.random.default_rng(seed)
-    image = rng.normal(150, 30, (side, side, channels)).astype(np.float32)
-    image = cv2.GaussianBlur(image, (0, 0), 2).reshape(side, side, channels)
-    image += rng.normal(0, 4, image.shape)
-    image = np.clip(image, 0, 255).astype(np.uint8)
-    image[:48] = 255
-    return image
-
-
-def cut(image: np.ndarray, row: int, column: int, side: int = 48) -> np.ndarray:
-    return image[row : row + side, column : column + side].copy()
 
 
 def joined(images: list[np.ndarray]) -> tuple[list[int], list[Pair]]:

@@ -75,7 +75,7 @@ def test_any_number_of_lines(tmp_path: Path, images: int) -> None:
     assert len(listed(tmp_path / "lines.zip", "livecell")[0]) == images
 
 
-def test_lines_are_told_by_their_texture_better_than_by_their_brightness(lines: Path) -> None:
+def test_texture_separates_lines_better_than_brightness(lines: Path) -> None:
     found, images = listed(lines, "livecell")
     labels = np.array([record.label for record in found])
     wells = np.array([record.group for record in found])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_splits import run, write
+from split_files import run, write
 
 from coverslip.config.sections import Split
 from coverslip.data import splits, tables

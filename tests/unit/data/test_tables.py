@@ -1,14 +1,9 @@
 import pandas as pd
 import pytest
+from archives import row
 
 from coverslip.data import tables
 from coverslip.errors import CoverslipError
-
-
-def row(id, **changes):
-    texts = {name: "" for name, kind in tables.DTYPES.items() if kind is str}
-    numbers = {name: 1 for name, kind in tables.DTYPES.items() if kind is not str}
-    return texts | numbers | {"id": id, "foreground": 0.1 + 0.2, "dtype": "uint8"} | changes
 
 
 def test_round_trip(tmp_path):

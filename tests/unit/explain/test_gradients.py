@@ -50,7 +50,7 @@ def test_smoothgrad():
     np.testing.assert_allclose(squares, (noisy**2).mean(axis=0), atol=1e-6)
 
 
-def test_gradient_shap_of_a_linear_score_is_the_weighted_way_from_the_mean_baseline():
+def test_gradient_shap_of_a_linear_score():
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(6, 5, 2))
     image = rng.normal(size=(6, 5, 2)).astype(np.float32)
@@ -66,7 +66,7 @@ def test_gradient_shap_of_a_linear_score_is_the_weighted_way_from_the_mean_basel
     np.testing.assert_allclose(two, share * weights * image, atol=1e-3)
 
 
-def test_gradient_shap_takes_gradients_between_baseline_and_image():
+def test_gradient_shap_is_between_baseline_and_image():
     image = np.full((1, 1, 1), 2.0, np.float32)
     seen = []
 

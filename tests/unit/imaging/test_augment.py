@@ -81,7 +81,7 @@ def test_same_generator_same_patch():
 
 
 @pytest.mark.parametrize("square", [True, False])
-def test_flips_and_turns_move_image_and_mask_together_and_reach_all(square):
+def test_flips_and_rotations_move_image_and_mask_together(square):
     target = np.arange(16 if square else 12, dtype=np.uint8).reshape(4, -1)
     seen = set()
     for seed in range(100):

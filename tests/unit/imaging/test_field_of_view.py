@@ -68,7 +68,7 @@ def test_it_is_that_of_the_whole_image(name, ignored, monkeypatch):
 
 
 @pytest.mark.parametrize("angle", [10, 30, 45])
-def test_windows_of_slanted_and_round_ones_are_those_of_the_whole(angle):
+def test_windows_of_slanted_and_round_fields_equal_the_whole(angle):
     image = np.zeros((400, 400), np.uint8)
     image[100:300, 100:300] = textured()[:, :, 0]
     matrix = cv2.getRotationMatrix2D((200, 200), angle, 1)

@@ -188,7 +188,7 @@ def polygons(path):
     return sorted(json.dumps(each["geometry"]["coordinates"]) for each in features)
 
 
-def test_objects_larger_than_a_block_have_what_sums_of_pixels_give(place, in_blocks):
+def test_objects_larger_than_a_block_have_sums_of_pixels(place, in_blocks):
     whole = run(place, INFO, "whole")
     in_blocks(reach=5)
     large = run(place, INFO, "large", max_in_memory_megapixels=0.01)

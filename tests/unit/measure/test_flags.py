@@ -13,7 +13,7 @@ def images(**columns):
     return table.assign(**columns)
 
 
-def test_flagged_images_have_a_note_or_a_number_far_from_the_others():
+def test_flagged_images_have_a_note_or_an_outlier():
     table = images()
     table.loc[2, "note"] = "black everywhere"
     flags = find_flags(table)
@@ -45,7 +45,7 @@ def test_a_sharp_image_is_not_flagged():
     assert find_flags(images(n_objects=10, focus=[1, 1.1, 0.9, 1.2, 1, 0.8, 1.1, 1, 9])) == {}
 
 
-def test_the_ten_worst_are_flagged_ones_and_then_the_least_confident():
+def test_the_worst_are_flagged_then_least_confident():
     table = pd.DataFrame(
         {"n_objects": 5, "note": "", "mean_confidence": [0.5 + at / 50 for at in range(20)]}
     )

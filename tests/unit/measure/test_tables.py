@@ -234,7 +234,7 @@ def test_a_name_is_readable_and_tells_folders_and_models_apart(tmp_path, monkeyp
         assert len(os.fsencode(name_of(config_of(long)))) < 200
 
 
-def test_a_study_stands_for_its_first_model_and_a_folder_for_itself(tmp_path, monkeypatch):
+def test_a_study_means_its_first_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = "results/studies/one/fold0_seed4/model"
     assert model_inputs(config_of("x")) == [f"{made}/model.keras", f"{made}/model.json"]

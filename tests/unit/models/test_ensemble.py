@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_model import GREY16, grey, info, network
+from model_files import GREY16, grey, info, network
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
@@ -66,7 +66,7 @@ def test_the_mean_of_probabilities(tmp_path, outputs, tta):
         assert not np.allclose(answer, single[0][place], atol=1e-3)
 
 
-def test_instances_are_made_once_of_the_mean_of_classes_and_depth(tmp_path):
+def test_instances_are_made_of_the_mean_output(tmp_path):
     facts = {"head": "instance", "classes": ["background", "nucleus"]}
     members = [member(tmp_path, n, 4, **facts, instances=RULES[n]) for n in range(2)]
     together = combined(members)

@@ -80,7 +80,7 @@ def test_each_kind_of_convolution_takes_it_up(kind, options):
     )
 
 
-def test_a_convolution_that_others_see_too_keeps_its_normalization():
+def test_a_shared_convolution_keeps_its_normalization():
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
     y = keras.layers.BatchNormalization()(x)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from label_pairs import blobs
+from scipy import ndimage
 
 from coverslip.models import heads
 
@@ -37,3 +39,75 @@ def test_temperature_without_errors_or_without_images():
     assert heads.fit_temperature(np.eye(3), truth) == pytest.approx(heads.BOUNDS[0], rel=1e-3)
     assert heads.fit_temperature(np.empty((0, 3)), truth[:0]) == 1.0
     assert np.isfinite(heads.fit_temperature(np.eye(3) * 1e4, truth[[1, 1, 1]]))
+
+
+# --- What the channels of an answer mean
+
+
+def test_foreground_and_classes():
+    one = np.array([[[0.3], [0.4], [0.9]]], np.float32)
+    assert heads.foreground(one).tolist() == one[..., 0].tolist()
+    assert heads.class_map(one, float(np.float32(0.4))).tolist() == [[0, 1, 1]]
+    two = np.concatenate([1 - one, one], axis=-1)
+    assert heads.foreground(two) == pytest.approx(one[..., 0])
+    assert heads.class_map(two, 0.35).tolist() == [[0, 1, 1]]
+    three = np.array([[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]], np.float32)
+    assert heads.foreground(three).tolist() == pytest.approx(np.array([[0.5, 0.8]]))
+    result = heads.class_map(three, 0.35)
+    assert result.tolist() == [[0, 2]] and result.dtype == np.uint8
+    assert heads.class_map(three, 0.55, "instance").tolist() == [[0, 1]]
+
+
+# --- What a network of instances learns, on maps small enough to be written down
+
+RNG = np.random.default_rng(3)
+
+
+def test_a_mask_is_all_objects():
+    label = blobs()
+    found = heads.encode(label[None], "semantic")
+    assert found.dtype == np.uint8 and np.array_equal(found[0], label > 0)
+
+
+def test_a_square_written_out():
+    label = np.zeros((12, 12), np.uint16)
+    label[2:10, 2:10] = 5
+    classes, depth = np.moveaxis(heads.instances(label), -1, 0)
+    # 8 pixels wide: distances to the outline 1, 2, 3, 4; half of the deepest (4) is interior.
+    assert classes[5].tolist() == [0, 0, 2, 1, 1, 1, 1, 1, 1, 2, 0, 0]
+    assert depth[5].tolist() == [0, 0, 64, 128, 191, 255, 255, 191, 128, 64, 0, 0]
+
+
+def test_each_object_has_an_interior_and_a_deepest_pixel():
+    label = blobs()
+    classes, depth = np.moveaxis(heads.instances(label), -1, 0)
+    assert np.array_equal(classes > 0, label > 0) and not depth[label == 0].any()
+    numbers = np.unique(label[label > 0])
+    assert (ndimage.maximum(depth, label, numbers) == 255).all()
+    assert (ndimage.maximum(classes == heads.INTERIOR, label, numbers) == 1).all()
+
+
+def test_touching_objects_are_parted_by_border():
+    label = blobs()
+    classes = heads.instances(label)[..., 0]
+    _, parts = ndimage.label(classes == heads.INTERIOR)
+    _, regions = ndimage.label(label > 0)
+    assert parts == 5 and regions == 4
+
+
+def test_depth_is_the_distance_to_what_is_not_the_object():
+    label = blobs()
+    found = heads.depth(label)
+    for number in np.unique(label[label > 0]):
+        alone = np.pad(label == number, 1, "edge")  # the edge of the patch is no outline
+        exact = ndimage.distance_transform_edt(alone)[1:-1, 1:-1]
+        inside = label == number
+        assert np.abs(found[inside] - exact[inside]).max() <= 1.0
+
+
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_patch_of_one_kind(value):
+    found = heads.encode(np.full((1, 8, 8), value, np.uint16), "instance")
+    assert found.shape == (1, 8, 8, 2)
+    assert (found[..., 0] == (heads.INTERIOR if value else 0)).all()
+    assert (found[..., 1] == (255 if value else 0)).all()

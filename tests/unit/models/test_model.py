@@ -6,36 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from model_files import GREY16, grey, info, network
 
 from coverslip.config.sections import Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.models import model as models
 from coverslip.models import preprocessing
-
-RNG = np.random.default_rng(4)
-GREY16 = Preprocessing(channels="grey", patch=16, normalization="dtype_range")
-
-
-def network(outputs=1, shape=(None, None, 1), kernel=3, gain=1.0):
-    """A convolution with fixed random weights."""
-    import keras
-
-    keras.utils.set_random_seed(8)
-    inputs = keras.Input(shape)
-    logits = keras.layers.Conv2D(outputs, kernel, padding="same")(inputs)
-    made = keras.Model(inputs, logits)
-    made.set_weights([gain * weights for weights in made.get_weights()])
-    return made
-
-
-def info(p=GREY16, **more):
-    return {
-        "classes": ["background", "nucleus"],
-        "preprocessing": p,
-        "fitted": {},
-        "threshold": 0.4,
-        **more,
-    }
 
 
 def saved(folder, p=GREY16, made=None, **more):
@@ -45,10 +21,6 @@ def saved(folder, p=GREY16, made=None, **more):
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
-
-
-def grey(*size):
-    return RNG.integers(0, 255, size, np.uint8)
 
 
 def test_a_folder_tells_what_was_saved(tmp_path):

@@ -90,7 +90,7 @@ def test_unet_at_half_resolution():
 @pytest.mark.parametrize(
     "architecture", ["unet", "unet_confluency", "mobilenetv2_unet", "efficientnet_lite0_unet"]
 )
-def test_logits_are_float32_and_a_saved_network_needs_no_coverslip(architecture, tmp_path):
+def test_a_saved_network_has_float32_logits_without_coverslip(architecture, tmp_path):
     network = Network(architecture=architecture, filters=2, depth=2)
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -28,7 +28,7 @@ def test_uint8_stays_as_it_is():
 @pytest.mark.parametrize("shape", [(7, 9), (7, 9, 1), (7, 9, 2), (7, 9, 3), (7, 9, 4)])
 @pytest.mark.parametrize("p", [GREY, RGB])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_every_stored_image_becomes_8_bits_of_the_wanted_channels(shape, p, dtype):
+def test_stored_images_become_8_bits_of_the_wanted_channels(shape, p, dtype):
     result = preprocessing.to_input(noise(*shape, dtype=dtype), p)
     assert result.dtype == np.uint8
     assert result.shape == (7, 9, preprocessing.channels(p))

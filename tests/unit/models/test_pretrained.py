@@ -124,7 +124,7 @@ def test_names():
 @pytest.mark.parametrize(
     ("resize", "side"), [([128, 128], 128), ([96, 96], 96), ([256, 256], 224), (None, 224)]
 )
-def test_mobilenetv2_starts_from_the_weights_for_its_size_as_in_keras(resize, side):
+def test_mobilenetv2_has_the_weights_for_its_size(resize, side):
     name = published_weights.file_name("mobilenetv2_unet", "imagenet", resize)
     assert name == f"mobilenetv2_unet_imagenet_{side}.h5"
     assert published_weights.FILES[name].address.endswith(f"_1.0_{side}_no_top.h5")

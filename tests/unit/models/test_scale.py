@@ -6,7 +6,7 @@ import pytest
 from coverslip.models.scale import middle, scale_factor, typical_diameter
 
 
-def test_the_typical_object_is_a_nucleus_where_most_objects_are_dirt():
+def test_the_typical_object_is_no_dirt():
     labels = np.zeros((100, 100), np.int32)
     labels[10:30, 10:30], labels[50:70, 50:70] = 1, 2
     for number in range(20):
@@ -27,7 +27,7 @@ def test_factor(diameter, factor):
     assert scale_factor(diameter, 24) == pytest.approx(factor)
 
 
-def test_the_middle_of_a_large_image_and_the_whole_of_a_small_one():
+def test_the_middle_of_a_large_image():
     image = np.arange(100).reshape(10, 10)
     assert np.array_equal(image[middle(image.shape, 4)], image[3:7, 3:7])
     assert np.array_equal(image[middle(image.shape, 20)], image)

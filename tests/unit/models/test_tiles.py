@@ -61,7 +61,7 @@ def test_images_of_any_size_come_back_whole(size, tta, overlap):
 
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 @pytest.mark.parametrize("size", [(128, 128), (150, 77), (64, 33)])
-def test_tiled_is_whole_where_the_overlap_covers_the_receptive_field(size, overlap):
+def test_tiles_equal_the_whole_if_the_overlap_is_large_enough(size, overlap):
     image = RNG.random((*size, 1), np.float32)
     result = tiles.predict_tiled(blur, image, 32, overlap, batch=4)
     assert np.abs(result - blurred(image)).max() < 1e-4
@@ -77,7 +77,7 @@ def pooled(image):
 
 @pytest.mark.parametrize("tta", [False, True])
 @pytest.mark.parametrize(("size", "tile", "overlap"), [((96, 64), 32, 0.5), ((88, 136), 40, 0.4)])
-def test_a_network_with_poolings_gives_in_tiles_what_it_gives_whole(size, tile, overlap, tta):
+def test_a_network_with_pooling_is_the_same_in_tiles(size, tile, overlap, tta):
     image = RNG.random((*size, 1), np.float32)
 
     def predict(batch):

@@ -36,7 +36,7 @@ def test_larger_tiles_cover_all_share_enough_and_cost_no_more(size, overlap):
     assert costs[0] <= costs[1] and np.prod(cut.tile) <= tiling.LARGEST
 
 
-def test_tiles_stay_patches_without_overlap_without_a_grain_and_for_small_images():
+def test_where_tiles_stay_as_large_as_patches():
     for size, overlap, grain in [
         ((900, 900), 0.0, 32),
         ((900, 900), 0.25, None),
@@ -94,11 +94,11 @@ def test_the_receptive_field_is_what_a_network_sees():
         ({"normalization": "group"}, 64, None),
     ],
 )
-def test_only_networks_that_see_no_further_than_a_patch_take_larger_tiles(facts, patch, grain):
+def test_only_local_networks_take_larger_tiles(facts, patch, grain):
     assert tiling.size_divisor_of(unet(**facts), (patch, patch)) == grain
 
 
-def test_no_network_that_looks_at_the_whole_tile_takes_larger_ones():
+def test_networks_of_the_whole_tile_take_no_larger_ones():
     import keras
 
     image = keras.Input((None, None, 4))

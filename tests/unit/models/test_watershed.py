@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from label_pairs import blobs
 from scipy import ndimage
-from test_targets import blobs
 
 from coverslip.metrics.matching import match
 from coverslip.models import heads
@@ -43,7 +43,7 @@ def test_small_objects_count_where_they_are_asked_for():
     assert found.max() == 5 and found[30, 50] > 0
 
 
-def test_scales_agree_on_the_foreground_and_the_first_tells_objects_apart():
+def test_scales_agree_on_the_foreground():
     label = blobs()
     fine, coarse = certain(label), certain((label > 0).astype(np.uint16), doubt=0.1)
     joined = average_scales([fine, coarse])
@@ -111,7 +111,7 @@ def test_tuning_takes_the_best_of_all_that_it_tries():
     assert scores[tried.index(tune_watershed(images, 0.5))] == max(scores)
 
 
-def test_what_is_dirt_among_large_nuclei_is_a_nucleus_among_small_ones():
+def test_dirt_is_relative_to_the_size_of_nuclei():
     rules = WatershedParams(0.5, 0.5, 4, 0.1)
     assert rules.smallest(np.array([400, 16, 390, 16, 16, 410])) == 40
     assert rules.smallest(np.array([16, 17, 18, 15])) == 4

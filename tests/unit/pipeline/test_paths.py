@@ -23,7 +23,7 @@ def test_no_rule_spells_a_path_of_a_result():
 
 
 @pytest.mark.reliability("D28", "a job fails", "its record is not printed")
-def test_no_record_is_a_log_which_snakemake_prints_of_failed_jobs():
+def test_no_record_is_declared_as_a_log():
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         assert not [line for line in file.read_text().splitlines() if ".run.json" in line]
 

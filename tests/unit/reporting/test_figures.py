@@ -6,8 +6,8 @@ import pytest
 import study_files
 from matplotlib.colors import to_rgb
 from PIL import Image
+from study_files import inputs_of
 
-from coverslip.config.sections import Evaluation, Preprocessing
 from coverslip.errors import CoverslipError
 from coverslip.imaging import intensity
 from coverslip.reporting import figures
@@ -16,23 +16,6 @@ from coverslip.reporting.figures.style import shorten, thousands
 
 VECTOR = ("learning_curves", "metrics", "classification_report", "confusion", "network")
 INSTANCES = ("average_precision", "objects", "contours")
-
-
-def inputs_of(files, folder, title="A study of nuclei", reproduction=False):
-    study_files.score(files, folder, reproduction=reproduction)
-    return figures.load(
-        study="study",
-        title=title,
-        reproduction=reproduction,
-        metrics=folder / "metrics.json",
-        table=folder / "images.csv",
-        images=files.images,
-        predictions=files.predictions,
-        models=files.models,
-        histories=[model / "history.csv" for model in files.models],
-        preprocessing=Preprocessing(channels="rgb", normalization="dtype_range"),
-        evaluation=Evaluation(),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import study_files
 from PIL import Image
-from test_figures import inputs_of
+from study_files import inputs_of
 
 from coverslip.config.sections import KMeans, Preprocessing
 from coverslip.data.image_store import ImageStore

@@ -15,7 +15,7 @@ def table(tmp_path):
     return pd.read_csv(tmp_path / "metrics.csv")
 
 
-def test_a_row_is_a_number_with_its_interval_baseline_and_published_value(table):
+def test_a_row_has_interval_baseline_and_published_value(table):
     assert tuple(table.columns) == metrics_csv.COLUMNS
     keys = ["study", "metric", "class", "subset", "run"]
     assert not table.duplicated(keys).any()

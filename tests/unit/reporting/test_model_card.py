@@ -7,7 +7,7 @@ import class_files
 import pytest
 import study_files
 import yaml
-from test_figures import inputs_of
+from study_files import inputs_of
 
 from coverslip.reporting import model_card
 

@@ -114,7 +114,7 @@ def test_images_have_alt_texts_with_study_and_figure(page):
     assert "Learning curves, U-Net at native size" in " ".join(alts)
 
 
-def test_each_study_has_a_card_with_one_number_its_baseline_and_its_groups(page):
+def test_each_study_has_a_card(page):
     cards = page.text[page.text.index("min of training") : page.text.index("Published, reproduced")]
     assert "0.86 IoU best baseline 0.69 (Otsu's threshold)" in cards
     assert cards.count("21 groups") == 4
@@ -134,7 +134,7 @@ def test_reproductions_are_folded_with_their_issues(page, studies):
     assert all(issue in page.text for study in studies for issue in study.issues)
 
 
-def test_each_number_has_its_definition_and_captions_their_values(page):
+def test_numbers_have_definitions_and_captions_values(page):
     for name in ("pixel_accuracy", "iou", "accuracy_blank_labels"):
         assert made_up.DEFINITIONS[name] in page.text
     assert "IoU on test images: 0.86 (95 % CI" in page.text
@@ -206,7 +206,7 @@ def test_a_page_that_is_too_large_is_refused(studies, tmp_path, monkeypatch):
         report.build(studies, {}, tmp_path / "report.html")
 
 
-def test_a_large_image_is_made_smaller_and_a_small_one_left_alone(tmp_path):
+def test_only_large_images_are_made_smaller(tmp_path):
     noise = np.random.default_rng(1).integers(0, 255, (500, 700, 3), np.uint8)
     path = tmp_path / "noise.png"
     cv2.imwrite(str(path), noise)
@@ -252,7 +252,7 @@ def test_captions_serve_snakemake_too_which_knows_no_numbers(name):
     assert html.startswith("<p><strong>") and "{" not in html
 
 
-def test_the_front_page_of_snakemakes_report_names_questions_and_data():
+def test_snakemakes_report_names_questions_and_data():
     class Workflow:
         config = made_up.config()
 
@@ -308,7 +308,7 @@ def few_groups(values, unit="fraction", **more):
     return record | {"group_values": values, "group_unit": "plate"} | more
 
 
-def test_below_five_groups_their_values_are_printed_and_no_interval():
+def test_below_five_groups_values_are_printed():
     record = few_groups([0.8293, 0.8692, 0.8949])
     assert results.limits(record) is None
     assert results.interval_text(record) == "3 plates: 0.83, 0.87, 0.89"
@@ -379,7 +379,7 @@ def test_a_verdict_needs_an_interval_without_zero(low, high, groups, verdict):
     assert results.judge(record | {"baselines": {}}) is None
 
 
-def test_the_first_sentence_names_the_models_of_which_nothing_can_be_told(studies):
+def test_the_first_sentence_names_models_without_a_ci(studies):
     metrics = made_up.metrics("nuclei-grouped", False)
     few = {"metrics": [made_up.record("iou", "test", 0.9) | {"groups": 3}]}
     good, open_ = results.key_result(studies[-1], metrics), results.key_result(studies[2], few)

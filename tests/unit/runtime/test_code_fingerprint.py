@@ -164,7 +164,7 @@ def test_what_a_digest_stands_for_is_noted(package, tmp_path):
     assert code_fingerprint.cached_fingerprint(tmp_path / "file", script) == value()
 
 
-def test_digests_are_known_at_the_next_start_until_any_code_changes(package, tmp_path, monkeypatch):
+def test_digests_are_cached_until_code_changes(package, tmp_path, monkeypatch):
     write, value = package
     script, notes, template = tmp_path / "pack/script.py", tmp_path / "notes", tmp_path / "page.css"
     template.write_text("a {}")

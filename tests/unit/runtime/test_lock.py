@@ -39,7 +39,7 @@ def start(folder, local: bool = True) -> subprocess.Popen:
     return run
 
 
-def test_the_lock_of_a_killed_run_is_removed_and_that_of_a_running_one_is_not(folder):
+def test_only_the_lock_of_a_killed_run_is_removed(folder):
     run = start(folder)
     lock.remove_leftover(folder)
     assert (folder / "locks").exists()

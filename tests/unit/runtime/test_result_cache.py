@@ -75,7 +75,7 @@ def changed_note(entry, change):
         lambda entry: (entry / result_cache.NOTE).write_bytes(b"\xff"),
     ],
 )
-def test_a_damaged_entry_is_not_used_and_leaves_nothing_then_is_replaced(place, damage):
+def test_a_damaged_entry_is_replaced(place, damage):
     outputs, entry = place
     result_cache.keep(entry, outputs, {})
     damage(entry)

@@ -26,7 +26,7 @@ def test_a_users_mistake_is_one_line_and_exit_status_1(snakemake, capsys):
     assert "Traceback" in Path(snakemake.log[0]).read_text()
 
 
-def test_a_job_that_imports_another_coverslip_than_its_rules_fails(snakemake, capsys, monkeypatch):
+def test_a_job_with_another_coverslip_than_its_rules_fails(snakemake, capsys, monkeypatch):
     monkeypatch.setenv("COVERSLIP_WORKFLOW", "/elsewhere/workflow")
     with pytest.raises(SystemExit), run_script(snakemake):
         pytest.fail("the body of the script must not run")

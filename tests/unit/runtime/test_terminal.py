@@ -109,7 +109,7 @@ def test_ctrl_c_prints_one_line(tmp_path, monkeypatch, capfd):
     assert "a defect" in capfd.readouterr().err
 
 
-def test_a_job_that_ignores_ctrl_c_heeds_it_from_its_beginning_on(monkeypatch):
+def test_a_job_that_ignores_ctrl_c_obeys_it_from_its_start(monkeypatch):
     monkeypatch.delenv(terminal.INTERRUPTED, raising=False)
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -156,7 +156,7 @@ def test_for_confluency_a_bad_mask_is_not_chosen():
     assert tune_threshold([(["a", "b"], masks, probabilities)], "confluency") == 0.5
 
 
-def test_confidence_is_fitted_on_objects_that_do_not_touch_the_rim():
+def test_confidence_is_fitted_on_whole_objects():
     params = WatershedParams(threshold=0.5, seed=0.5, min_area_px=0)
     rng = np.random.default_rng(0)
     pairs = []
@@ -177,7 +177,7 @@ def test_confidence_is_fitted_on_objects_that_do_not_touch_the_rim():
     assert fit_confidence([], params) is None
 
 
-def test_the_typical_diameter_counts_units_alike_and_whole_objects_only():
+def test_the_typical_diameter_is_of_whole_objects():
     def patch(side, corner=4):
         label = np.zeros((40, 40), np.uint16)
         label[corner : corner + side, corner : corner + side] = 1

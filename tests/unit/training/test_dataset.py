@@ -160,7 +160,7 @@ def places(given: Batches) -> list[list[int]]:
     return [given.places(i).tolist() for i in range(len(given))]
 
 
-def test_steps_per_epoch_take_an_endless_stream_of_shuffled_passes(patches):
+def test_steps_per_epoch_take_a_stream_of_shuffled_passes(patches):
     epochs = [
         batches(patches).shuffled(
             1, epoch, Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)), steps=4
@@ -224,7 +224,7 @@ def test_frozen_copies_are_made_once_and_added(patches):
     assert sum(not np.array_equal(first[11 + place], plain[place]) for place in range(11)) == 11
 
 
-def test_a_split_without_validation_images_validates_on_its_test_images(patches, tmp_path):
+def test_without_validation_images_test_images_validate(patches, tmp_path):
     split = tmp_path / "split.csv"
     subsets = ["train"] * 8 + ["test"] * 3
     table = pd.DataFrame({"id": IDS, "group": IDS, "stratum": "", "fold": 0, "subset": subsets})

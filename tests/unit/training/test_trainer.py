@@ -423,7 +423,7 @@ def test_a_network_of_one_size(class_study, tmp_path):
     assert answer.shape == (3,)
 
 
-def test_test_images_may_be_scaled_by_their_own_mean_and_deviation(class_study, tmp_path):
+def test_test_images_may_be_scaled_by_their_own_mean(class_study, tmp_path):
     section = class_training.PREPROCESSING.model_copy(update={"fit_scaling_on": "each_subset"})
     short = class_training.TRAINING.model_copy(update={"epochs": 1})
     folder = tmp_path / "fold0_seed3"

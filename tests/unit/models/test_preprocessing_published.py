@@ -73,7 +73,7 @@ def test_columns_of_each_patch_have_norm_one():
     np.testing.assert_allclose(np.linalg.norm(found[0, :, :, 0], axis=0), 1, atol=1e-6)
 
 
-def test_standard_scaling_of_grey_images_has_one_mean_and_deviation():
+def test_zscore_of_grey_images_has_one_mean_and_deviation():
     images = RNG.integers(0, 256, (4, 9, 7, 1), dtype=np.uint8)
     p = Preprocessing(channels="grey", input_scaling="zscore")
     found = preprocessing.batch(images, p, preprocessing.fit(images, p))

@@ -4,9 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from test_archive import pack
-from test_ingest import png
-from test_overlap import cut, scene
+from archives import cut, pack, png, scene
 
 from coverslip.config.sections import Dataset, Source
 from coverslip.data import tables

@@ -255,7 +255,7 @@ def test_stem_and_last_layer_of_resnet18():
     assert sides == [50, 50, 50, 25, 25, 13, 13, 7, 7]
 
 
-def test_new_stem_keeps_its_random_weights_and_the_norm_after_it_gets_pretrained_ones(tmp_path):
+def test_a_new_stem_keeps_random_weights(tmp_path):
     network = Network(architecture="resnet18", num_classes=4, stem_kernel=3, weights="imagenet")
     model = networks.build(network, (32, 32, 3))
     full = networks.build(Network(architecture="resnet18", num_classes=1000), (64, 64, 3))

@@ -26,7 +26,7 @@ def test_the_monitored_value_chooses_the_epoch(mask_study, tmp_path):
     assert info["kept_epoch"] == info["best_epoch"] == history["validation_accuracy"].argmax() + 1
 
 
-def test_validation_in_training_mode_uses_and_updates_statistics_of_the_batch(mask_study, tmp_path):
+def test_validation_in_training_mode_uses_batch_statistics(mask_study, tmp_path):
     network = Network(filters=4, depth=1, normalization="batch", dropout=0.5)
     modes = ("inference", "training")
     for mode in modes:
@@ -44,9 +44,7 @@ def test_validation_in_training_mode_uses_and_updates_statistics_of_the_batch(ma
     assert not names & {"kernel", "gamma", "beta", "bias"}, "no weight is trained by validation"
 
 
-def test_a_training_validated_in_training_mode_goes_on_as_if_undisturbed(
-    mask_study, tmp_path, monkeypatch
-):
+def test_validation_in_training_mode_resumes(mask_study, tmp_path, monkeypatch):
     changes = {"validation_mode": "training", "steps_per_epoch": 3, "validation_steps": 4}
     arguments = {
         "network": Network(filters=4, depth=1, normalization="batch", dropout=0.3),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import results_page
-from test_report_ensemble import IOU, RMSE, document, scores
+from ensemble_files import IOU, RMSE, document, scores
 
 from coverslip.reporting.results import StudyInputs
 
@@ -45,7 +45,7 @@ def test_each_fold_has_a_column_in_the_order_of_numbers(tmp_path):
     ]
 
 
-def test_studies_of_fewer_folds_get_dashes_and_of_classes_the_last_counts(tmp_path):
+def test_studies_of_fewer_folds_have_dashes(tmp_path):
     few = [record(f"fold{fold}_seed1", 0.5, class_name="foreground") for fold in range(2)]
     few += [record(f"fold{fold}_seed1", 0.1, class_name="background") for fold in range(2)]
     many = [record(f"fold{fold}_seed1", 0.25) for fold in range(3)]

@@ -47,7 +47,7 @@ def test_mistakes_are_named(changes, message):
         resolved(**changes)
 
 
-def test_a_model_that_is_to_come_has_weights_only_if_it_is_a_network():
+def test_only_a_network_to_be_trained_has_weights():
     folder = "results/studies/texture/fold0_seed1/model"
     config = {"studies": {"texture": {"seeds": [1], "task": "confluency"}}, "model": "texture"}
     assert model_inputs(config, ["texture"]) == [f"{folder}/model.json"]

@@ -1,17 +1,14 @@
 """The config is validated, completed and cross-checked, in words that name the fix."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
+from running import ROOT, SCHEMA
 
 from coverslip.config import validate
 from coverslip.config.sections import Config
 from coverslip.errors import CoverslipError
-
-ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 
 
 @pytest.fixture
@@ -122,7 +119,7 @@ def test_a_mistake_is_named_with_its_mend(config, path, value, words):
     assert words in refuse(config)
 
 
-def test_only_a_folder_to_measure_needs_neither_datasets_nor_studies():
+def test_a_folder_to_measure_needs_no_datasets_or_studies():
     told = refuse({})
     assert "the key `datasets` is missing" in told and "the key `studies` is missing" in told
     resolved = validate.resolve({"images": "mine", "model": "model"}, SCHEMA)

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from archives import pack, packed
+from fuzzing import EDITS, FUZZ, VALUES, answers, damaged
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_archive import pack, packed
-from test_fuzz import EDITS, FUZZ, VALUES, answers, damaged
 
 from coverslip.config.sections import Dataset, Source
 from coverslip.data.archive import open_archive

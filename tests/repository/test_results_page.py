@@ -29,7 +29,7 @@ def write(config, root, output):
     return output.read_text(encoding="utf-8")
 
 
-def test_each_published_figure_is_next_to_the_results_of_each_kind(run, tmp_path):
+def test_published_values_are_next_to_the_results_of_each_kind(run, tmp_path):
     text = write(*run, tmp_path / "results.md")
     head, rule, *lines = table(text, "| Studies | Metric")
     assert head[2:] == ["Published", "Reproduced", "Random split", "Held-out groups"]

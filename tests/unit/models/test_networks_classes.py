@@ -77,7 +77,7 @@ def test_a_network_bound_to_a_size_says_so(architecture):
 
 
 @pytest.mark.parametrize("architecture", [*SIZES, "resnet18", "cnn"])
-def test_logits_are_float32_and_a_saved_network_needs_no_coverslip(architecture, tmp_path):
+def test_a_saved_network_has_float32_logits_without_coverslip(architecture, tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     try:
         assert built(architecture, (32, 32, 3), 3).output.dtype == "float32"

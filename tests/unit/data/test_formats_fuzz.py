@@ -6,11 +6,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from archives import CSV, LABELLED, TEST, TRAIN, cells, packed
+from fuzzing import CELLS, EDITS, FUZZ, NAMES, answers, damaged
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_archive import packed
-from test_class_layouts import CSV, LABELLED, TEST, TRAIN, cells
-from test_fuzz import CELLS, EDITS, FUZZ, NAMES, answers, damaged
 
 from coverslip.config.sections import Dataset, Source
 from coverslip.data.archive import open_archive

@@ -1,7 +1,7 @@
 """Small files of each kind that is read, written on the spot: pixels, metadata and how to choose.
 
 Kinds that no package writes (LIF, OIF, LSM, STK, SCN, QPTIFF) are built here from their
-specification; CZI comes from Zeiss's own library, see `samples/README.md`.
+specification; CZI comes from Zeiss's own library, see `data/samples/README.md`.
 """
 
 import io
@@ -321,7 +321,7 @@ def oif(path):
 
 
 def czi(name):
-    return lambda path: shutil.copy(Path(__file__).parent / f"samples/{name}.czi", path)
+    return lambda path: shutil.copy(Path(__file__).parent / f"data/samples/{name}.czi", path)
 
 
 def czi_plane(c, z, s, height=20, width=30):

@@ -1,26 +1,13 @@
 """Layouts of images with classes instead of masks."""
 
 import pytest
-from test_archive import pack
-from test_formats import listed, packed, under
+from archives import CSV, LABELLED, TEST, TRAIN, cells, listed, pack, packed, under
 
 from coverslip.data.formats import Sample
 from coverslip.data.formats.livecell import parse
 from coverslip.errors import CoverslipError
 
-CSV = b"Filename,Label\n1.png,0\n2.png,1\n3.png,0\n"
-LABELLED = {
-    "train.csv": CSV,
-    "example.csv": b"Filename,Label\n7.png,0\n",
-    **{f"train/{n}.png": b"" for n in (1, 2, 3)},
-    "test/7.png": b"",
-}
 FOLDERS = {"a/1.png": b"", "a/2.tif": b"", "b/1.jpg": b"", "readme.txt": b""}
-TRAIN, TEST = "livecell_train_val_images", "livecell_test_images"
-
-
-def cells(line, well, crop=1, time="01d08h00m"):
-    return f"{line}_Phase_{well}_2_{time}_{crop}.tif"
 
 
 LIVECELL = {

@@ -7,7 +7,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_house import LINUX, LOCKS, ROOT, direct, pins, text_files
+from repository_files import LINUX, LOCKS, ROOT, direct, pins, text_files
 
 PYTHONS = ("3.11", "3.12", "3.13")
 

@@ -10,8 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from test_archive import pack, packed
-from test_ingest import Run, bowl, png
+from archives import Run, dsb2018_files, pack, packed, png
 
 from coverslip.config.sections import Dataset, Limits, Source
 from coverslip.data import decode
@@ -113,7 +112,7 @@ def test_only_one_level_is_opened(tmp_path):
     run.refused(data, "no images found")
 
 
-def test_a_bomb_that_states_a_small_size_is_not_unpacked_beyond_it(tmp_path, bomb):
+def test_a_bomb_is_not_unpacked_beyond_its_stated_size(tmp_path, bomb):
     path = tmp_path / "liar.zip"
     path.write_bytes(bomb.read_bytes())
     understated(path, len(ZEROS), 1000)
@@ -206,7 +205,7 @@ def test_ingest_of_hostile_archives_writes_nothing(tmp_path, bomb):
     run = Run(tmp_path / "work")
     run.folder.mkdir()
     for name in ("../evil/images/x.png", "/evil/images/x.png", "evil\n/images/x.png"):
-        run.refused(bowl() | {name: png(np.zeros((4, 4), np.uint8))}, "evil")
+        run.refused(dsb2018_files() | {name: png(np.zeros((4, 4), np.uint8))}, "evil")
     run.refused(bomb, r"limits\.ratio")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["work"]
     assert sorted(path.name for path in run.folder.iterdir()) == ["archive.zip", "out"]
@@ -217,7 +216,7 @@ def test_limits_of_the_config_reach_the_images(tmp_path):
     source = Source(kind="path", limits=Limits(megapixels=0.0001))
     dataset = Dataset(title="T", format="dsb2018", source=source)
     with pytest.raises(CoverslipError, match=r"a\.png: an image of 12x10 pixels, more than"):
-        ingest(run.pack(bowl()), dataset, *run.files, 1)
+        ingest(run.pack(dsb2018_files()), dataset, *run.files, 1)
     assert run.left() == []
 
 
