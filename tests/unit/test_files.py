@@ -1,3 +1,5 @@
+"""Writing files as a whole, and their digests."""
+
 import hashlib
 import os
 import subprocess
@@ -64,7 +66,9 @@ with atomic_write(Path(sys.argv[1])) as part:
 
 
 def test_what_killed_jobs_left_is_removed(tmp_path):
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.keras")], check=False)
+    scripts = {"PYTHONPATH": str(files.WORKFLOW / "scripts")}
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "a.keras")]
+    subprocess.run(command, env=os.environ | scripts, check=False)
     left = [path.name for path in tmp_path.iterdir()]
     assert len(left) == 2 and all(name.startswith("a.keras.") for name in left)
     kept = ["b.keras.0123abcd.part", "a.keras.other", "a.keras.part", "a.keras.0123abc.part"]

@@ -148,10 +148,7 @@ def _known(note: Path, state: State) -> str | None:
 def _keep(note: Path, state: State, digest: str) -> None:
     # A note saves time and is nothing else: where it cannot be kept, the file is read again.
     with contextlib.suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        part = note.with_name(f"{note.name}.{os.getpid()}.part")
-        part.write_text(json.dumps({"state": state, "sha256": digest}), encoding="utf-8")
-        part.replace(note)
+        write_json(note, {"state": state, "sha256": digest})
 
 
 # --- What to say when the disk is full

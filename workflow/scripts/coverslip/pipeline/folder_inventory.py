@@ -19,9 +19,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-from coverslip import files
 from coverslip.errors import CoverslipError
-from coverslip.files import SETTLED, read_sha256, state_of
+from coverslip.files import SETTLED, atomic_write, read_sha256, sha256, state_of
 
 UNREAD = "unread"
 
@@ -129,10 +128,8 @@ def changed(folder: Path, name: str, known: Mapping[str, Known]) -> bool:
 
 
 def _keep(notes: Path, found: Mapping[str, Known]) -> None:
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    part = notes.with_name(f"{notes.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(found), encoding="utf-8")
-    part.replace(notes)
+    with atomic_write(notes) as part:
+        part.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _notes(path: Path) -> dict[str, Known]:
@@ -213,5 +210,5 @@ def input_contents(inputs: Iterable[str], record: Path, parameter: str) -> Any:
         before = facts["params"].get(parameter)
     except (OSError, ValueError, KeyError, AttributeError):
         return None  # no results yet, or none of ours: they are made
-    now = {path: files.sha256(Path(path)) for path in inputs if Path(path).is_file()}
+    now = {path: sha256(Path(path)) for path in inputs if Path(path).is_file()}
     return before if all(known.get(path) == digest for path, digest in now.items()) else now
