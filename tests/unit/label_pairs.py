@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from coverslip.data.formats.dsb2018 import sorted_out
+from coverslip.data.formats.dsb2018 import group_members
 from coverslip.imaging.labels import from_masks
 
 
 def bowl(real_data: Path, every: int) -> Iterator[np.ndarray]:
     """Every so many label maps (int32) of the real Bowl, in the order of their ids."""
     with zipfile.ZipFile(real_data / "dsb2018" / "stage1_train.zip") as archive:
-        for _, members in sorted(sorted_out(archive.namelist()).items())[::every]:
+        for _, members in sorted(group_members(archive.namelist()).items())[::every]:
             data = [np.frombuffer(archive.read(name), np.uint8) for name in sorted(members[1])]
             masks = [cv2.imdecode(each, cv2.IMREAD_GRAYSCALE) > 0 for each in data]
             yield from_masks(masks, masks[0].shape).label

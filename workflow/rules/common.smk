@@ -52,7 +52,7 @@ CORE_ENV = "../envs/core.yaml"
 REPORT_ENV = "../envs/report.yaml"
 TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
 # Jobs know by it the command that they were started by; the first one, before any job was.
-os.environ.setdefault(run_record.COMMAND, run_record.shown_command(["snakemake", *sys.argv[1:]]))
+os.environ.setdefault(run_record.COMMAND, run_record.command_text(["snakemake", *sys.argv[1:]]))
 pages = {"report": paths.REPORT} | ({"page": measured.page()} if config["images"] else {})
 made = terminal.Results(pages, paths.METRICS_TABLE)
 

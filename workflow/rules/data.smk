@@ -97,9 +97,9 @@ rule check:
 rule split:
     """Divide a dataset's images into subsets, fold by fold."""
     input:
-        groups=targets.of_dataset(paths.GROUPS),
-        duplicates=targets.of_dataset(paths.DUPLICATES),
-        manifest=targets.of_dataset(paths.MANIFEST),
+        groups=targets.dataset_path(paths.GROUPS),
+        duplicates=targets.dataset_path(paths.DUPLICATES),
+        manifest=targets.dataset_path(paths.MANIFEST),
         file=targets.split_file,
     output:
         table=paths.SPLIT,
@@ -110,7 +110,7 @@ rule split:
     conda:
         CORE_ENV
     params:
-        split=targets.of_study("split"),
+        split=targets.study_config("split"),
         contents=targets.split_contents,
         reproduction=targets.is_reproduction,
         task=targets.task,
@@ -123,8 +123,8 @@ rule split:
 rule extract_patches:
     """Cut one shard of a dataset's images into patches."""
     input:
-        images=targets.of_dataset(paths.STORE),
-        manifest=targets.of_dataset(paths.MANIFEST),
+        images=targets.dataset_path(paths.STORE),
+        manifest=targets.dataset_path(paths.MANIFEST),
     output:
         images=f"{paths.PATCHES}/images.npy",
         labels=f"{paths.PATCHES}/labels.npy",
@@ -134,7 +134,7 @@ rule extract_patches:
     conda:
         CORE_ENV
     params:
-        preprocessing=targets.of_study("preprocessing"),
+        preprocessing=targets.study_config("preprocessing"),
         task=targets.task,
         code=code("extract_patches.py"),
     script:

@@ -7,7 +7,7 @@ rule predict:
         weights=targets.weights,
         info=paths.MODEL_INFO,
         split=paths.SPLIT,
-        images=targets.of_dataset(paths.STORE),
+        images=targets.dataset_path(paths.STORE),
     output:
         paths.PREDICTIONS,
     log:
@@ -32,8 +32,8 @@ rule import_labels:
     """Read the label images of another program, or of a baseline, as predictions of the test."""
     input:
         labels=targets.label_source,
-        images=targets.of_dataset(paths.STORE),
-        manifest=targets.of_dataset(paths.MANIFEST),
+        images=targets.dataset_path(paths.STORE),
+        manifest=targets.dataset_path(paths.MANIFEST),
         split=paths.SPLIT,
     output:
         predictions=f"{paths.RUN}/predictions/0.h5",
@@ -61,11 +61,11 @@ rule evaluate:
     """Score a study's predictions: metrics with intervals and baselines."""
     input:
         predictions=targets.predictions,
-        images=targets.of_dataset(paths.STORE),
-        groups=targets.of_dataset(paths.GROUPS),
+        images=targets.dataset_path(paths.STORE),
+        groups=targets.dataset_path(paths.GROUPS),
         split=paths.SPLIT,
         histories=targets.histories,
-        infos=targets.of_runs(paths.MODEL_INFO),
+        infos=targets.run_paths(paths.MODEL_INFO),
         best=targets.best_preprocessing,
     output:
         metrics=paths.METRICS,
@@ -93,7 +93,7 @@ for name, figure in figures.ALL.items():
         name:
             f"plot_{name}"
         input:
-            unpack(targets.of_figure(name)),
+            unpack(targets.figure_inputs(name)),
         output:
             report(
                 f"{paths.FIGURES}/{name}.{figure.extension}",
@@ -108,7 +108,7 @@ for name, figure in figures.ALL.items():
             CORE_ENV
         params:
             figure=name,
-            title=targets.of_study("title"),
+            title=targets.study_config("title"),
             reproduction=targets.is_reproduction,
             sections=targets.figure_sections(name),
             code=code("plot.py", f"reporting.figures.{name}"),
@@ -119,12 +119,12 @@ for name, figure in figures.ALL.items():
 rule explain:
     """Make attribution maps of a classification and score them."""
     input:
-        weights=targets.of_first_run(paths.WEIGHTS),
-        info=targets.of_first_run(paths.MODEL_INFO),
+        weights=targets.first_run_path(paths.WEIGHTS),
+        info=targets.first_run_path(paths.MODEL_INFO),
         predictions=targets.first_predictions,
         split=paths.SPLIT,
-        groups=targets.of_dataset(paths.GROUPS),
-        images=targets.of_dataset(paths.STORE),
+        groups=targets.dataset_path(paths.GROUPS),
+        images=targets.dataset_path(paths.STORE),
     output:
         maps=f"{paths.ATTRIBUTION}/maps.h5",
         scores=f"{paths.ATTRIBUTION}/scores.json",
@@ -148,7 +148,7 @@ rule write_submission:
     """Write predicted classes of the images without a label or, where all have one, of the test."""
     input:
         predictions=targets.predictions,
-        manifest=targets.of_dataset(paths.MANIFEST),
+        manifest=targets.dataset_path(paths.MANIFEST),
     output:
         paths.PREDICTED_CLASSES,
     log:
@@ -166,8 +166,8 @@ rule write_submission:
 rule ensemble_model:
     """Make a model folder that averages the networks of several trainings."""
     input:
-        weights=targets.of_members(paths.WEIGHTS),
-        infos=targets.of_members(paths.MODEL_INFO),
+        weights=targets.member_paths(paths.WEIGHTS),
+        infos=targets.member_paths(paths.MODEL_INFO),
     output:
         paths.ENSEMBLE_INFO,
     log:
@@ -184,10 +184,10 @@ rule ensemble_model:
 use rule predict as predict_ensemble with:
     input:
         info=paths.FOLD_ENSEMBLE_INFO,
-        weights=targets.of_fold_members(paths.WEIGHTS),
-        infos=targets.of_fold_members(paths.MODEL_INFO),
+        weights=targets.fold_member_paths(paths.WEIGHTS),
+        infos=targets.fold_member_paths(paths.MODEL_INFO),
         split=paths.SPLIT,
-        images=targets.of_dataset(paths.STORE),
+        images=targets.dataset_path(paths.STORE),
     output:
         paths.FOLD_ENSEMBLE_PREDICTIONS,
     log:
@@ -203,9 +203,9 @@ rule evaluate_ensemble:
     input:
         singles=targets.predictions,
         ensembles=targets.ensemble_predictions,
-        infos=targets.of_runs(paths.MODEL_INFO),
-        images=targets.of_dataset(paths.STORE),
-        groups=targets.of_dataset(paths.GROUPS),
+        infos=targets.run_paths(paths.MODEL_INFO),
+        images=targets.dataset_path(paths.STORE),
+        groups=targets.dataset_path(paths.GROUPS),
         split=paths.SPLIT,
         best=targets.best_preprocessing,
     output:

@@ -34,11 +34,11 @@ rule measure_images:
 rule measure_tables:
     """Merge the tables and folders of all shards."""
     input:
-        images=measured.of_shards("images.csv"),
-        objects=measured.of_shards("objects.csv"),
-        labels=measured.of_shards("labels"),
-        overlays=measured.of_shards("overlays"),
-        exports=measured.of_shards("exports"),
+        images=measured.shard_paths("images.csv"),
+        objects=measured.shard_paths("objects.csv"),
+        labels=measured.shard_paths("labels"),
+        overlays=measured.shard_paths("overlays"),
+        exports=measured.shard_paths("exports"),
     output:
         **measured.parquet(),
         images=f"{paths.MEASURED}/images.csv",

@@ -7,7 +7,7 @@ rule notebook:
         metrics=paths.METRICS,
         table=paths.IMAGE_TABLE,
         split=paths.SPLIT_SUMMARY,
-        check=targets.of_dataset(paths.CHECK_REPORT),
+        check=targets.dataset_path(paths.CHECK_REPORT),
         histories=targets.histories,
         figures=targets.figures,
     output:

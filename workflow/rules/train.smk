@@ -22,7 +22,7 @@ rule train:
     """Train a network on patches."""
     input:
         patches=targets.patches,
-        images=targets.of_dataset(paths.STORE),
+        images=targets.dataset_path(paths.STORE),
         split=paths.SPLIT,
         weights=targets.pretrained_weights,
         best=targets.best_values,
@@ -58,7 +58,7 @@ rule train:
 rule train_kmeans:
     """Fit K-means on whole images: a model folder without epochs and without a GPU."""
     input:
-        images=targets.of_dataset(paths.STORE),
+        images=targets.dataset_path(paths.STORE),
         split=paths.SPLIT,
     output:
         info=paths.MODEL_INFO,
@@ -71,8 +71,8 @@ rule train_kmeans:
     conda:
         CORE_ENV
     params:
-        preprocessing=targets.of_study("preprocessing"),
-        kmeans=targets.of_study("kmeans"),
+        preprocessing=targets.study_config("preprocessing"),
+        kmeans=targets.study_config("kmeans"),
         licence=targets.licence,
         code=code("train_kmeans.py"),
     script:

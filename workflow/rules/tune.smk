@@ -22,7 +22,7 @@ rule tune_trial:
         gpu=1,
     params:
         sections=targets.training_sections,
-        seed=targets.of_study("search", "seed"),
+        seed=targets.study_config("search", "seed"),
         values=targets.first_values,
         epochs=targets.rung_epochs,
         code=targets.trial_code,
@@ -42,7 +42,7 @@ rule tune_rank:
     conda:
         CORE_ENV
     params:
-        metric=targets.of_study("search", "metric"),
+        metric=targets.study_config("search", "metric"),
         code=code("tune_rank.py"),
     script:
         "../scripts/tune_rank.py"
@@ -79,8 +79,8 @@ rule tune_tables:
     conda:
         CORE_ENV
     params:
-        search=targets.of_study("search"),
-        folds=targets.of_study("split", "folds"),
+        search=targets.study_config("search"),
+        folds=targets.study_config("split", "folds"),
         slots=targets.rung_sizes,
         epochs=targets.epochs_of_rungs,
         code=code("tune_tables.py"),

@@ -13,7 +13,7 @@ with run_script(snakemake, reuse=True) as facts:
     if "reused" not in facts:
         sections = training_sections(snakemake.params.sections, snakemake.input.best)
         found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
-        found = found.suited(sections["network"]["architecture"])
+        found = found.adapt(sections["network"]["architecture"])
         facts["device"] = asdict(found)
         LOG.info(found.line(found.dtype_policy))
         from coverslip.training.patches import training_statistics

@@ -62,7 +62,7 @@ def test_what_is_unpacked_is_removed_with_the_archive(tmp_path):
             "l.csv",
         ]
         other = pickle.loads(pickle.dumps(archive))
-        for opened in (archive, archive.reopened(), other):
+        for opened in (archive, archive.reopen(), other):
             assert opened.read("in/1.zip/b/2.png") == b"two"
             assert opened.read("in/2.zip/x.png") == b"two" * 1000
             assert opened.read("l.csv") == b"a"
@@ -122,7 +122,7 @@ def test_archive_travels_to_another_process(tmp_path):
         archive.read("c.txt")
         other = pickle.loads(pickle.dumps(archive))
         assert other.read("a/1.png") == b"one"
-        assert archive.reopened().read("a/1.png") == b"one"
+        assert archive.reopen().read("a/1.png") == b"one"
 
 
 def test_missing(tmp_path):

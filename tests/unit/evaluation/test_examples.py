@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from coverslip.evaluation.examples import choose_class_examples, choose_examples, shown_subset
+from coverslip.evaluation.examples import choose_class_examples, choose_examples, choose_subset
 from coverslip.evaluation.per_image import probability_columns
 
 
@@ -38,5 +38,5 @@ def test_confident_errors_come_first():
 
 
 def test_test_images_are_shown_if_there_are_any():
-    assert shown_subset(pd.DataFrame({"subset": ["validation", "test"]})) == "test"
-    assert shown_subset(pd.DataFrame({"subset": ["validation"]})) == "validation"
+    assert choose_subset(pd.DataFrame({"subset": ["validation", "test"]})) == "test"
+    assert choose_subset(pd.DataFrame({"subset": ["validation"]})) == "validation"

@@ -14,7 +14,7 @@ from coverslip.evaluation.per_image import (
     Observations,
     class_rows,
     has_instances,
-    scored_rows,
+    select_scored,
     sum_areas,
 )
 
@@ -107,7 +107,7 @@ def test_the_smallest_area_is_in_the_definition():
 
 def test_rows_have_modality_and_class(tmp_path):
     files = study_files.make(tmp_path, images=6)
-    rows = scored_rows(files.split, files.groups)
+    rows = select_scored(files.split, files.groups)
     assert rows["modality"].tolist()[:3] == ["fluorescence", "fluorescence", "histology"]
     groups = pd.read_csv(files.groups).assign(stratum=["x", "y"] * 3)
     groups.to_csv(files.groups, index=False)

@@ -167,7 +167,7 @@ class TestAsCaptum:
 
     def test_integrated_gradients(self, both):
         model, image, _, captum, reference, tensor = both
-        gradient = gradients.of_input(model)
+        gradient = gradients.input_gradient(model)
         found = gradients.integrated_gradients(gradient, image, self.CLASS, steps=10)
         expected = captum.IntegratedGradients(reference).attribute(
             tensor, target=self.CLASS, n_steps=10
@@ -177,7 +177,7 @@ class TestAsCaptum:
 
     def test_grad_cam(self, both):
         model, image, _, captum, reference, tensor = both
-        gradient = gradients.of_features(model, attribution.last_spatial_layer(model))
+        gradient = gradients.feature_gradient(model, attribution.last_spatial_layer(model))
         features, by_feature = gradient(image[None], self.CLASS)
         weights = by_feature[0].mean(axis=(0, 1))
         expected = captum.LayerGradCam(reference, reference.layer4).attribute(

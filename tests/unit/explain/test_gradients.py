@@ -7,7 +7,7 @@ from coverslip.explain import gradients
 
 
 def test_gradient_is_the_slope(network, image):
-    gradient = gradients.of_input(network)
+    gradient = gradients.input_gradient(network)
     found = gradient(image[None], 2)[0]
     away = found / np.linalg.norm(found)
     step = 1e-3
@@ -16,7 +16,7 @@ def test_gradient_is_the_slope(network, image):
 
 
 def test_integrated_gradients_are_complete(network, image):
-    gradient = gradients.of_input(network)
+    gradient = gradients.input_gradient(network)
     for baseline in (0.0, np.full((16, 16, 1), 0.5, np.float32)):
         found = gradients.integrated_gradients(gradient, image, 1, baseline, steps=200)
         blank = np.broadcast_to(np.float32(baseline), image.shape)

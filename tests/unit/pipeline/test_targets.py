@@ -82,10 +82,12 @@ def test_a_file_for_each_fold_seed_and_shard(targets):
     assert found[1] == "results/studies/folds/fold0_seed1/predictions/1.h5"
     assert targets.first_predictions(job(study="folds")) == found[:2]
     together = job(study="folds", together="fold1_ensemble")
-    members = targets.of_members("{study}/{fold}/{seed}")(together)
+    members = targets.member_paths("{study}/{fold}/{seed}")(together)
     assert members == ["folds/1/1", "folds/1/2"]
-    assert targets.of_fold_members("{study}/{fold}/{seed}")(job(study="folds", fold="1")) == members
-    everything = targets.of_members("{fold}/{seed}")(job(study="folds", together="ensemble"))
+    assert (
+        targets.fold_member_paths("{study}/{fold}/{seed}")(job(study="folds", fold="1")) == members
+    )
+    everything = targets.member_paths("{fold}/{seed}")(job(study="folds", together="ensemble"))
     assert everything == ["0/1", "0/2", "1/1", "1/2"]
 
 
@@ -145,8 +147,8 @@ def test_kmeans_has_no_weights_and_no_gpu(targets):
 
 
 def test_a_figure_has_only_the_inputs_that_it_reads(targets):
-    assert list(targets.of_figure("confusion")(job(study="folds"))) == ["metrics"]
-    files = targets.of_figure("network")(job(study="folds"))
+    assert list(targets.figure_inputs("confusion")(job(study="folds"))) == ["metrics"]
+    files = targets.figure_inputs("network")(job(study="folds"))
     assert files == {
         "models": ["results/studies/folds/fold0_seed1/model/model.keras"],
         "best": [],

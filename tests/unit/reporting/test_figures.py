@@ -148,9 +148,9 @@ def test_errors_are_coloured_by_kind():
 
 def test_display_is_stretched_and_flat_images_stay_dark():
     image = np.arange(10_000, dtype=np.uint16).reshape(100, 100, 1)
-    shown = intensity.stretched(image)
+    shown = intensity.stretch(image)
     assert (shown.min(), shown.max(), shown.shape) == (0, 255, (100, 100))
-    assert intensity.stretched(np.full((4, 4, 3), 77, np.uint8)).max() == 0
+    assert intensity.stretch(np.full((4, 4, 3), 77, np.uint8)).max() == 0
 
 
 def test_unknown_figure_is_refused(usual, tmp_path):

@@ -35,7 +35,7 @@ def test_a_command_is_shown_without_folders_of_the_machine(tmp_path, monkeypatch
     monkeypatch.setenv("HOME", str(home))
     words = ["snakemake", "--configfile", f"{here}/my.yaml", "--config", f"images={here}/a b/c"]
     words += ["--directory", f"{home}/other", f"--token={here}/x", "/data/images"]
-    assert run_record.shown_command(words) == (
+    assert run_record.command_text(words) == (
         "snakemake --configfile my.yaml --config 'images=a b/c' --directory ~/other '--token=***' "
         "/data/images"
     )
@@ -50,7 +50,7 @@ def test_environment_has_every_package(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     changed = run_record.environment()
     assert changed == found | {"numpy": "0.0.1"}
-    assert run_record.of_json(changed) != run_record.of_json(found)
+    assert run_record.json_digest(changed) != run_record.json_digest(found)
 
 
 def test_definitions_of_an_unknown_digest_are_none(tmp_path, monkeypatch):

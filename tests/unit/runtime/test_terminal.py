@@ -99,7 +99,7 @@ def test_ctrl_c_prints_one_line(tmp_path, monkeypatch, capfd):
         logger.error("At least one job did not complete successfully.")
         assert terminal.interrupted()
         with pytest.raises(KeyboardInterrupt):
-            terminal.heed_interrupts()
+            terminal.handle_interrupts()
     finally:
         signal.signal(signal.SIGINT, former)
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
@@ -113,7 +113,7 @@ def test_a_job_that_ignores_ctrl_c_obeys_it_from_its_start(monkeypatch):
     monkeypatch.delenv(terminal.INTERRUPTED, raising=False)
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        terminal.heed_interrupts()
+        terminal.handle_interrupts()
         assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, former)

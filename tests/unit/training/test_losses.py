@@ -200,5 +200,5 @@ def test_loss_and_accuracy_of_classes():
     (accuracy,) = losses.metrics("classification")
     accuracy.update_state(truth, logits)
     assert float(accuracy.result()) == 0.5
-    assert losses.watched("classification") == ["loss", "accuracy"]
-    assert losses.watched("semantic") == ["loss", "accuracy", "iou"]
+    assert losses.metric_names("classification") == ["loss", "accuracy"]
+    assert losses.metric_names("semantic") == ["loss", "accuracy", "iou"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from coverslip.config.tasks import implied_study
+from coverslip.config.tasks import add_implied_to_study
 
 
 class Section(BaseModel):
@@ -690,7 +690,7 @@ class Study(Section):
     @model_validator(mode="before")
     @classmethod
     def _implied(cls, values: Any) -> Any:
-        return implied_study(values) if isinstance(values, dict) else values
+        return add_implied_to_study(values) if isinstance(values, dict) else values
 
 
 class Config(Section):

@@ -22,9 +22,11 @@ PRETRAINED = (*ENCODERS, "resnet18")
 """Architectures for which there are pretrained weights."""
 
 
-def implied(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config with what tasks imply, see `implied_study`."""
-    studies = {name: implied_study(study) for name, study in config.get("studies", {}).items()}
+def add_implied(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with what tasks imply, see `add_implied_to_study`."""
+    studies = {
+        name: add_implied_to_study(study) for name, study in config.get("studies", {}).items()
+    }
     return {**config, "studies": studies}
 
 
@@ -32,19 +34,19 @@ COLOURS = {"channels": "rgb", "normalization": "dtype_range"}
 """What classes and K-means look at: colours and brightness as they are."""
 
 
-def implied_study(study: Mapping[str, Any]) -> dict[str, Any]:
+def add_implied_to_study(study: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study with the defaults of its task."""
-    implied: dict[str, dict[str, Any]] = {}
+    defaults: dict[str, dict[str, Any]] = {}
     if study.get("task") == "classification":
-        implied["network"] = {"architecture": "cnn", "head": "classification"}
-        implied["training"] = {"loss": "crossentropy"}
+        defaults["network"] = {"architecture": "cnn", "head": "classification"}
+        defaults["training"] = {"loss": "crossentropy"}
     elif study.get("task") == "confluency":
-        implied["network"] = {"head": "semantic"}
+        defaults["network"] = {"head": "semantic"}
         if study.get("model") is not None:
-            implied["model"] = {"head": "semantic"}
+            defaults["model"] = {"head": "semantic"}
     if study.get("task") == "classification" or study.get("kmeans") is not None:
-        implied["preprocessing"] = COLOURS
-    sections = {name: {**values, **study.get(name, {})} for name, values in implied.items()}
+        defaults["preprocessing"] = COLOURS
+    sections = {name: {**values, **study.get(name, {})} for name, values in defaults.items()}
     return {**study, **sections}
 
 

@@ -109,7 +109,7 @@ def _resolved(
     )
     if mistakes := [line for error in errors for line in _explain(error, schema)]:
         return {}, mistakes
-    resolved = _complete(tasks.implied(config), schema, schema)
+    resolved = _complete(tasks.add_implied(config), schema, schema)
     untrained = [
         line
         for name, study in resolved["studies"].items()
@@ -122,7 +122,7 @@ def _resolved(
 def _defaults(study: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study of the same task and model in which all else is the default."""
     same = {key: study[key] for key in ("title", "dataset", "task", "model")}
-    return _complete(tasks.implied_study(same), schema["$defs"]["Study"], schema)
+    return _complete(tasks.add_implied_to_study(same), schema["$defs"]["Study"], schema)
 
 
 def chosen_studies(config: Mapping[str, Any]) -> list[str]:

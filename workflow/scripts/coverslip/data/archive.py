@@ -254,7 +254,7 @@ class Archive:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_zips": {}, "_temporary": None}
 
-    def reopened(self) -> Archive:
+    def reopen(self) -> Archive:
         """Return the same archive with files of its own; what is unpacked stays this one's."""
         other = Archive.__new__(Archive)
         other.__dict__.update(self.__getstate__())

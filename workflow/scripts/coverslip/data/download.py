@@ -67,16 +67,16 @@ def download(source: Source, output: Path) -> None:
     folder = output.with_name(output.name + ".download")
     with report_disk_full(output) as progress:
         folder.mkdir(parents=True, exist_ok=True)
-        LOG.info("%s: downloading %s from Kaggle", output, described(source))
-        with explained(source, output, folder):
-            patiently(lambda: fetch(client(progress), source, folder), folder, source.retries)
+        LOG.info("%s: downloading %s from Kaggle", output, source_name(source))
+        with explain_errors(source, output, folder):
+            retry(lambda: fetch(client(progress), source, folder), folder, source.retries)
         found = only_file(folder, source)
         check_digest(found, source, output)
         os.replace(found, output)
         shutil.rmtree(folder)
 
 
-def described(source: Source) -> str:
+def source_name(source: Source) -> str:
     """Return the name of what is downloaded."""
     whole = source.competition or source.dataset
     return f"{source.file} of {whole}" if source.file else str(whole)
@@ -166,7 +166,7 @@ def limit_silence(connect: Callable[[], Any]) -> Callable[[], Any]:
     return connect_with_limit
 
 
-def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
+def retry(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
     """Call until it works; wait as long as the server asks for, or twice as long each time.
 
     Args:
@@ -180,13 +180,13 @@ def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
     """
     from requests.exceptions import RequestException
 
-    tried, won = 0, held(folder)
+    tried, won = 0, downloaded_bytes(folder)
     while True:
         try:
             return fetch_it()
         except RequestException as error:
-            if held(folder) > won:
-                tried, won = 0, held(folder)
+            if downloaded_bytes(folder) > won:
+                tried, won = 0, downloaded_bytes(folder)
             seconds = pause(error, tried)
             if tried >= retries or seconds is None or seconds > LONGEST_PAUSE:
                 raise
@@ -195,7 +195,7 @@ def patiently(fetch_it: Callable[[], None], folder: Path, retries: int) -> None:
             tried += 1
 
 
-def held(folder: Path) -> int:
+def downloaded_bytes(folder: Path) -> int:
     """Bytes of the files in a folder."""
     return sum(path.stat().st_size for path in folder.iterdir() if path.suffix != MARKER)
 
@@ -237,7 +237,7 @@ def fetch(api: Any, source: Source, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
+def explain_errors(source: Source, output: Path, folder: Path) -> Iterator[None]:
     """Turn what the client raises into a CoverslipError with the fix.
 
     Its own errors are cut off: they contain signed addresses, which would come into the job's log.
@@ -251,13 +251,13 @@ def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
         message = f"{error}"
     except exceptions.HTTPError as error:
         status = error.response.status_code if error.response is not None else None
-        what = described(source)
+        what = source_name(source)
         message = {
             401: f"Kaggle refuses the credentials: {CREDENTIALS}",
             403: f"Kaggle forbids the download of {what}: accept the rules at {page(source)}"
             + ("/rules" if source.competition else ""),
             404: f"Kaggle has no {what}: fix `source` in the config",
-        }.get(status or 0, f"{reason(error)}: run again {later(pause(error, 0))}")
+        }.get(status or 0, f"{reason(error)}: run again {when_to_retry(pause(error, 0))}")
     except exceptions.RequestException as error:
         message = f"{reason(error)}: run again; it goes on from there"
     except ValueError as error:
@@ -272,7 +272,7 @@ def explained(source: Source, output: Path, folder: Path) -> Iterator[None]:
     raise CoverslipError(f"{output}: {message}; {by_hand}") from None
 
 
-def later(seconds: float | None) -> str:
+def when_to_retry(seconds: float | None) -> str:
     """When to run again, in words."""
     if seconds is None or seconds <= LONGEST_PAUSE:
         return "later"
@@ -288,7 +288,7 @@ def only_file(folder: Path, source: Source) -> Path:
     files = [path for path in sorted(folder.iterdir()) if path.suffix != MARKER]
     if len(files) != 1:
         raise CoverslipError(
-            f"{folder}: holds {len(files)} files after the download of {described(source)}, "
+            f"{folder}: holds {len(files)} files after the download of {source_name(source)}, "
             "where one is expected: remove the folder and run again"
         )
     return files[0]

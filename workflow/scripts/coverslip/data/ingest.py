@@ -219,7 +219,7 @@ WORKER: dict[str, Any] = {}
 def start(archive: Archive, reading: Reading) -> None:
     """Begin a worker process with files of its own: a shared one would share its position."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the job
-    WORKER.update(archive=archive.reopened(), reading=reading)
+    WORKER.update(archive=archive.reopen(), reading=reading)
 
 
 def work_here(record: Sample) -> IngestedImage:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coverslip.evaluation.examples import choose_class_examples, choose_examples, shown_subset
+from coverslip.evaluation.examples import choose_class_examples, choose_examples, choose_subset
 from coverslip.evaluation.per_image import (
     AREA,
     BRIGHTNESS,
@@ -131,7 +131,7 @@ def evaluate(
         "classes": observations.classes,
         "runs": runs,
         "metrics": [*records, *train_records(task, observations, inputs.models)],
-        "examples_subset": shown_subset(observations.rows),
+        "examples_subset": choose_subset(observations.rows),
         "group_unit": group_unit(observations.rows["group"]),
     }
     shown = observations.rows[observations.rows["subset"] == document["examples_subset"]]

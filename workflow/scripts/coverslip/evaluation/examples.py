@@ -19,7 +19,7 @@ SEED = 1
 """Seed of the random choice."""
 
 
-def shown_subset(rows: pd.DataFrame) -> str:
+def choose_subset(rows: pd.DataFrame) -> str:
     """Return `test`, or `validation` where there are no test images."""
     return "test" if (rows["subset"] == "test").any() else "validation"
 

@@ -23,7 +23,7 @@ from coverslip.errors import CoverslipError
 from coverslip.evaluation.predictions import (
     Predictions,
     read_class_predictions,
-    scored_image,
+    resize_to_scored,
     scored_size,
     truth_mask,
 )
@@ -111,7 +111,7 @@ class Task:
     """The same metric of the baselines, from rows of `Observations.images`."""
 
 
-def scored_rows(split: Path, groups: Path) -> pd.DataFrame:
+def select_scored(split: Path, groups: Path) -> pd.DataFrame:
     """Return the rows of a split with the modality of each image, sorted by fold and id.
 
     A split of patches also has their corners, `y` and `x`.
@@ -145,7 +145,7 @@ def observe_masks(inputs: EvaluationInputs, runs: Sequence[str]) -> Observations
     Predicted instances are matched to the true ones at the image's own size; without instances,
     connected regions of the foreground are counted.
     """
-    split = scored_rows(inputs.split, inputs.groups)
+    split = select_scored(inputs.split, inputs.groups)
     split = split[split["fold"].isin({fold_and_seed(run)[0] for run in runs})]
     corners = _corners(split)
     split = split.drop(columns=list(PLACE_COLUMNS), errors="ignore").drop_duplicates()
@@ -224,7 +224,7 @@ def _read_image(
         places = [np.s_[y : y + side, x : x + side] for y, x in corners]
         label, image = (np.concatenate([array[at] for at in places]) for array in (label, image))
     truth = truth_mask(label, size, inputs.preprocessing.mask_resize)
-    scored = scored_image(image, size)
+    scored = resize_to_scored(image, size)
     view, min_area_px = field_of_view(scored), inputs.evaluation.min_area_px
     return _Image(id, label, image, truth, scored, view, min_area_px, places)
 
@@ -399,7 +399,7 @@ def class_rows(split: Path, groups: Path, labels: Sequence[str]) -> pd.DataFrame
     Raises:
         CoverslipError: a table cannot be read, or an image is of a class that is not in `labels`.
     """
-    rows = scored_rows(split, groups)
+    rows = select_scored(split, groups)
     rows = rows[rows["subset"].isin(["train", *SUBSETS])].reset_index(drop=True)
     stratum = rows["id"].map(read_groups(groups)["stratum"])
     truth = stratum.map({label: number for number, label in enumerate(labels)})

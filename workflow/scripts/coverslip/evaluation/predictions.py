@@ -288,7 +288,7 @@ def truth_mask(label: np.ndarray, size: tuple[int, int] | None, method: str) -> 
     return (mask if size is None else preprocessing.resize_mask(mask, size, method)) > 0
 
 
-def scored_image(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+def resize_to_scored(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     """Return the image, HxWxC in its own dtype, at the scored size."""
     if size is None:
         return image

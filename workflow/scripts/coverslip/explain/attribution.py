@@ -21,7 +21,7 @@ import pandas as pd
 from coverslip.config.sections import Attribution, OcclusionWindow
 from coverslip.data.hdf5 import write_hdf5
 from coverslip.data.image_store import ImageStore
-from coverslip.evaluation.examples import shown_subset
+from coverslip.evaluation.examples import choose_subset
 from coverslip.evaluation.per_image import class_rows
 from coverslip.evaluation.predictions import read_class_predictions
 from coverslip.evaluation.summary import interval_reason, number
@@ -144,7 +144,7 @@ def choose_examples(
     Returns:
         The subset that they are of, `test` or else `validation`, and the images.
     """
-    subset = shown_subset(rows)
+    subset = choose_subset(rows)
     held_out = rows[rows["subset"] == subset].set_index("id")
     predicted = read_class_predictions(predictions)
     inside = np.isin(predicted.ids, held_out.index)
@@ -261,7 +261,7 @@ def build_methods(explainer: Explainer) -> dict[str, Callable[[np.ndarray, int],
     for window in section.occlusion:
         methods[window.name] = occlude(explainer, window)
     if section.integrated_gradients or section.gradient_shap:
-        by_input = gradients.of_input(network)
+        by_input = gradients.input_gradient(network)
     if section.integrated_gradients:
 
         def integrated(image: np.ndarray, target: int) -> np.ndarray:
@@ -287,7 +287,7 @@ def build_methods(explainer: Explainer) -> dict[str, Callable[[np.ndarray, int],
 
         methods["gradient shap"] = shap
     if section.grad_cam:
-        by_feature = gradients.of_features(network, last_spatial_layer(network))
+        by_feature = gradients.feature_gradient(network, last_spatial_layer(network))
         methods["grad-cam"] = lambda image, target: gradients.grad_cam(by_feature, image, target)
     return methods
 

@@ -66,7 +66,7 @@ def curves(
         np.stack(frames)
         for frames in (
             _replaced(image, blank, map, steps),
-            _replaced(blurred(image), image, map, steps),
+            _replaced(blur(image), image, map, steps),
         )
     ]
     deletion, insertion = (score(frames)[:, target].astype(np.float64) for frames in changed)
@@ -82,7 +82,7 @@ def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) 
     return [np.where((rank < end)[..., None], last, first) for end in ends]
 
 
-def blurred(image: np.ndarray) -> np.ndarray:
+def blur(image: np.ndarray) -> np.ndarray:
     """Return an image HxWxC in which nothing can be recognized, float32."""
     sigma = BLUR * min(image.shape[:2])
     soft = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)

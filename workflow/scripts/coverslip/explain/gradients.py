@@ -144,7 +144,7 @@ def grad_cam(
     localization", ICCV 2017. It is as coarse as the layer and is enlarged by linear interpolation.
 
     Args:
-        gradient: returns the layer's features and their gradient (`gradients.of_features`).
+        gradient: returns the layer's features and their gradient (`gradients.feature_gradient`).
         image: float32 HxWxC, in the scale that the network takes.
         target: number of the class.
 
@@ -164,7 +164,7 @@ Gradient = Callable[[np.ndarray, int], np.ndarray]
 """From images, float32 NxHxWxC, and a class to the gradient of its score, NxHxWxC."""
 
 
-def of_input(network: keras.Model) -> Gradient:
+def input_gradient(network: keras.Model) -> Gradient:
     """Return a function for the gradient of a class' score by the pixels.
 
     Args:
@@ -190,12 +190,12 @@ def of_input(network: keras.Model) -> Gradient:
     return gradient
 
 
-def of_features(
+def feature_gradient(
     network: keras.Model, layer: keras.Layer
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
     """Return a function for a layer's output and the gradient of a class' score by it.
 
-    Both are float32 Nxhxwxk. Arguments and errors as of `of_input`.
+    Both are float32 Nxhxwxk. Arguments and errors as of `input_gradient`.
     """
     tf = _tensorflow()
     both = keras.Model(network.inputs, [layer.output, network.outputs[0]])

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.imaging.intensity import stretch, to_grey
 
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Standard deviations of Gaussian filters, in pixels; detail is what two neighbours differ by."""
@@ -45,7 +45,7 @@ def image_statistics(image: np.ndarray, field: np.ndarray | None = None) -> np.n
         field: bool HxW, the field of view; pixels outside do not count.
     """
     pixels = image if image.ndim == 3 else image[:, :, np.newaxis]
-    grey = to_grey(stretched(pixels)).astype(np.float32)
+    grey = to_grey(stretch(pixels)).astype(np.float32)
     grey /= 255.0
     inside = np.ones(grey.shape, bool) if field is None or not field.any() else field
     values = grey[inside]

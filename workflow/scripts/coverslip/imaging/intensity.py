@@ -27,7 +27,7 @@ def to_grey(image: np.ndarray) -> np.ndarray:
 # --- Image, truth and prediction with coloured errors, for images chosen by IoU and at random
 
 
-def stretched(image: np.ndarray) -> np.ndarray:
+def stretch(image: np.ndarray) -> np.ndarray:
     """Return the image as uint8, HxW or HxWx3, from its 1st to its 99.8th percentile.
 
     Args:

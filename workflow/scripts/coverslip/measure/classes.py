@@ -22,8 +22,8 @@ from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
-from coverslip.imaging.intensity import stretched
-from coverslip.measure.input_folder import list_images, own_results, shown_name
+from coverslip.imaging.intensity import stretch
+from coverslip.measure.input_folder import list_images, own_results, printable_name
 from coverslip.measure.overlay import encoded
 from coverslip.models.model import Model
 from coverslip.pipeline import folder_inventory
@@ -78,7 +78,7 @@ def classify_folder(
     known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
     names = list_images({name: entry[-1] for name, entry in known.items()})
     planes = (
-        (shown_name(name), plane)
+        (printable_name(name), plane)
         for name in names
         for plane in read_planes(folder / name, settings.channel, settings.largest_whole)
     )
@@ -101,7 +101,7 @@ def _classify(
             error = plane.error or (
                 "larger than `max_in_memory_megapixels`: classify a smaller image"
             )
-            yield ClassifiedPlane(row | {"error": shown_name(error)}, None)
+            yield ClassifiedPlane(row | {"error": printable_name(error)}, None)
             continue
         try:
             chances = next(answers or model.predict([plane.image], tta=settings.tta, batch=1))
@@ -109,7 +109,7 @@ def _classify(
                 raise CoverslipError("the model answers with what is no number")
         except Exception as error:  # libraries raise almost anything on odd images
             why = failed(error, plane.page, plane.plane, "classified").error
-            yield ClassifiedPlane(row | {"error": shown_name(why)}, None)
+            yield ClassifiedPlane(row | {"error": printable_name(why)}, None)
             continue
         row |= _answer(chances, classes)
         row |= {
@@ -142,7 +142,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     Args:
         image: uint8 or uint16, HxWxC.
     """
-    shown = stretched(image)
+    shown = stretch(image)
     shown = shown if shown.ndim == 3 else np.repeat(shown[:, :, np.newaxis], 3, axis=2)
     scale = THUMBNAIL / max(shown.shape[:2])
     size = tuple(max(1, round(scale * side)) for side in shown.shape[:2])

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from coverslip.imaging.image_statistics import image_statistics, unlike_training
-from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.imaging.intensity import stretch, to_grey
 from coverslip.measure.regionprops import background_level
 
 QC = (
@@ -74,7 +74,7 @@ def focus(image: np.ndarray, field: np.ndarray) -> float | None:
     """
     if not field.any():
         return None
-    grey = to_grey(stretched(image)).astype(np.float32) / 255
+    grey = to_grey(stretch(image)).astype(np.float32) / 255
     smooth = cv2.GaussianBlur(grey, (0, 0), SMOOTHING)
     return 1000 * float(cv2.Laplacian(smooth, cv2.CV_32F)[field].var())
 

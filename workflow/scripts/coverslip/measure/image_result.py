@@ -21,7 +21,7 @@ from coverslip.measure.block_objects import measure_objects, measure_quality
 from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
-from coverslip.measure.input_folder import shown_name
+from coverslip.measure.input_folder import printable_name
 from coverslip.measure.overlay import (
     draw_objects,
     draw_scale_bar,
@@ -100,7 +100,7 @@ class ImageResult:
     def refuse(self, plane: Plane) -> None:
         """Note a plane that cannot be measured."""
         self.planes.append(
-            {"page": plane.page, "plane": plane.plane, "error": shown_name(plane.error)}
+            {"page": plane.page, "plane": plane.plane, "error": printable_name(plane.error)}
         )
         self.lost |= plane.lost
         self.lasting &= plane.lasting

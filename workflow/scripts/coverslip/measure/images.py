@@ -36,8 +36,8 @@ from coverslip.measure.input_folder import (
     model_files,
     own_results,
     parts,
+    printable_name,
     shard_of,
-    shown_name,
 )
 from coverslip.measure.regionprops import load_cp_measure
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
@@ -276,7 +276,7 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
     tables = {}
     for name, entry in entries.items():
         record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
-        name = shown_name(name)
+        name = printable_name(name)
         rows += [{"image": name, **row} for row in record["planes"]]
         tables[name] = entry / "objects.csv"
         for file in sorted(entry.iterdir()):

@@ -81,7 +81,7 @@ def shard_of(name: str, shards: int) -> int:
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") % shards
 
 
-def shown_name(name: str) -> str:
+def printable_name(name: str) -> str:
     """A name as text in one line: bytes that are no UTF-8, and control characters, as `\\xff`."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", text)
@@ -127,7 +127,7 @@ def left_out(contents: Mapping[str, str]) -> dict[str, Any]:
     others = [name for name in contents if image_of(name) is None]
     links = [name for name in others if contents[name] == folder_inventory.NO_FILE]
     endings = Counter(Path(name).suffix.lower() for name in others if name not in links)
-    names = [shown_name(name) for name in links]
+    names = [printable_name(name) for name in links]
     return {"endings": dict(sorted(endings.items())), "links": sorted(names)}
 
 

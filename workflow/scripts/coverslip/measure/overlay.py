@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.imaging.intensity import stretch, to_grey
 from coverslip.imaging.palette import ORANGE, SKY, paint
 
 SMALLEST = 512
@@ -30,7 +30,7 @@ def plain_image(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     Returns:
         uint8 hxwx3, RGB: enlarged by a whole number where it is small.
     """
-    grey = to_grey(stretched(image))
+    grey = to_grey(stretch(image))
     size = _enlarged(grey.shape)
     if size is not None:
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)

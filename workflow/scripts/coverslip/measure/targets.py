@@ -121,7 +121,7 @@ class MeasureTargets:
         """Return which files of the folder are no images."""
         return input_folder.left_out(self.folder_contents(wildcards.name) or {})
 
-    def of_shards(self, path: str) -> Callable[[Wildcards], list[str]]:
+    def shard_paths(self, path: str) -> Callable[[Wildcards], list[str]]:
         """Return an input function: a file or folder of every shard."""
         shards = range(self.settings["shards"])
         pattern = f"{paths.MEASURED_SHARD}/{path}"

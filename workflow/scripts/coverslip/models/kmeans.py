@@ -128,11 +128,11 @@ def partition(
         starts: centres to start from instead, K x C on the scale of the image.
     """
     known = distinct(image)
-    centres, numbers, inertia = clustered(known.colours, known.counts, clusters, seed, starts)
+    centres, numbers, inertia = assign_clusters(known.colours, known.counts, clusters, seed, starts)
     return Clusters(centres, known.paint(numbers), inertia)
 
 
-def clustered(
+def assign_clusters(
     colours: np.ndarray,
     counts: np.ndarray,
     clusters: int,
@@ -308,7 +308,7 @@ def _raw_color(
     codes = np.flatnonzero(counts)
     values = [codes // 256**power % 256 for power in reversed(range(channels))]
     colours = np.stack(values, axis=1).astype(np.uint8)
-    _, numbers, _ = clustered(colours, counts[codes], clusters, seed)
+    _, numbers, _ = assign_clusters(colours, counts[codes], clusters, seed)
     table = np.zeros(len(counts), np.uint8)
     table[codes] = numbers
     return lambda pixels, row, column: table[_codes(pixels)]

@@ -41,7 +41,7 @@ from coverslip.imaging.rows import Rows
 from coverslip.models import ensemble, heads, kmeans, preprocessing
 from coverslip.models.confidence import object_confidence
 from coverslip.models.folder import ENSEMBLE, member_folders, read_info
-from coverslip.models.model_info import checked
+from coverslip.models.model_info import check_info
 from coverslip.models.onnx_network import FILE as ONNX_FILE
 from coverslip.models.onnx_network import OnnxNetwork
 from coverslip.models.scale import middle, scale_factor, typical_diameter
@@ -331,7 +331,7 @@ class Model:
                 f"{path}: format {info['format']} is of an earlier coverslip (now format "
                 f"{FORMAT}): train again, or use the version that wrote it"
             )
-        facts = checked(info, path)
+        facts = check_info(info, path)
         if facts.kind not in KINDS:
             raise CoverslipError(f"{path}: unknown kind of model: update coverslip or train again")
         self.preprocessing = facts.preprocessing

@@ -80,7 +80,7 @@ class ModelInfo(Part):
         return self
 
 
-def checked(info: dict[str, Any], path: Path) -> ModelInfo:
+def check_info(info: dict[str, Any], path: Path) -> ModelInfo:
     """Return the content of a `model.json`, checked.
 
     Args:

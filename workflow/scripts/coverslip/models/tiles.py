@@ -183,7 +183,7 @@ def _run(predict: Predict, tiles: deque[_Tile], batch: int) -> None:
     answers = np.asarray(predict(stack))
     for answer in answers[: len(tiles)]:
         mosaic, corner, orientation, _ = tiles.popleft()
-        mosaic.lay(undo_symmetry(answer, orientation), corner)
+        mosaic.accumulate(undo_symmetry(answer, orientation), corner)
 
 
 class _StitchedImage:
@@ -207,7 +207,7 @@ class _StitchedImage:
             for turn in turns:
                 yield self, corner, turn, apply_symmetry(padded[self._window(corner)], turn)
 
-    def lay(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
+    def accumulate(self, answer: np.ndarray, corner: tuple[int, int]) -> None:
         """Add what was predicted for the tile at a corner."""
         if self.sum is None:
             self.sum = np.zeros((*self.tiling.padded, answer.shape[-1]), np.float32)

@@ -167,19 +167,19 @@ class Targets:
         """Return the section of the job's study."""
         return self.config["studies"][wildcards.study]
 
-    def of_study(self, *keys: str) -> Callable[[Wildcards], Any]:
+    def study_config(self, *keys: str) -> Callable[[Wildcards], Any]:
         """Return a params function: what the study's section has under a key, and keys of that."""
         return lambda wildcards: reduce(getitem, keys, self.study(wildcards))
 
-    def of_dataset(self, path: str) -> Callable[[Wildcards], str]:
+    def dataset_path(self, path: str) -> Callable[[Wildcards], str]:
         """Return an input function: a file of the study's dataset."""
         return lambda wildcards: path.format(dataset=self.study(wildcards)["dataset"])
 
-    def of_runs(self, *patterns: str) -> Callable[[Wildcards], list[str]]:
+    def run_paths(self, *patterns: str) -> Callable[[Wildcards], list[str]]:
         """Return an input function: these files of every training of the study."""
         return lambda wildcards: self.run_files([wildcards.study], *patterns)
 
-    def of_first_run(self, path: str) -> Callable[[Wildcards], str]:
+    def first_run_path(self, path: str) -> Callable[[Wildcards], str]:
         """Return an input function: a file of the first fold with the first seed."""
         return lambda wildcards: path.format(
             study=wildcards.study, fold=0, seed=self.study(wildcards)["seeds"][0]
@@ -629,11 +629,11 @@ class Targets:
         runs["fold"] = re.findall(r"\d+", together) or runs["fold"]
         return expand(path, **runs)
 
-    def of_members(self, path: str) -> Callable[[Wildcards], list[str]]:
+    def member_paths(self, path: str) -> Callable[[Wildcards], list[str]]:
         """Return an input function: this file of every member of an ensemble."""
         return lambda wildcards: self.members(wildcards.study, wildcards.together, path)
 
-    def of_fold_members(self, path: str) -> Callable[[Wildcards], list[str]]:
+    def fold_member_paths(self, path: str) -> Callable[[Wildcards], list[str]]:
         """Return an input function: this file of every seed of a fold."""
         return lambda wildcards: self.members(wildcards.study, f"fold{wildcards.fold}", path)
 
@@ -661,17 +661,17 @@ class Targets:
 
     # --- figures and pages
 
-    def of_figure(self, name: str) -> Callable[[Wildcards], dict[str, str | list[str]]]:
+    def figure_inputs(self, name: str) -> Callable[[Wildcards], dict[str, str | list[str]]]:
         """Return an input function of the rule `plot_<name>`: what the figure reads."""
         sources: dict[str, tuple[str, Callable[[Wildcards], str | list[str]]]] = {
             "metrics": ("metrics", lambda wildcards: paths.METRICS.format(study=wildcards.study)),
             "table": ("table", lambda wildcards: paths.IMAGE_TABLE.format(study=wildcards.study)),
-            "images": ("images", self.of_dataset(paths.STORE)),
+            "images": ("images", self.dataset_path(paths.STORE)),
             "predictions": ("predictions", self.predictions),
             "histories": ("histories", self.histories),
-            "infos": ("models", self.of_runs(paths.MODEL_INFO)),
-            "first_info": ("models", lambda w: [self.of_first_run(paths.MODEL_INFO)(w)]),
-            "first_weights": ("models", lambda w: [self.of_first_run(paths.WEIGHTS)(w)]),
+            "infos": ("models", self.run_paths(paths.MODEL_INFO)),
+            "first_info": ("models", lambda w: [self.first_run_path(paths.MODEL_INFO)(w)]),
+            "first_weights": ("models", lambda w: [self.first_run_path(paths.WEIGHTS)(w)]),
             "best": ("best", self.best_preprocessing),
             "attribution": ("attribution", self.attribution),
             "search": ("search", self.search_tables),
@@ -682,7 +682,7 @@ class Targets:
     def figure_sections(self, name: str) -> Callable[[Wildcards], Section]:
         """Return a params function: the sections of the study that a figure depends on."""
         whole: dict[str, Callable[[Wildcards], Section]] = {
-            "preprocessing": self.of_study("preprocessing"),
+            "preprocessing": self.study_config("preprocessing"),
             "evaluation": self.scoring_section,
         }
         keys = figures.ALL[name].sections
@@ -733,7 +733,7 @@ class Targets:
     def report_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Return the inputs of the report by their names."""
         return {
-            "cards": self.run_files(self.trained_of_run(), paths.MODEL_CARD),
+            "cards": self.run_files(self.studies_to_train(), paths.MODEL_CARD),
             "metrics": expand(paths.METRICS, study=self.studies),
             "tables": expand(paths.IMAGE_TABLE, study=self.studies),
             "images": expand(paths.STORE, dataset=self.datasets),
@@ -744,7 +744,7 @@ class Targets:
             "checks": expand(paths.CHECK_REPORT, dataset=self.datasets),
             "records": self.run_files(self.studies, paths.TRAINING_RECORD),
             "labels": self.predicted_classes(),
-            "searches": expand(paths.SEARCH_SUMMARY, study=self.searched_of_run()),
+            "searches": expand(paths.SEARCH_SUMMARY, study=self.studies_to_search()),
             "ensembles": self.ensemble_scores(),
         }
 
@@ -769,13 +769,13 @@ class Targets:
             *expand(paths.IMAGE_TABLE, study=self.studies),
             *expand(paths.NOTEBOOK_PAGE, study=self.studies),
             *self.run_files(self.studies, paths.MODEL_INFO),
-            *self.run_files(self.trained_of_run(), paths.MODEL_CARD),
+            *self.run_files(self.studies_to_train(), paths.MODEL_CARD),
             *self.run_files(self.networks_of_run(), paths.WEIGHTS),
             *self.figure_files(self.studies),
             *self.predicted_classes(),
-            *expand(paths.TRIALS, study=self.searched_of_run()),
-            *expand(paths.TRIAL_CURVES, study=self.searched_of_run()),
-            *expand(paths.SEARCH_SUMMARY, study=self.searched_of_run()),
+            *expand(paths.TRIALS, study=self.studies_to_search()),
+            *expand(paths.TRIAL_CURVES, study=self.studies_to_search()),
+            *expand(paths.SEARCH_SUMMARY, study=self.studies_to_search()),
             *self.ensemble_scores(),
         ]
 
@@ -783,11 +783,11 @@ class Targets:
         """Return the studies that run and train a network."""
         return [study for study in self.studies if study in self.networks]
 
-    def trained_of_run(self) -> list[str]:
+    def studies_to_train(self) -> list[str]:
         """Return the studies that run and have a model which is trained here."""
         return [study for study in self.studies if study not in self.untrained]
 
-    def searched_of_run(self) -> list[str]:
+    def studies_to_search(self) -> list[str]:
         """Return the studies that run and have a search."""
         return [study for study in self.studies if study in self.searched]
 

@@ -15,7 +15,7 @@ from skimage.segmentation import find_boundaries
 from coverslip.data.image_store import ImageStore
 from coverslip.evaluation.predictions import Predictions
 from coverslip.evaluation.runs import run_name
-from coverslip.imaging.intensity import stretched
+from coverslip.imaging.intensity import stretch
 from coverslip.reporting.figures.style import ORANGE
 from coverslip.reporting.results import StudyInputs
 
@@ -35,7 +35,7 @@ def thumbnails(study: StudyInputs, rows: pd.DataFrame, longest: int) -> Iterator
         store = stack.enter_context(ImageStore(store_path))
         opened: dict[str, Predictions] = {}
         for row in rows.itertuples():
-            image = stretched(store.image(row.id))
+            image = stretch(store.image(row.id))
             size = _size(image.shape[:2], longest)
             contours = ""
             if study.task != "classification":

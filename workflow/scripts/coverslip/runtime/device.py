@@ -53,13 +53,13 @@ class Device:
     def dtype_policy(self) -> str:
         """`mixed_float16` where a GPU has tensor cores (capability 7.0), `mixed_bfloat16` where a
         CPU multiplies bfloat16 (a U-Net trains 1.2 to 1.4 times as fast; encoders of depthwise
-        convolutions train half as fast, see `suited`), else `float32`."""
+        convolutions train half as fast, see `adapt`), else `float32`."""
         if not self.gpu:
             return "mixed_bfloat16" if self.bfloat16 else "float32"
         fast = self.capability is not None and self.capability >= (7, 0)
         return "mixed_float16" if fast else "float32"
 
-    def suited(self, architecture: str) -> Device:
+    def adapt(self, architecture: str) -> Device:
         """Return the device as it trains a network: bfloat16 only where that is faster."""
         return replace(self, bfloat16=self.bfloat16 and architecture not in ENCODERS)
 

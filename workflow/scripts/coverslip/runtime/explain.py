@@ -21,7 +21,7 @@ from typing import Any
 from coverslip import files
 from coverslip.errors import CoverslipError
 from coverslip.runtime import code_fingerprint
-from coverslip.runtime.run_record import environment, without
+from coverslip.runtime.run_record import environment, omit_keys
 
 Line = tuple[str, str]
 """Label and text of a printed line."""
@@ -82,7 +82,7 @@ def explain(file: Path, record: Mapping[str, Any]) -> Iterator[Line]:
     yield ("inputs", "")
     yield from compare_inputs(record.get("inputs", {}))
     yield ("parameters", "")
-    for key, value in flatten(without(record["params"], "code")).items():
+    for key, value in flatten(omit_keys(record["params"], "code")).items():
         yield (f"  {key.removeprefix('sections.')}", _text(value))
     yield from compare_code(record)
     yield from compare_environment(record.get("environment", {}))

@@ -26,7 +26,7 @@ from typing import Any
 
 from coverslip.errors import one_line
 from coverslip.files import atomic_write
-from coverslip.runtime.run_record import environment, identity, of_json
+from coverslip.runtime.run_record import environment, identity, json_digest
 
 LOG = logging.getLogger("coverslip")
 
@@ -46,7 +46,7 @@ def entry(snakemake: Any) -> Path | None:
     if not location:
         return None
     names = [Path(path).resolve().name for path in snakemake.input]
-    parts = [FORMAT, snakemake.rule, identity(snakemake), of_json(environment()), names]
+    parts = [FORMAT, snakemake.rule, identity(snakemake), json_digest(environment()), names]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return Path(location) / "coverslip" / key[:2] / key
 

@@ -71,7 +71,7 @@ class RunRecord:
     def facts(self) -> dict[str, Any]:
         """When, where, with what and from what the job ran until now, as JSON."""
         snakemake = self._snakemake
-        params = without(dict(snakemake.params.items()), NOT_COMPARED)
+        params = omit_keys(dict(snakemake.params.items()), NOT_COMPARED)
         installed = environment()
         return {
             "rule": snakemake.rule,
@@ -93,9 +93,9 @@ class RunRecord:
             "packages": versions(),
             "git": git_state(),
             "digests": {
-                "config": of_json(without(params, "code")),
-                "environment": of_json(installed),
-                **{name: of_json(found) for name, found in self.inputs.items() if found},
+                "config": json_digest(omit_keys(params, "code")),
+                "environment": json_digest(installed),
+                **{name: json_digest(found) for name, found in self.inputs.items() if found},
             },
             "params": params,
             "inputs": self.inputs,
@@ -147,7 +147,7 @@ def _named(snakemake: Any) -> dict[str, Any]:
 def identity(snakemake: Any) -> str:
     """SHA-256 of all that a job's result depends on: parameters, code, inputs and packages."""
     total = hashlib.sha256()
-    params = without(dict(snakemake.params.items()), NOT_COMPARED)
+    params = omit_keys(dict(snakemake.params.items()), NOT_COMPARED)
     total.update(json.dumps([params, versions()], sort_keys=True).encode())
     total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
     for path in snakemake.input:
@@ -155,12 +155,12 @@ def identity(snakemake: Any) -> str:
     return total.hexdigest()
 
 
-def of_json(value: Any) -> str:
+def json_digest(value: Any) -> str:
     """SHA-256 (first 16 hex digits) of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def omit_keys(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Parameters less some."""
     return {key: value for key, value in params.items() if key not in names}
 
@@ -209,7 +209,7 @@ def redact_secrets(arguments: Iterable[str]) -> list[str]:
     return shown
 
 
-def shown_command(words: Iterable[str]) -> str:
+def command_text(words: Iterable[str]) -> str:
     """Return a command for records and pages: no secrets, and no folders of this machine.
 
     Paths below the working directory are relative to it, and the home folder is `~`.

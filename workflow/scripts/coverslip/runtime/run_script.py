@@ -15,7 +15,7 @@ from coverslip.errors import CoverslipError, one_line
 from coverslip.files import write_json
 from coverslip.runtime import result_cache, run_record
 from coverslip.runtime.run_record import identity, versions
-from coverslip.runtime.terminal import heed_interrupts
+from coverslip.runtime.terminal import handle_interrupts
 
 __all__ = ["LOG", "identity", "run_script", "versions"]
 
@@ -66,7 +66,7 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     failed = Path(snakemake.log[0]).with_suffix(".run.json")
     with _log_to(snakemake) as warned:
         _check_package()
-        heed_interrupts()
+        handle_interrupts()
         _check_input_times(map(Path, snakemake.input))
         record = run_record.RunRecord(snakemake)
         outputs = [Path(p) for p in snakemake.output if Path(p) != path]

@@ -59,7 +59,7 @@ def stop_in_one_line(logger: logging.Logger) -> None:
     """From Ctrl-C on print one line and nothing more of Snakemake's, which its log file keeps.
 
     Jobs ignore Ctrl-C while Python imports their modules (`IGNORE`). They look for a file that
-    notes it when they begin, and react to it from then on (`heed_interrupts`).
+    notes it when they begin, and react to it from then on (`handle_interrupts`).
     """
     note = Path(".snakemake/coverslip", f"interrupted-{os.getpid()}").resolve()
     note.unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def stop_in_one_line(logger: logging.Logger) -> None:
             handler.addFilter(lambda record: not note.exists())
 
 
-def heed_interrupts() -> None:
+def handle_interrupts() -> None:
     """End a job at Ctrl-C from now on, and at once if it came before."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -140,7 +140,7 @@ def run_trial(
     diverged = False
     if before < epochs and not finished(history, training):
         device = devices.prepare(threads=threads)
-        device = device.suited(sections["network"]["architecture"])
+        device = device.adapt(sections["network"]["architecture"])
         facts["device"] = asdict(device)
         from coverslip.training.dataset import TrainingConfig
 

@@ -43,7 +43,7 @@ def metrics(head: str = "semantic") -> list[keras.metrics.Metric]:
     return [accuracy] if head == "classification" else [accuracy, ForegroundIoU(head)]
 
 
-def watched(head: str = "semantic") -> list[str]:
+def metric_names(head: str = "semantic") -> list[str]:
     """Return the names of the loss and the metrics."""
     return ["loss", *(metric.name for metric in metrics(head))]
 

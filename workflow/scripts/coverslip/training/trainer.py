@@ -249,7 +249,7 @@ class Trainer:
         callback = LearningRateSchedule(self.training, epoch, batches, self.stop, self.report)
         logs = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[callback])
         row: dict[str, float] = {"epoch": epoch + 1}
-        watched = losses.watched(self.sections.network.head)
+        watched = losses.metric_names(self.sections.network.head)
         row |= {name: float(logs.history[name][0]) for name in watched}
         held_out = self._held_out(epoch)
         scores = self.model.evaluate(held_out, verbose=0, return_dict=True)

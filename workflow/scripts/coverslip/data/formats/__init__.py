@@ -60,7 +60,7 @@ def read_samples(layout: str, archive: Archive, dataset: Dataset) -> list[Sample
     return found
 
 
-def composed(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a name in the one form of Unicode (NFC) in which names are compared.
 
     Accents are characters of their own in zip files of a Mac, and not in those of other systems.

@@ -30,7 +30,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
             images in one folder.
     """
     expand_nested(archive, f"{TRAINING}.zip")
-    folders = sorted_out(archive.members())
+    folders = group_members(archive.members())
     expected = "<id>/images/<image> and <id>/masks/<one image a nucleus>"
     check_not_empty(archive, folders, expected)
     for images, _ in folders.values():
@@ -55,7 +55,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
         yield Sample(root.rpartition("/")[2], images[0], tuple(masks))
 
 
-def sorted_out(members: list[str]) -> dict[str, tuple[list[str], list[str]]]:
+def group_members(members: list[str]) -> dict[str, tuple[list[str], list[str]]]:
     """Map the folder of each image to the members in its `images` and in its `masks`."""
     split = [member.rsplit("/", 2) for member in members if is_image(member)]
     split = [parts for parts in split if len(parts) == 3 and parts[1] in ("images", "masks")]

@@ -28,9 +28,9 @@ from coverslip.data.formats import (
     Sample,
     check_not_empty,
     check_several_classes,
-    composed,
     expand_nested,
     is_image,
+    normalize_name,
     raise_unusable,
 )
 from coverslip.errors import CoverslipError, one_line
@@ -124,8 +124,8 @@ def found(archive: Archive, csv: str, names: list[str], images: set[str]) -> dic
     """Map the file names of a csv to members, in the folder of its name or next to it."""
     root = PurePosixPath(csv).parent
     places = (root / PurePosixPath(csv).stem, root)
-    choices = {name: [composed(str(place / name)) for place in places] for name in names}
-    known = {composed(member): member for member in images}
+    choices = {name: [normalize_name(str(place / name)) for place in places] for name in names}
+    known = {normalize_name(member): member for member in images}
     members = {
         name: next((known[member] for member in wanted if member in known), None)
         for name, wanted in choices.items()

@@ -33,7 +33,7 @@ from coverslip.config.sections import Dataset
 from coverslip.data import polygons
 from coverslip.data import polygons as polygons_module
 from coverslip.data.archive import Archive
-from coverslip.data.formats import Sample, composed, is_image, raise_unusable
+from coverslip.data.formats import Sample, is_image, normalize_name, raise_unusable
 from coverslip.data.formats.livecell import parse
 from coverslip.errors import CoverslipError, one_line
 
@@ -116,7 +116,7 @@ def match_members(archive: Archive, images: list[Annotated]) -> dict[str, str]:
     """
     members: dict[str, list[str]] = {}
     for member in filter(is_image, archive.members()):
-        members.setdefault(composed(PurePosixPath(member).name), []).append(member)
+        members.setdefault(normalize_name(PurePosixPath(member).name), []).append(member)
     times = Counter(image.name for image in images)
     raise_unusable(
         archive,
@@ -157,7 +157,7 @@ def read_image_entries(archive: Archive, member: str) -> Iterator[tuple[int, str
             ) from error
         if not all(type(value) is int for value in (id, *size)) or min(size) < 1:
             raise CoverslipError(f"{where}: image {id!r}: its id or size is no number: {HINT}")
-        name = composed(PurePosixPath(name).name) if isinstance(name, str) else ""
+        name = normalize_name(PurePosixPath(name).name) if isinstance(name, str) else ""
         if not is_image(name):
             raise CoverslipError(f"{where}: image {id}: file_name names no image: {HINT}")
         yield id, name, size

@@ -29,8 +29,8 @@ from coverslip.data.formats import (
     EXTENSIONS,
     Sample,
     check_not_empty,
-    composed,
     expand_nested,
+    normalize_name,
     raise_unusable,
 )
 from coverslip.data.label_files import LABEL_SUFFIXES, candidate_stems, has_label_name
@@ -83,7 +83,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
 
 def folder_parts(folder: str) -> tuple[str, ...]:
     """Parts of a folder's name in the config."""
-    return tuple(part for part in composed(folder).split("/") if part not in ("", "."))
+    return tuple(part for part in normalize_name(folder).split("/") if part not in ("", "."))
 
 
 def keyed(
@@ -131,7 +131,7 @@ def match_masks(
     unmatched = []
     for key, members in listed.items():
         for member in members:
-            stems = candidate_stems(composed(PurePosixPath(member).name))
+            stems = candidate_stems(normalize_name(PurePosixPath(member).name))
             keys = [key._replace(stem=stem) for stem in stems]
             image = next((each for each in keys if each in images), None)
             if image is None:
@@ -166,7 +166,7 @@ def split_by_name(
 
 def key_of(member: str, folder: tuple[str, ...]) -> Key | None:
     """Key of a member in the first folder of this name on its path; none outside of such."""
-    path = PurePosixPath(composed(member))
+    path = PurePosixPath(normalize_name(member))
     parts = path.parent.parts
     for start in range(len(parts) - len(folder) + 1):
         stop = start + len(folder)

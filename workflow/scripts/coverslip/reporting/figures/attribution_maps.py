@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from coverslip.errors import CoverslipError
-from coverslip.imaging.intensity import stretched
+from coverslip.imaging.intensity import stretch
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     BLACK,
@@ -67,7 +67,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     grid = figure.subplots(max(1, len(shown)), 1 + len(methods), squeeze=False)
     with h5py.File(inputs.attribution / "maps.h5", "r") as file:
         for line, facts in zip(grid, shown, strict=False):
-            image = stretched(file[facts["id"]]["image"][...])
+            image = stretch(file[facts["id"]]["image"][...])
             example(line, image, facts, file[facts["id"]], methods, inputs)
     for axes, method in zip(grid[0][1:], methods, strict=True):
         text = f"{words(method)}\n{areas(scores, method)}"

@@ -8,7 +8,7 @@ from math import ceil
 from matplotlib.figure import Figure
 
 from coverslip.data.image_store import ImageStore
-from coverslip.imaging.intensity import stretched
+from coverslip.imaging.intensity import stretch
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import BLACK, RED, framed, shorten
 
@@ -37,7 +37,7 @@ def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
     rows = rows.drop_duplicates("id").set_index("id")
     with ImageStore(inputs.images) as store:
         for axes, id in zip(grid, ids, strict=False):
-            image = stretched(store.image(id))
+            image = stretch(store.image(id))
             step = -(-max(image.shape[:2]) // LONGEST)
             axes.imshow(image[::step, ::step], cmap="gray", vmin=0, vmax=255)
             framed(axes)

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from skimage.segmentation import find_boundaries
 
 from coverslip.data.image_store import ImageStore
-from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.imaging.intensity import stretch, to_grey
 from coverslip.metrics.matching import Matching, match
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.examples import (
@@ -74,7 +74,7 @@ def _example(line: list[Axes], inputs: FigureInputs, store: ImageStore, id: str)
     truth = store.label(id)
     with predictions_of(inputs, row) as predictions:
         found = predictions.instances(id, truth.shape)
-    image = stretched(store.image(id))
+    image = stretch(store.image(id))
     window = _window(truth)
     shown = outlined(image[window], truth[window], found[window], match(truth, found))
     for axes, pixels in zip(line, (image[window], shown), strict=True):

@@ -13,9 +13,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from coverslip.data.image_store import ImageStore
-from coverslip.evaluation.predictions import Predictions, scored_image, scored_size, truth_mask
+from coverslip.evaluation.predictions import Predictions, resize_to_scored, scored_size, truth_mask
 from coverslip.evaluation.runs import run_name, run_of
-from coverslip.imaging.intensity import stretched, to_grey
+from coverslip.imaging.intensity import stretch, to_grey
 from coverslip.reporting.figures import FigureInputs
 from coverslip.reporting.figures.style import (
     SKY,
@@ -117,7 +117,7 @@ def _parts(
     """
     size = scored_size(inputs.preprocessing, inputs.evaluation)
     truth = truth_mask(store.label(id), size, inputs.preprocessing.mask_resize)
-    image = stretched(scored_image(store.image(id), size))
+    image = stretch(resize_to_scored(store.image(id), size))
     mask = predictions.mask(id, truth.shape)
     step = -(-max(truth.shape) // LONGEST)
     return image[::step, ::step], truth[::step, ::step], mask[::step, ::step], truth.shape
