@@ -37,7 +37,7 @@ demo: $(VENV)/.$(KIND) ## build the environment, run the workflow, make results/
 test: lint ## build the environment for development, check style and types, run all tests
 	$(WITH) pytest $(PYTEST) $(ARGS)
 
-coverage: $(VENV)/.dev ## run all tests, tell which lines of the package none of them reached
+coverage: $(VENV)/.dev ## run all tests, list the lines of the package that none of them reached
 	rm -f .coverage .coverage.*
 	$(WITH) coverage run --data-file="$(CURDIR)/.coverage" -m pytest $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -77,7 +77,7 @@ results: $(VENV)/.$(KIND) ## write docs/results.md, or OUTPUT=FILE, from the las
 	  --command '$(strip make results $(GIVEN))' --configfile $(CONFIGFILE) \
 	  $(if $(APPEND),--append $(APPEND)) $(if $(OUTPUT),--output $(OUTPUT))
 
-explain: $(VENV)/.$(KIND) ## tell why a result is as it is and what changed since: FILE=results/...
+explain: $(VENV)/.$(KIND) ## print how a result was made and what changed since: FILE=results/...
 	@PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.runtime.explain $(FILE) $(ARGS)
 
 crate: $(VENV)/.$(KIND) ## describe the last run of config/kaggle.yaml as an RO-Crate

@@ -170,7 +170,8 @@ def test_imports_are_direct_dependencies():
     """What the code imports is asked for by name, not got by chance through another package."""
     owners = metadata.packages_distributions()
     local = {path.stem for path in (ROOT / "workflow" / "scripts").iterdir()} | {"conftest"}
-    local |= {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    for folder in ("tests", "benchmarks"):
+        local |= {path.stem for path in (ROOT / folder).rglob("*.py")}
     unasked = []
     for folder, group in (("workflow", None), ("tests", "dev")):
         asked = {canonicalize_name(requirement.name) for requirement in direct("train", group)}

@@ -269,7 +269,7 @@ def snakemake_arguments(given: argparse.Namespace) -> list[str]:
 
 
 def measure_arguments(given: argparse.Namespace) -> list[str]:
-    """Return what measures a folder, and write its config beside the results."""
+    """Return what measures a folder, and write its config next to the results."""
     from coverslip.measure.input_folder import name_of, shipped_model
 
     if not given.images.is_dir():

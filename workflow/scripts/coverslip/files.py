@@ -80,7 +80,7 @@ def write_json(path: Path, value: Any, indent: int = 1, allow_nan: bool = True) 
         part.write_text(text + "\n", encoding="utf-8")
 
 
-# --- Digests of files, kept beside the state of the file so that large ones are read once
+# --- Digests of files, kept with the state of the file so that large ones are read once
 
 NOTES = Path(".snakemake/coverslip/digests")
 
@@ -155,7 +155,7 @@ def _keep(note: Path, state: State, digest: str) -> None:
 
 
 class Progress:
-    """How much of an output is written, to tell how much space the whole needs."""
+    """How much of an output is written, to estimate how much space the whole needs."""
 
     def __init__(self) -> None:
         self.needed: float | None = None
@@ -171,7 +171,7 @@ def report_disk_full(output: Path) -> Iterator[Progress]:
     """Turn "no space left" into a CoverslipError that says where and how much is needed.
 
     It belongs outside of what removes a half-written output, so that the space that is free is
-    told as it is afterwards.
+    reported as it is afterwards.
     """
     progress = Progress()
     try:

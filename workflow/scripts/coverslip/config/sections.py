@@ -90,7 +90,7 @@ class Measure(Section):
 
     name: str | None = Field(default=None, pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
     """Name of the folder `results/measure/<name>`; none: that of the folder of images, and six
-    characters that tell apart folders of one name, and models."""
+    characters that distinguish folders of one name, and models."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Height and width of a pixel in micrometres; none: what each file says (OME, ImageJ, TIFF
     resolution), if anything. A value given here goes before that of the files."""
@@ -130,7 +130,7 @@ class Measure(Section):
     )
     """Regular expression searched in an image's name, with the named group `time` (a number) or
     any of `days`, `hours`, `minutes`, `seconds`. What is left of the name, or the group `series`,
-    tells which images are of one place. Times in the files' metadata go before."""
+    is the same for all images of one place. Times in the files' metadata go before."""
     time_unit: str = "frame"
     """Unit of the group `time`."""
     shards: int = Field(default=1, ge=1, le=10_000)
@@ -182,7 +182,7 @@ class Search(Section):
     """Seed of the draw, and of the training of every trial."""
 
 
-# --- The part of the config that tells how the weights of a network are found
+# --- The section `training`: how the weights of a network are found
 
 
 class Augmentation(Section):
@@ -261,7 +261,7 @@ class Training(Section):
     """`step`: times `step_factor` every `step_epochs`; `cosine`: to zero at the last epoch."""
     warm_restarts: list[Annotated[int, Field(ge=1)]] = []
     """For `cosine`: epochs after which the learning rate is at its height again, to fall to zero
-    once more; [60] with 100 epochs goes on where a training of 60 epochs ends."""
+    again; [60] with 100 epochs goes on where a training of 60 epochs ends."""
     step_epochs: int = Field(default=10, ge=1)
     """For `step`: epochs between two steps."""
     step_factor: float = Field(default=0.9, gt=0, le=1)
@@ -279,7 +279,7 @@ class Training(Section):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weights inverse to the share of a class among the training pixels."""
     monitor: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
-    """What tells the best epoch: the lowest validation loss or the highest validation accuracy."""
+    """Criterion of the best epoch: lowest validation loss or highest validation accuracy."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a better value of `monitor`; none: never."""
     restore_best: bool = True
@@ -531,7 +531,7 @@ class Network(Section):
     """With `filters`: normalization after each convolution."""
     head: Literal["semantic", "instance", "classification"] = "instance"
     """What is learned. `semantic`: the class of each pixel; `instance`: background, interior and
-    border of each object (a softmax), and how deep in its object a pixel lies (a sigmoid);
+    border of each object (a softmax), and how deep in its object a pixel is (a sigmoid);
     `classification`: the class of the image, which goes with `task: classification`. With `task:
     confluency` it is `semantic` where none is named."""
     num_classes: int = Field(default=1, ge=1)
@@ -614,7 +614,7 @@ class Evaluation(Section):
     """Predict in half precision where the device is fast at that, with normalizations folded into
     convolutions: nearly the same answers in half the time."""
     ensemble: bool = False
-    """Also predict with the mean of the networks of all seeds of a fold, and score that beside the
+    """Also predict with the mean of the networks of all seeds of a fold, and score that like the
     single ones."""
     min_area_px: int = Field(default=16, ge=0)
     """Objects of fewer pixels are not counted."""
@@ -648,7 +648,7 @@ class Study(Section):
     dataset: str
     """Name of a dataset."""
     task: Literal["segmentation", "confluency", "classification"] = "segmentation"
-    """Kind of the answer. `confluency`: a segmentation whose report also tells how much of each
+    """Kind of the answer. `confluency`: a segmentation whose report also has how much of each
     image is covered, and how far that is off; `classification`: the class of each image;
     `network.head` is then `classification`, and `network.architecture` is `cnn` where none is
     named."""

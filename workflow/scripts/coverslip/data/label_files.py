@@ -212,7 +212,7 @@ class ArraysOnly(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name in a pickle; raise UnpicklingError for unknown ones."""
+        """Return what replaces a name in a pickle; raise UnpicklingError for unknown ones."""
         known: dict[str, Any] = {}
         if module == "numpy":
             known = {"ndarray": _Array, "dtype": _Dtype}

@@ -24,7 +24,7 @@ FARTHEST = 1e6
 """Largest coordinate of an outline in pixels, by its amount."""
 
 SEPARATOR = np.full((1, 2), np.nan, np.float32)
-"""Stands between the polygons of an object."""
+"""Separates the polygons of an object."""
 
 Polygon = np.ndarray
 """float32 Nx2: x and y of its corners in pixels; the first pixel reaches from 0 to 1."""

@@ -41,7 +41,7 @@ KINDS = {
 """Kinds of pairs with their names in a warning."""
 
 NO_LABEL = np.zeros((1, 1), np.int32)
-"""Stands for the label map of an image that has only a class."""
+"""Replaces the label map of an image that has only a class."""
 
 GROUP_COLUMNS = ["id", "group", "modality", "stratum"]
 

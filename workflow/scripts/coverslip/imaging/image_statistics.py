@@ -1,4 +1,4 @@
-"""Statistics of an image that tell kinds of images apart, and the distance to those of training.
+"""Statistics of an image that separate kinds of images, and the distance to those of training.
 
 The image is stretched first, so brightness and gain of the camera do not count; what counts is how
 dark and bright pixels are distributed, and how much detail there is at each scale: sharpness,

@@ -51,7 +51,7 @@ def overlay_name(page: int, plane: str) -> str:
 
 
 def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | None, str]:
-    """Height and width of a pixel in micrometres, if known, and whence: `config` or `file`."""
+    """Height and width of a pixel in micrometres, if known, and its source: `config` or `file`."""
     if settings.pixel_size_um is not None:
         return (settings.pixel_size_um, settings.pixel_size_um), "config"
     if plane.pixel_um is None or not all(SIZES_UM[0] <= s <= SIZES_UM[1] for s in plane.pixel_um):

@@ -97,7 +97,7 @@ def measure(
     Args:
         folder: the images, at any depth; other files are left aside.
         notes: the inventory of the folder, see `inventory.contents`.
-        shard: number of the shard, from 0; an image's name tells its shard.
+        shard: number of the shard, from 0; an image's name selects its shard.
         shards: number of shards.
         model: the model folder.
         settings: the section `measure` of the config.
@@ -164,7 +164,7 @@ class File:
     """An image to be measured.
 
     Attributes:
-        folder: where it lies, by its `name` from there.
+        folder: where it is, by its `name` from there.
         known: state of its file, or of all its files, when its digest was taken.
         entry: where the results go.
         kept: whether the results were kept, since the file did not change meanwhile.

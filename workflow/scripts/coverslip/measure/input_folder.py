@@ -1,4 +1,4 @@
-"""Which images of a folder there are to measure, told at parse time; needs no other package."""
+"""Which images of a folder there are to measure, found at parse time; needs no other package."""
 
 import difflib
 import hashlib

@@ -197,7 +197,7 @@ def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame
     series, times, units = [], [], []
     for row in table.itertuples():
         time, word = row.time, row.time_unit
-        if word:  # the file itself tells the time; its other axes tell the series
+        if word:  # the file itself has the time; its other axes are the series
             other = [part for part in row.plane.split() if not re.fullmatch(r"t\d+", part)]
             place = " ".join([row.image, *other])
         else:
@@ -217,7 +217,7 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
     Args:
         name: path of the image in its folder.
         pattern: with the named group `time`, or any of `days`, `hours`, `minutes`, `seconds`; the
-            group `series` tells the series, otherwise it is the name without what was matched
+            group `series` is the series, otherwise it is the name without what was matched
             and without its ending.
         unit: unit of the group `time`; the others give hours, `h`.
 
@@ -237,11 +237,11 @@ def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | N
         if groups.get("time") is not None:
             time = float(groups["time"])
             return (time, unit, series) if math.isfinite(time) else (None, "", "")
-        told = {part: groups[part] for part in PARTS if groups.get(part) is not None}
-        hours = sum(PARTS[part] * float(value) for part, value in told.items())
+        times = {part: groups[part] for part in PARTS if groups.get(part) is not None}
+        hours = sum(PARTS[part] * float(value) for part, value in times.items())
     except ValueError:
         return None, "", ""
-    known = told and math.isfinite(hours)
+    known = times and math.isfinite(hours)
     return (round(hours, 6), "h", series) if known else (None, "", "")
 
 

@@ -196,7 +196,7 @@ def splits_and_merges(objects: Overlap) -> tuple[int, int]:
 
     A split is a true object that contains more than half of each of at least two predicted ones; a
     merge is a predicted object that contains more than half of each of at least two true ones. This
-    is how the Cell Tracking Challenge tells which object a marker detects (Matula et al., PLoS ONE
+    is how the Cell Tracking Challenge finds the object of a marker (Matula et al., PLoS ONE
     10, 2015). A bound on the IoU (0.1 in Caicedo et al., Cytometry A 95, 2019) would miss a
     blob that joins ten nuclei, as its IoU with each of them is smaller.
     """

@@ -62,7 +62,7 @@ def fit(features: np.ndarray, matched: np.ndarray) -> list[float] | None:
         matched: bool (N,), whether an object matches a true one at IoU 0.5.
 
     Returns:
-        Intercept and three weights; None where there are too few objects to tell.
+        Intercept and three weights; None where there are too few objects.
     """
     from sklearn.linear_model import LogisticRegression
 

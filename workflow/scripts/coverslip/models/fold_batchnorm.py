@@ -19,7 +19,7 @@ class Identity(keras.layers.Layer):
     """Replaces a normalization that is folded."""
 
     def call(self, inputs, mask=None):
-        """Give what it is given; a mask is passed to it as to the normalization."""
+        """Return the input unchanged; a mask is accepted, as by the normalization."""
         return inputs
 
 

@@ -183,7 +183,7 @@ class _Crate:
                 self._files[path] = self._add(f"#{path}", "CreativeWork", **facts)
             else:
                 if not file.is_file():
-                    raise CoverslipError(f"{file}: is gone, but a record tells of it: run again")
+                    raise CoverslipError(f"{file}: is in a record but missing: run again")
                 if files.sha256(file) != digest:
                     raise CoverslipError(f"{file}: is not what its record says: make it again")
                 facts["contentSize"] = str(file.stat().st_size)

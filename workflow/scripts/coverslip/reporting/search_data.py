@@ -52,7 +52,7 @@ class SearchData:
 
 
 def legend(figure: Figure, data: SearchData) -> None:
-    """Tell below a figure what the colours of trials mean."""
+    """Draw the legend of the colours of trials below a figure."""
     handles = [
         Line2D([], [], color=data.colour(rung), label=data.rung_words(rung))
         for rung in range(len(data.summary["rungs"]))

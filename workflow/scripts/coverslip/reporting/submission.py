@@ -24,8 +24,8 @@ def submission(
     a label, the images of the test subsets are classified by runs that did not train on them.
 
     Args:
-        predictions: prediction files of all runs and shards; their folder tells the run.
-        manifest: of the dataset; tells the file names.
+        predictions: prediction files of all runs and shards; their folder is that of the run.
+        manifest: of the dataset, with the file names.
         columns: names of the two columns. File names that stand twice, as in folders of classes,
             are named with their folders.
         output: the csv to write.

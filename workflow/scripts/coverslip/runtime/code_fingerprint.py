@@ -334,7 +334,7 @@ class _Normalized(ast.NodeTransformer):
 
 
 def _logs(function: ast.expr) -> bool:
-    """Tell whether a call writes a log message."""
+    """Return whether a call writes a log message."""
     if isinstance(function, ast.Attribute):
         return isinstance(function.value, ast.Name) and function.value.id == "LOG"
     return isinstance(function, ast.Name) and function.id == "report"

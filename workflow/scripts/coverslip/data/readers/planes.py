@@ -48,13 +48,13 @@ class Plane:
     note: str = ""
     """What was left out or assumed."""
     plane: str = ""
-    """Where it lies in the file, as `t1 z2`; empty in files of one image."""
+    """Its place in the file, as `t1 z2`; empty in files of one image."""
     pixel_um: tuple[float, float] | None = None
     """Height and width of a pixel in micrometres, if the file says."""
     time: float | None = None
     """Time from the metadata, if the file has a time axis."""
     time_unit: str = ""
-    """`h`, or `frame` where the file tells no interval."""
+    """`h`, or `frame` where the file has no interval."""
     lost: bool = False
     """Whether the disk is why there is no image, which says nothing about the file."""
     lasting: bool = True

@@ -198,7 +198,7 @@ def _ome_channel(element: ElementTree.Element) -> Channel:
 
 
 def frame_times(tiff: tifffile.TiffFile, series: int, frames: int) -> tuple[list[float], str]:
-    """Time of each frame and its unit: hours, or `frame` where the file tells no interval.
+    """Time of each frame and its unit: hours, or `frame` where the file has no interval.
 
     Args:
         tiff: an open file.
@@ -260,15 +260,15 @@ def _ome_size(pixels: ElementTree.Element) -> tuple[float, float] | None:
 
 
 def _ome_times(pixels: ElementTree.Element, frames: int) -> list[float] | None:
-    """Times of the planes where all are told, else multiples of the interval."""
-    told: dict[int, float] = {}
+    """Times of the planes where all are known, else multiples of the interval."""
+    times: dict[int, float] = {}
     for plane in (element for element in pixels if _tag(element) == "Plane"):
         delta, unit = _number(plane.get("DeltaT")), HOURS.get(plane.get("DeltaTUnit", "s"))
         frame = _number(plane.get("TheT"))
         if delta is not None and unit is not None and frame is not None:
-            told.setdefault(int(frame), delta * unit)
-    if all(frame in told for frame in range(frames)):
-        return [told[frame] for frame in range(frames)]
+            times.setdefault(int(frame), delta * unit)
+    if all(frame in times for frame in range(frames)):
+        return [times[frame] for frame in range(frames)]
     interval = _number(pixels.get("TimeIncrement"))
     unit = HOURS.get(pixels.get("TimeIncrementUnit", "s"))
     if interval is None or unit is None or interval <= 0:

@@ -1,7 +1,7 @@
 """Own images in Zarr: OME-Zarr (versions 0.1 to 0.5), or a plain array.
 
 OME-Zarr (Moore et al., Histochemistry and Cell Biology 160, 2023) keeps an image at several sizes,
-of which the first is the largest; it tells the names of its axes, and the size of a pixel.
+of which the first is the largest; its metadata name its axes and the size of a pixel.
 """
 
 from __future__ import annotations
@@ -254,8 +254,8 @@ def _images(group: Path, name: str = "") -> Iterator[tuple[Path, str]]:
 
 def _axes(scales: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]:
     """One letter an axis, and their units."""
-    told = scales.get("axes") or [axis.lower() for axis in OLD_AXES]
-    named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in told]
+    listed = scales.get("axes") or [axis.lower() for axis in OLD_AXES]
+    named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in listed]
     axes = "".join(str(axis["name"])[:1].upper() for axis in named)
     if len(axes) != count or "Y" not in axes or "X" not in axes or len(set(axes)) < count:
         raise CoverslipError(f"its axes ({axes}) are not those of its array of {count} axes")
@@ -263,7 +263,7 @@ def _axes(scales: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]
 
 
 def _steps(scales: Mapping[str, Any], first: Mapping[str, Any], count: int) -> np.ndarray:
-    """Distance between neighbours along each axis, in its unit; nan where it is not told."""
+    """Distance between neighbours along each axis, in its unit; nan where it is unknown."""
     steps = np.full(count, np.nan)
     for part in (scales, first):
         for one in part.get("coordinateTransformations") or []:
@@ -276,7 +276,7 @@ def _steps(scales: Mapping[str, Any], first: Mapping[str, Any], count: int) -> n
 def _factor(
     steps: Mapping[str, tuple[float, str | None]], axis: str, units: Mapping[str, float]
 ) -> float | None:
-    """Step along an axis in the unit of the table, if it is told."""
+    """Step along an axis in the unit of the table, if it is known."""
     step, unit = steps.get(axis, (np.nan, None))
     scale = units.get(unit or "")
     return None if scale is None or not 0 < step < np.inf else float(step) * scale

@@ -41,7 +41,7 @@ class FigureInputs:
     images: Path
     """The store."""
     predictions: list[Path]
-    """Prediction files of all runs and shards; their folder tells the run."""
+    """Prediction files of all runs and shards; their folder is that of the run."""
     models: list[Path]
     """Model folders of all runs."""
     preprocessing: Preprocessing
@@ -71,7 +71,7 @@ class FigureInputs:
 
 
 class NotGiven:
-    """Stands for an input that a figure does not declare, so that reading it fails."""
+    """Represents an input that a figure does not declare, so that reading it fails."""
 
     def __getattr__(self, name: str) -> Any:
         """Raise an error that names the place to declare inputs."""
