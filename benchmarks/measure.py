@@ -42,7 +42,8 @@ STAGES = {
     "features": [("coverslip.measure.image_result", "measure_objects")],
     "quality": [("coverslip.measure.image_result", "measure_quality")],
     "overlays": [
-        ("coverslip.measure.image_result", "overlay"),
+        ("coverslip.measure.image_result", "plain_image"),
+        ("coverslip.measure.image_result", "draw_objects"),
         ("coverslip.measure.image_result", "ImageResult.draw"),
     ],
     "label images": [("coverslip.measure.image_result", "ImageResult.write_label")],
@@ -122,30 +123,49 @@ def coverslip(folder: Path, out: Path, threads: int, divide: bool) -> dict[str, 
 
 
 STARDIST = """
-import sys, time
+import sys
 from pathlib import Path
 import numpy as np, tifffile, tensorflow as tf
 from csbdeep.utils import normalize
-from stardist.geometry import star_dist
 from stardist.models import Config2D, StarDist2D
-from stardist.utils import edt_prob
-folder, out, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+folder, out, threads, trained = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 tf.config.threading.set_intra_op_parallelism_threads(threads)
 tf.config.threading.set_inter_op_parallelism_threads(1)
-truth = {}
-for path in sorted((folder / "labels").iterdir()):
-    label = tifffile.imread(path)
-    truth[path.name] = edt_prob(label)[::2, ::2], star_dist(label, 32, grid=(2, 2))
-setup = time.process_time()
-model = StarDist2D(Config2D(n_rays=32, grid=(2, 2)), name=None, basedir=None)
+if trained:
+    home = Path(trained[0])
+    model = StarDist2D(None, name=home.name, basedir=str(home.parent))
+else:
+    model = StarDist2D(Config2D(n_rays=32, grid=(2, 2)), name=None, basedir=None)
 for path in sorted((folder / "images").iterdir()):
     image = normalize(tifffile.imread(path), 1, 99.8)
-    model.predict(image)
-    label, _ = model._instances_from_prediction(
-        image.shape, *truth[path.name], prob_thresh=0.48, nms_thresh=0.3
-    )
+    if trained:
+        label, _ = model.predict_instances(image)
+    else:
+        model.predict(image)
+        truth = np.load(folder / f"stardist/{path.stem}.npz")
+        label, _ = model._instances_from_prediction(
+            image.shape, truth["probability"], truth["distance"], prob_thresh=0.48, nms_thresh=0.3
+        )
     tifffile.imwrite(out / path.name, label.astype(np.uint16), compression="zlib")
 """
+
+PERFECT = """
+import sys
+from pathlib import Path
+import numpy as np, tifffile
+from stardist.geometry import star_dist
+from stardist.utils import edt_prob
+folder = Path(sys.argv[1])
+(folder / "stardist").mkdir()
+for path in sorted((folder / "labels").iterdir()):
+    label = tifffile.imread(path)
+    np.savez(
+        folder / f"stardist/{path.stem}.npz",
+        probability=edt_prob(label)[::2, ::2],
+        distance=star_dist(label, 32, grid=(2, 2)),
+    )
+"""
+"""What a perfect network of StarDist would predict."""
 
 
 def run(command: list[str], threads: int) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """`measure` on a folder of good and bad images, with a tiny model made here."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,7 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
-from running import copy_project, jobs, snakemake
+from running import ROOT, clean_environment, copy_project, jobs, snakemake
 
 from coverslip.config.sections import Preprocessing
 from coverslip.models import model
@@ -90,6 +92,43 @@ def test_a_folder_is_measured_and_a_further_image_is_one_more(place):
     told = snakemake(place, *arguments())
     assert told.count(" to be computed") == 1 and " 0 of them to be computed" in told
     assert len(pd.read_csv(made / "images.csv")) == 7
+
+
+def test_without_snakemake_results_are_the_same(tmp_path):
+    """`coverslip measure` and the rules; each notices what the other left."""
+    plate = tmp_path / "plate"
+    plate.mkdir()
+    image = np.full((96, 128), 8, np.uint8)
+    for column in (30, 90):
+        cv2.circle(image, (column, 48), 10, 160, -1)
+    cv2.imwrite(str(plate / "a.png"), cv2.GaussianBlur(image, (0, 0), 1.5))
+    (plate / "text.tif").write_text("no image")
+
+    def measure(*more: str) -> str:
+        words = [sys.executable, "-m", "coverslip.cli", "measure", "plate", "--cores", "2"]
+        done = subprocess.run(
+            [*words, *more],
+            cwd=tmp_path,
+            env=clean_environment() | {"PYTHONPATH": str(ROOT / "workflow/scripts")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "2 of them to be computed" in measure()
+    (made,) = tmp_path.glob("results/measure/*/")
+    direct = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    assert "2 files, 0 of them to be computed" in measure("--", "--quiet", "all")
+    assert {path for path in made.rglob("*") if path.name[0] != "." and path.is_file()} == {*direct}
+    for path, content in direct.items():
+        if not path.name.endswith(("run.json", ".html")):
+            assert path.read_bytes() == content, path
+    table = pd.read_csv(made / "images.csv")
+    assert table["n_objects"][0] == 2 and table["error"].notna().tolist() == [False, True]
+    (plate / "b.png").write_bytes((plate / "a.png").read_bytes())
+    assert "3 files, 0 of them to be computed" in measure()
+    assert "measure_images" in measure("--dry-run")
 
 
 @pytest.mark.parametrize(

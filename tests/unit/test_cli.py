@@ -9,6 +9,7 @@ import yaml
 
 from coverslip import cli, doctor
 from coverslip.files import WORKFLOW
+from coverslip.measure import direct
 from coverslip.pipeline import missing_data
 
 
@@ -75,7 +76,7 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path, channel
         "--z",
         "max",
     ]
-    cli.main(["measure", *words])
+    cli.main(["measure", *words, "--dry-run"])
     assert started[3] == "measure"
     assert started[started.index("--directory") + 1] == "out"
     config = Path(started[started.index("--configfile") + 1])
@@ -86,6 +87,29 @@ def test_measure_writes_its_config_beside_the_results(started, tmp_path, channel
         "measure": {"channel": value, "z": "max", "pixel_size_um": 0.65},
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "out", "plate é: 1"]
+
+
+def test_measure_starts_snakemake_only_if_something_is_for_it(
+    started, tmp_path, monkeypatch, capfd
+):
+    calls = []
+
+    def measure_folder(config, command, cores):
+        calls.append((config, command, cores, Path.cwd()))
+        return Path("results/measure.html")
+
+    monkeypatch.setattr(direct, "measure_folder", measure_folder)
+    Path("plate").mkdir()
+    home = model(tmp_path / "m/model")
+    words = ["measure", "plate", "--model", "m/model"]
+    assert cli.main([*words, "-o", "out", "--cores", "2"]) == 0 and not started
+    config = {"images": str(tmp_path / "plate"), "model": str(home)}
+    command = "coverslip measure plate --model m/model -o out --cores 2"
+    assert calls == [(config, command, 2, tmp_path / "out")]
+    assert "results/measure.html" in capfd.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    cli.main([*words, "--", "--executor", "slurm"])
+    assert started[-2:] == ["--executor", "slurm"] and len(calls) == 1
 
 
 @pytest.mark.parametrize(

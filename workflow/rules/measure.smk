@@ -6,6 +6,7 @@ rule measure_images:
     input:
         measured.model_inputs,
         measured.classifier_inputs,
+        measured.made_directly,
     output:
         images=f"{paths.MEASURED_SHARD}/images.csv",
         objects=f"{paths.MEASURED_SHARD}/objects.csv",
@@ -87,6 +88,7 @@ rule measure_classes:
     """Classify whole images and write the page of their classes."""
     input:
         measured.model_inputs,
+        measured.made_directly,
     output:
         table=f"{paths.MEASURED}/predicted_classes.csv",
         sheets=directory(f"{paths.MEASURED}/classes"),

@@ -203,4 +203,4 @@ def test_memory_that_runs_out_halves_the_batch(tmp_path, monkeypatch):
     image = grey(40, 40)
     (answer,) = together.predict([image], overlap=0, batch=9)
     assert answer[..., 0] == pytest.approx(image / 255, abs=1e-6)
-    assert set(sizes) == {2}
+    assert set(sizes) <= {1, 2} and max(sizes) == 2

@@ -99,18 +99,20 @@ def test_a_flat_image_has_no_seam():
     assert np.ptp(result[2:-2, 2:-2]) < 1e-4
 
 
-def test_every_batch_has_one_shape_and_type():
-    shapes = set()
+def test_tiles_have_one_shape_and_type():
+    shapes, counts = set(), []
 
     def predict(batch):
-        shapes.add((batch.shape, batch.dtype))
+        shapes.add((batch.shape[1:], batch.dtype))
+        counts.append(len(batch))
         return batch[..., :1].astype(np.float32)
 
     images = [
         RNG.integers(0, 255, size, np.uint8) for size in [(9, 70, 3), (16, 16, 3), (50, 3, 3)]
     ]
     results = list(tiles.predict_stream(predict, images, 16, 0.25, batch=4))
-    assert shapes == {((4, 16, 16, 3), np.dtype(np.uint8))}
+    assert shapes == {((16, 16, 3), np.dtype(np.uint8))}
+    assert set(counts[:-1]) == {4} and 0 < counts[-1] <= 4
     for image, result in zip(images, results, strict=True):
         assert np.allclose(result[..., 0], image[..., 0], atol=1e-3)
 

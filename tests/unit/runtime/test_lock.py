@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from coverslip.errors import CoverslipError
 from coverslip.runtime import lock
 
 RUN = """
@@ -72,3 +73,20 @@ def test_a_file_system_without_locks_leaves_it_to_snakemake(folder, monkeypatch)
     monkeypatch.setattr("fcntl.flock", fail)
     lock.remove_leftover(folder)
     assert (folder / "locks").exists()
+
+
+def test_results_are_written_by_one_run_at_a_time(folder):
+    with lock.hold("results/page.html", folder):
+        (own,) = (folder / "locks").iterdir()
+        # Snakemake reads locks by these names, one path a line.
+        assert own.name.split(".")[0].isdecimal() and own.name.endswith(".output.lock")
+        assert own.read_text() == "results/page.html\n"
+        with (
+            pytest.raises(CoverslipError, match=r"page\.html: another run"),
+            lock.hold("results/page.html", folder),
+        ):
+            pass
+        own.with_name("0.input.lock").write_text("results/other.html\n")
+        with lock.hold("results/third.html", folder):
+            pass
+    assert [path.name for path in (folder / "locks").iterdir()] == ["0.input.lock"]

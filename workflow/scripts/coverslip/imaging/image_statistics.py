@@ -47,14 +47,18 @@ def image_statistics(image: np.ndarray, field: np.ndarray | None = None) -> np.n
     pixels = image if image.ndim == 3 else image[:, :, np.newaxis]
     grey = to_grey(stretch(pixels)).astype(np.float32)
     grey /= 255.0
-    inside = np.ones(grey.shape, bool) if field is None or not field.any() else field
-    values = grey[inside]
-    mean, std = float(values.mean()), float(values.std())
-    skewness = float((((values - mean) / max(std, 1e-6)) ** 3).mean())
+    part = field is not None and field.any() and not field.all()
+    mask = np.asarray(field, np.uint8) if part else None
+
+    def mean_and_std(values: np.ndarray) -> tuple[float, float]:
+        mean, std = cv2.meanStdDev(values, mask=mask)
+        return float(mean[0, 0]), float(std[0, 0])
+
+    mean, std = mean_and_std(grey)
+    scaled = (grey - np.float32(mean)) / np.float32(max(std, 1e-6))
+    skewness, _ = mean_and_std(scaled * scaled * scaled)
     levels = [grey, *(cv2.GaussianBlur(grey, (0, 0), scale) for scale in SCALES)]
-    details = [
-        np.log10(float((fine - coarse)[inside].std()) + 1e-4) for fine, coarse in pairwise(levels)
-    ]
+    details = [np.log10(mean_and_std(fine - coarse)[1] + 1e-4) for fine, coarse in pairwise(levels)]
     return np.array([mean, std, np.arctan(skewness), *details])
 
 

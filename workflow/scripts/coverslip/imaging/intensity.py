@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from coverslip.imaging.rows import histogram, percentile
+
 
 def to_grey(image: np.ndarray) -> np.ndarray:
     """Luminance (ITU-R BT.601) of an image, HxW in its own dtype; alpha is left out.
@@ -33,6 +35,8 @@ def stretch(image: np.ndarray) -> np.ndarray:
     Args:
         image: HxWxC, 1, 3 or 4 channels, uint8 or uint16.
     """
-    pixels = (image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]).astype(np.float32)
-    low, high = np.percentile(pixels, (1, 99.8))
-    return np.clip((pixels - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+    pixels = image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3]
+    counts = histogram(pixels)
+    low, high = (percentile(counts, share) for share in (1, 99.8))
+    values = (np.arange(len(counts)) - low) * (255 / max(high - low, 1))
+    return np.clip(values, 0, 255).astype(np.uint8)[pixels]

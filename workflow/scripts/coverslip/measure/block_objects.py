@@ -119,11 +119,10 @@ def measure_quality(
 
 
 def _confidence(model: Model, window: Window) -> np.ndarray:
-    numbers, dense = np.unique(window.label, return_inverse=True)
-    if numbers[0] > 0:
-        dense = dense + 1
-    labels = dense.reshape(window.label.shape).astype(np.int32)
-    return model.object_confidence(window.probability[..., np.newaxis], labels)
+    found = np.bincount(window.label.ravel(), minlength=1) > 0
+    found[0] = False
+    dense = np.cumsum(found, dtype=np.int32)[window.label] * (window.label > 0)
+    return model.object_confidence(window.probability[..., np.newaxis], dense)
 
 
 def _background_levels(segmented: SegmentedImage, plane: Plane) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Features of objects: size, shape, intensity of every channel, neighbours, confidence.
 
 Properties have the definitions of `skimage.measure.regionprops` and, but for rounding, its values.
-They are computed for all objects at once; only the convex hull is one call per object.
+They are computed for all objects at once; only convex hulls are calls per object.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
-from scipy import ndimage
-from scipy.spatial import ConvexHull, cKDTree
-from scipy.spatial.distance import pdist
-from skimage.morphology import convex_hull_image
+from scipy.spatial import cKDTree
 
 from coverslip.errors import CoverslipError
 from coverslip.imaging.intensity import to_grey
+from coverslip.imaging.rows import histogram, percentile
 
 DIGITS = 4
 """Decimals of numbers in tables."""
@@ -78,9 +77,6 @@ STANDARD = {
 """Columns of `features: standard` of an image without named channels, with their types."""
 
 OBJECTS = STANDARD
-
-MANY = 100
-"""From so many points on, their convex hull is taken before distances of all pairs."""
 
 
 def column_type(name: str) -> str:
@@ -318,40 +314,71 @@ def _perimeter(pixels: _Pixels) -> np.ndarray:
 def _convex(
     pixels: _Pixels, spacing: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return area of the convex hull, and Feret diameter in pixels and micrometres."""
-    found = np.zeros((len(pixels.numbers), 3))
-    boxes = ndimage.find_objects(pixels.label)
-    for at, number in enumerate(pixels.numbers):
-        hull = convex_hull_image(pixels.label[boxes[number - 1]] == number)
-        corners = _hull_points(hull)
-        same = spacing[0] == spacing[1]
-        feret = _longest(corners)
-        found[at] = (
-            np.count_nonzero(hull),
-            feret,
-            feret * spacing[0] if same else _longest(corners * spacing),
-        )
-    return found[:, 0], found[:, 1], found[:, 2]
+    """Return area of the convex hull, and Feret diameter in pixels and micrometres.
+
+    The hull is that of the middles of the sides of all pixels, and contains a pixel whose centre is
+    in it, as `skimage.morphology.convex_hull_image`. Coordinates are doubled, so that all of them
+    are integers and nothing is rounded.
+    """
+    count = len(pixels.numbers)
+    if not count:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    new_row = (np.diff(pixels.owner) != 0) | (np.diff(pixels.y) != 0)
+    first = np.flatnonzero(np.concatenate([[True], new_row]))
+    last = np.concatenate([first[1:], [len(pixels.y)]]) - 1
+    hulls = _hulls(pixels.owner[first], pixels.y[first], pixels.x[first], pixels.x[last])
+    # Where the sides of the hulls cross the rows of pixels.
+    owner = np.repeat(np.arange(count), [len(hull) for hull in hulls])
+    start = np.concatenate(hulls)
+    end = np.concatenate([np.roll(hull, -1, axis=0) for hull in hulls])
+    down = start[:, :1] <= end[:, :1]
+    (y0, x0), (y1, x1) = (np.where(down, *pair).T for pair in ((start, end), (end, start)))
+    begin, rows = -(-y0 // 2), y1 // 2 + (-y0 // 2) + 1
+    rows[y0 == y1] = 0
+    side = np.repeat(np.arange(len(rows)), rows)
+    y = begin[side] + np.arange(len(side)) - (np.cumsum(rows) - rows)[side]
+    height, run = (y1 - y0)[side], (x1 - x0)[side]
+    crossing = x0[side] * height + (2 * y - y0[side]) * run
+    top, bottom = pixels.extremes(pixels.y)
+    heights = bottom - top + 1
+    offset = np.cumsum(heights) - heights
+    place = (offset - top)[owner[side]] + y
+    left = np.full(heights.sum(), np.iinfo(np.int64).max)
+    right = np.full(heights.sum(), -1)
+    np.minimum.at(left, place, -(-crossing // (2 * height)))
+    np.maximum.at(right, place, crossing // (2 * height))
+    owner = np.repeat(np.arange(count), heights)
+    y = np.arange(len(owner)) + (top - offset)[owner]
+    corners = [hull / 2 for hull in _hulls(owner, y, left, right)]
+    feret = np.array([_longest(each) for each in corners])
+    same = spacing[0] == spacing[1]
+    micrometres = feret * spacing[0] if same else [_longest(each * spacing) for each in corners]
+    return np.add.reduceat(right - left + 1, offset), feret, np.asarray(micrometres)
 
 
-def _hull_points(hull: np.ndarray) -> np.ndarray:
-    """Return the middles of the outer sides of pixels of a convex bool image, Nx2."""
-    height, width = hull.shape
-    rows, columns = np.flatnonzero(hull.any(axis=1)), np.flatnonzero(hull.any(axis=0))
-    first, last = hull.argmax(axis=1), width - hull[:, ::-1].argmax(axis=1) - 1
-    top, bottom = hull.argmax(axis=0), height - hull[::-1].argmax(axis=0) - 1
-    y = np.concatenate([rows, rows, top[columns] - 0.5, bottom[columns] + 0.5])
-    x = np.concatenate([first[rows] - 0.5, last[rows] + 0.5, columns, columns])
-    return np.stack([y, x], axis=1)
+def _hulls(
+    owner: np.ndarray, y: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> list[np.ndarray]:
+    """Return the corners of the convex hull of each object, int64 Nx2, in doubled coordinates.
+
+    Args:
+        owner: the object of each row of pixels, rising from 0.
+        y, left, right: row, first and last column.
+    """
+    y, left, right = 2 * y, 2 * left, 2 * right
+    rows = (y, y - 1, y + 1, y, y - 1, y + 1)
+    columns = (left - 1, left, left, right + 1, right, right)
+    points = np.stack([np.stack(rows, axis=1), np.stack(columns, axis=1)], axis=2)
+    ends = np.flatnonzero(np.diff(owner)) + 1
+    return [
+        cv2.convexHull(each.reshape(-1, 2))[:, 0].astype(np.int64)
+        for each in np.split(points.astype(np.int32), ends)
+    ]
 
 
 def _longest(points: np.ndarray) -> float:
     """Return the largest distance between two points, Nx2; nan where one is not finite."""
-    if not np.isfinite(points).all():
-        return np.nan
-    if len(points) > MANY:
-        points = points[ConvexHull(points).vertices]
-    return float(np.sqrt(pdist(points, "sqeuclidean").max()))
+    return float(np.sqrt(((points[:, np.newaxis] - points) ** 2).sum(axis=2).max()))
 
 
 def background_level(
@@ -360,7 +387,7 @@ def background_level(
     """Return the background of a channel: the median of the pixels of no object.
 
     Args:
-        values: HxW, the channel.
+        values: uint8 or uint16 HxW, the channel.
         label: int HxW, the objects.
         field: bool HxW, the field of view; pixels outside do not count.
 
@@ -371,7 +398,7 @@ def background_level(
     if field is not None:
         outside &= field
     chosen = values[outside]
-    return float(np.median(chosen)) if chosen.size else np.nan
+    return percentile(histogram(chosen), 50) if chosen.size else np.nan
 
 
 def _intensities(

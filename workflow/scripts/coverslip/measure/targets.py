@@ -127,6 +127,11 @@ class MeasureTargets:
         pattern = f"{paths.MEASURED_SHARD}/{path}"
         return lambda wildcards: paths.expand(pattern, name=[wildcards.name], shard=shards)
 
+    def made_directly(self, wildcards: Wildcards) -> list[str]:
+        """Return what is newer than results that were made without Snakemake, if there are any."""
+        mark = paths.MEASURED_DIRECTLY.format(name=wildcards.name)
+        return [mark] if Path(mark).exists() else []
+
     def parquet(self) -> dict[str, str]:
         """Return the output of the table of objects as Parquet, if it is asked for."""
         wanted = "parquet" in self.settings["export"]

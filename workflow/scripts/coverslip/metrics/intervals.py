@@ -29,8 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtrit
 
 LEVEL = 0.95
 """Nominal coverage of the intervals."""
@@ -108,7 +107,7 @@ def jackknife_interval(
     if bounds is None or np.isinf(bounds[1]):
         degrees = degrees * LONG_TAILS
     degrees = np.maximum(degrees, 1)
-    quantile = student.ppf((1 + LEVEL) / 2, degrees)
+    quantile = stdtrit(degrees, (1 + LEVEL) / 2)
 
     def limits_of(values: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         square = ((others - others.mean(axis=0)) ** 2).sum(axis=0)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -63,9 +64,9 @@ def predict_classes(
     """Answers of a network to images of one size, one after the other.
 
     Args:
-        predict: from N x height x width x C to N x K, with N = `batch`.
+        predict: from N x height x width x C to N x K.
         images: HxWxC each, of one dtype and size.
-        batch: images a call of `predict`; the last call is filled up with zeros.
+        batch: images a call of `predict` at most.
         tta: average over the eight flips and turns of an image (four where height and width
             differ).
 
@@ -90,12 +91,8 @@ def _averaged(
     predict: Predict, images: list[np.ndarray], batch: int, visits: int
 ) -> Iterator[np.ndarray]:
     """Yield the mean answer over each `visits` images in a row."""
-    found = []
-    for start in range(0, len(images), batch):
-        some = np.stack(images[start : start + batch])
-        stack = np.zeros((batch, *some.shape[1:]), some.dtype)
-        stack[: len(some)] = some
-        found.append(np.asarray(predict(stack), np.float32)[: len(some)])
+    starts = range(0, len(images), batch)
+    found = [np.asarray(predict(np.stack(images[at : at + batch])), np.float32) for at in starts]
     whole = np.concatenate(found)
     yield from whole.reshape(-1, visits, whole.shape[1]).mean(axis=1)
 
@@ -238,11 +235,15 @@ def _network(model: Model) -> Predict:
 
         network = hasten(network, model.policy)
     whole = network if classes else heads.probabilities(network, model.head)
+    most: Counter[tuple[int, ...]] = Counter()
 
     def predict(tiles: np.ndarray) -> np.ndarray:
-        return whole.predict_on_batch(
-            preprocessing.batch(tiles, model.preprocessing, model.info["fitted"])
-        )
+        # Keras compiles for each shape: fewer tiles than before are filled up with zeros.
+        count, shape = len(tiles), tiles.shape[1:]
+        most[shape] = max(most[shape], count)
+        full = np.concatenate([tiles, np.zeros((most[shape] - count, *shape), tiles.dtype)])
+        seen = preprocessing.batch(full, model.preprocessing, model.info["fitted"])
+        return np.asarray(whole.predict_on_batch(seen))[:count]
 
     return HasSizeDivisor(predict, grain)
 

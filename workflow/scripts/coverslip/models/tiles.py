@@ -19,8 +19,8 @@ from coverslip.models.tiling import Tiling, step_of, steps, tiling
 from coverslip.runtime import oom
 
 Predict = Callable[[np.ndarray], np.ndarray]
-"""From N x height x width x C to N x height x width x K, N, height and width always the same; with
-a `grain` other heights and widths, too."""
+"""From N x height x width x C to N x height x width x K, height and width always the same; with a
+`grain` other heights and widths, too."""
 
 SMALLER = "memory ran out with a tile of %dx%d pixels: goes on with tiles of %dx%d"
 
@@ -97,16 +97,16 @@ def predict_stream(
 ) -> Iterator[np.ndarray]:
     """Predict images one after the other, with batches filled across images.
 
-    In memory are the images of one batch and the one after; the last batch is filled up with
-    zeros. Images smaller than a tile are continued by reflection.
+    In memory are the images of one batch and the one after. Images smaller than a tile are
+    continued by reflection.
 
     Args:
-        predict: the network on `batch` tiles, from N x height x width x C to the same with K
-            channels, with N = `batch`; with a grain also on one larger tile.
+        predict: the network on at most `batch` tiles, from N x height x width x C to the same with
+            K channels; with a grain also on one larger tile.
         images: HxWxC each, of one dtype and one C, any sizes.
         tile: height and width in pixels of the patches that the network was trained on.
         overlap: share of a patch that neighbouring tiles both cover, 0..1, 1 excluded.
-        batch: tiles a call of `predict`.
+        batch: tiles a call of `predict` at most.
         tta: average over the eight flips and turns of each tile (four where height and width
             of a patch differ); takes as many times longer.
         grain: tiles may be larger than patches, see `tiling.tiling`. Where one is too large for the
@@ -131,11 +131,11 @@ def predict_stream(
         if not mosaic.tiling.wide:
             _run_all(predict, mosaic.tiles(image, turns), tiles, batch)
         elif tiles and sum(each.pixels for each in waiting) > WAITING:
-            _run(predict, tiles, batch)
+            _run(predict, tiles)
         while waiting and waiting[0].missing == 0:
             yield waiting.popleft().finish()
     if tiles:
-        _run(predict, tiles, batch)
+        _run(predict, tiles)
     while waiting:
         yield waiting.popleft().finish()
 
@@ -171,17 +171,12 @@ def _run_all(predict: Predict, more: Iterable[_Tile], tiles: deque[_Tile], batch
     for tile in more:
         tiles.append(tile)
         if len(tiles) == batch:
-            _run(predict, tiles, batch)
+            _run(predict, tiles)
 
 
-def _run(predict: Predict, tiles: deque[_Tile], batch: int) -> None:
-    """Predict the tiles that are waiting, as one full batch, and lay them into their images."""
-    first = tiles[0][3]
-    stack = np.zeros((batch, *first.shape), first.dtype)
-    for place, (_, _, _, pixels) in zip(stack, tiles, strict=False):
-        place[...] = pixels
-    answers = np.asarray(predict(stack))
-    for answer in answers[: len(tiles)]:
+def _run(predict: Predict, tiles: deque[_Tile]) -> None:
+    """Predict the tiles that are waiting, and lay them into their images."""
+    for answer in np.asarray(predict(np.stack([pixels for _, _, _, pixels in tiles]))):
         mosaic, corner, orientation, _ = tiles.popleft()
         mosaic.accumulate(undo_symmetry(answer, orientation), corner)
 

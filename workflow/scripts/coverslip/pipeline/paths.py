@@ -77,6 +77,9 @@ CLASSES_PAGE = f"{MEASURED}/classes.html"
 NOTES = ".snakemake/coverslip"
 """What the workflow remembers between runs; it may be deleted at any time."""
 
+MEASURED_DIRECTLY = f"{NOTES}/measured-{{name}}"
+"""Changes when results are made without Snakemake, which knows by it that they are not its own."""
+
 
 def expand(pattern: str, **values: Iterable[object]) -> list[str]:
     """Return the pattern with each combination of values; the last name varies fastest.

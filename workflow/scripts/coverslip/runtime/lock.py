@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import fcntl
 import platform
+import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
+
+from coverslip.errors import CoverslipError
 
 HELD: list[TextIOWrapper] = []
 """The open file whose lock this process holds until it ends."""
@@ -37,3 +41,31 @@ def note_machine(local: bool, folder: Path = Path(".snakemake")) -> None:
     """Note on which machine this run is; none if its jobs may outlive it, as on a cluster."""
     note = folder / "coverslip" / "machine"
     note.write_text(platform.node() if local else "", encoding="utf-8")
+
+
+@contextmanager
+def hold(output: str, folder: Path = Path(".snakemake")) -> Iterator[None]:
+    """Hold Snakemake's lock of a file while it is made without Snakemake.
+
+    Args:
+        output: the file, as a rule names it.
+        folder: of Snakemake, in the working directory.
+
+    Raises:
+        CoverslipError: another run holds it.
+    """
+    remove_leftover(folder)
+    held = HELD.pop()
+    locks = folder / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    if any(output in file.read_text("utf-8").splitlines() for file in locks.glob("*.lock")):
+        held.close()
+        raise CoverslipError(f"{output}: another run is writing it: wait until it has ended")
+    note_machine(local=True, folder=folder)
+    own = locks / f"{secrets.randbits(64)}.output.lock"
+    own.write_text(f"{output}\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        own.unlink(missing_ok=True)
+        held.close()

@@ -126,13 +126,7 @@ class AdaptiveBatchPredictor:
         return answer
 
     def _parts(self, stack: np.ndarray, count: int) -> np.ndarray:
-        """Answers to parts of one shape, so that nothing is compiled twice."""
         if count == len(stack):
             return self._predict(stack)
-        found = []
-        for start in range(0, len(stack), count):
-            part = stack[start : start + count]
-            full = np.zeros((count, *part.shape[1:]), part.dtype)
-            full[: len(part)] = part
-            found.append(np.asarray(self._predict(full))[: len(part)])
-        return np.concatenate(found)
+        starts = range(0, len(stack), count)
+        return np.concatenate([self._predict(stack[at : at + count]) for at in starts])

@@ -74,6 +74,6 @@ def write_rois(path: Path, rois: Iterable[ImagejRoi]) -> None:
         path: the zip.
         rois: see `label_rois`.
     """
-    with atomic_write(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+    with atomic_write(path) as part, zipfile.ZipFile(part, "w") as file:
         for roi in rois:
             file.writestr(zipfile.ZipInfo(f"{roi.name}.roi", EARLIEST), roi.tobytes())

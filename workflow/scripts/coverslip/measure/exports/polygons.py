@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage
 
@@ -33,88 +35,121 @@ def label_polygons(label: np.ndarray, origin: tuple[int, int] = (0, 0)) -> dict[
         >>> [[ring.tolist() for ring in polygon] for polygon in label_polygons(label)[7]]
         [[[[1, 1], [4, 1], [4, 3], [1, 3]]]]
     """
-    found = {}
-    for number, box in enumerate(ndimage.find_objects(label), start=1):
-        if box is None:
-            continue
-        corner = np.array([box[1].start + origin[1], box[0].start + origin[0]])
-        pieces, count = ndimage.label(label[box] == number)
-        found[number] = [
-            [ring + corner for ring in _rings(pieces == piece)] for piece in range(1, count + 1)
-        ]
-    return found
+    shift = np.array(origin[::-1])
+    rings: dict[int, list[tuple[Ring, np.ndarray]]] = {}
+    for number, ring, pixel in _rings(label):
+        rings.setdefault(number, []).append((ring, pixel))
+    return {
+        number: [[ring + shift for ring in polygon] for polygon in _by_piece(rings[number], label)]
+        for number in sorted(rings)
+    }
 
 
 def ring_area(ring: Ring) -> float:
     """Return the area inside a ring: above 0 for an outer ring, below 0 for that of a hole."""
     x, y = ring.T.astype(np.float64)
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    return float(x @ (np.roll(y, -1) - np.roll(y, 1))) / 2
 
 
-def _rings(mask: np.ndarray) -> Polygon:
-    """Return the rings of a 4-connected mask, the outer one first.
+def _by_piece(rings: list[tuple[Ring, np.ndarray]], label: np.ndarray) -> list[Polygon]:
+    """Return the polygons of an object: each outer ring with its holes, by falling area.
+
+    Args:
+        rings: of the object, each with a pixel (x, y) of its piece.
+        label: int32 HxW.
+    """
+    rings = sorted(rings, key=lambda pair: -ring_area(pair[0]))
+    if len(rings) == 1 or ring_area(rings[1][0]) < 0:
+        return [[ring for ring, _ in rings]]
+    corners = np.concatenate([ring for ring, _ in rings])
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    x, y = rings[0][1]
+    pieces, count = ndimage.label(label[top:bottom, left:right] == label[y, x])
+    found: list[Polygon] = [[] for _ in range(count)]
+    for ring, (x, y) in rings:
+        found[pieces[y - top, x - left] - 1].append(ring)
+    return found
+
+
+def _rings(label: np.ndarray) -> Iterator[tuple[int, Ring, np.ndarray]]:
+    """Yield the number of an object, one of its rings, and a pixel (x, y) beside that.
 
     Edges of pixels are followed with the object on the right hand (image coordinates); where
     four edges meet, the line turns to stay at its pixel.
     """
-    inside = np.pad(mask, 1)
-    here = inside[1:-1, 1:-1]
-    # Start of the edge above, right of, below and left of each pixel, clockwise.
-    sides = (
-        (~inside[:-2, 1:-1], (0, 0)),
-        (~inside[1:-1, 2:], (0, 1)),
-        (~inside[2:, 1:-1], (1, 1)),
-        (~inside[1:-1, :-2], (1, 0)),
-    )
-    edges: dict[tuple[int, int], list[int]] = {}
-    for direction, (free, (down, right)) in enumerate(sides):
-        rows, columns = np.nonzero(here & free)
-        for start in zip((rows + down).tolist(), (columns + right).tolist(), strict=True):
-            edges.setdefault(start, []).append(direction)
-    rings = []
-    while edges:
-        start = next(iter(edges))
-        rings += _split(_follow(edges, start))
-    return sorted(rings, key=ring_area, reverse=True)
+    place, direction, owner, after = _edges(label)
+    before = np.empty_like(after)
+    before[after] = np.arange(len(after))
+    corner = direction != direction[before]
+    y, x = np.divmod(place, label.shape[1] + 1)
+    points = np.stack([x, y], axis=1)
+    following = after.tolist()
+    done = np.zeros(len(after), bool)
+    for start in np.flatnonzero(corner & (direction == 0)).tolist():
+        if done[start]:
+            continue
+        edges, at = [start], following[start]
+        while at != start:
+            edges.append(at)
+            at = following[at]
+        done[edges] = True
+        turns = np.array(edges)[corner[edges]]
+        for ring in _split(points[turns], place[turns]):
+            yield int(owner[start]), ring, points[start]
 
 
-def _follow(edges: dict[tuple[int, int], list[int]], start: tuple[int, int]) -> list:
-    """Take a closed line out of the edges; return the places where it turns."""
-    place, direction = start, edges[start][0]
-    corners = []
-    before = None
-    while place in edges:
-        choices = edges[place]
-        # Clockwise first: around the pixel that the line follows.
-        turn = next(
-            (d for d in ((direction + 1) % 4, direction, (direction + 3) % 4) if d in choices),
-            choices[0],
+def _edges(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the edges between objects and what is not of them.
+
+    Returns:
+        Of each edge the place of its start (row by row, of `width + 1` corners a row), its
+        direction (see `STEPS`), the number of its object, and the index of the edge after it.
+    """
+    wide = label.shape[1] + 1
+    padded = np.pad(label, 1)
+    places, directions, owners = [], [], []
+    beyond: np.ndarray
+    # The edges above, right of, below and left of a pixel, clockwise, from their starts.
+    for direction, (beyond, (down, right)) in enumerate(
+        (
+            (padded[:-2, 1:-1], (0, 0)),
+            (padded[1:-1, 2:], (0, 1)),
+            (padded[2:, 1:-1], (1, 1)),
+            (padded[1:-1, :-2], (1, 0)),
         )
-        if before is None:
-            turn = direction
-        choices.remove(turn)
-        if not choices:
-            del edges[place]
-        if turn != before:
-            corners.append(place)
-        before = direction = turn
-        place = (place[0] + STEPS[turn][0], place[1] + STEPS[turn][1])
-    return corners
+    ):
+        rows, columns = np.nonzero((label != beyond) & (label > 0))
+        places.append((rows + down) * wide + columns + right)
+        directions.append(np.full(len(rows), direction))
+        owners.append(label[rows, columns])
+    place, owner = np.concatenate(places), np.concatenate(owners)
+    ways = np.concatenate(directions)
+    keys = 4 * place + ways
+    order = np.argsort(keys)
+    end = place + np.array([y * wide + x for y, x in STEPS])[ways]
+    after: np.ndarray = np.full(len(keys), -1)
+    for turn in (1, 0, 3):  # clockwise first: around the pixel that the line follows
+        wanted = 4 * end + (ways + turn) % 4
+        found = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+        fits = (after < 0) & (keys[found] == wanted) & (owner[found] == owner)
+        after[fits] = found[fits]
+    return place, ways, owner, after
 
 
-def _split(corners: list) -> list[Ring]:
+def _split(points: np.ndarray, places: np.ndarray) -> list[Ring]:
     """Cut a closed line where it meets itself, so that each part is a simple ring."""
-    rings: list[list] = []
-    path: list[tuple[int, int]] = []
-    at: dict[tuple[int, int], int] = {}
-    for corner in corners:
-        if corner in at:
-            first = at[corner]
-            rings.append(path[first:])
+    if len(np.unique(places)) == len(places):
+        return [points]
+    rings: list[Ring] = []
+    path: list[int] = []
+    at: dict[int, int] = {}
+    for index, place in enumerate(places.tolist()):
+        if place in at:
+            first = at[place]
+            rings.append(points[path[first:]])
             for gone in path[first:]:
-                del at[gone]
+                del at[places[gone]]
             path = path[:first]
-        at[corner] = len(path)
-        path.append(corner)
-    rings.append(path)
-    return [np.array(ring)[:, ::-1] for ring in rings]
+        at[place] = len(path)
+        path.append(index)
+    return [*rings, points[path]]
