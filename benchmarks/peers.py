@@ -34,7 +34,7 @@ from coverslip.data.image_store import ImageStore
 from coverslip.evaluation.runs import fold_and_seed
 from coverslip.metrics import instances
 from coverslip.metrics.baselines import INSTANCES
-from coverslip.metrics.definitions import HEADLINES
+from coverslip.metrics.definitions import BY_MODALITY
 from coverslip.metrics.definitions import INSTANCES as INSTANCE_METRICS
 from coverslip.metrics.intervals import MIN_GROUPS, jackknife_interval, sum_by_group
 from coverslip.metrics.matching import match
@@ -48,7 +48,7 @@ from coverslip.runtime.run_record import processor
 HEAD = """Written by `benchmarks/peers.py`: StarDist (Schmidt et al., 2018) learnt from the training
 images of `{study}` on the same machine, with the network, losses and augmentation of its own
 example. The same code scores all on the same test images."""
-METRICS = [metric for metric in INSTANCE_METRICS if metric.name in HEADLINES]
+METRICS = [metric for metric in INSTANCE_METRICS if metric.name in BY_MODALITY]
 EMPTY = instances.inputs(np.empty((0, len(instances.STATISTICS))))
 LAYOUT = Layout(image_statistics(METRICS, EMPTY))
 MEAN_AP = METRICS[0]

@@ -17,7 +17,7 @@ from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.evaluate import CLASS_TABLE, INSTANCE_TABLE, TABLE, group_unit
 from coverslip.evaluation.predictions import Predictions, read_class_predictions
-from coverslip.metrics.definitions import HEADLINES, INSTANCES
+from coverslip.metrics.definitions import BY_MODALITY, INSTANCES
 from coverslip.metrics.matching import PERCENT, match
 from coverslip.models.heads import calibrated_probabilities
 
@@ -256,7 +256,7 @@ def test_instances_are_told_by_modality_and_by_group(tmp_path):
         told = modalities["test", name]
         assert told["images"] == len(rows)
         assert (told["groups"], told["intervals_over"]) == (rows["group"].nunique(), "groups")
-        assert set(told["scores"]) == set(HEADLINES)
+        assert set(told["scores"]) == set(BY_MODALITY)
         score = told["scores"]["mean_ap"]
         assert score["value"] == pytest.approx(rows["mean_ap"].mean(), abs=1e-5)
         assert score["ci_low"] <= score["value"] <= score["ci_high"]

@@ -35,7 +35,7 @@ def test_higher_is_better_agrees_with_the_functions():
 
 
 def test_headlines_are_metrics_of_instances():
-    assert set(definitions.HEADLINES) <= {metric.name for metric in definitions.INSTANCES}
+    assert set(definitions.BY_MODALITY) <= {metric.name for metric in definitions.INSTANCES}
 
 
 def test_bands_have_names_and_definitions_of_their_own():

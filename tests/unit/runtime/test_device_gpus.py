@@ -80,3 +80,9 @@ def test_with_one_gpu_or_none_nothing_is_done(machine, there):
         (devices / name).unlink()
     assert device.claim_gpu(devices, locks) is None
     assert device.VARIABLE not in os.environ and list(locks.iterdir()) == []
+
+
+def test_gpus_that_a_scheduler_hides_are_not_visible(machine, monkeypatch):
+    assert device.visible_gpus(machine[0]) == ["0", "1"]
+    monkeypatch.setenv(device.VARIABLE, "")
+    assert device.visible_gpus(machine[0]) == []

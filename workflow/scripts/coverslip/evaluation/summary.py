@@ -19,7 +19,7 @@ from coverslip.evaluation.runs import (
     run_name,
     run_of,
 )
-from coverslip.metrics.definitions import HEADLINES, INSTANCES
+from coverslip.metrics.definitions import BY_MODALITY, INSTANCES
 from coverslip.metrics.intervals import (
     MIN_GROUPS,
     jackknife_interval,
@@ -278,7 +278,7 @@ there are only images."""
 
 
 def breakdown(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Return the scores `HEADLINES` by modality and by group, of all runs together.
+    """Return the scores `BY_MODALITY` by modality and by group, of all runs together.
 
     Intervals within a group are over its images, which are alike: they show how precise the value
     is for images like these, and nothing about other groups.
@@ -302,7 +302,7 @@ def breakdown(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 def _breakdown_record(rows: pd.DataFrame, by: str) -> dict[str, Any]:
     unit, units = UNITS[by]
-    wanted = [metric for metric in INSTANCES if metric.name in HEADLINES]
+    wanted = [metric for metric in INSTANCES if metric.name in BY_MODALITY]
     scores = list(estimates(Block(wanted, INSTANCE_SOURCES, rows), unit))
     count = rows[unit].nunique()
     return {

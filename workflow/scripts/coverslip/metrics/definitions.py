@@ -160,7 +160,7 @@ INSTANCES = (
     *_object_counts("Objects are the instances of the label images, true and predicted."),
 )
 
-HEADLINES = (
+BY_MODALITY = (
     "mean_ap",
     "mean_ap_pooled",
     "ap50",

@@ -20,6 +20,7 @@ from coverslip.files import atomic_write
 from coverslip.reporting.pages import TEMPLATES
 from coverslip.reporting.results import (
     KINDS,
+    SHOWN,
     baseline_label,
     baseline_text,
     find,
@@ -36,15 +37,6 @@ from coverslip.reporting.tables import leak_text
 TEMPLATE = "model_card.md.j2"
 
 MARKUP = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "\n": " "})
-
-MASKS = ("f1_50_pooled", "ap50_pooled", "object_count_ratio", "iou", "mean_ap", "dice")
-
-CONFLUENCY = ("confluency_rmse", "confluency_mae", "confluency_bias", "iou", "dice")
-
-CLASSES = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece")
-
-METRICS = {"segmentation": MASKS, "confluency": CONFLUENCY, "classification": CLASSES}
-"""Metrics of the card by the task of the study, those that it has."""
 
 BY_MODALITY = ("mean_ap", "ap50_pooled", "f1_50_pooled", "pq_pooled", "object_count_ratio")
 """Metrics by kind of image, for models that separate objects."""
@@ -97,7 +89,7 @@ def write(
         subset=subset,
         runs=len(scores["runs"]),
         limits=_limits(study, scores, counts, subset),
-        **_scores(scores, subset, METRICS[study["task"]]),
+        **_scores(scores, subset, SHOWN[study["task"]]),
     )
     with atomic_write(output) as part:
         part.write_text(text.rstrip() + "\n", encoding="utf-8")

@@ -38,6 +38,21 @@ HEADLINES = {
 }
 """Metrics of the table of results by task, next to those that were published."""
 
+SHOWN = {
+    "segmentation": (
+        "iou",
+        "mean_ap",
+        "ap50_pooled",
+        "f1_50_pooled",
+        "pq_pooled",
+        "object_count_ratio",
+        "object_count_mae",
+    ),
+    "confluency": ("confluency_rmse", "confluency_mae", "confluency_bias", "iou"),
+    "classification": ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece"),
+}
+"""Metrics that report and model card show by task; in the report all others can be unfolded."""
+
 LABELS = {
     "iou": "IoU",
     "dice": "Dice",

@@ -13,6 +13,7 @@ from coverslip.reporting.results import (
     HIGHER_IS_BETTER,
     IMPORT,
     LOWER_IS_BETTER,
+    SHOWN,
     SUBSET_WORDS,
     SUBSETS,
     baseline_label,
@@ -32,7 +33,7 @@ from coverslip.reporting.results import (
     value_text,
 )
 
-SHOWN = 4
+MOST_KINDS = 4
 """Kinds of a property that are listed; more are counted."""
 
 GROUPS = {
@@ -162,8 +163,8 @@ def leak_text(leak: Mapping[str, Any]) -> str:
 def _kinds(counts: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
     """Return `fluorescence: 541, histology: 108`; kinds beyond the first few are counted."""
     kinds = [((names or {}).get(kind, kind), count) for kind, count in counts.items()]
-    text = ", ".join(f"{kind}: {number(count, 'count')}" for kind, count in kinds[:SHOWN])
-    more = len(kinds) - SHOWN
+    text = ", ".join(f"{kind}: {number(count, 'count')}" for kind, count in kinds[:MOST_KINDS])
+    more = len(kinds) - MOST_KINDS
     return text + (f" and {more} more" if more > 0 else "")
 
 
@@ -307,26 +308,11 @@ def _range(values: Mapping[str, Any]) -> str:
 
 # --- All metrics of one study
 
-MAIN = {
-    "segmentation": (
-        "iou",
-        "mean_ap",
-        "ap50_pooled",
-        "f1_50_pooled",
-        "pq_pooled",
-        "object_count_ratio",
-        "object_count_mae",
-    ),
-    "confluency": ("confluency_rmse", "confluency_mae", "confluency_bias", "iou"),
-    "classification": ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece"),
-}
-"""The metrics that are shown by task; all others can be unfolded."""
-
 
 def main_metrics(section: Mapping[str, Any]) -> list[str]:
     """Return the metrics that are shown: those of the task, and what was published."""
     published = [figure["metric"] for figure in section.get("reported_results") or []]
-    return list(dict.fromkeys([*MAIN[section.get("task") or "segmentation"], *published]))
+    return list(dict.fromkeys([*SHOWN[section.get("task") or "segmentation"], *published]))
 
 
 def score_tables(metrics: Mapping[str, Any], main: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def explain_out_of_memory(fix: str) -> Iterator[None]:
-    """Turn exhausted memory into an `Exhausted` that names the fix."""
+    """Turn exhausted memory into an `OutOfMemory` that names the fix."""
     try:
         yield
     except Exception as error:
@@ -78,7 +78,7 @@ def fit_in_memory(
         What `attempt` gave, and the number that it gave it with.
 
     Raises:
-        Exhausted: one at a time is too much.
+        OutOfMemory: one at a time is too much.
     """
     while True:
         with explain_out_of_memory(fix):
@@ -115,7 +115,7 @@ class AdaptiveBatchPredictor:
         self.most: int | None = None
 
     def __call__(self, stack: np.ndarray) -> np.ndarray:
-        """Answers to a stack, N x ...; `Exhausted` where one at a time is too much."""
+        """Answers to a stack, N x ...; `OutOfMemory` where one at a time is too much."""
         begin = min(len(stack), self.most or len(stack))
         fix = f"{stack.shape[1]}x{stack.shape[2]} pixels at a time are too many for this network"
         answer, size = fit_in_memory(
