@@ -10,11 +10,12 @@ from snakemake.logging import logger
 from coverslip.config import old_format, validate
 from coverslip.errors import CoverslipError
 from coverslip.measure.targets import MeasureTargets
-from coverslip.pipeline import figures, paths, published_weights
+from coverslip.pipeline import figures, paths, published_weights, tools
 from coverslip.pipeline.targets import (
     CLASSES_TEMPLATES,
     MEASURE_TEMPLATES,
     REPORT_TEMPLATES,
+    TOOL_TEMPLATES,
     Targets,
     code,
     config_files,
@@ -51,6 +52,8 @@ if workflow.is_main_process and config["images"] is None:
 CORE_ENV = "../envs/core.yaml"
 REPORT_ENV = "../envs/report.yaml"
 TRAIN_ENV = f"../envs/train-{config['tensorflow']}.yaml"
+TOOL_ENVS = {tool: f"../envs/tools/{tool}.yaml" for tool in tools.TOOLS} | {"command": CORE_ENV}
+TOOL_ENV = TOOL_ENVS[measured.tool["tool"] if measured.tool else "command"]
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(run_record.COMMAND, run_record.command_text(["snakemake", *sys.argv[1:]]))
 pages = {"report": paths.REPORT} | ({"page": measured.page()} if config["images"] else {})

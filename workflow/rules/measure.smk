@@ -1,6 +1,48 @@
 # From a folder of images and a model folder to tables, label images, overlays and a page.
 
 
+rule measure_tool_images:
+    """Write the images of one shard as TIFF files for another tool."""
+    output:
+        temp(directory(paths.MEASURED_TOOL_IMAGES)),
+    log:
+        "results/logs/measure/{name}_{shard}_tool_images.log",
+    conda:
+        CORE_ENV
+    params:
+        folder=measured.shard_folder,
+        settings=measured.image_settings(),
+        code=code("measure_tool_images.py"),
+    script:
+        "../scripts/measure_tool_images.py"
+
+
+rule measure_tool:
+    """Segment one shard of the images with another tool."""
+    input:
+        images=paths.MEASURED_TOOL_IMAGES,
+        model=measured.tool_model,
+    output:
+        directory(paths.MEASURED_TOOL),
+    log:
+        "results/logs/measure/{name}_{shard}_tool.log",
+        tool="results/logs/measure/{name}_{shard}_tool.tool.log",
+    conda:
+        TOOL_ENV
+    threads: 8
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=240,
+        gpu=1,
+    params:
+        section=measured.tool_section,
+        licence=measured.tool_licence,
+        not_compared=not_compared(lambda _: {"python": measured.tool_python()}),
+        code=code("run_tool.py", templates=measured.tool_programs()),
+    script:
+        "../scripts/run_tool.py"
+
+
 rule measure_images:
     """Measure one shard of the images."""
     input:

@@ -12,7 +12,9 @@ with run_script(snakemake) as facts:
     section, folder = dict(snakemake.params.model), snakemake.params.folder
     min_area_px = section.pop("min_area_px", 0)
     path = folder["path"] if folder else None
-    model = TypeAdapter(OtherModel).validate_python(section | ({"path": path} if path else {}))
+    model = TypeAdapter(OtherModel).validate_python(
+        section | ({"path": path} if section["kind"] == "labels" else {})
+    )
     facts["device"] = {"name": "CPU"}
     facts["labels"] = import_labels(
         model,

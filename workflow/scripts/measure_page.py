@@ -2,7 +2,7 @@ from pathlib import Path
 
 from coverslip.measure.input_folder import left_out_lines
 from coverslip.measure.page import build
-from coverslip.models.model import load
+from coverslip.measure.tool_images import load_model
 from coverslip.runtime.run_script import LOG, run_script
 
 with run_script(snakemake):
@@ -19,6 +19,6 @@ with run_script(snakemake):
             "model": snakemake.params.model,
             "settings": snakemake.params.settings,
         },
-        model=load(Path(snakemake.params.model)).info,
+        model=load_model(Path(snakemake.params.model)).info,
         output=Path(snakemake.output[0]),
     )

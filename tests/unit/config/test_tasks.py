@@ -214,6 +214,13 @@ def confluency_of(study):
     return {**CONFIG, "studies": {"labels": study}}
 
 
+COMMAND = "mytool {images} {labels}"
+
+
+def tool(name, **keys):
+    return {"kind": "tool", "tool": name, **keys}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -226,6 +233,13 @@ def confluency_of(study):
         ({"split": {"method": "random", "unit": "patch"}}, "split.unit: `patch` goes with"),
         ({"model": {"kind": "label"}}, "model.kind: 'label' is not known; did you mean `labels`"),
         ({"model": {"path": "x"}}, "labels.model: the key `kind` is missing: baseline, labels"),
+        ({"model": tool("command")}, "model.command: has no {images}"),
+        ({"model": tool("command", command="a {images}")}, "model.command: has no {labels}"),
+        ({"model": tool("command", command=COMMAND, model="x")}, "are part of the `command`"),
+        ({"model": tool("stardist", command=COMMAND)}, "goes with `tool: command`"),
+        ({"model": tool("cellpose", train={})}, "only `stardist` is trained here"),
+        ({"model": tool("stardist", train={}, model="x")}, "makes a model: remove"),
+        ({"model": tool("stardust")}, "'stardust' is not known; did you mean `stardist`"),
         ({"model": {"kind": "labels"}}, "labels.model: the key `path` is missing"),
         ({"model": {"kind": "labels", "path": 1}}, "labels.model.path: 1 is not of type"),
         ({"model": {"kind": "labels", "paths": "x"}}, "model.paths: unknown key; .*`path`"),
@@ -236,3 +250,12 @@ def confluency_of(study):
 def test_mistakes_in_a_model_that_is_not_trained_here(changes, words):
     with pytest.raises(CoverslipError, match=words):
         validate.resolve(label_study(**changes), SCHEMA)
+
+
+def test_a_tool_has_the_defaults_of_its_section():
+    study = label_study(model=tool("stardist", train={"epochs": 3}, options={"prob_thresh": 0.4}))
+    resolved = validate.resolve(study, SCHEMA)
+    assert resolved == Config(**study).model_dump(mode="json")
+    model = resolved["studies"]["labels"]["model"]
+    assert model["train"]["epochs"] == 3 and model["train"]["rays"] == 32
+    assert model["options"] == {"prob_thresh": 0.4}

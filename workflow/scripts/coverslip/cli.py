@@ -161,7 +161,14 @@ def parser() -> Parser:
         type=Path,
         metavar="MODEL",
         help="folder `model` of a finished training, or a zip of it, or the name of a model that "
-        "comes along; default: nuclei, for stained nuclei",
+        "comes along, or another tool (stardist, cellpose, instanseg, micro_sam; stardist:MODEL); "
+        "default: nuclei, for stained nuclei",
+    )
+    measure.add_argument(
+        "--tool-python",
+        type=Path,
+        metavar="PYTHON",
+        help="Python interpreter that has the other tool",
     )
     measure.add_argument(
         "--classifier",
@@ -221,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.verb == "init":
             return init(given.folder, given.output, given.force)
         arguments = snakemake_arguments(given)
-        if given.verb == "measure" and not (more or given.dry_run):
+        if given.verb == "measure" and not (more or given.dry_run or is_tool(given.model)):
             return measure_directly(Path(arguments[-1]), given, words)
         return run_snakemake(arguments, given, more)
     except CoverslipError as error:
@@ -283,15 +290,19 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     if model is not None and not model.exists():
         model = shipped_model(str(model)) or model
     zipped = model is not None and model.suffix.lower() == ".zip" and model.is_file()
-    if model is None or not (zipped or (model / "model.json").is_file()):
+    tool = is_tool(model)
+    if model is None or not (tool or zipped or (model / "model.json").is_file()):
         wrong = "no model is named" if model is None else f"{model}: not a model folder"
         raise CoverslipError(
             f"{wrong}; `--model` takes the folder `model` of a finished training, as in "
             "results/studies/STUDY/fold0_seed1/model"
         )
-    values: dict[str, Any] = {"images": str(given.images.resolve()), "model": str(model.resolve())}
+    named = str(model if tool else model.resolve())
+    values: dict[str, Any] = {"images": str(given.images.resolve()), "model": named}
     if given.classifier is not None:
         values["classifier"] = str(given.classifier.resolve())
+    if tool and given.tool_python is not None:
+        values["tool_python"] = {str(model).partition(":")[0]: str(given.tool_python.absolute())}
     settings = {"channel": given.channel, "z": given.z, "pixel_size_um": given.pixel_size}
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings
@@ -301,6 +312,13 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), "utf-8")
     return ["measure", "--directory", str(given.output), "--configfile", str(config)]
+
+
+def is_tool(model: Path | None) -> bool:
+    """Return whether a model is another tool, which has rules of its own."""
+    from coverslip.measure.input_folder import tool_of
+
+    return tool_of({"model": str(model or ""), "studies": {}}) is not None
 
 
 def measure_directly(config: Path, given: argparse.Namespace, words: Sequence[str]) -> int:

@@ -590,7 +590,57 @@ class BaselineModel(Section):
     """See `LabelFolder`."""
 
 
-OtherModel = Annotated[LabelFolder | BaselineModel, Field(discriminator="kind")]
+class ToolTraining(Section):
+    """Training of StarDist by its own package, on the training images of the split."""
+
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
+    """Epochs; the one with the lowest validation loss is selected."""
+    steps: int = Field(default=100, ge=1)
+    """Batches of an epoch."""
+    batch: int = Field(default=4, ge=1, le=65_536)
+    """Patches of a batch."""
+    patch: int = Field(default=256, ge=32, le=4096)
+    """Height and width of a patch in pixels; smaller images are left out by StarDist."""
+    rays: int = Field(default=32, ge=3, le=1024)
+    """Distances to the contour that are predicted for each pixel."""
+    learning_rate: float = Field(default=3.0e-4, gt=0)
+    """Learning rate at the start (Adam), halved after `patience` epochs without a better
+    validation loss."""
+    patience: int = Field(default=40, ge=1)
+    """See `learning_rate`."""
+
+
+class ToolModel(Section):
+    """Another tool, which the workflow applies to the test images (docs/how-to/tools.md)."""
+
+    kind: Literal["tool"]
+    """Another tool."""
+    tool: Literal["stardist", "cellpose", "instanseg", "micro_sam", "command"]
+    """Name of the tool; `command`: any program that makes a folder of label images from a folder of
+    images."""
+    model: str | None = Field(default=None, min_length=1)
+    """Name of a published model of the tool, or path of a model of yours (StarDist: a folder or a
+    zip of it; Cellpose and micro_sam: a file; InstanSeg: a folder or zip with `instanseg.pt`).
+    None: `2D_versatile_fluo`, `cpsam_v2`, `fluorescence_nuclei_and_cells`, `vit_b_lm`."""
+    command: str | None = Field(default=None, min_length=1)
+    """For `command`: the command for the shell, with `{images}` and `{labels}` for both folders:
+    `mytool --in {images} --out {labels}`. The images are TIFF files, `<id>.tif`; label images have
+    the same names and any format of `kind: labels`."""
+    train: ToolTraining | None = None
+    """For `stardist`: train it on the split, in place of a published model; `{}` takes the
+    defaults."""
+    options: dict[str, bool | int | float | str | list[int]] = {}
+    """Arguments of the tool's own function by name: `{diameter: 30}` of Cellpose, `{pixel_size:
+    0.5}` of InstanSeg, `{prob_thresh: 0.4}` of StarDist."""
+    shards: int = Field(default=1, ge=1, le=10_000)
+    """Number of jobs that the images are cut into."""
+    head: Literal["instance", "semantic"] = "instance"
+    """See `LabelFolder`."""
+    mask_threshold: int | None = Field(default=None, ge=0)
+    """See `LabelFolder`."""
+
+
+OtherModel = Annotated[LabelFolder | BaselineModel | ToolModel, Field(discriminator="kind")]
 """A model that is not trained here: its label images are scored as they are."""
 
 
@@ -681,7 +731,7 @@ class Study(Section):
     """K-means, in place of `network` and `training`; `{}` takes its defaults; none: a network."""
     model: OtherModel | None = None
     """A model that is not trained here, in place of `network` and `training`: label images of
-    another program (`kind: labels`) or a baseline; none: a network."""
+    another program (`kind: labels`), another tool (`kind: tool`) or a baseline; none: a network."""
     evaluation: Evaluation = Evaluation()
     """What is predicted and how it is scored."""
     attribution: Attribution = Attribution()
@@ -716,6 +766,10 @@ class Config(Section):
     `model` finds."""
     measure: Measure = Measure()
     """How own images are measured."""
+    tool_python: dict[str, str] = {}
+    """Python interpreters that have other tools, by tool: `{stardist: /envs/stardist/bin/python}`.
+    Without an entry the environment of `--sdm conda`, or else that of Snakemake, is used. Changes
+    no parameter of a job."""
     tensorflow: Literal["cpu", "gpu"] = "cpu"
     """The TensorFlow that `--sdm conda` installs; without `--sdm conda` that of the environment is
     used. Changes no parameter of a job."""

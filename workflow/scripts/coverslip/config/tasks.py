@@ -93,6 +93,24 @@ def check_model(where: str, study: Mapping[str, Any], defaults: Mapping[str, Any
         yield f"{where}.model: gives label images, not the class of an image"
     if study["split"]["unit"] == "patch":
         yield f"{where}.split.unit: `patch` goes with a network"
+    if kind == "tool":
+        yield from _check_tool(f"{where}.model", study["model"])
+
+
+def _check_tool(where: str, model: Mapping[str, Any]) -> Iterable[str]:
+    command = model["command"] or ""
+    if model["tool"] == "command":
+        for part in ("{images}", "{labels}"):
+            if part not in command:
+                yield f"{where}.command: has no {part}, as in `mytool {{images}} {{labels}}`"
+        if model["model"] or model["options"]:
+            yield f"{where}: `model` and `options` are part of the `command`"
+    elif command:
+        yield f"{where}.command: goes with `tool: command`, and only with it"
+    if model["train"] is not None and model["tool"] != "stardist":
+        yield f"{where}.train: only `stardist` is trained here"
+    if model["train"] is not None and model["model"]:
+        yield f"{where}.train: makes a model: remove `model`, or `train`"
 
 
 def kind_of_result(

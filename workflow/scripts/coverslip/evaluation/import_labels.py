@@ -27,6 +27,7 @@ from coverslip.files import write_json
 from coverslip.imaging.labels import components, renumber
 from coverslip.metrics import baselines
 from coverslip.models.model import FORMAT
+from coverslip.models.tool import merge_facts
 
 LOG = logging.getLogger("coverslip")
 
@@ -117,12 +118,17 @@ def import_labels(
 def read_tool(folder: Path) -> dict[str, Any]:
     """Return `tool.json` of a folder of label images: what made them; empty without one.
 
+    Of the folders of shards, which have one each, their sum (`merge_facts`).
+
     Raises:
         CoverslipError: it is no JSON object.
     """
-    path = Path(folder) / TOOL
-    if not path.is_file():
-        return {}
+    own = Path(folder) / TOOL
+    paths = [own] if own.is_file() else sorted(Path(folder).glob(f"*/{TOOL}"))
+    return merge_facts([_read_facts(path) for path in paths])
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(facts, dict):

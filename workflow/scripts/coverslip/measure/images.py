@@ -41,6 +41,7 @@ from coverslip.measure.input_folder import (
 )
 from coverslip.measure.regionprops import load_cp_measure
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
+from coverslip.measure.tool_images import LabelImages, labels_digest, load_model
 from coverslip.models.model import WHOLE, Model, load, needs_keras
 from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
@@ -127,7 +128,7 @@ def measure(
     report(f"shard {shard}: {len(names)} files, {len(missing)} of them to be computed")
     if missing:
         workers = max(1, min(threads, len(missing), WORKERS))
-        network = load(model, threads=max(1, threads // workers))
+        network = load_model(model, threads=max(1, threads // workers))
         of_objects = None if classifier is None else load(classifier, threads=network.threads)
         if settings.mixed_precision or any(map(needs_keras, filter(None, (network, of_objects)))):
             found_device = device.prepare(threads=threads)
@@ -193,7 +194,10 @@ class File:
 
 
 def model_digest(folder: Path) -> str:
-    """SHA-256 of the weights and `model.json` of a model folder, and of its members."""
+    """SHA-256 of the weights and `model.json` of a model folder, and of its members; or of the
+    label images of a tool."""
+    if not (folder / "model.json").is_file():
+        return labels_digest(folder)
     total = hashlib.sha256()
     for path in model_files(folder):
         total.update(f"{Path(path).name}\t{read_sha256(path)}\n".encode())
@@ -242,7 +246,10 @@ def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) ->
         pixels = source.shape[0] * source.shape[1]
         try:
             with alone if pixels > TOGETHER else nullcontext():
-                file.entry.add(plane, source, network, settings)
+                model = network
+                if isinstance(network, LabelImages):
+                    model = network.of_plane(file.name, plane.page)
+                file.entry.add(plane, source, model, settings)
         except OSError:
             raise
         except Exception as error:  # libraries raise almost anything on odd images

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import os
 import re
 import unicodedata
@@ -13,7 +14,9 @@ from typing import Any, TypeVar
 from coverslip.data.image_suffixes import COMPANIONS, HOW_TO_CONVERT, SUFFIXES, TO_CONVERT, ZARR
 from coverslip.errors import CoverslipError
 from coverslip.models.folder import SHIPPED, member_folders, read_info, shipped_model, unpack_model
-from coverslip.pipeline import folder_inventory
+from coverslip.pipeline import folder_inventory, paths
+from coverslip.pipeline.targets import tool_model_file
+from coverslip.pipeline.tools import TOOLS
 
 T = TypeVar("T")
 
@@ -171,7 +174,9 @@ def name_of(config: Mapping[str, Any]) -> str:
     """
     if config["measure"]["name"]:
         return config["measure"]["name"]
-    folder, model = (os.path.realpath(path) for path in (config["images"], model_of(config)))
+    folder = os.path.realpath(config["images"])
+    tool = tool_of(config)
+    model = json.dumps(tool) if tool else os.path.realpath(model_of(config))
     if config.get("classifier"):
         model += "\n" + os.path.realpath(model_of(config, "classifier"))
     words = unicodedata.normalize("NFC", Path(folder).name)
@@ -179,6 +184,42 @@ def name_of(config: Mapping[str, Any]) -> str:
     name = re.sub(r"[^\w-]+", "-", words)[:40].strip("-_") or "images"
     digest = hashlib.sha256(os.fsencode(f"{folder}\n{model}")).hexdigest()
     return f"{name}-{digest[:6]}"
+
+
+def tool_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the section `kind: tool` that `model` of the config means; none for another model.
+
+    `stardist` or `stardist:MODEL`, the same for the other tools, `command:COMMAND`, or the name of
+    a study of a tool.
+
+    Raises:
+        CoverslipError: a command without both folders.
+    """
+    model = str(config["model"] or "")
+    if names_a_study(config):
+        section = config["studies"][model]["model"]
+        return section if section is not None and section["kind"] == "tool" else None
+    tool, _, name = model.partition(":")
+    if (tool not in TOOLS and tool != "command") or Path(model).exists():
+        return None
+    command = name if tool == "command" else None
+    if command is not None and not ("{images}" in command and "{labels}" in command):
+        raise CoverslipError(
+            f"model: {model}: name both folders, as in `command:mytool {{images}} {{labels}}`"
+        )
+    given = {"model": None if command else name or None, "command": command}
+    return {"tool": tool, **given, "train": None, "options": {}}
+
+
+def tool_folder(config: Mapping[str, Any]) -> str | list[str]:
+    """Return the file or folder of the model of a tool; none where the tool knows it by name."""
+    section = tool_of(config)
+    if section is None:
+        return []
+    if section["train"] is not None:
+        study = config["studies"][config["model"]]
+        return paths.TOOL_MODEL.format(study=config["model"], fold=0, seed=study["seeds"][0])
+    return tool_model_file(section)
 
 
 def names_a_study(config: Mapping[str, Any], key: str = "model") -> bool:
@@ -192,6 +233,8 @@ def classifies(config: Mapping[str, Any], key: str = "model") -> bool:
     Raises:
         CoverslipError: it is not a model folder.
     """
+    if key == "model" and tool_of(config) is not None:
+        return False
     if names_a_study(config, key):
         return config["studies"][config[key]]["task"] == "classification"
     return read_info(model_of(config, key)).get("head") == "classification"
@@ -240,6 +283,8 @@ def model_inputs(
     Raises:
         CoverslipError: it is not a model folder, or `classifier` is no model of classes.
     """
+    if key == "model" and tool_of(config) is not None:
+        return []
     folder = model_of(config, key)
     study = names_a_study(config, key)
     if not study and not (folder / INFO).is_file():

@@ -171,7 +171,9 @@ def run_facts(run: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """Return the folder of a model, and the study that it is of."""
+    """Return the folder of a model, and the study that it is of; or name and model of a tool."""
+    if tool := model.get("tool"):
+        return " ".join(filter(None, (tool["tool"], tool["version"], tool["model"])))
     study = model.get("study")
     return f"{facts['model']}" + (f" (study {study})" if study else "")
 

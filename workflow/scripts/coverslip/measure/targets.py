@@ -13,7 +13,8 @@ from typing import Any
 from coverslip.errors import CoverslipError
 from coverslip.measure import input_folder
 from coverslip.pipeline import folder_inventory, paths
-from coverslip.pipeline.targets import Targets, Wildcards, omit_keys
+from coverslip.pipeline.targets import TOOL_TEMPLATES, Targets, Wildcards, omit_keys
+from coverslip.pipeline.tools import UNKNOWN
 
 NO_IMAGES = (
     "images: name the folder to measure, as in `snakemake --cores all measure "
@@ -35,6 +36,8 @@ class MeasureTargets:
         self.config, self.kmeans = targets.config, targets.kmeans
         self.dry_run = targets.dry_run
         self.settings: dict[str, Any] = self.config["measure"]
+        self.tool = None if self.config["images"] is None else input_folder.tool_of(self.config)
+        """Section of the tool that finds the objects; none for a model."""
         self.folder_contents = cache(self.folder_contents)  # type: ignore[method-assign]
         self.shard_digests = cache(self.shard_digests)  # type: ignore[method-assign]
         if self.config["images"] is not None:
@@ -53,7 +56,14 @@ class MeasureTargets:
         return page.format(name=input_folder.name_of(self.config))
 
     def model_inputs(self, wildcards: Wildcards = None) -> list[str]:
-        """Return weights and `model.json` of the model, and of its members."""
+        """Return weights and `model.json` of the model, and of its members.
+
+        Of a tool the label images of the shard, or of all shards.
+        """
+        if self.tool is not None and wildcards is not None:
+            names = dict(wildcards.items())
+            shards = [names["shard"]] if "shard" in names else range(self.settings["shards"])
+            return paths.expand(paths.MEASURED_TOOL, name=[wildcards.name], shard=shards)
         return input_folder.model_inputs(self.config, self.kmeans)
 
     def classifier_inputs(self, wildcards: Wildcards = None) -> list[str]:
@@ -76,13 +86,42 @@ class MeasureTargets:
         return int(bool(keras) and (self.settings["mixed_precision"] or not by_onnx))
 
     def model(self, wildcards: Wildcards) -> str:
-        """Return the path of the model folder."""
+        """Return the path of the model folder, or of the label images of a tool."""
+        if self.tool is not None:
+            labels = self.model_inputs(wildcards)
+            return labels[0] if "shard" in dict(wildcards.items()) else str(Path(labels[0]).parent)
         return str(input_folder.model_of(self.config))
 
     def model_card(self, wildcards: Wildcards) -> str | None:
         """Return the text of the model card, which the page quotes; none without one."""
+        if self.tool is not None:
+            return None
         card = Path(self.model(wildcards)) / "README.md"
         return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+
+    def tool_model(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the file or folder of the model of a tool; none where it knows it by name."""
+        return input_folder.tool_folder(self.config)
+
+    def tool_section(self, wildcards: Wildcards) -> dict[str, Any] | None:
+        """Return what of the tool changes its label images."""
+        kept = ("tool", "model", "command", "train", "options")
+        return None if self.tool is None else {key: self.tool[key] for key in kept}
+
+    def tool_python(self) -> str | None:
+        """Return the Python interpreter that has the tool, if the config names one."""
+        return None if self.tool is None else self.config["tool_python"].get(self.tool["tool"])
+
+    def tool_programs(self) -> tuple[str, ...]:
+        """Return the programs that apply the tool, below `workflow`."""
+        return () if self.tool is None else TOOL_TEMPLATES[self.tool["tool"]]
+
+    def tool_licence(self, wildcards: Wildcards) -> str:
+        """Return the licence of the data that a tool was trained on here."""
+        if not input_folder.names_a_study(self.config):
+            return UNKNOWN
+        study = self.config["studies"][self.config["model"]]
+        return str(self.config["datasets"][study["dataset"]]["licence"])
 
     def images(self, wildcards: Wildcards) -> str:
         """Return the path of the folder of images."""

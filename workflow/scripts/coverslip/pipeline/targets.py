@@ -17,7 +17,7 @@ from typing import Any
 from coverslip import files
 from coverslip.config import search_space, validate
 from coverslip.errors import CoverslipError
-from coverslip.pipeline import figures, folder_inventory, paths
+from coverslip.pipeline import figures, folder_inventory, paths, tools
 from coverslip.pipeline.folder_inventory import input_contents
 from coverslip.pipeline.missing_data import missing_data, missing_labels
 from coverslip.pipeline.paths import expand
@@ -44,6 +44,13 @@ REPORT_TEMPLATES = (
     *(f"report/{name}.rst" for name in figures.ALL),
 )
 """Files in the folder `workflow` that the report is made from."""
+
+TOOL_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "command": (),
+    "train": ("scripts/tools/train_stardist.py", "scripts/tools/adapter.py"),
+    **{n: (f"scripts/tools/run_{n}.py", "scripts/tools/adapter.py") for n in tools.TOOLS},
+}
+"""Programs that apply tools, and the one that trains StarDist: part of the code of their rules."""
 
 GROUP_KEYS = ("group_by", "group_pattern", "near_duplicate_distance")
 """Keys of a dataset that its images do not depend on, but its groups."""
@@ -116,6 +123,19 @@ def run_command(workflow: Any) -> str:
     """Return the command that makes the report again."""
     given = [str(file) for file in workflow.overwrite_configfiles]
     return " ".join(["snakemake --cores all", *(["--configfile", *given] if given else [])])
+
+
+def tool_model_file(section: Mapping[str, Any]) -> str | list[str]:
+    """Return the file or folder of the model of a tool; none that the tool knows by name.
+
+    Args:
+        section: `kind: tool`, without training.
+    """
+    name = tools.model_name(section)
+    if name and Path(name).exists():
+        return str(Path(name).absolute())  # no rule makes it
+    file = tools.file_name(section["tool"], name)
+    return paths.TOOL_WEIGHTS.format(file=file) if file else []
 
 
 class Targets:
@@ -412,15 +432,21 @@ class Targets:
     # --- label images that are not predicted here
 
     def label_source(self, wildcards: Wildcards) -> str | list[str]:
-        """Return the files that the label images of a study are in, which a rule makes.
+        """Return the folders of label images of a study that rules make: those of a tool.
 
         A folder of the user is no input but a parameter, see `label_folder`.
         """
-        return []
+        model = self.study(wildcards)["model"]
+        if model["kind"] != "tool":
+            return []
+        names = dict(wildcards.items())
+        return [paths.TOOL_LABELS.format(**names, shard=n) for n in range(model["shards"])]
 
     def label_folder(self, wildcards: Wildcards) -> Section | None:
         """Return path and inventory of the user's folder of label images; none without one."""
         model = self.study(wildcards)["model"]
+        if model["kind"] == "tool":
+            return {"path": paths.TOOL.format(**dict(wildcards.items()))}
         if model["kind"] != "labels":
             return None
         notes = Path(f"{paths.NOTES}/inventory-labels-{wildcards.study}.json")
@@ -433,6 +459,30 @@ class Targets:
         area = {"min_area_px": study["evaluation"]["min_area_px"]}
         section = omit_keys(study["model"], "path")
         return section | (area if section["kind"] == "baseline" else {})
+
+    # --- other people's tools
+
+    def studies_of_tool(self, tool: str) -> list[str]:
+        """Return the studies whose label images a tool makes."""
+        sections = self.config["studies"]
+        models = {name: sections[name]["model"] for name in self.untrained}
+        return [n for n, m in models.items() if m["kind"] == "tool" and m["tool"] == tool]
+
+    def tool_section(self, wildcards: Wildcards) -> Section:
+        """Return what of a study's tool changes its label images."""
+        section = self.study(wildcards)["model"]
+        return omit_keys(section, "kind", "head", "mask_threshold", "shards")
+
+    def tool_model(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the file or folder of the model of a tool; none that the tool knows by name."""
+        section = self.study(wildcards)["model"]
+        if section["train"] is not None:
+            return paths.TOOL_MODEL.format(**dict(wildcards.items()))
+        return tool_model_file(section)
+
+    def tool_python(self, tool: str) -> str | None:
+        """Return the Python interpreter that has a tool, if the config names one."""
+        return self.config["tool_python"].get(tool)
 
     # --- search
 

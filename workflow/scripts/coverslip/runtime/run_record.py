@@ -151,8 +151,12 @@ def identity(snakemake: Any) -> str:
     params = omit_keys(dict(snakemake.params.items()), NOT_COMPARED)
     total.update(json.dumps([params, versions()], sort_keys=True).encode())
     total.update(json.dumps(dict(snakemake.wildcards.items()), sort_keys=True).encode())
-    for path in snakemake.input:
-        total.update(bytes.fromhex(files.sha256(path)))
+    for path in map(Path, snakemake.input):
+        # Snakemake's own file in a folder has a dot.
+        inside = sorted(path.rglob("[!.]*")) if path.is_dir() else [path]
+        for file in inside:
+            if not file.is_dir():
+                total.update(bytes.fromhex(files.sha256(file)))
     return total.hexdigest()
 
 

@@ -1,0 +1,48 @@
+"""Images of a store as a folder of TIFF files, for programs that know nothing of coverslip."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from coverslip.data.image_store import ImageStore
+
+
+def write_image_folder(
+    store: Path, ids: Iterable[str], images: Path, labels: Path | None = None
+) -> int:
+    """Write images of a store as `<id>.tif`; return how many.
+
+    Args:
+        store: the HDF5 file.
+        ids: which images.
+        images: folder to write: HxW where an image has one channel, HxWxC in RGB else; uint8 or
+            uint16, as in the store.
+        labels: folder of the label images, uint16 or uint32; none: without them.
+
+    Raises:
+        CoverslipError: the store cannot be read, or lacks an image.
+    """
+    for folder in filter(None, (images, labels)):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    count = 0
+    with ImageStore(store) as opened:
+        for id in ids:
+            image = opened.image(id)
+            one = image.ndim == 2 or image.shape[-1] == 1
+            tifffile.imwrite(
+                images / f"{id}.tif",
+                image.reshape(image.shape[:2]) if one else image,
+                photometric="minisblack" if one else "rgb",
+            )
+            if labels is not None:
+                label = opened.label(id)
+                kind = np.uint16 if label.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
+                tifffile.imwrite(labels / f"{id}.tif", label.astype(kind), compression="zlib")
+            count += 1
+    return count
