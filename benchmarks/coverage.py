@@ -323,9 +323,9 @@ def intraclass(values: pd.Series, groups: pd.Series) -> tuple[float, float, floa
 def _image_table(archive: Path) -> pd.DataFrame:
     """Return a row an image: group, pixels, and what Otsu's threshold finds."""
     from coverslip.config.sections import Dataset, Limits, Source
+    from coverslip.data.group_images import group_images
     from coverslip.data.image_store import ImageStore
     from coverslip.data.ingest import ingest
-    from coverslip.data.quality_check import check
     from coverslip.data.tables import read_groups
     from coverslip.metrics import baselines
     from coverslip.metrics.instances import count_components, count_labels
@@ -338,7 +338,7 @@ def _image_table(archive: Path) -> pd.DataFrame:
         home = Path(place)
         store, manifest, groups = (home / name for name in ("images.h5", "m.csv", "groups.csv"))
         ingest(archive, dataset, store, manifest, home / "summary.json", processes=1)
-        check(store, manifest, dataset, home / "report.json", groups, home / "duplicates.csv")
+        group_images(store, manifest, dataset, groups, home / "duplicates.csv")
         group_of = read_groups(groups)["group"]
         with ImageStore(store) as images:
             for name in images.ids():

@@ -3,7 +3,7 @@
 Runs the workflow on N and on M distinct images of 256x256, grey, with one mask each, in a zip,
 with one thread and one epoch of 64 patches. From the records of the two runs it prints for each
 rule the CPU seconds and the memory at M, and what a further image adds to both and to the disk.
-Pairs of images are compared in `check`, whose cost grows with their square.
+Pairs of images are compared in `group_images`, whose cost grows with their square.
 """
 
 import json

@@ -34,8 +34,8 @@ from running import ROOT, finish, finish_others
 
 PAGE = ROOT / "docs/reliability.md"
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"
-STAGES = ("simulate", "ingest", "check", "split", "extract_patches", "train", "predict", "evaluate")
-STAGES += ("model_card", "plot_metrics", "notebook", "report")
+STAGES = ("simulate", "ingest", "group_images", "check", "split", "extract_patches", "train")
+STAGES += ("predict", "evaluate", "model_card", "plot_metrics", "notebook", "report")
 STUDY = {"dataset": "made", "study": "one", "fold": "0", "seed": "1", "shard": "0"}
 CLASS_STAGES = ("extract_patches", "train", "predict", "evaluate", "explain", "write_submission")
 # Of the second project: rules, wildcards, and what is added to the name of a row.
@@ -54,6 +54,7 @@ PRELOADED = (
     "tensorflow",
     "keras",
     "matplotlib.pyplot",
+    "coverslip.data.group_images",
     "coverslip.data.quality_check",
     "coverslip.data.ingest",
     "coverslip.data.splits",

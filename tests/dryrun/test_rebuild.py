@@ -10,6 +10,7 @@ import pytest
 import yaml
 from running import copy_project, jobs, snakemake
 
+UP_TO_SPLIT = ("ingest", "group_images", "check", "split")
 AFTER_TRAINING = {"predict", "evaluate", "plot", "notebook", "model_card", "report"}
 FIGURES = 9
 
@@ -98,6 +99,18 @@ def test_a_caption_writes_only_the_pages(project, file, expected):
     assert jobs(project) == expected
 
 
+@pytest.mark.reliability(
+    "D33",
+    "a warning of the data check is changed, or a constant that decides on it",
+    "the check and the report are made again; nothing is trained",
+)
+def test_what_the_check_warns_of_trains_nothing(project):
+    module = project / "workflow/scripts/coverslip/data/quality_check.py"
+    edit(module, "LARGEST_OBJECT = 0.5", "LARGEST_OBJECT = 0.6")
+    edit(module, '"without any object"', '"without objects"')
+    assert jobs(project) == {"check": 2, "report": 1}
+
+
 def test_a_notebook_runs_again_with_the_report(project):
     edit(project / "workflow/notebooks/segmentation.ipynb", "## Limitations", "## Limits")
     assert jobs(project) == {"notebook": 2, "report": 1}
@@ -143,7 +156,7 @@ def test_a_replaced_image_concerns_its_dataset_and_studies(project):
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(path), 255 - image)
     counts = jobs(project)
-    assert counts["ingest"] == counts["check"] == counts["split"] == counts["train"] == 1
+    assert {counts[rule] for rule in (*UP_TO_SPLIT, "train")} == {1}
     assert counts["plot"] == FIGURES and "simulate" not in counts
 
 
@@ -160,7 +173,8 @@ def test_a_folder_that_was_deleted_afterwards_is_not_missed(project):
 def test_what_defines_groups_decodes_no_image_again(project, change):
     configure(project, f"datasets.made.{change[0]}", change[1])
     counts = jobs(project)
-    assert counts["check"] == 1 and "ingest" not in counts and "extract_patches" not in counts
+    assert counts["group_images"] == 1
+    assert "ingest" not in counts and "extract_patches" not in counts
 
 
 def test_an_older_archive_in_its_place_is_noticed(project):
@@ -200,8 +214,8 @@ DELETED = {
     f"{RUN}/model/model.keras": AFTER_TRAINING | {"train"},
     f"{RUN}/model": AFTER_TRAINING | {"train"},
     "studies/one": AFTER_TRAINING | {"split", "extract_patches", "train"},
-    "datasets/own/check/report.json": AFTER_TRAINING | {"check", "split", "train"},
-    "datasets/own": AFTER_TRAINING | {"ingest", "check", "split", "extract_patches", "train"},
+    "datasets/own/check/report.json": {"check", "report"},
+    "datasets/own": AFTER_TRAINING | {*UP_TO_SPLIT, "extract_patches", "train"},
 }
 
 

@@ -62,8 +62,8 @@ LIGHT |= {
     "plot_metrics",
     "plot_network",
 }
-HEAVY = {"simulate", "ingest", "check", "extract_patches", "evaluate", "notebook", "plot_examples"}
-HEAVY |= {"measure_tables", "measure_page", "evaluate_ensemble"}
+HEAVY = {"simulate", "ingest", "group_images", "check", "extract_patches", "evaluate", "notebook"}
+HEAVY |= {"plot_examples", "measure_tables", "measure_page", "evaluate_ensemble"}
 GPU = {"train", "tune_trial", "predict", "predict_ensemble", "measure_images", "measure_classes"}
 GOES_ON = {"train", "tune_trial", "measure_images"}
 """Rules that go on where they were, so that the same time is enough for a second attempt."""

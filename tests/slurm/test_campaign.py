@@ -72,11 +72,11 @@ def campaign(cluster, tmp_path_factory) -> Iterator[Campaign]:
     """The run on the cluster."""
     project = small(tmp_path_factory.mktemp("cluster") / "project")
     rules = project / "workflow/rules/data.smk"
-    before, check = rules.read_text().split("rule check:")
+    before, rest = rules.read_text().split("rule group_images:")
     little = f"    resources:\n        mem_mb=scale_with_attempt({TOO_LITTLE_MB}),\n    params:\n"
-    assert "    params:\n" in check
-    check = check.replace("    params:\n", little, 1)
-    rules.write_text(f"{before}rule check:{check}")
+    assert "    params:\n" in rest
+    rest = rest.replace("    params:\n", little, 1)
+    rules.write_text(f"{before}rule group_images:{rest}")
     plan = sbatch_lines.lines(project, *sbatch_lines.PROFILE, *ONE_THREAD)
     started = time.monotonic()
     with open(project / "told.txt", "w+") as told:
@@ -185,10 +185,10 @@ def test_gpu_jobs_ask_for_one_gpu_and_others_for_none(campaign):
 
 
 def test_a_job_that_died_for_memory_comes_back_with_more(campaign):
-    tries = campaign.of("check")
+    tries = campaign.of("group_images")
     assert len(tries) > 1 and tries[0].state == "FAILED"
     assert [job.memory_mb for job in tries] == [TOO_LITTLE_MB * n for n in (1, 2, 3)][: len(tries)]
-    told = campaign.project.glob(".snakemake/slurm_logs/rule_check/*/*.log")
+    told = campaign.project.glob(".snakemake/slurm_logs/rule_group_images/*/*.log")
     assert any("exceeded memory limit" in file.read_text() for file in told)
 
 

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from coverslip.config import old_format, validate
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, os_error_line
 from coverslip.measure.targets import MeasureTargets
 from coverslip.pipeline import figures, paths, published_weights, tools
 from coverslip.pipeline.targets import (
@@ -43,6 +43,8 @@ try:
     measured = MeasureTargets(targets)
 except CoverslipError as error:
     raise WorkflowError(str(error))
+except OSError as error:
+    raise WorkflowError(os_error_line(error))
 
 if workflow.is_main_process and config["images"] is None:
     for line in targets.notices():

@@ -74,21 +74,40 @@ rule ingest:
         "../scripts/ingest.py"
 
 
-rule check:
-    """Report on a dataset's quality; find duplicates and groups of related images."""
+rule group_images:
+    """Find duplicates and groups of related images; splits keep them together."""
     input:
         images=paths.STORE,
         manifest=paths.MANIFEST,
     output:
-        report=paths.CHECK_REPORT,
         groups=paths.GROUPS,
         duplicates=paths.DUPLICATES,
+    log:
+        "results/logs/group_images/{dataset}.log",
+    conda:
+        CORE_ENV
+    params:
+        dataset=targets.group_section,
+        code=code("group_images.py"),
+    script:
+        "../scripts/group_images.py"
+
+
+rule check:
+    """Report on a dataset's quality; no later result depends on it."""
+    input:
+        images=paths.STORE,
+        manifest=paths.MANIFEST,
+        groups=paths.GROUPS,
+        duplicates=paths.DUPLICATES,
+    output:
+        report=paths.CHECK_REPORT,
     log:
         "results/logs/check/{dataset}.log",
     conda:
         CORE_ENV
     params:
-        dataset=targets.check_section,
+        dataset=targets.group_section,
         code=code("check.py"),
     script:
         "../scripts/check.py"

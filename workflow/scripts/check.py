@@ -8,8 +8,8 @@ with run_script(snakemake):
     check(
         images=Path(snakemake.input.images),
         manifest=Path(snakemake.input.manifest),
+        groups=Path(snakemake.input.groups),
+        duplicates=Path(snakemake.input.duplicates),
         dataset=bare_dataset(snakemake.wildcards.dataset, snakemake.params.dataset),
         report=Path(snakemake.output.report),
-        groups=Path(snakemake.output.groups),
-        duplicates=Path(snakemake.output.duplicates),
     )

@@ -217,6 +217,8 @@ def test_paths_are_files_or_folders(tmp_path):
     ):
         (line,) = errors_of(text, tmp_path)
         assert re.fullmatch(rf"my\.yaml, line \d: {key}: \S+ is a device or a pipe: .*", line)
+    (line,) = errors_of(f"{MINE}images: {'a' * 5000}\n", tmp_path)
+    assert "images: aaa" in line and "File name too long" in line and len(line) < 400
     (line,) = errors_of(MINE.replace("mine.zip", '"a\\0b"'), tmp_path)
     assert line.endswith("a path has no control characters")
 
@@ -234,6 +236,41 @@ def test_names_refer_to_one_other_thing(tmp_path):
     ):
         (line,) = errors_of(text, tmp_path)
         assert line.startswith("my.yaml, line ") and words in line
+
+
+@pytest.mark.reliability(
+    "D11 e",
+    "aliases of aliases: ten lines that stand for 10^9 values, or a list 100,000 levels deep",
+    "one line that names the file or the fix",
+)
+def test_a_config_is_no_larger_than_it_may_be(tmp_path):
+    lines = [f"{name}: &{name} [{', '.join([before] * 10)}]" for before, name in NESTED]
+    text = MINE + "\n".join(lines) + "\n"
+    (line,) = errors_of(text, tmp_path)
+    assert "the config: has more than 100,000 values" in line
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 100_000)
+    with pytest.raises(CoverslipError, match=r"deep\.yaml: more than 100 levels"):
+        read_key_lines([tmp_path / "deep.yaml"])
+
+
+@pytest.mark.reliability(
+    "D11",
+    "YAML that would run code, or keys that are lists",
+    "not run; one line that names the file",
+)
+@pytest.mark.parametrize("text", ["a: !!python/object/apply:os.system [x]\n", "? [a, b]\n: c\n"])
+def test_yaml_is_data(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(CoverslipError, match=r"a\.yaml: not YAML"):
+        read_key_lines([tmp_path / "a.yaml"])
+
+
+NESTED = [("x", "a"), *((f"*{name}", chr(ord(name) + 1)) for name in "abcdefgh")]
+
+
+def test_a_long_value_is_shortened_in_its_message(tmp_path):
+    (line,) = errors_of(f"{MINE}    seeds: {'x' * 5000}\n", tmp_path)
+    assert line.startswith("my.yaml, line 7: studies.one.seeds: 'xxx") and len(line) < 500
 
 
 def test_an_alias_within_itself(tmp_path):

@@ -8,6 +8,7 @@ from archives import cut, pack, png, scene
 
 from coverslip.config.sections import Dataset, Source
 from coverslip.data import tables
+from coverslip.data.group_images import group_images
 from coverslip.data.image_store import ImageStore
 from coverslip.data.ingest import ingest
 from coverslip.data.quality_check import check
@@ -25,7 +26,8 @@ def taken_in(folder, files, **options):
     paths = [folder / name for name in ("images.h5", "manifest.csv", "dataset.json")]
     ingest(source, config, *paths, processes=1)
     checked = [folder / name for name in ("report.json", "groups.csv", "duplicates.csv")]
-    check(paths[0], paths[1], config, *checked)
+    group_images(paths[0], paths[1], config, *checked[1:])
+    check(paths[0], paths[1], *checked[1:], config, checked[0])
     groups = pd.read_csv(checked[1], dtype=str).set_index("id")
     return tables.read_manifest(paths[1]), groups, json.loads(checked[0].read_text())
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import roifile
+import small_disk
 import tifffile
 from bright_model import INFO, allow_bright_models
 
@@ -555,3 +556,64 @@ def test_classes_of_images(tmp_path, monkeypatch, told):
         "memory ran out with 8 tiles at once: goes on with 4",
         "memory ran out with 4 tiles at once: goes on with 2",
     ]
+
+
+FILL = """
+import errno, json
+import numpy as np, tifffile
+from coverslip.config.sections import Measure
+from coverslip.measure.images import Outputs, measure
+from coverslip.models import model
+
+model.KINDS["bright"] = lambda _: lambda tiles: tiles / np.float32(255)
+Path("model").mkdir()
+Path("model/model.json").write_text(sys.argv[1])
+Path("in").mkdir()
+for number in range(3):
+    image = np.random.default_rng(number).integers(0, 100, (300, 300), np.uint8)
+    image[20:90, 30:80] += 150
+    tifffile.imwrite(f"in/{number}.tif", image)
+
+def run():
+    out = [Path("out", name) for name in ("i.csv", "o.csv", "labels", "overlays", "exports")]
+    args = Path("in"), Path("notes.json"), 0, 1, Path("model"), Measure(), "code"
+    return measure(*args, Path("state"), Outputs(*out), threads=1, report=lambda line: None)
+
+for space in map(int, sys.argv[2:]):
+    try:
+        with small_disk.space_left(space):
+            run()
+    except OSError as error:
+        print(error.errno, [str(path) for path in Path("state").rglob("*.part*")])
+print(run(), len(list(Path("state").rglob("record.json"))))
+"""
+
+
+@pytest.mark.reliability(
+    "D8",
+    "the disk is full while label image, overlay or tables of a measured image are written",
+    "the job ends; nothing of the image is left, and the next run measures what is missing",
+)
+def test_a_full_disk_leaves_nothing_of_an_image(tmp_path):
+    spaces = ("0", "20000", "60000", "150000")
+    done = small_disk.run_code(FILL, tmp_path / "disk", json.dumps(INFO), *spaces)
+    assert done.returncode == 0, done.stderr
+    *failed, last = done.stdout.splitlines()
+    assert failed == [f"{errno.ENOSPC if small_disk.prefix() else errno.EFBIG} []"] * len(spaces)
+    assert last.endswith(" 3") and int(last.split()[0]) > 0
+
+
+def test_a_folder_of_which_nothing_can_be_measured_has_a_page(place):
+    from coverslip.measure import plot, tables
+
+    for path in (place / "in").rglob("*.*"):
+        path.write_bytes(b"text")
+    computed, outputs = run(place)
+    table = tables.image_table([outputs.images], Measure().time_pattern, "frame")
+    assert computed == 1 and (table["error"] != "").all()
+    tables.write_images(table, place / "images.csv")
+    plot.draw(table, place / "plot.svg")
+    facts = {"name": "in", "folder": "in", "model": "model", "settings": Measure().model_dump()}
+    page = place / "measure.html"
+    build(place / "images.csv", outputs.overlays, place / "plot.svg", facts, INFO, page)
+    assert "broken.png" in page.read_text(encoding="utf-8")

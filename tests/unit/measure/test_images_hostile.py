@@ -5,10 +5,12 @@ import json
 import re
 import struct
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from hostile_files import IMAGE, STACK, ome_zarr, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from property_settings import FEW, ODD, parts_of
@@ -16,25 +18,13 @@ from property_settings import FEW, ODD, parts_of
 from coverslip.config.sections import Measure
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane
+from coverslip.data.readers.tiff import CUT_OFF
 from coverslip.data.readers.zarr import check_array
 from coverslip.errors import CoverslipError
 from coverslip.imaging.rows import Unfit, Whole
 from coverslip.measure.image_result import ImageResult, pixel_size
 from coverslip.measure.tables import name_time
 from coverslip.models import model
-
-IMAGE = (np.arange(600) % 251).astype(np.uint8).reshape(20, 30)
-STACK = np.stack([IMAGE, IMAGE, IMAGE])
-
-
-def tiff(path, width, height, **more):
-    """A TIFF of one page that states this size and holds four bytes."""
-    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: 4}
-    tags |= {int(key[1:]): value for key, value in more.items()}
-    entries = b"".join(struct.pack("<HHII", *(tag, 4, 1, tags[tag])) for tag in sorted(tags))
-    head = b"II*\0" + struct.pack("<I", 12) + b"\x78\x9c\x03\x00"
-    path.write_bytes(head + struct.pack("<H", len(tags)) + entries + bytes(4))
-    return path
 
 
 def errors(path):
@@ -97,20 +87,6 @@ def test_planes_without_end_in_imagej(tmp_path):
     text = tifffile.tiffcomment(path).replace("frames=3", "frames=1000000000")
     tifffile.tiffcomment(path, text.replace("images=3", "images=1000000000"))
     assert "planes, more than 100,000" in errors(path)[0]
-
-
-def ome_zarr(path, shape, chunks, **more):
-    group = zarr.open_group(path, mode="w", zarr_format=more.pop("version", 2))
-    group.create_array("0", shape=shape, chunks=chunks, dtype="uint8")
-    scale = more.pop("scale", [1.0, 1.0, 1.0])
-    axes = [
-        {"name": name, "type": "time" if name == "t" else "space", "unit": unit}
-        for name, unit in (("t", "second"), ("y", "micrometer"), ("x", "micrometer"))
-    ]
-    transform = [{"type": "scale", "scale": scale}]
-    data = [{"path": more.pop("node", "0"), "coordinateTransformations": transform}]
-    group.attrs["multiscales"] = [{"axes": axes, "datasets": data, "version": "0.4"}]
-    return path
 
 
 @pytest.mark.reliability(
@@ -419,3 +395,30 @@ def test_any_value_of_zarr_metadata(tmp_path_factory, version, number, value):
     node[place[-1]] = value
     (path / name).write_text(json.dumps(documents[name]))
     check_answers(path)
+
+
+@pytest.mark.parametrize("options", [{"compression": "lzw"}, {"tile": (16, 16)}, {"bigtiff": True}])
+@pytest.mark.reliability(
+    "D4",
+    "a TIFF of several pages that is cut off between two of them",
+    "its first pages are measured, with a note",
+)
+def test_a_stack_that_lost_its_last_pages_has_a_note(tmp_path, capfd, options):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, bigtiff=options.pop("bigtiff", False)) as file:
+        for image in STACK:
+            file.write(image, metadata=None, **options)
+    assert [plane.note for plane in read_planes(path)] == [""] * 3
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    planes = list(read_planes(path))
+    assert len(planes) < 3 and planes[0].note == CUT_OFF
+    assert capfd.readouterr() == ("", ""), "nothing of tifffile's own"
+
+
+def test_a_channel_that_colours_do_not_have(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", np.dstack([IMAGE] * 3))[1].tobytes())
+    (plane,) = read_planes(path, channel="DAPI")
+    assert plane.error == "has no channel `DAPI`, only 0 to 2 (red, green, blue): fix `channel`"
+    (plane,) = read_planes(path, channel="green")
+    assert plane.channel == "green"

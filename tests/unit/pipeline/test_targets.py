@@ -173,7 +173,7 @@ def test_words_are_no_parameters_of_ingest(targets):
     section = targets.ingest_section(job(dataset="made"))
     assert "title" not in section and "source" not in section
     assert "group_by" not in section and "near_duplicate_distance" not in section
-    assert "group_by" in targets.check_section(job(dataset="made"))
+    assert "group_by" in targets.group_section(job(dataset="made"))
 
 
 def test_small_functions():

@@ -28,7 +28,7 @@ def package(tmp_path, monkeypatch):
 
     write("__init__.py", '"""The package."""')
     write("silent.py", "def log():\n    return 1\n")
-    write("script.py", "from pack import a\nfrom pack.silent import log\nlog()\na.used(1)\n")
+    write("script.py", SCRIPT)
     write("a.py", A)
     write("b.py", B)
     write("kinds/__init__.py", "")
@@ -36,6 +36,7 @@ def package(tmp_path, monkeypatch):
     return write, value
 
 
+SCRIPT = "from pack import a\nfrom pack.silent import log\nlog()\na.used(1)\n"
 A = '''
 """A module."""
 from pack.b import helper
@@ -80,13 +81,18 @@ def stranger():
         ("a.py", "def used(x):", "def used(x: float) -> float:", False),
         ("a.py", "# a comment", 'LOG.info("%s", unused(x))', False),
         ("a.py", "# a comment", "report(unused(x))", False),
+        ("a.py", "# a comment", "x.report(unused(x))", False),
+        ("a.py", "# a comment", 'oom.LOG.info("%s", unused(x))', False),
+        ("a.py", "# a comment", "x.other(unused(x))", True),
+        ("script.py", "a.used(1)", "a.used(1)\nUNUSED = 2", False),
+        ("script.py", "a.used(1)", "a.used(2)", True),
         ("a.py", "# a comment", 'warn("words")', True),
     ],
 )
 def test_edits_count_where_they_are_reached(package, module, old, new, changes):
     write, value = package
-    text = {"a.py": A, "b.py": B}[module]
     before = value()
+    text = {"a.py": A, "b.py": B, "script.py": SCRIPT}[module]
     assert old in text
     write(module, text.replace(old, new))
     assert (value() != before) is changes

@@ -39,8 +39,9 @@ def test_a_package_of_an_extra_that_is_missing_names_the_extra(snakemake, capsys
     assert capsys.readouterr().err == (
         "coverslip: this needs the package keras: pip install 'coverslip[train]'\n"
     )
-    with pytest.raises(ModuleNotFoundError), run_script(snakemake):
+    with pytest.raises(SystemExit), run_script(snakemake):
         raise ModuleNotFoundError("No module named 'x'", name="x")
+    assert "please report it" in capsys.readouterr().err
 
 
 def test_a_name_with_line_breaks_stays_in_its_line(snakemake, capsys):
@@ -56,10 +57,16 @@ def test_a_full_disk_names_the_file_and_the_mend(snakemake, capsys):
     assert "results/x.h5" in told and "free some space" in told and "Traceback" not in told
 
 
-def test_a_defect_is_raised_whole_and_logged(snakemake):
-    with pytest.raises(ZeroDivisionError), run_script(snakemake):
-        raise ZeroDivisionError("x")
-    assert "ZeroDivisionError" in Path(snakemake.log[0]).read_text()
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\n\ny"), KeyError(), MemoryError()])
+def test_a_defect_is_one_line_and_its_traceback_is_in_the_log(snakemake, capsys, error):
+    with pytest.raises(SystemExit) as caught, run_script(snakemake):
+        raise error
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 1 and line.startswith("coverslip: ")
+    if not isinstance(error, MemoryError):
+        assert snakemake.log[0] in line and f"{type(error).__name__}" in line
+        assert f"{Path(__file__).name}, line " in line
+    assert "Traceback (most recent call last)" in Path(snakemake.log[0]).read_text()
 
 
 @pytest.mark.parametrize("declared", [True, False])

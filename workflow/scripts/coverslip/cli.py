@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import yaml
 
 from coverslip import __version__
-from coverslip.errors import CoverslipError, one_line
+from coverslip.errors import CoverslipError, one_line, os_error_line
 from coverslip.files import WORKFLOW
 
 CONFIG = "coverslip.yaml"
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CoverslipError as error:
         print(f"coverslip: {one_line(error)}", file=sys.stderr)
     except OSError as error:
-        print(f"coverslip: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"coverslip: {os_error_line(error)}", file=sys.stderr)
     return 1
 
 
@@ -268,6 +268,8 @@ def snakemake_arguments(given: argparse.Namespace) -> list[str]:
             raise CoverslipError(
                 f"{given.config}: is a folder; `coverslip init {folder}` writes a config for it"
             )
+        if given.config.exists() and not given.config.is_file():
+            raise CoverslipError(f"{given.config}: is a device or a pipe; name a file")
         if not given.config.is_file():
             configs = sorted(map(str, given.config.parent.glob("*.y*ml")))
             hint = nearest(str(given.config), configs) if given.config != Path(CONFIG) else None
@@ -349,13 +351,12 @@ def only_measures(config: Path) -> bool:
     Raises:
         CoverslipError: it is no YAML, or no map of keys.
     """
-    try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CoverslipError(f"{config}: not YAML: {error}") from error
-    if not isinstance(values, dict):
+    from coverslip.config.validate import read_key_lines
+
+    keys = {key for key in read_key_lines([config]) if "." not in key}
+    if not keys:
         raise CoverslipError(f"{config}: is empty, or no map of keys; see `coverslip init`")
-    return "images" in values and "studies" not in values
+    return "images" in keys and "studies" not in keys
 
 
 def run_snakemake(arguments: Sequence[str], given: argparse.Namespace, more: Sequence[str]) -> int:

@@ -1,6 +1,20 @@
-"""The one exception that users are meant to read, and its words in one line."""
+"""The one exception that users are meant to read, and errors as one line."""
 
+import errno
+import os
 import re
+
+FIXES = {
+    errno.ENOSPC: "; free some space, then run again: finished work is kept",
+    errno.EDQUOT: "; the disk quota is used up: free some space, then run again",
+    errno.EACCES: "; give yourself permission to it, then run again",
+    errno.EFBIG: "; files may not be that large here (`ulimit -f`)",
+    errno.EROFS: "; the disk is read-only: choose another folder with --directory",
+}
+"""What helps after an error of the operating system, by its number."""
+
+LONGEST = 200
+"""Characters of a path in a message."""
 
 ADDRESS = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
 """How Python shows an object without a name."""
@@ -10,8 +24,8 @@ class CoverslipError(Exception):
     """Bad input or bad circumstances: one line that says what, where and the fix.
 
     A job that raises it ends with exit status 1 and prints only the message; the traceback goes
-    to the job's log. Every other exception is a defect of coverslip and is shown whole. Control
-    characters of names and values, which could change the terminal, become spaces.
+    to the job's log. Every other exception is a defect of coverslip; its line asks for a report.
+    Control characters of names and values, which could change the terminal, become spaces.
     """
 
     def __init__(self, message: str) -> None:
@@ -25,3 +39,15 @@ def one_line(error: object) -> str:
     """
     text = "".join(c if c.isprintable() else " " for c in ADDRESS.sub("", str(error)))
     return " ".join(text.split()) or (type(error).__name__ if isinstance(error, Exception) else "")
+
+
+def os_error_line(error: OSError) -> str:
+    """Text of an error of the operating system in one line: the file, what is wrong, the fix.
+
+    Example:
+        >>> os_error_line(OSError(errno.EDQUOT, "Disk quota exceeded", "a.csv"))
+        'a.csv: Disk quota exceeded; the disk quota is used up: free some space, then run again'
+    """
+    name = one_line(os.fsdecode(error.filename)) if error.filename else ""
+    where = f"{name if len(name) < LONGEST else name[:LONGEST] + '...'}: " if name else ""
+    return f"{where}{error.strerror or one_line(error)}{FIXES.get(error.errno or 0, '')}"

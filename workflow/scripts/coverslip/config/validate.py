@@ -23,7 +23,7 @@ import yaml
 
 from coverslip.config import old_format, tasks
 from coverslip.config import search_space as spaces
-from coverslip.errors import CoverslipError, one_line
+from coverslip.errors import CoverslipError, one_line, os_error_line
 
 WORDS = {
     "dataset": ("title", "licence", "citation", "class_names"),
@@ -40,6 +40,12 @@ WORDS = {
 """Keys that are only shown: they never cause work beyond the report."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+MAX_VALUES = 100_000
+"""Most values of a config, with those of each alias."""
+
+LONGEST = 400
+"""Characters of a message on a mistake."""
 
 MAX_JOBS = 100_000
 """Jobs of one study; with more of them Snakemake needs minutes to start."""
@@ -86,9 +92,15 @@ def resolve(
             search_errors(resolved, lambda trial: _resolved(trial, schema)[1], closest_name)
         )
     if mistakes:
-        text = "\n".join(f"  {_with_place(one_line(mistake), lines)}" for mistake in mistakes)
+        text = "\n".join(f"  {_with_place(_line(mistake), lines)}" for mistake in mistakes)
         raise CoverslipError(f"the config is not valid:\n{text}")
     return resolved
+
+
+def _line(mistake: str) -> str:
+    """A mistake in one line; of a long value its beginning and its end."""
+    line = one_line(mistake)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def _with_place(mistake: str, lines: dict[str, str]) -> str:
@@ -100,8 +112,11 @@ def _resolved(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the config with every default (empty if it violates the schema), and the mistakes."""
-    if mistakes := list(_odd_names(config)):
+    if mistakes := list(_odd_names(config, done=set())):
         return {}, mistakes
+    if _count_values(config) > MAX_VALUES:
+        too_many = f"the config: has more than {MAX_VALUES:,} values: shorten its lists and aliases"
+        return {}, [too_many]
     if mistakes := list(old_format.renamed_keys(config)):
         return {}, mistakes
     errors = sorted(
@@ -154,18 +169,36 @@ def closest_name(name: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def _odd_names(node: Any, where: str = "", around: tuple[int, ...] = ()) -> Iterable[str]:
+def _count_values(config: Any) -> int:
+    """Return the number of values, of which aliases are written once and count each time; counting
+    ends when there are too many."""
+    count, left = 0, [config]
+    while left and count <= MAX_VALUES:
+        node = left.pop()
+        count += 1
+        if isinstance(node, Mapping | list):
+            left += node.values() if isinstance(node, Mapping) else node
+    return count
+
+
+def _odd_names(
+    node: Any, where: str = "", around: tuple[int, ...] = (), *, done: set[int]
+) -> Iterable[str]:
     """Mistakes in keys that YAML does not read as text, and aliases in themselves, at any depth."""
+    if id(node) in done:
+        return
     if id(node) in around and isinstance(node, list | Mapping):
         yield f"{where.removesuffix('.')}: is an alias (`*`) of what is around it: write it out"
         return
     around = (*around, id(node))
     for number, item in enumerate(node) if isinstance(node, list) else ():
-        yield from _odd_names(item, f"{where}{number}.", around)
+        yield from _odd_names(item, f"{where}{number}.", around, done=done)
     for key, value in node.items() if isinstance(node, Mapping) else ():
         if not isinstance(key, str):
             yield f"{where}{key}: YAML reads this name as {_kind(key)}: write it in quotes: '{key}'"
-        yield from _odd_names(value, f"{where}{key}.", around)
+        yield from _odd_names(value, f"{where}{key}.", around, done=done)
+    if isinstance(node, list | Mapping):
+        done.add(id(node))
 
 
 def _kind(value: Any) -> str:
@@ -313,7 +346,10 @@ def _check_path(where: str, path: str | None) -> Iterable[str]:
         return
     try:
         mode = os.stat(path).st_mode
-    except OSError:
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield f"{where}: {os_error_line(error)}"
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         yield f"{where}: {path} is a device or a pipe: name a file or a folder"
@@ -536,6 +572,9 @@ def _check_trials(
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+MAX_DEPTH = 100
+"""Most levels of a config: libyaml composes without a limit, until the process crashes."""
+
 
 def read_key_lines(paths: Iterable[Path]) -> dict[str, str]:
     """Return `file, line n` of each key by its path in the config, as in `studies.mine.seeds`.
@@ -553,8 +592,14 @@ def read_key_lines(paths: Iterable[Path]) -> dict[str, str]:
         shown = os.path.relpath(path)
         try:
             # Tabs may indent JSON, and never YAML.
-            root = yaml.compose(Path(path).read_text(encoding="utf-8").expandtabs(), LOADER)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            text = Path(path).read_text(encoding="utf-8").expandtabs()
+            if _depth(text) > MAX_DEPTH:
+                raise CoverslipError(
+                    f"{shown}: more than {MAX_DEPTH} levels: no config has as many"
+                )
+            root = yaml.compose(text, LOADER)
+            yaml.load(text, LOADER)  # raises an error where a tag or a key is no data
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise CoverslipError(f"{shown}: not YAML ({error})") from error
         own: dict[str, str] = {}
         for key, line in _keys(root, (), set()):
@@ -568,6 +613,18 @@ def read_key_lines(paths: Iterable[Path]) -> dict[str, str]:
     if twice:
         raise CoverslipError("the config has keys twice:\n" + "\n".join(f"  {m}" for m in twice))
     return lines
+
+
+def _depth(text: str) -> int:
+    """Return the levels of a YAML text, up to those that are too many to compose it."""
+    depth = deepest = 0
+    for event in yaml.parse(text, LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        deepest = max(deepest, depth)
+        if deepest > MAX_DEPTH:
+            break
+    return deepest
 
 
 def place_of(key: str, lines: dict[str, str]) -> str:

@@ -78,7 +78,6 @@ class ImageFeatures:
     hash: np.uint64
     thumbnail: np.ndarray
     borders: dict[str, np.ndarray]
-    contrast: float
 
 
 def full_scale(dtype: str, largest: int) -> int:
@@ -171,7 +170,6 @@ def image_features(image: np.ndarray, scale: int) -> ImageFeatures:
         hash=duplicates.perceptual_hash(small),
         thumbnail=small.astype(np.float16),
         borders=duplicates.borders(grey),
-        contrast=float(np.ptp(grey)),
     )
 
 

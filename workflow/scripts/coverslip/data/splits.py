@@ -107,7 +107,7 @@ def split(
     """Write the split of a study.
 
     Args:
-        groups, duplicates: csv files of `coverslip.data.quality_check`. manifest: of the dataset.
+        groups, duplicates: csv files of `coverslip.data.group_images`. manifest: of the dataset.
         config: method, folds, shares, stratification, seed.
         reproduction: whether the study repeats a published protocol.
         table: csv to write: id, group, stratum, fold, subset; one row an image and fold; stratum

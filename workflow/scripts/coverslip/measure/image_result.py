@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ class ImageResult:
     def clear(self) -> None:
         """Begin from nothing; what another job left behind that was killed goes as well."""
         if self.labels is not None:
-            self.labels.close()
+            with suppress(OSError):  # of a full disk; the file is removed
+                self.labels.close()
         shutil.rmtree(self.part, ignore_errors=True)
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []

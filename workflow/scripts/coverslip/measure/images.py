@@ -228,15 +228,33 @@ def _measure_all(
 
 
 def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) -> File:
-    """Measure all planes of a file, of which those that cannot be have an error.
-
-    What is written to a full disk is not the fault of the file, and ends the job.
+    """Measure a file and keep the results, or leave nothing of them on an error or a change.
 
     Args:
         network: the model.
         file: the file.
         settings: the section `measure` of the config.
         alone: is held while a large plane is measured, so that one at a time is in memory.
+    """
+    try:
+        _measure_planes(network, file, settings, alone)
+        file.kept = not (
+            file.entry.lost or folder_inventory.changed(file.folder, file.name, file.known)
+        )
+        if file.kept:
+            file.entry.close()
+        else:
+            file.entry.clear()
+    except BaseException:
+        file.entry.clear()
+        raise
+    return file
+
+
+def _measure_planes(network: Model, file: File, settings: Measure, alone: Lock) -> None:
+    """Measure all planes of a file, of which those that cannot be have an error.
+
+    What is written to a full disk is not the fault of the file, and ends the job.
     """
     for plane in file.planes(settings):
         source = plane.rows if plane.image is None else Whole(plane.image)
@@ -259,12 +277,6 @@ def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) ->
             if isinstance(error, Unread):  # rows are read on the way, so damage shows late
                 why = replace(error.plane, page=plane.page, plane=plane.plane)
             file.entry.refuse(why)
-    if file.entry.lost or folder_inventory.changed(file.folder, file.name, file.known):
-        file.entry.clear()
-    else:
-        file.entry.close()
-        file.kept = True
-    return file
 
 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:

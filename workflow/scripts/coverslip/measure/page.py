@@ -221,7 +221,7 @@ def _plate(measured: pd.DataFrame, instances: bool) -> dict[str, Any] | None:
 
 def _folders(measured: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the numbers of each folder of images, where there are several."""
-    folders = measured["image"].str.rpartition("/")[0]
+    folders = measured["image"].map(lambda name: name.rpartition("/")[0])
     if folders.nunique() < 2:
         return []
     return [

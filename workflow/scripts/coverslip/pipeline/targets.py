@@ -289,8 +289,8 @@ class Targets:
         section = omit_keys(dataset, *validate.WORDS["dataset"], "source", *GROUP_KEYS)
         return section | {"sha256": dataset["source"]["sha256"]}
 
-    def check_section(self, wildcards: Wildcards) -> Section:
-        """Return what of a dataset's section changes its groups and its report."""
+    def group_section(self, wildcards: Wildcards) -> Section:
+        """Return what of a dataset's section changes its groups."""
         dataset = self.config["datasets"][wildcards.dataset]
         return {key: dataset[key] for key in ("format", "mask_threshold", *GROUP_KEYS)}
 

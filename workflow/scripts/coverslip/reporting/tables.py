@@ -116,7 +116,7 @@ def data_facts(report: Mapping[str, Any], names: Mapping[str, str] | None = None
         counts = {kind: count for kind, count in (report.get(key) or {}).items() if count}
         if counts and (key == "duplicates" or masked):
             facts.append(Fact(name, _kinds(counts)))
-    return facts + [Fact("Error", fault, bad=True) for fault in report.get("faults") or []]
+    return facts
 
 
 def split_facts(split: Mapping[str, Any]) -> list[Fact]:

@@ -1,11 +1,11 @@
 """Fingerprint of the code that a job reaches, so that code is an input of every rule.
 
-Snakemake sees the text of a script but not the modules that it imports. This module follows a
-script's names through the package at the level of top-level definitions (functions, classes,
-constants) and hashes the syntax trees of those that it reaches. What changes no result does not
-count: comments, docstrings, formatting, type annotations, log messages (`LOG.info(...)`,
-`report(...)`) and the words of raised errors. An edited definition changes the fingerprint of just
-those rules that reach it.
+Snakemake sees the text of a script but not the modules that it imports. This module follows the
+names that a script uses through the package at the level of top-level definitions (functions,
+classes, constants) and hashes the syntax trees of those that it reaches. What changes no result
+does not count: comments, docstrings, formatting, type annotations, log messages
+(`LOG.info(...)`, `report(...)`) and the words of raised errors, with what is called only to make
+these words. An edited definition changes the fingerprint of just those rules that reach it.
 
 The values of the config are parameters of each rule, so that in `VALUE_MODULES` the fields of
 classes do not count; their methods and all functions do. `IGNORED_MODULES` do not count at all:
@@ -154,7 +154,7 @@ def reached(script: Path, roots: Iterable[str] = ()) -> dict[Key, str]:
     """Map (module, definition) to a text of the syntax tree of each definition reached."""
     found: dict[Key, str] = {}
     start = _unit("__script__", Path(script))
-    queue: list[tuple[Unit, str]] = [(start, name) for name in _all(start)]
+    queue: list[tuple[Unit, str]] = [(start, "")]
     for root in sorted(roots):
         unit = _module(root)
         if unit is None:
@@ -334,10 +334,15 @@ class _Normalized(ast.NodeTransformer):
 
 
 def _logs(function: ast.expr) -> bool:
-    """Return whether a call writes a log message."""
-    if isinstance(function, ast.Attribute):
-        return isinstance(function.value, ast.Name) and function.value.id == "LOG"
-    return isinstance(function, ast.Name) and function.id == "report"
+    """Return whether a call writes a log message: `LOG.info`, `module.LOG.info`, `self.report`."""
+    if isinstance(function, ast.Attribute) and _last(function.value) == "LOG":
+        return True
+    return _last(function) == "report"
+
+
+def _last(node: ast.expr) -> str:
+    """Return the last part of a dotted name; empty of what is none."""
+    return getattr(node, "attr", getattr(node, "id", ""))
 
 
 def _walked(node: ast.AST) -> tuple[list[ast.AST], str]:

@@ -5,17 +5,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from coverslip import files
-from coverslip.errors import CoverslipError, one_line
+from coverslip.errors import CoverslipError, one_line, os_error_line
 from coverslip.files import write_json
 from coverslip.runtime import result_cache, run_record
 from coverslip.runtime.run_record import identity, versions
-from coverslip.runtime.terminal import handle_interrupts
+from coverslip.runtime.terminal import LONGEST, handle_interrupts
 
 __all__ = ["LOG", "identity", "run_script", "versions"]
 
@@ -53,7 +54,7 @@ def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     """Run the body of a script with its log; write its record (`run.json`) when it ends.
 
     Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
-    of a CoverslipError, which ends the job with exit status 1. Tracebacks go to the log file.
+    of an error, which ends the job with exit status 1. Tracebacks go to the log file alone.
     The record is next to the outputs (`run_record.record_path`), that of a failed job next to its
     log. The dictionary that is yielded is merged into it, and its `warnings` are what was warned
     of. A job fails whose inputs changed while it ran.
@@ -141,7 +142,7 @@ def _check_input_times(inputs: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def _log_to(snakemake: Any) -> Iterator[list[str]]:
-    """Messages to terminal and log file; an expected error as one line and exit status 1.
+    """Messages to terminal and log file; an error as one line and exit status 1.
 
     Yields a list that warnings are added to.
     """
@@ -161,17 +162,12 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
         LOG.error("coverslip: %s", one_line(error))
         _to_file(handlers, error)
         sys.exit(1)
-    except ModuleNotFoundError as error:
-        if (extra := EXTRAS.get(str(error.name).partition(".")[0])) is None:
-            _to_file(handlers, error)
-            raise
-        LOG.error(
-            "coverslip: this needs the package %s: pip install 'coverslip[%s]'", error.name, extra
-        )
+    except OSError as error:
+        LOG.error("coverslip: %s", os_error_line(error))
         _to_file(handlers, error)
         sys.exit(1)
-    except OSError as error:
-        LOG.error("coverslip: %s", _disk_message(error))
+    except Exception as error:
+        LOG.error("coverslip: %s", _unexpected_message(error, snakemake.log))
         _to_file(handlers, error)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -235,16 +231,20 @@ def _add(
     handlers.append(handler)
 
 
-def _disk_message(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    fix = {
-        28: "; free some space, then run again: finished work is kept",
-        122: "; the disk quota is used up: free some space, then run again",
-        13: "; give yourself permission to it, then run again",
-        27: "; files may not be that large here (`ulimit -f`)",
-        30: "; the disk is read-only: choose another folder with --directory",
-    }.get(error.errno or 0, "")
-    return f"{where}{error.strerror or error}{fix}"
+def _unexpected_message(error: Exception, log: Sequence[str]) -> str:
+    """Return the line of an error that no message was written for, with what helps to find it."""
+    extra = EXTRAS.get(str(getattr(error, "name", "")).partition(".")[0])
+    if isinstance(error, ModuleNotFoundError) and extra is not None:
+        return f"this needs the package {error.name}: pip install 'coverslip[{extra}]'"
+    if isinstance(error, MemoryError):
+        return "memory ran out: give the job more (`mem_mb`), run fewer at once, or use less data"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    kept = f" with the log {log[0]}" if len(log) else ""
+    name = type(error).__name__
+    text = one_line(error)
+    what = name if text == name else f"{name}: {text[:LONGEST]}"
+    return f"unexpected error, please report it{kept}: {what} ({where})"
 
 
 def _to_file(handlers: list[logging.Handler], what: BaseException | str) -> None:

@@ -256,6 +256,8 @@ def _read(
     named = bool(scene.channels and scene.channels[0].name)
     chosen = names[main] if several or named else ""
     if image.shape[2] == 3:
+        if channel is None and isinstance(selection.channel, str):
+            raise CoverslipError(no_channel(selection.channel, 3, list(map(Channel, COLORS))))
         chosen = "" if channel is None else _color(channel)
         if not chosen and image.dtype == np.uint16:
             notes.append(DEEP_COLORS)
@@ -286,7 +288,7 @@ def _joined(notes: Sequence[str | None]) -> str:
 
 def _color(index: int) -> str:
     if index >= len(COLORS):
-        raise CoverslipError(no_channel(index, 3, [Channel(name) for name in COLORS]))
+        raise CoverslipError(no_channel(index, 3, list(map(Channel, COLORS))))
     return COLORS[index]
 
 

@@ -8,6 +8,7 @@ samples are (TIFF 6.0, section 4 and 16 to 23).
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from math import prod
@@ -54,6 +55,10 @@ PHOTOGRAPHS = {"Thumbnail", "Label", "Macro", "Map", "Overview"}
 
 LEFT_OUT = "label, macro and overview photographs of the slide were left out"
 
+CUT_OFF = "the file ends before its last pages: those that are there were read"
+
+tifffile.logger().setLevel(logging.CRITICAL)  # what it would print is a note or an error here
+
 
 def tiff_planes(source: Path | BinaryIO, selection: Selection) -> Iterator[Plane]:
     """Read a TIFF plane by plane.
@@ -71,10 +76,12 @@ def tiff_planes(source: Path | BinaryIO, selection: Selection) -> Iterator[Plane
         if not tiff.series:
             raise CoverslipError("holds no image")
         number = itertools.count(1)
+        cut = _is_cut_off(tiff)
         kept = [index for index in range(len(tiff.series)) if not _is_photograph(tiff, index)]
         for at, index in enumerate(kept, start=1):
             name = f"s{at}" if len(kept) > 1 else ""
-            note = LEFT_OUT if any(each.name in PHOTOGRAPHS for each in tiff.series) else ""
+            notes = [LEFT_OUT] if any(each.name in PHOTOGRAPHS for each in tiff.series) else []
+            note = "; ".join([*notes, *[CUT_OFF] * cut])
             yield from scene_planes(_scene(tiff, index, name, note, selection), selection, number)
 
 
@@ -111,6 +118,12 @@ def decode_page(tiff: tifffile.TiffFile, pixels: int) -> np.ndarray:
         raise CoverslipError(f"holds {samples} channels: save the mask as one")
     found = _colors(page, rows, None)
     return found.rows(0, found.shape[0])
+
+
+def _is_cut_off(tiff: tifffile.TiffFile) -> bool:
+    """Whether the last page that can be read names a further one."""
+    tiff.filehandle.seek(tiff.pages.next_page_offset or 0)
+    return any(tiff.filehandle.read(tiff.tiff.offsetsize))
 
 
 def _is_photograph(tiff: tifffile.TiffFile, index: int) -> bool:
