@@ -8,7 +8,7 @@ from coverslip.runtime.run_script import LOG, run_script
 with run_script(snakemake) as facts:
     found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
     facts["device"] = asdict(found)
-    LOG.info(found.line())
+    LOG.debug(found.line())
     from coverslip.explain.attribution import explain
 
     explain(

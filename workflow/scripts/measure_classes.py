@@ -14,7 +14,7 @@ with run_script(snakemake):
     given, folder = snakemake.params, Path(snakemake.params.folder["path"])
     for line in left_out_lines(given.left_out):
         LOG.warning(line)
-    LOG.info(device.prepare(threads=snakemake.threads).line("float32"))
+    LOG.debug(device.prepare(threads=snakemake.threads).line("float32"))
     model = load(Path(given.model))
     names = [str(name) for name in model.info["classes"]]
     planes = classes.classify_folder(

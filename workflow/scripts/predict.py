@@ -13,7 +13,7 @@ with run_script(snakemake) as facts:
         found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         facts["device"] = asdict(found)
         policy = found.dtype_policy if evaluation.mixed_precision else None
-        LOG.info(found.line(policy or "float32"))
+        LOG.debug(found.line(policy or "float32"))
     predict(
         model=Path(snakemake.input.info).parent,
         images=Path(snakemake.input.images),

@@ -184,6 +184,14 @@ def test_the_table_of_results(tmp_path):
     assert first.split() == ["a", "iou", "0.877", "0.8", "to", "0.9", "0.6", "local", "otsu"]
     assert second.split() == ["b", "accuracy", "0.5", "0.25", "0.75"]
     assert max(map(len, (header, first, second))) <= 80
+    name, values = (
+        "confluency-kmeans-reproduced",
+        "4.29144,0.426123,43.1312,,local_otsu,16.6001,True",
+    )
+    table.write_text(f"{HEADER}{name},confluency_rmse,{values}\n")
+    header, only = result_lines(table)
+    assert len(header) < 80 and header.split()[-1] == "baseline"
+    assert only.split() == [name, "confluency", "rmse", "4.29", "0.426", "to", "43.1", "16.6"]
     table.write_text(HEADER)
     assert list(result_lines(table)) == []
 

@@ -99,7 +99,7 @@ def ingest(
         found = read_samples(dataset.format, archive, dataset)
         contents = dict(archive.digests)
         groups = {record.id: record.group or "" for record in found}
-        LOG.info("%s: %d images", source, len(found))
+        LOG.debug("%s: %d images", source, len(found))
         rows = []
         totals: Counter[str] = Counter()
         notes: Counter[str] = Counter()

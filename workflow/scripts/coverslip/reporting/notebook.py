@@ -73,7 +73,7 @@ def execute(template: Path, parameters: dict[str, Any], notebook: Path, page: Pa
         for noted in (document, *document.cells):
             noted.metadata.pop("papermill", None)
         nbformat.write(document, part)
-    LOG.info("%s: executed", notebook)
+    LOG.debug("%s: executed", notebook)
     title = str(parameters.get("title") or parameters.get("study") or notebook.stem)
     cells = _join_silent([_cell(cell) for cell in document.cells])
     html = render("notebook.html.j2", {"title": title, "cells": cells})

@@ -53,11 +53,11 @@ CLOCK_TOLERANCE_SECONDS = 10.0
 def run_script(snakemake: Any, reuse: bool = False) -> Iterator[dict[str, Any]]:
     """Run the body of a script with its log; write its record (`run.json`) when it ends.
 
-    Messages of the logger `coverslip` go to the terminal and to the log file; so does the one line
-    of an error, which ends the job with exit status 1. Tracebacks go to the log file alone.
-    The record is next to the outputs (`run_record.record_path`), that of a failed job next to its
-    log. The dictionary that is yielded is merged into it, and its `warnings` are what was warned
-    of. A job fails whose inputs changed while it ran.
+    Messages of the logger `coverslip` go to the log file, and from the level `info` on to the
+    terminal; so does the one line of an error, which ends the job with exit status 1. Tracebacks
+    go to the log file alone. The record is next to the outputs (`run_record.record_path`), that of
+    a failed job next to its log. The dictionary that is yielded is merged into it, and its
+    `warnings` are what was warned of. A job fails whose inputs changed while it ran.
 
     With `reuse` the outputs come from the shared cache (`coverslip.runtime.result_cache`) if it
     has them, and `"reused"` is in the dictionary: the body then has nothing to do. Otherwise
@@ -148,10 +148,12 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
     """
     handlers: list[logging.Handler] = []
     warned = _Warnings()
-    LOG.setLevel(logging.INFO)
+    LOG.setLevel(logging.DEBUG)
     LOG.propagate = False
     try:
-        _add(handlers, logging.StreamHandler(sys.stderr), snakemake.wildcards.get("study"))
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setLevel(logging.INFO)
+        _add(handlers, terminal, snakemake.wildcards.get("study"))
         if len(snakemake.log):
             log = Path(snakemake.log[0])
             log.parent.mkdir(parents=True, exist_ok=True)

@@ -268,6 +268,8 @@ def last_message(logs: list[str]) -> str | None:
 def result_lines(table: Path) -> Iterator[str]:
     """Yield the main number of each study with its interval and best baseline.
 
+    The names of the baselines are left out where lines would be too long with them.
+
     Args:
         table: `results/metrics.csv`.
     """
@@ -275,24 +277,26 @@ def result_lines(table: Path) -> Iterator[str]:
         rows = [row for row in csv.DictReader(file) if row.get("headline") == "True"]
     if not rows:
         return
-    cells = [("study", "metric", "value", "95 % CI or groups", "best baseline")]
+    cells = [("study", "metric", "value", "95 % CI/groups", "baseline", "")]
     for row in rows:
         interval = row["group_values"].split()
         if row["ci_low"]:
             interval = [row["ci_low"], "to", row["ci_high"]]
-        baseline = f"{_short(row['baseline_value'])} {row['baseline'].replace('_', ' ')}".strip()
         cells.append(
             (
                 row["study"],
                 row["metric"].replace("_", " "),
                 _short(row["value"]),
                 " ".join(_short(text) for text in interval),
-                baseline,
+                _short(row["baseline_value"]),
+                row["baseline"].replace("_", " "),
             )
         )
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        widths[-1] = 0
     for line in cells:
-        padded = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        padded = (f"{cell:<{width}}"[:width] for cell, width in zip(line, widths, strict=True))
         text = "  ".join(padded).rstrip()
         yield text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 

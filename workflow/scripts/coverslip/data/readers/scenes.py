@@ -257,7 +257,9 @@ def _read(
     chosen = names[main] if several or named else ""
     if image.shape[2] == 3:
         if channel is None and isinstance(selection.channel, str):
-            raise CoverslipError(no_channel(selection.channel, 3, list(map(Channel, COLORS))))
+            notes.append(
+                f"has colours and no channel names, so `{selection.channel}` did not choose one"
+            )
         chosen = "" if channel is None else _color(channel)
         if not chosen and image.dtype == np.uint16:
             notes.append(DEEP_COLORS)
