@@ -1,16 +1,23 @@
 """All images of README and docs, from a finished demo and a measured folder; needs Chromium.
 
-    .venv/bin/python .ci/docs_images.py [RESULTS [MEASURED]]
+    .venv/bin/python .ci/docs_images.py [RESULTS [MEASURED [LESSON]]]
 
 RESULTS is the folder `results` of a run of config/config.yaml, MEASURED a folder of
-`results/measure`. Without MEASURED, docs/hero.png stays as it is. Written are
+`results/measure` (or `-`), LESSON a copy of docs/tutorials/train.ipynb that was executed in an
+empty folder, where coverslip is installed:
+
+    python -m nbconvert --to notebook --execute --inplace train.ipynb
+
+Without MEASURED or LESSON, what is made of them stays as it is. Written are
 
     docs/report.png         first screen of the report
     docs/hero.png           measured images side by side, each with its contours
     docs/gallery/, docs/gallery.md   each figure once, with its caption and the config of its study
+    docs/tutorials/train.ipynb       the lesson, with what it printed and drew
 """
 
 import csv
+import json
 import re
 import shutil
 import sys
@@ -123,9 +130,31 @@ def gallery(results: Path) -> None:
     (DOCS / "gallery.md").write_text(page, encoding="utf-8")
 
 
+def lesson(executed: Path, output: Path) -> None:
+    """Write the executed lesson without paths of this machine and messages of TensorFlow."""
+    notebook = json.loads(executed.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        cell["metadata"] = {}
+        if "outputs" not in cell:
+            continue
+        streams = [o for o in cell["outputs"] if o["output_type"] == "stream"]
+        printed = "".join("".join(o["text"]) for o in streams if o["name"] == "stdout")
+        printed = re.sub(r"/\S*?/site-packages/", ".venv/lib/python3/site-packages/", printed)
+        printed = re.sub(r"/\S*?/results/", "results/", printed)
+        shown = [o for o in cell["outputs"] if o["output_type"] != "stream"]
+        if printed:
+            lines = printed.splitlines(keepends=True)
+            shown.insert(0, {"output_type": "stream", "name": "stdout", "text": lines})
+        cell["outputs"] = shown
+    notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"]}
+    output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     results = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "results")
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 3:
+        lesson(Path(sys.argv[3]), DOCS / "tutorials/train.ipynb")
+    if len(sys.argv) > 2 and sys.argv[2] != "-":
         hero(Path(sys.argv[2]), DOCS / "hero.png")
     first_screen(results / "report.html", DOCS / "report.png")
     gallery(results)

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -91,6 +92,35 @@ def test_the_wheel_works_in_an_empty_folder(installed, tmp_path):
     made = {"coverslip.yaml", "labels", "model", "plate", "plate.yaml", "results", "there"}
     assert {path.name for path in tmp_path.iterdir()} == made | {".snakemake"}
     assert digest(installed) == before
+
+
+def test_the_training_notebook_runs_to_a_measured_folder(installed, tmp_path):
+    lesson = ROOT / "docs/tutorials/train.ipynb"
+    shown = json.loads(lesson.read_text(encoding="utf-8"))
+    cells = [cell for cell in shown["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in cells), "what readers see was executed"
+    shutil.copy(lesson, tmp_path)
+    execute = ["-m", "nbconvert", "--to", "notebook", "--execute", "--output", "done", lesson.name]
+    path = os.pathsep.join([str(installed / "bin"), os.environ["PATH"]])
+    done = subprocess.run(
+        [installed / "bin/python", *execute],
+        cwd=tmp_path,
+        env=clean_environment() | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (table,) = tmp_path.glob("results/measure/*/images.csv")
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 6 and all(int(row["n_objects"]) > 0 for row in rows)
+    done = json.loads((tmp_path / "done.ipynb").read_text(encoding="utf-8"))
+    images = [
+        output
+        for cell in done["cells"]
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(images) == 4
 
 
 @pytest.fixture

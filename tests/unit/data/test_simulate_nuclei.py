@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,17 +68,21 @@ def test_truth_is_sound(archive: Path) -> None:
         assert 0.01 < union.mean() < 0.6
         assert image[union].mean() > image[~union].mean() + 5, "nuclei must be brighter"
         touching += len(stack) - (cv2.connectedComponents(union.astype(np.uint8))[0] - 1)
-    assert touching > 24, "some nuclei must touch"
+    assert touching > 5, "some nuclei must touch"
 
 
-def test_otsu_does_clearly_worse_than_well(archive: Path) -> None:
+def test_a_threshold_finds_nuclei_but_merges_those_that_touch(archive: Path) -> None:
     images, masks = read(archive)
-    scores = []
+    scores, found, true = [], 0, 0
     for name, image in images.items():
         truth = np.any(masks[name], axis=0)
         guess = image > threshold_otsu(image)
         scores.append((truth & guess).sum() / (truth | guess).sum())
-    assert 0.4 < np.mean(scores) < 0.72
+        areas = cv2.connectedComponentsWithStats(guess.astype(np.uint8))[2][1:, cv2.CC_STAT_AREA]
+        found += np.count_nonzero(areas >= 24)
+        true += len(masks[name])
+    assert 0.7 < np.mean(scores) < 0.95
+    assert found < 0.9 * true
 
 
 def test_plates_differ_more_than_their_images(archive: Path) -> None:
@@ -100,21 +105,15 @@ def test_any_number_of_images(tmp_path: Path, images: int) -> None:
 
 
 def test_light_is_uneven() -> None:
-    for seed in range(5):
-        light = illumination(128, np.random.default_rng(seed))
-        assert light.max() == 1
-        assert 0.2 <= light.min() < 0.6
+    darkest = [illumination(128, np.random.default_rng(seed)).min() for seed in range(20)]
+    assert all(illumination(128, np.random.default_rng(seed)).max() == 1 for seed in range(5))
+    assert 0.2 <= min(darkest) < 0.5 and max(darkest) < 0.9
 
 
 def test_images_of_a_plate_share_their_light() -> None:
-    lights = {}
     for number in range(4):
-        plate = draw_plate(128, np.random.default_rng([3, number]))
-        stack = [draw_image(128, plate, np.random.default_rng(at))[0] for at in range(6)]
-        # The darkest of six images shows the background nearly everywhere.
-        halves = [cv2.resize(np.min(part, axis=0), (4, 4), interpolation=cv2.INTER_AREA)
-                  for part in (stack[::2], stack[1::2])]  # fmt: skip
-        lights[number] = halves
-        assert halves[0].max() > 1.3 * halves[0].min()
-    own = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in lights.values()]
-    assert min(own) > 0.4
+        drawn = draw_plate(128, np.random.default_rng([3, number]))
+        plate = replace(drawn, background=1.0, density=0.02, haze=0.0, offset=0.0, gain=0.02)
+        images = [draw_image(128, plate, np.random.default_rng(at))[0] for at in range(30)]
+        seen = cv2.GaussianBlur(np.median(images, axis=0).astype(np.float32), (0, 0), 6)
+        assert np.corrcoef(seen.ravel(), plate.light.ravel())[0, 1] > 0.5

@@ -6,9 +6,9 @@ groups by common area (`coverslip.data.overlap`) are about the slides.
 
 A slide is, in this order:
 
-1. regions of four tissues, each with its kind of nuclei: `0` rows of oval nuclei, `1` large and
-   irregular ones with coarse chromatin, `2` thin spindles along pink fibres, `3` small, dark, round
-   ones;
+1. regions of four tissues, each with its kind of nuclei: `0` oval nuclei with a dark rim in pink
+   cytoplasm, `1` large and irregular ones with coarse chromatin in purple cytoplasm, `2` thin
+   spindles along pink fibres with white clefts, `3` small, dark, round ones with little around;
 2. stain: optical densities of haematoxylin (nuclei) and eosin (the rest), each with its colour, add
    up (Ruifrok and Johnston, "Quantification of histochemical staining by color deconvolution",
    Anal. Quant. Cytol. Histol. 23, 2001); their strength and tint are the slide's own;
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.stats import norm
 
 from coverslip.data.simulate.nuclei import outline, png, smooth_noise, store
 from coverslip.files import atomic_write
@@ -40,9 +41,11 @@ FIRST_TEST = 10001
 UNLABELLED = 6
 """One patch in so many has no label."""
 
-HAEMATOXYLIN = np.array([0.65, 0.70, 0.29], np.float32)
+HAEMATOXYLIN = np.array([0.56, 0.75, 0.24], np.float32)
 
-EOSIN = np.array([0.07, 0.99, 0.11], np.float32)
+EOSIN = np.array([0.12, 0.85, 0.42], np.float32)
+"""Optical densities in red, green and blue, as in sections of the colon: darkest nuclei are violet,
+muscle is salmon pink."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,22 @@ class Kind:
     """Between neighbours, in radii."""
     dark: float
     chromatin: float
-    ground: float
-    """Eosin around the nuclei."""
+    """Contrast of the chromatin."""
+    rim: float
+    """How much darker the edge of a nucleus is than its middle."""
+    eosin: float
+    basophilia: float
+    """Eosin and haematoxylin around the nuclei."""
     fibres: float
+    gaps: float
+    """Fraction of the tissue that is empty glass."""
 
 
 KINDS = {
-    "0": Kind(0.15, 5.0, 0.08, 1.6, 2.6, 0.65, 0.15, 0.35, 0.0),
-    "1": Kind(0.40, 7.0, 0.22, 1.3, 2.3, 0.60, 0.45, 0.30, 0.0),
-    "2": Kind(0.15, 4.0, 0.15, 4.5, 4.5, 0.85, 0.15, 0.55, 0.35),
-    "3": Kind(0.30, 3.4, 0.10, 1.1, 2.4, 1.25, 0.20, 0.15, 0.0),
+    "0": Kind(0.15, 5.2, 0.10, 1.6, 2.3, 0.85, 0.30, 0.9, 0.42, 0.22, 0.0, 0.12),
+    "1": Kind(0.40, 6.6, 0.25, 1.4, 2.0, 1.05, 0.50, 0.4, 0.30, 0.38, 0.0, 0.06),
+    "2": Kind(0.15, 4.0, 0.15, 4.5, 4.2, 1.05, 0.25, 0.1, 0.50, 0.05, 0.30, 0.12),
+    "3": Kind(0.30, 3.7, 0.12, 1.1, 2.3, 1.75, 0.25, 0.1, 0.22, 0.15, 0.0, 0.70),
 }
 """The four classes by label."""
 
@@ -95,12 +104,23 @@ def draw_regions(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_nuclei(
-    regions: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
-    """Haematoxylin (float32 HxW) and the nuclei: row, column and number of the kind of each."""
+    regions: np.ndarray, angle: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float, int]]]:
+    """Draw haematoxylin of the nuclei, what their cells cover, and where they are.
+
+    Args:
+        regions: tissue of each pixel, int HxW.
+        angle: of the fibres to the rows in degrees, counter-clockwise; nuclei lie along them.
+        rng: the generator.
+
+    Returns:
+        Optical density (float32 HxW), nucleus with a thin cytoplasm (float32 HxW, 0 to 1), and
+        row, column and number of the kind of each nucleus.
+    """
     side = len(regions)
     density = np.zeros((side, side), np.float32)
-    textures = [smooth_noise((side, side), sigma, rng) for sigma in (0.9, 1.6)]
+    cells = np.zeros((side, side), np.float32)
+    granules = [smooth_noise((side, side), sigma, rng) for sigma in (0.7, 1.2)]
     taken = np.zeros((side, side), bool)
     kinds = list(KINDS.values())
     placed: list[tuple[float, float, int]] = []
@@ -115,42 +135,63 @@ def draw_nuclei(
         if taken[around].any():
             continue
         radius = kind.radius * float(np.exp(rng.normal(0, kind.spread)))
-        elongation = 1 + (kind.elongation - 1) * rng.uniform(0.8, 1.2)
-        rows, columns, away = outline((side, side), (y, x), radius, elongation, rng)
-        inside = away < 1
-        rim = 1 + 0.35 * np.clip(away - 0.75, 0, None) * 4
-        coarse = textures[1 if kind.chromatin > 0.3 else 0][rows, columns]
-        dark = kind.dark * rng.uniform(0.85, 1.15) * rim * (1 + kind.chromatin * coarse)
-        density[rows, columns][inside] = np.clip(dark, 0.15, 2.2)[inside]
-        taken[rows, columns] |= inside
+        elongation = 1 + (kind.elongation - 1) * rng.uniform(0.7, 1.3)
+        turn = rng.normal(-np.radians(angle), 0.15) if kind.fibres else None
+        rows, columns, away = outline((side, side), (y, x), radius, elongation, rng, turn)
+        inside = np.clip((1 - away) * radius + 0.5, 0, 1)
+        rim = 1 + kind.rim * (np.clip(away, 0, 1) ** 4 - 0.3)
+        coarse = granules[1 if kind.chromatin > 0.4 else 0][rows, columns]
+        dark = kind.dark * rng.uniform(0.75, 1.25) * rim * (1 + kind.chromatin * coarse)
+        stain = inside * np.clip(dark, 0.2, 2.4)
+        density[rows, columns] = np.maximum(density[rows, columns], stain)
+        cell = np.clip((1.35 - away) * radius / 1.5, 0, 1)
+        cells[rows, columns] = np.maximum(cells[rows, columns], cell)
+        taken[rows, columns] |= away < 1
         placed.append((float(y), float(x), number))
-    return density, placed
+    return density, cells, placed
 
 
-def draw_eosin(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Eosin of the tissues, float32 HxW: an even ground, in muscle with fibres."""
+def draw_ground(
+    regions: np.ndarray, cells: np.ndarray, angle: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw eosin and haematoxylin around the nuclei, float32 HxW: grainy, with fibres and gaps."""
     side = len(regions)
-    cloud = smooth_noise((side, side), 6, rng)
+    kinds = list(KINDS.values())
+
+    def of_kind(name: str) -> np.ndarray:
+        values: np.ndarray = np.array([getattr(kind, name) for kind in kinds], np.float32)[regions]
+        return cv2.GaussianBlur(values, (0, 0), 1.0)
+
     noise = rng.standard_normal((side, side), dtype=np.float32)
-    fibres = cv2.GaussianBlur(noise, (0, 0), sigmaX=9, sigmaY=0.8, borderType=cv2.BORDER_REFLECT)
-    turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(0, 180)), 1.5)
+    fibres = cv2.GaussianBlur(noise, (0, 0), sigmaX=14, sigmaY=0.9, borderType=cv2.BORDER_REFLECT)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1.5)
     fibres = cv2.warpAffine(fibres, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
     fibres = fibres / (fibres.std() + 1e-6)
-    ground = np.array([kind.ground for kind in KINDS.values()], np.float32)[regions]
-    strength = np.array([kind.fibres for kind in KINDS.values()], np.float32)[regions]
-    return np.clip(ground * (1 + 0.2 * cloud) + 0.5 * strength * fibres, 0, 2)
+    fine, coarse = (smooth_noise((side, side), sigma, rng) for sigma in (0.8, 2.2))
+    grain = 1 + 0.16 * (fine + coarse)
+    holes = np.where(of_kind("fibres") > 0.15, -fibres, smooth_noise((side, side), 4.0, rng))
+    holes = cv2.GaussianBlur(holes.astype(np.float32), (0, 0), 0.6)
+    edge = np.array([norm.isf(kind.gaps) for kind in kinds], np.float32)[regions]
+    glass = np.clip((holes - edge) * 4, 0, 1) * (1 - cells)
+    eosin = of_kind("eosin") * grain + 0.5 * of_kind("fibres") * fibres
+    purple = of_kind("basophilia") * grain
+    return tuple(np.clip(stain, 0, 2) * (1 - 0.95 * glass) for stain in (eosin, purple))
 
 
 def draw_slide(size: int, rng: np.random.Generator) -> Slide:
     """Draw a slide of `SIDE` patches of `size` pixels in height and width."""
     side = SIDE * size
     regions = draw_regions(side, rng)
-    nuclei, placed = draw_nuclei(regions, rng)
-    eosin = draw_eosin(regions, rng) * np.where(nuclei > 0, 0.4, 1.0)
-    blue = (HAEMATOXYLIN + rng.normal(0, 0.05, 3)) * rng.uniform(0.75, 1.3)
-    pink = (EOSIN + rng.normal(0, 0.05, 3)) * rng.uniform(0.6, 1.2)
+    angle = float(rng.uniform(0, 180))
+    nuclei, cells, placed = draw_nuclei(regions, angle, rng)
+    eosin, purple = draw_ground(regions, cells, angle, rng)
+    covered = np.clip(nuclei, 0, 1)
+    nuclei = nuclei + purple * (1 - covered)
+    eosin = eosin * (1 - 0.5 * covered)
+    blue = (HAEMATOXYLIN + rng.normal(0, 0.02, 3)) * rng.uniform(0.8, 1.2)
+    pink = (EOSIN + rng.normal(0, 0.02, 3)) * rng.uniform(0.7, 1.2)
     absorbed: np.ndarray = nuclei[..., None] * blue + eosin[..., None] * pink
-    absorbed = cv2.GaussianBlur(absorbed.astype(np.float32), (0, 0), rng.uniform(0.5, 0.9))
+    absorbed = cv2.GaussianBlur(absorbed.astype(np.float32), (0, 0), rng.uniform(0.4, 0.7))
     light = rng.uniform(228, 250) * np.exp(-np.clip(absorbed, 0, None))
     light += rng.normal(0, 2.5, light.shape)
     image = np.clip(np.rint(light), 0, 255).astype(np.uint8)
