@@ -1,10 +1,16 @@
 """Why a file is as it is: reading records and comparing them."""
 
+import contextlib
 import hashlib
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from property_settings import FEW, ODD, parts_of
 
 from coverslip import files
 from coverslip.errors import CoverslipError
@@ -35,7 +41,7 @@ def test_a_record_is_found_for_each_result_and_for_itself(tmp_path, monkeypatch)
     assert explain.find_record(home / "other.csv") is None
     assert explain.find_record(Path("results/raw/a.zip")) is None
     (home / "split.run.json").write_text("{")
-    with pytest.raises(CoverslipError, match=r"split\.run\.json: damaged"):
+    with pytest.raises(CoverslipError, match=r"split\.run\.json: damaged record"):
         explain.find_record(home / "split.csv")
 
 
@@ -93,3 +99,57 @@ def test_a_file_without_a_record_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert explain.main(["results/x.csv"]) == 1
     assert capsys.readouterr().err.startswith("coverslip: results/x.csv: no run record")
+
+
+RECORD = {
+    "rule": "split",
+    "wildcards": {"study": "one"},
+    "command": "snakemake --cores 1",
+    "code": "x",
+    "started": "now",
+    "seconds": 1.5,
+    "peak_memory_mb": 3,
+    "machine": {"processor": "x"},
+    "params": {"split": {"folds": 2}, "code": "x"},
+    "inputs": {"groups": {"results/g.csv": "1" * 64}},
+    "outputs": {"results/s.csv": "2" * 64},
+    "environment": {"python": "3.11.7", "numpy": "2.0"},
+    "definitions": {"coverslip.data.splits:split": "1"},
+    "git": None,
+}
+
+
+@pytest.mark.reliability(
+    "D25",
+    "any value in any place of a run record (property test); a record that is no JSON, or a pipe",
+    "`explain` prints what it finds, or one line that calls the record damaged",
+)
+@FEW
+@given(st.sampled_from(list(parts_of(RECORD))), ODD | st.just("\x1b[2J"))
+def test_any_value_in_any_place_of_a_record(tmp_path_factory, place, value):
+    record = json.loads(json.dumps(RECORD))
+    node = record
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    folder = tmp_path_factory.mktemp("record")
+    write_record(folder / "results/run.json", **record)
+    (folder / "results/s.csv").write_text("x")
+    told = io.StringIO()
+    printed = contextlib.redirect_stdout(told), contextlib.redirect_stderr(told)
+    with contextlib.chdir(folder), printed[0], printed[1]:
+        status = explain.main(["results/s.csv"])
+    lines = told.getvalue().splitlines()
+    assert lines and all(line.isprintable() for line in lines)
+    assert status == 0 or (len(lines) == 1 and lines[0].startswith("coverslip: "))
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"\xff\xfe", b"[]", b"null", b"3", b"{"])
+def test_a_record_that_is_no_json(tmp_path, monkeypatch, capsys, data):
+    monkeypatch.chdir(tmp_path)
+    Path("results").mkdir()
+    os.mkfifo("results/a.run.json")
+    Path("results/run.json").write_bytes(data)
+    assert explain.main(["results/s.csv"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("coverslip: results/run.json: damaged record")

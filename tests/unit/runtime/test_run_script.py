@@ -57,6 +57,18 @@ def test_a_full_disk_names_the_file_and_the_mend(snakemake, capsys):
     assert "results/x.h5" in told and "free some space" in told and "Traceback" not in told
 
 
+def test_scripts_of_one_process_have_logs_of_their_own(snakemake, tmp_path, capsys):
+    first = Path(snakemake.log[0])
+    with run_script(snakemake):
+        Path(snakemake.output[0]).write_text("made")
+    snakemake.log[0] = str(tmp_path / "logs/second.log")
+    with pytest.raises(SystemExit), run_script(snakemake):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"coverslip: {Path.cwd()}: No space left")
+    assert first.read_text() == "" and "No space" in (tmp_path / "logs/second.log").read_text()
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("x\n\ny"), KeyError(), MemoryError()])
 def test_a_defect_is_one_line_and_its_traceback_is_in_the_log(snakemake, capsys, error):
     with pytest.raises(SystemExit) as caught, run_script(snakemake):

@@ -13,6 +13,9 @@ FIXES = {
 }
 """What helps after an error of the operating system, by its number."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk, of which Python often does not name the file."""
+
 LONGEST = 200
 """Characters of a path in a message."""
 
@@ -49,5 +52,7 @@ def os_error_line(error: OSError) -> str:
         'a.csv: Disk quota exceeded; the disk quota is used up: free some space, then run again'
     """
     name = one_line(os.fsdecode(error.filename)) if error.filename else ""
+    if not name and error.errno in FULL:
+        name = os.getcwd()
     where = f"{name if len(name) < LONGEST else name[:LONGEST] + '...'}: " if name else ""
     return f"{where}{error.strerror or one_line(error)}{FIXES.get(error.errno or 0, '')}"

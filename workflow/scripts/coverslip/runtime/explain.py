@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from coverslip import files
-from coverslip.errors import CoverslipError
+from coverslip.errors import LONGEST, CoverslipError, one_line
 from coverslip.runtime import code_fingerprint
 from coverslip.runtime.run_record import environment, omit_keys
 
@@ -43,21 +43,33 @@ def find_record(file: Path) -> dict[str, Any] | None:
     """
     for path in (file, *file.parents):
         for candidate in sorted(path.parent.glob("*run.json")):
-            text = candidate.read_text(encoding="utf-8")
-            if not text:
-                continue  # Snakemake's, where a job was killed
-            try:
-                record = json.loads(text)
+            if not candidate.is_file() or not candidate.stat().st_size:
+                continue  # an empty one is Snakemake's, where a job was killed
+            with _damaged(candidate):
+                record = json.loads(candidate.read_text(encoding="utf-8"))
                 outputs = {candidate.as_posix(), *record.get("outputs", {})}
-            except (ValueError, AttributeError) as error:
-                raise CoverslipError(
-                    f"{candidate}: damaged ({error}): make its result again"
-                ) from error
             if path.as_posix() in outputs:
                 return record
         if path.name == "results":
             return None
     return None
+
+
+@contextlib.contextmanager
+def _damaged(record: Path) -> Iterator[None]:
+    """Turn errors about the form of a record into one line that names it."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        why = f"{type(error).__name__}: {one_line(error)[:LONGEST]}"
+        raise CoverslipError(f"{record}: damaged record ({why}): make its result again") from error
 
 
 def workflow_options(command: str | None) -> list[str]:
@@ -190,6 +202,11 @@ def workflow_folder(file: Path) -> Path:
     return Path()
 
 
+def _printable(text: str) -> str:
+    """Return a text without what could change the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the explanation of a file; return 1 where there is none."""
     parser = argparse.ArgumentParser(
@@ -204,13 +221,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             record = find_record(file)
             if record is None:
                 raise CoverslipError(f"{given.file}: no run record is next to it or above it")
-            lines = [("file", file.as_posix()), *explain(file, record)]
+            with _damaged(file):
+                lines = [("file", file.as_posix()), *explain(file, record)]
     except CoverslipError as error:
         print(f"coverslip: {error}", file=sys.stderr)
         return 1
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
-        print(f"{label:<{width}}  {text}".rstrip())
+        print(_printable(f"{label:<{width}}  {text}".rstrip()))
     return 0
 
 

@@ -182,7 +182,9 @@ def _log_to(snakemake: Any) -> Iterator[list[str]]:
             _to_file(handlers, error)
         raise
     finally:
-        LOG.removeHandler(warned)
+        for handler in (*handlers, warned):  # a process may run several scripts
+            LOG.removeHandler(handler)
+            handler.close()
 
 
 class _LogFile(logging.Handler):
