@@ -142,6 +142,7 @@ def test_stardist_is_trained_and_applied_by_its_own_package(tmp_path, images):
     assert took.cpu_seconds > 1 and not (tmp_path / "state").exists()
     recorded = json.loads((tmp_path / "model/training.json").read_text())
     assert recorded["epochs"] == len(recorded["history"]) == 1
+    assert recorded["training_seconds"] == recorded["history"][0]["seconds"] > 0
     assert recorded["training_images"] == 2 and recorded["settings"]["rays"] == 8
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         for path in (tmp_path / "model").iterdir():

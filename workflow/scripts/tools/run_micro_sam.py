@@ -43,4 +43,4 @@ def load(model: str, options: dict[str, Any]) -> Loaded:
 
 
 if __name__ == "__main__":
-    main("micro_sam", ("micro_sam", "torch", "torch-em", "segment_anything"), "vit_b_lm", load)
+    main("micro_sam", ("micro-sam", "torch", "torch-em", "segment-anything"), "vit_b_lm", load)

@@ -72,7 +72,6 @@ def train(given: argparse.Namespace) -> None:
     from stardist.models import Config2D, StarDist2D
 
     keras.utils.set_random_seed(given.seed)
-    started = time.perf_counter()
     x, y, channels = read_subset(given.train, None)
     validation = read_subset(given.validation, channels)[:2]
     given.state.mkdir(parents=True, exist_ok=True)
@@ -96,6 +95,7 @@ def train(given: argparse.Namespace) -> None:
         if losses and hasattr(callback, "best"):
             callback.best = min(row["val_loss"] for row in losses)
     model.callbacks += [
+        timer(keras.callbacks.Callback),
         keras.callbacks.CSVLogger(str(log), append=bool(losses)),
         keras.callbacks.BackupAndRestore(str(given.state / "backup"), delete_checkpoint=False),
     ]
@@ -118,7 +118,7 @@ def train(given: argparse.Namespace) -> None:
         "epochs": len(history),
         "selected_epoch": int(np.argmin([row["val_loss"] for row in history])) + 1,
         "resumed_at_epoch": len(losses) or None,
-        "training_seconds": trained - started,
+        "training_seconds": sum(row.get("seconds", 0.0) for row in history),
         "threshold_seconds": time.perf_counter() - trained,
         "history": history,
     }
@@ -128,6 +128,20 @@ def train(given: argparse.Namespace) -> None:
     text = json.dumps(facts, indent=1) + "\n"
     (given.model / "training.json").write_text(text, encoding="utf-8")
     shutil.rmtree(given.state)
+
+
+def timer(base: type) -> Any:
+    """Return a callback that adds the seconds of each epoch to its losses."""
+
+    class Timer(base):
+        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+            self.began = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            if logs is not None:
+                logs["seconds"] = time.perf_counter() - self.began
+
+    return Timer()
 
 
 def read_history(log: Path) -> list[dict[str, float]]:

@@ -89,6 +89,7 @@ def build(
         "meta": meta,
         "command": command,
         "quality": read_evaluation(Path(facts["model"])),
+        "tool": "tool" in model,
         "model": model_name(facts, model),
         "cards": _cards(table, measured, odd, instances),
         "plots": _plots(images, plot, measured, instances),

@@ -130,6 +130,8 @@ class LabelImages(Model):
             "tool": facts,
         }
         super().__init__(folder, info)
+        # Values of a network, which a page would show.
+        self.info = {key: value for key, value in info.items() if key != "threshold"}
         self._plane = ""
 
     def of_plane(self, name: str, page: int) -> LabelImages:
