@@ -106,7 +106,7 @@ def test_a_cache_that_is_full_is_done_without_and_left_clean(place, caplog, monk
         target.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(result_cache, "_copied", full)
+    monkeypatch.setattr(result_cache, "_copy", full)
     result_cache.keep(entry, outputs, {})
     assert "No space left" in caplog.text
     assert list(entry.parent.iterdir()) == []
@@ -120,7 +120,7 @@ def test_a_full_disk_of_ones_own_is_an_error(place, monkeypatch):
     def full(source, target):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(result_cache, "_copied", full)
+    monkeypatch.setattr(result_cache, "_copy", full)
     with pytest.raises(OSError, match="No space"):
         result_cache.fetch(entry, outputs)
 

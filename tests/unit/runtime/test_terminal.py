@@ -92,12 +92,12 @@ def test_ctrl_c_prints_one_line(tmp_path, monkeypatch, capfd):
     former = signal.getsignal(signal.SIGINT)
     try:
         terminal.stop_in_one_line(logger)
-        assert not terminal.interrupted()
+        assert not terminal.is_interrupted()
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGINT)
         logger.error("At least one job did not complete successfully.")
-        assert terminal.interrupted()
+        assert terminal.is_interrupted()
         with pytest.raises(KeyboardInterrupt):
             terminal.handle_interrupts()
     finally:

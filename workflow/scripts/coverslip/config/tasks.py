@@ -157,14 +157,14 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
             f"known: {', '.join(known)}"
         )
     if architecture not in PRETRAINED and network["weights"] != "none":
-        yield f"{where}.network.weights: only {_listed(PRETRAINED)} have pretrained weights"
+        yield f"{where}.network.weights: only {_join_names(PRETRAINED)} have pretrained weights"
     if network["freeze_encoder"] and architecture not in ENCODERS:
-        yield f"{where}.network.freeze_encoder: only {_listed(ENCODERS)} have an encoder"
+        yield f"{where}.network.freeze_encoder: only {_join_names(ENCODERS)} have an encoder"
     if for_classes:
         yield from _check_classification(where, study)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 

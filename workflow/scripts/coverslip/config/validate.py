@@ -85,14 +85,14 @@ def resolve(
     """
     lines = read_key_lines(config_files)
     schema = json.loads(Path(schema_file).read_text(encoding="utf-8"))
-    resolved, mistakes = _resolved(config, schema)
+    resolved, mistakes = _resolve(config, schema)
     if not mistakes:
         # A trial of a search is a config of its own.
         mistakes = list(
-            search_errors(resolved, lambda trial: _resolved(trial, schema)[1], closest_name)
+            search_errors(resolved, lambda trial: _resolve(trial, schema)[1], closest_name)
         )
     if mistakes:
-        text = "\n".join(f"  {_with_place(_line(mistake), lines)}" for mistake in mistakes)
+        text = "\n".join(f"  {_add_place(_line(mistake), lines)}" for mistake in mistakes)
         raise CoverslipError(f"the config is not valid:\n{text}")
     return resolved
 
@@ -103,12 +103,12 @@ def _line(mistake: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
-def _with_place(mistake: str, lines: dict[str, str]) -> str:
+def _add_place(mistake: str, lines: dict[str, str]) -> str:
     place = place_of(mistake.partition(": ")[0], lines)
     return f"{place}: {mistake}" if place else mistake
 
 
-def _resolved(
+def _resolve(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the config with every default (empty if it violates the schema), and the mistakes."""
@@ -215,7 +215,9 @@ def _follow(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
     return node
 
 
-def _of_kind(node: Mapping[str, Any], kind: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _section_of_kind(
+    node: Mapping[str, Any], kind: Any, schema: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Return the section of this `kind`, of several that a key may have; else the node itself."""
     mapping = node.get("discriminator", {}).get("mapping", {})
     return _follow({"$ref": mapping[kind]}, schema) if kind in mapping else node
@@ -226,7 +228,8 @@ def _complete(value: Any, node: Mapping[str, Any], schema: Mapping[str, Any]) ->
     if isinstance(value, Mapping) and "anyOf" in node:
         # A section that may be left out.
         sections = (
-            _of_kind(_follow(part, schema), value.get("kind"), schema) for part in node["anyOf"]
+            _section_of_kind(_follow(part, schema), value.get("kind"), schema)
+            for part in node["anyOf"]
         )
         node = next((part for part in sections if "properties" in part), node)
     if isinstance(value, Mapping) and "properties" in node:

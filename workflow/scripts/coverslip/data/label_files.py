@@ -86,8 +86,8 @@ def read_label_file(path: Path, shape: tuple[int, int], threshold: int = 0) -> L
         >>> read_label_file(Path("a_seg.npy"), (512, 512)).label  # doctest: +SKIP
     """
     if path.is_dir():
-        label = _checked(lambda: read_labels(path), str(path))
-        return _numbered(label, shape, str(path))
+        label = _check_readable(lambda: read_labels(path), str(path))
+        return _renumber(label, shape, str(path))
     return read_label_bytes(path.read_bytes(), str(path), shape, threshold)
 
 
@@ -115,19 +115,19 @@ def read_label_bytes(
         check_shape(values, shape, name)
         return labels.from_image(values, threshold, name, decode.is_lossy(data))
     if suffix == ".npy":
-        return _numbered(_checked(lambda: read_npy(data, pixels), name), shape, name)
+        return _renumber(_check_readable(lambda: read_npy(data, pixels), name), shape, name)
     even_odd = suffix != ".json"
     if suffix in (".zip", ".roi"):
-        objects = _checked(lambda: list(read_rois(data)), name)
+        objects = _check_readable(lambda: list(read_rois(data)), name)
     elif suffix == ".geojson":
-        objects = _checked(lambda: list(read_geojson(_json(data))), name)
+        objects = _check_readable(lambda: list(read_geojson(_json(data))), name)
     else:
-        found = _checked(lambda: _json(data), name)
+        found = _check_readable(lambda: _json(data), name)
         if not isinstance(found, dict) or "annotations" not in found:
             even_odd = True
-            objects = _checked(lambda: list(read_geojson(found)), name)
+            objects = _check_readable(lambda: list(read_geojson(found)), name)
         else:
-            masks, objects = _checked(lambda: read_coco(found, name, shape), name)
+            masks, objects = _check_readable(lambda: read_coco(found, name, shape), name)
             if masks:
                 drawn = (m for m in [*masks, *(_mask(each, shape) for each in objects)])
                 return labels.from_masks(drawn, shape)
@@ -143,7 +143,7 @@ def check_shape(label: np.ndarray, shape: tuple[int, int], name: str) -> None:
         )
 
 
-def _numbered(label: np.ndarray, shape: tuple[int, int], name: str) -> LabelImage:
+def _renumber(label: np.ndarray, shape: tuple[int, int], name: str) -> LabelImage:
     values = decode.whole_numbers(label[:, :, np.newaxis], name)
     check_shape(values, shape, name)
     if values.min(initial=0) < 0:
@@ -154,7 +154,7 @@ def _numbered(label: np.ndarray, shape: tuple[int, int], name: str) -> LabelImag
     return LabelImage(numbered, count, 0, 0, "label")
 
 
-def _checked(read: Callable[[], Any], name: str) -> Any:
+def _check_readable(read: Callable[[], Any], name: str) -> Any:
     """What a reader gives, or one line why it gives nothing."""
     try:
         return read()
@@ -392,14 +392,14 @@ def decode_run_lengths(counts: str | Iterable[int], shape: tuple[int, int]) -> n
     Raises:
         CoverslipError: the lengths do not add up to the pixels of the image.
     """
-    runs = _uncompressed(counts) if isinstance(counts, str) else [int(n) for n in counts]
+    runs = _decode_counts(counts) if isinstance(counts, str) else [int(n) for n in counts]
     if min(runs, default=0) < 0 or sum(runs) != shape[0] * shape[1]:
         raise CoverslipError("run lengths do not add up to the pixels of the image")
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(values.reshape(shape[1], shape[0]).T)
 
 
-def _uncompressed(text: str) -> list[int]:
+def _decode_counts(text: str) -> list[int]:
     """Numbers of 5 bits a letter, from the third on as differences to the last but one."""
     runs: list[int] = []
     at = 0

@@ -97,12 +97,12 @@ def _one_label_file(folder: Path, id: str, names: list[str]) -> str:
         names = [name for name in names if has_label_name(PurePosixPath(name).name)] or names
     if len(names) > 1:
         raise CoverslipError(
-            f"{folder}: image '{id}' has {len(names)} label files ({listed(names)}): keep one"
+            f"{folder}: image '{id}' has {len(names)} label files ({join_names(names)}): keep one"
         )
     return names[0]
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Return the first few names for a message, and how many more there are."""
     names = list(names)
     more = len(names) - SHOWN

@@ -69,7 +69,7 @@ def links(image: Callable[[int], np.ndarray], sizes: np.ndarray) -> list[Pair]:
     hashes = np.concatenate([hashes for hashes, _ in found])
     places = np.concatenate([places for _, places in found])
     order = np.argsort(hashes, kind="stable")
-    return _joined(image, owner[order], hashes[order], places[order], sizes)
+    return _join(image, owner[order], hashes[order], places[order], sizes)
 
 
 def reach(sizes: np.ndarray) -> int:
@@ -146,7 +146,7 @@ def _sliding(smaller: np.ufunc, values: np.ndarray, length: int) -> np.ndarray:
     return values
 
 
-def _joined(
+def _join(
     image: Callable[[int], np.ndarray],
     owner: np.ndarray,
     hashes: np.ndarray,

@@ -46,7 +46,7 @@ def write(path: Path, objects: Iterable[tuple[int, list[Polygon]]]) -> None:
             database.execute("PRAGMA journal_mode = OFF")
             database.execute("PRAGMA synchronous = OFF")
             database.execute("CREATE TABLE outline (image INTEGER, corners BLOB)")
-            rows = ((image, _packed(polygons)) for image, polygons in objects)
+            rows = ((image, _pack(polygons)) for image, polygons in objects)
             database.executemany("INSERT INTO outline VALUES (?, ?)", rows)
             database.execute("CREATE INDEX by_image ON outline (image)")
             database.commit()
@@ -62,15 +62,15 @@ def read(path: Path, image: int) -> Iterator[list[Polygon]]:
     address = f"{Path(path).absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
         for (corners,) in database.execute(query, (image,)):
-            yield _unpacked(corners)
+            yield _unpack(corners)
 
 
-def _packed(polygons: list[Polygon]) -> bytes:
+def _pack(polygons: list[Polygon]) -> bytes:
     parts = [part for polygon in polygons for part in (polygon, SEPARATOR)]
     return np.concatenate(parts[:-1]).astype("<f4").tobytes() if parts else b""
 
 
-def _unpacked(corners: bytes) -> list[Polygon]:
+def _unpack(corners: bytes) -> list[Polygon]:
     points = np.frombuffer(corners, "<f4").reshape(-1, 2)
     gaps = np.flatnonzero(np.isnan(points[:, 0]))
     parts = np.split(points, gaps)

@@ -73,7 +73,7 @@ def check(
     found = manifests.read_groups(groups).loc[table.index]
     pairs = pd.read_csv(duplicates, dtype={"a": str, "b": str, "kind": str}, keep_default_na=False)
     facts = _facts(table, contents, pairs, found, dataset)
-    facts["warnings"] = _warnings(table, contents, pairs) + _united(table, found, dataset)
+    facts["warnings"] = _warnings(table, contents, pairs) + _united_groups(table, found, dataset)
     write_json(report, facts)
 
 
@@ -92,7 +92,7 @@ def _contents(images: Path, table: pd.DataFrame) -> Contents:
     return Contents(np.array(flat), digests, np.concatenate(diameters), np.array(largest))
 
 
-def _united(table: pd.DataFrame, found: pd.DataFrame, dataset: Dataset) -> list[str]:
+def _united_groups(table: pd.DataFrame, found: pd.DataFrame, dataset: Dataset) -> list[str]:
     """Return a line for each group that duplicates have united with another one."""
     if dataset.group_by not in ("metadata", "filename"):
         return []

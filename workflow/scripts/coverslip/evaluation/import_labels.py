@@ -19,7 +19,7 @@ import numpy as np
 from coverslip.config.sections import BaselineModel, LabelFolder
 from coverslip.data.image_store import ImageStore
 from coverslip.data.label_files import read_label_file
-from coverslip.data.label_folder import TOOL, list_label_files, listed, match_label_files
+from coverslip.data.label_folder import TOOL, join_names, list_label_files, match_label_files
 from coverslip.data.tables import read_manifest, select_images
 from coverslip.errors import CoverslipError
 from coverslip.evaluation.predictions import write_label_images
@@ -94,7 +94,7 @@ def import_labels(
         else:
             files, extra = _find_files(folder, ids, read_manifest(manifest)["member"].to_dict())
             tool = read_tool(folder)
-            labels = _checked_labels(store, ids, folder, files, model)
+            labels = _check_labels(store, ids, folder, files, model)
         write_label_images(predictions, fold, table, labels, model.head == "instance")
     write_json(
         info,
@@ -148,13 +148,13 @@ def _find_files(
             "%s: %d label files match no image of the dataset and are not scored (%s)",
             folder,
             len(extra),
-            listed(extra),
+            join_names(extra),
         )
     if missing := [id for id in ids if id not in files]:
         raise CoverslipError(
             f"{folder}: no label file for {len(missing)} of {len(ids)} test images "
-            f"({listed(missing)}): name each file as its image, as in `{missing[0]}.tif`; where "
-            "nothing was found, give a label image of zeros"
+            f"({join_names(missing)}): name each file as its image, as in `{missing[0]}.tif`; "
+            "where nothing was found, give a label image of zeros"
         )
     return files, extra
 
@@ -166,7 +166,7 @@ def _baseline_labels(
     return (segment(store.image(id), min_area_px) for id in ids)
 
 
-def _checked_labels(
+def _check_labels(
     store: ImageStore, ids: Sequence[str], folder: Path, files: Mapping[str, str], model: Any
 ) -> Iterator[np.ndarray]:
     """Yield the label images of these images, int32 HxW, and check them on the way."""

@@ -65,15 +65,15 @@ def curves(
     changed = [
         np.stack(frames)
         for frames in (
-            _replaced(image, blank, map, steps),
-            _replaced(blur(image), image, map, steps),
+            _replace(image, blank, map, steps),
+            _replace(blur(image), image, map, steps),
         )
     ]
     deletion, insertion = (score(frames)[:, target].astype(np.float64) for frames in changed)
     return Curves(deletion, insertion)
 
 
-def _replaced(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) -> list[np.ndarray]:
+def _replace(first: np.ndarray, last: np.ndarray, map: np.ndarray, steps: int) -> list[np.ndarray]:
     """Return images between two, in which more and more pixels are those of the last one."""
     rank: np.ndarray = np.empty(map.size, np.int64)
     rank[np.argsort(-map.ravel(), kind="stable")] = np.arange(map.size)

@@ -90,7 +90,7 @@ def _tile_histograms(source: Rows, tiles: tuple[int, int]) -> tuple[tuple[int, i
     divided = height % tiles[0] == 0 and width % tiles[1] == 0
     more = [0, 0] if divided else [t - n % t for n, t in zip((height, width), tiles, strict=True)]
     size = (height + more[0]) // tiles[0], (width + more[1]) // tiles[1]
-    columns = _mirrored(width, more[1])
+    columns = _mirror(width, more[1])
     counts = np.zeros((*tiles, VALUES), np.int64)
 
     def add(light: np.ndarray, places: np.ndarray) -> None:
@@ -104,12 +104,12 @@ def _tile_histograms(source: Rows, tiles: tuple[int, int]) -> tuple[tuple[int, i
     for part in parts(source):
         add(_lab(part)[:, :, 0][:, columns], np.arange(at, at + len(part)))
         at += len(part)
-    for place, row in enumerate(_mirrored(height, more[0])[height:].tolist(), start=height):
+    for place, row in enumerate(_mirror(height, more[0])[height:].tolist(), start=height):
         add(_lab(source.rows(row, row + 1))[:, :, 0][:, columns], np.array([place]))
     return size, counts
 
 
-def _mirrored(length: int, more: int) -> np.ndarray:
+def _mirror(length: int, more: int) -> np.ndarray:
     """Places of an axis and of what follows when it is mirrored about its last one."""
     places = np.arange(length + more)
     period = max(1, 2 * (length - 1))

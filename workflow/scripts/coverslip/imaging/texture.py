@@ -46,7 +46,7 @@ def features(flat: np.ndarray, scales: Sequence[float]) -> np.ndarray:
         scales: standard deviations of the windows in pixels.
     """
     found = np.empty((*flat.shape, 1 + 2 * len(scales)), np.float32)
-    smooth = _blurred(flat, EDGE)
+    smooth = _blur(flat, EDGE)
     down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8, borderType=cv2.BORDER_REFLECT)
     right = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8, borderType=cv2.BORDER_REFLECT)
     # Not cv2.magnitude: its last digit depends on where in memory the arrays are.
@@ -55,14 +55,14 @@ def features(flat: np.ndarray, scales: Sequence[float]) -> np.ndarray:
     other = flat - np.float32(1)
     square = other * other
     for at, scale in enumerate(scales):
-        mean = _blurred(other, scale)
+        mean = _blur(other, scale)
         if at == 0:
             found[..., 0] = np.log(np.maximum(mean + 1, 0) + FLOOR["brightness"])
-        variance = np.maximum(_blurred(square, scale) - mean * mean, 0)
+        variance = np.maximum(_blur(square, scale) - mean * mean, 0)
         found[..., 1 + 2 * at] = np.log(np.sqrt(variance) + FLOOR["deviation"])
-        found[..., 2 + 2 * at] = np.log(_blurred(gradient, scale) + FLOOR["gradient"])
+        found[..., 2 + 2 * at] = np.log(_blur(gradient, scale) + FLOOR["gradient"])
     return found
 
 
-def _blurred(array: np.ndarray, scale: float) -> np.ndarray:
+def _blur(array: np.ndarray, scale: float) -> np.ndarray:
     return cv2.GaussianBlur(array, (0, 0), scale, borderType=cv2.BORDER_REFLECT)

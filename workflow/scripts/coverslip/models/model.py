@@ -81,13 +81,13 @@ def predict_classes(
         visits = len(ways)
         waiting += [apply_symmetry(image, way) for way in ways]
         while len(waiting) >= batch * visits:
-            yield from _averaged(predict, waiting[: batch * visits], batch, visits)
+            yield from _average_visits(predict, waiting[: batch * visits], batch, visits)
             waiting = waiting[batch * visits :]
     if waiting:
-        yield from _averaged(predict, waiting, batch, visits)
+        yield from _average_visits(predict, waiting, batch, visits)
 
 
-def _averaged(
+def _average_visits(
     predict: Predict, images: list[np.ndarray], batch: int, visits: int
 ) -> Iterator[np.ndarray]:
     """Yield the mean answer over each `visits` images in a row."""
@@ -492,7 +492,7 @@ class Model:
                 sizes.append(image.shape[:2])
                 pixels = preprocessing.to_input(image, self.preprocessing)
                 for scale in (self.scale_of(image),) if rescale else factors:
-                    shape = size or _scaled(image, scale)
+                    shape = size or _scaled_size(image, scale)
                     yield preprocessing.resize_image(
                         pixels, shape, self.preprocessing.resize_filter
                     )
@@ -541,7 +541,7 @@ class Model:
         def window(pixels: np.ndarray, row: int, column: int) -> np.ndarray:
             seen = preprocessing.resize_image(
                 pre.apply(pixels, row, column),
-                size or _scaled(pixels, factor),
+                size or _scaled_size(pixels, factor),
                 self.preprocessing.resize_filter,
             )
             found = predict_tiled(predict, seen, self.tile, overlap, self._batch(), tta, self.grain)
@@ -610,6 +610,6 @@ class Model:
         return self._predict
 
 
-def _scaled(image: np.ndarray, scale: float) -> tuple[int, int]:
+def _scaled_size(image: np.ndarray, scale: float) -> tuple[int, int]:
     height, width = (max(1, round(scale * length)) for length in image.shape[:2])
     return height, width

@@ -133,7 +133,9 @@ class ImagePreprocessor:
 
     def _bright(self, pixels: np.ndarray) -> np.ndarray:
         raw = self._raw(pixels)
-        return to_uint8(raw) if self._limits is None else limited(raw, self._limits, self.p)
+        return (
+            to_uint8(raw) if self._limits is None else convert_to_8_bits(raw, self._limits, self.p)
+        )
 
     def _pixels(self, pixels: np.ndarray) -> np.ndarray:
         found = self._bright(pixels)
@@ -264,7 +266,7 @@ def noise(strip: np.ndarray) -> np.ndarray:
     return found
 
 
-def limited(image: np.ndarray, limits: StretchLimits, p: Preprocessing) -> np.ndarray:
+def convert_to_8_bits(image: np.ndarray, limits: StretchLimits, p: Preprocessing) -> np.ndarray:
     """Bring an image, or rows of it, to the channels and the 8 bits that `p` asks for."""
     low, high = limits.all_channels
     if p.channels == "max_contrast":

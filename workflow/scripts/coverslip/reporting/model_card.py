@@ -146,15 +146,15 @@ def _limits(
     kinds = {row["subset"]: {names.get(k, k) for k in row["strata"]} for row in counts}
     trained, tested = kinds.get("train", set()), kinds.get(subset, set())
     if trained - tested:
-        limits.append(f"Never tested on {_listed(trained - tested)}.")
+        limits.append(f"Never tested on {_join_names(trained - tested)}.")
     if tested - trained:
-        limits.append(f"Never trained on {_listed(tested - trained)}.")
-    limits.append(f"Not evaluated on images other than {_listed(trained | tested)} like these.")
+        limits.append(f"Never trained on {_join_names(tested - trained)}.")
+    limits.append(f"Not evaluated on images other than {_join_names(trained | tested)} like these.")
     scored = [r for r in scores["metrics"] if r["subset"] == subset and r["groups"]]
     return limits + ([note] if (note := uncertainty_note(scored[0] if scored else None)) else [])
 
 
-def _listed(names: set[str]) -> str:
+def _join_names(names: set[str]) -> str:
     return " and ".join(sorted(name or "unknown kinds" for name in names))
 
 

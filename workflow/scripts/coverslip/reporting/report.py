@@ -329,7 +329,9 @@ def _study(
 ) -> dict[str, Any]:
     section, report = study.study, read_json(study.report)
     numbers = Numbers(metrics)
-    figures = [_figure(path, study, numbers, limit, output, templates) for path in _ordered(study)]
+    figures = [
+        _figure(path, study, numbers, limit, output, templates) for path in _order_figures(study)
+    ]
     drawn = {figure["name"] for figure in figures}
     wanted = [name for name in SHOWN if name in drawn][:most]
     if INSTANCES in wanted and MASKS in wanted:
@@ -366,7 +368,7 @@ def _study(
     }
 
 
-def _ordered(study: StudyInputs) -> list[Path]:
+def _order_figures(study: StudyInputs) -> list[Path]:
     def key(path: Path) -> tuple[int, str]:
         return (SHOWN.index(path.stem) if path.stem in SHOWN else len(SHOWN), path.stem)
 

@@ -67,7 +67,7 @@ def fetch(folder: Path, outputs: Sequence[Path]) -> dict[str, Any] | None:
         with contextlib.ExitStack() as stack:
             for number, (output, digest) in enumerate(known):
                 part = stack.enter_context(atomic_write(output))
-                if _copied(folder / str(number), part) != digest:
+                if _copy(folder / str(number), part) != digest:
                     raise ValueError(f"{number} has another digest")
     except FileNotFoundError:
         return None
@@ -87,7 +87,7 @@ def keep(folder: Path, outputs: Sequence[Path], record: dict[str, Any]) -> None:
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     try:
         part.mkdir(parents=True)
-        files = [_copied(output, part / str(number)) for number, output in enumerate(outputs)]
+        files = [_copy(output, part / str(number)) for number, output in enumerate(outputs)]
         note = {"files": files, "record": record}
         (part / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         with contextlib.suppress(FileNotFoundError):
@@ -101,7 +101,7 @@ def keep(folder: Path, outputs: Sequence[Path], record: dict[str, Any]) -> None:
         LOG.warning("shared cache: %s is not kept (%s)", folder, error.strerror or error)
 
 
-def _copied(source: Path, target: Path) -> str:
+def _copy(source: Path, target: Path) -> str:
     """Copy a file; give its SHA-256."""
     digest = hashlib.sha256()
     with open(source, "rb") as read, open(target, "wb") as write:

@@ -100,7 +100,7 @@ class RunRecord:
             },
             "params": params,
             "inputs": self.inputs,
-            "job": _named(snakemake),
+            "job": _mock_facts(snakemake),
             "environment": installed,
             "definitions": definitions(params.get("code")),
         }
@@ -134,7 +134,7 @@ def outputs(snakemake: Any, record: Path) -> dict[str, str]:
     return {str(path): _digest(path) for path in snakemake.output if Path(path) != record}
 
 
-def _named(snakemake: Any) -> dict[str, Any]:
+def _mock_facts(snakemake: Any) -> dict[str, Any]:
     """Return what `mock_snakemake` needs besides inputs and parameters."""
     lists = [name for name, value in snakemake.input.items() if not isinstance(value, str)]
     return {

@@ -88,16 +88,16 @@ def handle_interrupts() -> None:
     """End a job at Ctrl-C from now on, and at once if it came before."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if interrupted():
+    if is_interrupted():
         raise KeyboardInterrupt
 
 
-def interrupted() -> bool:
+def is_interrupted() -> bool:
     """Return whether the run that started this job was stopped by Ctrl-C."""
     return os.path.exists(os.environ.get(INTERRUPTED, ""))
 
 
-def modified(path: Path) -> int | None:
+def modification_time(path: Path) -> int | None:
     """When a file was modified; none where it does not exist."""
     return path.stat().st_mtime_ns if path.is_file() else None
 
@@ -113,7 +113,7 @@ def shorten_steps(workflow: Any, logger: logging.Logger) -> None:
         sys.stderr,
         executes=lambda: workflow.executor_plugin is not None,
         elsewhere=lambda: not workflow.local_exec,
-        stopped=interrupted,
+        stopped=is_interrupted,
     )
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(
@@ -133,11 +133,11 @@ class Results:
 
     def __init__(self, pages: Mapping[str, str], table: str):
         self.pages, self.table = pages, Path(table)
-        self.before = {path: modified(Path(path)) for path in pages.values()}
+        self.before = {path: modification_time(Path(path)) for path in pages.values()}
 
     def announce(self) -> None:
         """Print what this run made, after Snakemake's last lines."""
-        made = {n: p for n, p in self.pages.items() if modified(Path(p)) != self.before[p]}
+        made = {n: p for n, p in self.pages.items() if modification_time(Path(p)) != self.before[p]}
         lines = [""] if made else []
         if "report" in made and self.table.is_file():
             lines += [*result_lines(self.table), ""]

@@ -13,7 +13,7 @@ import keras
 
 from coverslip.config.sections import Training
 from coverslip.runtime.run_script import TERMINATED
-from coverslip.runtime.terminal import interrupted
+from coverslip.runtime.terminal import is_interrupted
 from coverslip.training.dataset import Batches
 
 
@@ -86,7 +86,7 @@ def validate_in_training_mode(network: keras.Model) -> Callable[[Any], dict[str,
 def stop_on_signal() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM sets, so that a state is never written in part."""
     stop = threading.Event()
-    if interrupted():  # modules of others swallow an interruption while they are imported
+    if is_interrupted():  # modules of others swallow an interruption while they are imported
         stop.set()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -51,7 +51,7 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
     labels = read_labels(archive, csv, dataset.label_columns)
     check_several_classes(archive, labels.values())
     root = PurePosixPath(csv).parent
-    members = found(archive, csv, list(labels), set(images))
+    members = find_members(archive, csv, list(labels), set(images))
     of_member = {members[name]: label for name, label in labels.items()}
     folders = {PurePosixPath(member).parent for member in of_member}
     raise_unusable(
@@ -120,7 +120,7 @@ def odd(text: str) -> bool:
     return re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text) is not None
 
 
-def found(archive: Archive, csv: str, names: list[str], images: set[str]) -> dict[str, str]:
+def find_members(archive: Archive, csv: str, names: list[str], images: set[str]) -> dict[str, str]:
     """Map the file names of a csv to members, in the folder of its name or next to it."""
     root = PurePosixPath(csv).parent
     places = (root / PurePosixPath(csv).stem, root)

@@ -217,11 +217,13 @@ def entries(archive: Archive, member: str, key: str) -> Iterator[Any]:
         CoverslipError: not JSON.
     """
     listed = False
-    for entry in _parsed(archive, member, lambda f: ijson.items(f, f"{key}.item", use_float=True)):
+    for entry in _parse_json(
+        archive, member, lambda f: ijson.items(f, f"{key}.item", use_float=True)
+    ):
         listed = True
         yield entry
     if not listed:
-        parsed = _parsed(archive, member, lambda f: ijson.kvitems(f, key, use_float=True))
+        parsed = _parse_json(archive, member, lambda f: ijson.kvitems(f, key, use_float=True))
         yield from (entry for _, entry in parsed)
 
 
@@ -249,7 +251,7 @@ class _Shallow:
         return data
 
 
-def _parsed(archive: Archive, member: str, parse: Any) -> Iterator[Any]:
+def _parse_json(archive: Archive, member: str, parse: Any) -> Iterator[Any]:
     with archive.stream(member) as (file, _):
         try:
             parser = parse(_Shallow(file))

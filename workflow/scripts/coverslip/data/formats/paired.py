@@ -59,12 +59,13 @@ def records(archive: Archive, dataset: Dataset) -> Iterator[Sample]:
     """
     expand_nested(archive)
     one_folder = folder_parts(dataset.images) == folder_parts(dataset.masks)
-    listed = keyed(archive, dataset.masks, LABEL_SUFFIXES)
+    listed = members_by_key(archive, dataset.masks, LABEL_SUFFIXES)
     if one_folder:
         images, masks = split_by_name(archive, listed)
     else:
         images = {
-            key: only(archive, found) for key, found in keyed(archive, dataset.images).items()
+            key: only(archive, found)
+            for key, found in members_by_key(archive, dataset.images).items()
         }
         masks = match_masks(archive, images, listed)
     expected = f"images in a folder '{dataset.images}' and masks in '{dataset.masks}'"
@@ -86,7 +87,7 @@ def folder_parts(folder: str) -> tuple[str, ...]:
     return tuple(part for part in normalize_name(folder).split("/") if part not in ("", "."))
 
 
-def keyed(
+def members_by_key(
     archive: Archive, folder: str, suffixes: Collection[str] = EXTENSIONS
 ) -> dict[Key, list[str]]:
     """Map the keys of the files in all folders of this name to their members.

@@ -56,7 +56,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     """
     inputs = keras.Input(shape)
     *skips, lowest = _encoder(inputs)
-    x = unet.full_resolution(unet.decoded(lowest, skips, network), inputs, network)
+    x = unet.full_resolution(unet.decode(lowest, skips, network), inputs, network)
     outputs = layers.Conv2D(network.channels, 1, dtype="float32", name="logits")(x)
     model = keras.Model(inputs, outputs, name="efficientnet_lite0_unet")
     for layer in model.layers:
@@ -84,7 +84,7 @@ def load_pretrained(model: keras.Model, path: Path) -> None:
 def _encoder(inputs) -> list:
     """Outputs of the stages in `SKIPS`, and of the last."""
     x = layers.Rescaling(2.0, offset=-1.0)(inputs)
-    x = _normalized(_convolution(x, STEM, 3, 2, "conv_stem"), "bn1")
+    x = _normalize(_convolution(x, STEM, 3, 2, "conv_stem"), "bn1")
     kept = []
     for stage, (blocks, size, stride, expansion, filters) in enumerate(STAGES):
         for block in range(blocks):
@@ -100,7 +100,7 @@ def _block(x, size: int, stride: int, expansion: int, filters: int, name: str):
     entered, wide = x, expansion * x.shape[-1]
     names = iter([f"{name}_bn1", f"{name}_bn2", f"{name}_bn3"])
     if expansion != 1:
-        x = _normalized(_convolution(x, wide, 1, 1, f"{name}_conv_pw"), next(names))
+        x = _normalize(_convolution(x, wide, 1, 1, f"{name}_conv_pw"), next(names))
     x = layers.DepthwiseConv2D(
         size,
         strides=stride,
@@ -109,9 +109,9 @@ def _block(x, size: int, stride: int, expansion: int, filters: int, name: str):
         depthwise_initializer="he_normal",
         name=f"{name}_conv_dw",
     )(x)
-    x = _normalized(x, next(names))
+    x = _normalize(x, next(names))
     last = f"{name}_conv_pwl" if expansion != 1 else f"{name}_conv_pw"
-    x = _normalized(_convolution(x, filters, 1, 1, last), next(names), relu=False)
+    x = _normalize(_convolution(x, filters, 1, 1, last), next(names), relu=False)
     if stride == 1 and entered.shape[-1] == filters:
         x = layers.Add(name=f"{name}_add")([entered, x])
     return x
@@ -129,6 +129,6 @@ def _convolution(x, filters: int, size: int, stride: int, name: str):
     )(x)
 
 
-def _normalized(x, name: str, relu: bool = True):
+def _normalize(x, name: str, relu: bool = True):
     x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
     return layers.ReLU(max_value=6.0)(x) if relu else x

@@ -43,17 +43,17 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     for level in FILTERS:
         for filters in level:
             start = default_initializers(9 * x.shape[-1])
-            x = _normalized(layers.Conv2D(filters, 3, padding="same", **start)(x))
+            x = _normalize(layers.Conv2D(filters, 3, padding="same", **start)(x))
         x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(x)
     for units in (network.dense_1, network.dense_2):
-        x = _normalized(layers.Dense(units, **default_initializers(x.shape[-1]))(x))
+        x = _normalize(layers.Dense(units, **default_initializers(x.shape[-1]))(x))
         x = layers.Dropout(DROPOUT)(x)
     start = default_initializers(x.shape[-1])
     outputs = layers.Dense(network.num_classes, dtype="float32", name="logits", **start)(x)
     return keras.Model(inputs, outputs, name="nuclei_cnn")
 
 
-def _normalized(x):
+def _normalize(x):
     x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON)(x)
     return layers.Activation("relu")(x)

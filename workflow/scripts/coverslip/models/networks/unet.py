@@ -41,7 +41,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     x = _convolutions(x, _filters(network, network.depth), norm)
     if network.dropout:
         x = layers.Dropout(network.dropout)(x)
-    x = decoded(x, skips, network)
+    x = decode(x, skips, network)
     if network.stem_stride == 2:
         x = full_resolution(x, inputs, network)
     # Logits stay float32 under a mixed policy: their exponentials overflow in float16.
@@ -49,7 +49,7 @@ def build(network: Network, shape: tuple[int | None, int | None, int]) -> keras.
     return keras.Model(inputs, outputs, name="unet")
 
 
-def decoded(x, skips: list, network: Network):
+def decode(x, skips: list, network: Network):
     """From the lowest level up to the first of `skips`, which are those of each level above it."""
     for level in reversed(range(len(skips))):
         x = _up(x, skips[level], _filters(network, level), network.normalization)
