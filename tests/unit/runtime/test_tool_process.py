@@ -1,10 +1,16 @@
 """Another program as a process: what it took, and what it said where it fails."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from coverslip.errors import CoverslipError
+from coverslip.files import WORKFLOW
 from coverslip.runtime.tool_process import run_process
 
 
@@ -47,3 +53,33 @@ def test_it_knows_its_threads_and_no_package_of_ours(tmp_path, monkeypatch):
 def test_its_last_line_is_the_reason(tmp_path, command, words):
     with pytest.raises(CoverslipError, match=words):
         run_process(command, tmp_path / "log", threads=1)
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from coverslip.runtime.tool_process import run_process
+
+program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+run_process([sys.executable, "-c", program], Path(sys.argv[1]), threads=1)
+"""
+
+
+def test_it_ends_with_the_job(tmp_path):
+    log = tmp_path / "log"
+    job = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(log)],
+        env={**os.environ, "PYTHONPATH": str(WORKFLOW / "scripts")},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: log.is_file() and log.read_text().endswith("\n"))
+    job.send_signal(signal.SIGINT)
+    assert job.wait(timeout=30) != 0
+    wait_until(lambda: not Path(f"/proc/{log.read_text().strip()}").exists())
+
+
+def wait_until(condition, seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
