@@ -44,12 +44,13 @@ def augment(x: Any, y: Any) -> tuple[Any, Any]:
     return x + 0.02 * np.random.uniform(0, 1) * np.random.normal(0, 1, x.shape), y
 
 
-def read_subset(folder: Path, channels: int | None) -> tuple[list[Any], list[Any], int]:
+def read_subset(folder: Path, channels: int | None, side: int) -> tuple[list[Any], list[Any], int]:
     """Return images (float32), label images (int32) and the number of channels, 1 or 3.
 
     Args:
         folder: with the folders `images` and `labels`.
         channels: none: 3 if any image has as many, else 1.
+        side: smallest height and width; smaller images are filled up with zeros.
     """
     import numpy as np
     from csbdeep.utils import normalize
@@ -62,7 +63,13 @@ def read_subset(folder: Path, channels: int | None) -> tuple[list[Any], list[Any
     form = three_channels if channels == 3 else one_channel
     x = [normalize(form(each).astype(np.float32), 1, 99.8, axis=(0, 1)) for each in images]
     labels = [read_image(folder / "labels" / path.name) for path in paths]
-    return x, [fill_label_holes(each.astype(np.int32)) for each in labels], channels
+    y = [fill_label_holes(each.astype(np.int32)) for each in labels]
+
+    def filled(array: Any) -> Any:
+        missing = [(0, max(0, side - length)) for length in array.shape[:2]]
+        return np.pad(array, [*missing, *[(0, 0)] * (array.ndim - 2)])
+
+    return [filled(each) for each in x], [filled(each) for each in y], channels
 
 
 def train(given: argparse.Namespace) -> None:
@@ -72,8 +79,8 @@ def train(given: argparse.Namespace) -> None:
     from stardist.models import Config2D, StarDist2D
 
     keras.utils.set_random_seed(given.seed)
-    x, y, channels = read_subset(given.train, None)
-    validation = read_subset(given.validation, channels)[:2]
+    x, y, channels = read_subset(given.train, None, given.patch)
+    validation = read_subset(given.validation, channels, given.patch)[:2]
     given.state.mkdir(parents=True, exist_ok=True)
     config = Config2D(
         n_rays=given.rays,

@@ -600,7 +600,7 @@ class ToolTraining(Section):
     batch: int = Field(default=4, ge=1, le=65_536)
     """Patches of a batch."""
     patch: int = Field(default=256, ge=32, le=4096)
-    """Height and width of a patch in pixels; smaller images are left out by StarDist."""
+    """Height and width of a patch in pixels; smaller images are filled up with zeros."""
     rays: int = Field(default=32, ge=3, le=1024)
     """Distances to the contour that are predicted for each pixel."""
     learning_rate: float = Field(default=3.0e-4, gt=0)
