@@ -102,13 +102,13 @@ def test_a_caption_writes_only_the_pages(project, file, expected):
 @pytest.mark.reliability(
     "D33",
     "a warning of the data check is changed, or a constant that decides on it",
-    "the check and the report are made again; nothing is trained",
+    "the check, notebooks and the report are made again; nothing is trained",
 )
 def test_what_the_check_warns_of_trains_nothing(project):
     module = project / "workflow/scripts/coverslip/data/quality_check.py"
     edit(module, "LARGEST_OBJECT = 0.5", "LARGEST_OBJECT = 0.6")
     edit(module, '"without any object"', '"without objects"')
-    assert jobs(project) == {"check": 2, "report": 1}
+    assert jobs(project) == {"check": 2, "notebook": 2, "report": 1}
 
 
 def test_a_notebook_runs_again_with_the_report(project):
@@ -214,7 +214,7 @@ DELETED = {
     f"{RUN}/model/model.keras": AFTER_TRAINING | {"train"},
     f"{RUN}/model": AFTER_TRAINING | {"train"},
     "studies/one": AFTER_TRAINING | {"split", "extract_patches", "train"},
-    "datasets/own/check/report.json": {"check", "report"},
+    "datasets/own/check/report.json": {"check", "notebook", "report"},
     "datasets/own": AFTER_TRAINING | {*UP_TO_SPLIT, "extract_patches", "train"},
 }
 

@@ -29,10 +29,11 @@ def test_deployed_at_a_tag_it_simulates_checks_and_trains(tmp_path):
     config["studies"].pop("two")
     (lab / "config/config.yaml").write_text(yaml.safe_dump(config))
     model = "results/studies/one/fold0_seed1/model"
-    snakemake(lab, f"{model}/model.json", **hosted)
+    check = "results/datasets/made/check/report.json"
+    snakemake(lab, f"{model}/model.json", check, **hosted)
     for made in ("raw/made.zip", "datasets/made/images.h5", "studies/one/split.csv"):
         assert (lab / "results" / made).is_file()
     record = json.loads((lab / model / "run.json").read_text())
     assert record["git"] == f"github.com/lab/coverslip/workflow/rules@{TAG}"
-    assert json.loads((lab / "results/datasets/made/check/report.json").read_text())
+    assert json.loads((lab / check).read_text())
     assert {path.name for path in lab.iterdir()} == deployed | {".snakemake", "results"}
