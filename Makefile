@@ -84,7 +84,7 @@ crate: $(VENV)/.$(KIND) ## describe the last run of config/kaggle.yaml as an RO-
 	PYTHONPATH=workflow/scripts $(BIN)/python -m coverslip.reporting.ro_crate --configfile $(CONFIGFILE) $(ARGS)
 
 reliability: $(VENV)/.dev ## disturb every stage of a small run, write docs/reliability.md
-	PYTHONPATH=workflow/scripts $(BIN)/python tests/reliability.py --write
+	$(BIN)/python benchmarks/reliability.py --write
 
 docs: $(VENV)/.dev ## build the documentation site into site/, with all links checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "workflow/scripts/coverslip"
 LONGEST_NAME = 60
 """Characters of the name of a test."""
 
-OF_NO_MODULE = {"test_fuzz.py", "test_full_disk.py", "test_reliability_page.py"}
+OF_NO_MODULE = {"test_fuzz.py", "test_full_disk.py"}
 """Tests of several rooms at once."""
 
 

@@ -20,7 +20,7 @@ METRICS = "results/studies/one/metrics.json"
 def test_every_stage_survives_every_fault_as_the_page_says(finished, others):
     given = ["--finished", finished, "--others", others]
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/reliability.py", *given],
+        [sys.executable, ROOT / "benchmarks/reliability.py", *given],
         capture_output=True,
         text=True,
         env=clean_environment(),

@@ -1,4 +1,4 @@
-"""Faults in every stage of a run, and what becomes of its results: `python tests/reliability.py`.
+"""Faults in every stage of a run, and what becomes of its results (`make reliability`).
 
 Each stage is disturbed in a copy of a finished run: its script runs as under Snakemake, in a
 process of its own, and is hit at the moment when its first outputs are to appear. What Snakemake
@@ -28,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
 import reliability_inputs
 import small_disk
 from running import ROOT, finish, finish_others
@@ -74,7 +77,7 @@ class Fault:
     name: str
     hit: Callable[[types.SimpleNamespace, str, int], None]
     """Called with the job, the path of an output that is to appear, and how many came before."""
-    told: str
+    message: str
     """Part of the one line that the job ends with; empty where it cannot say anything."""
     space: float | None = None
     """Bytes left on the disk, as a share of those of the outputs; none: enough."""
@@ -214,7 +217,7 @@ def disturb(job: types.SimpleNamespace, fault: Fault, finished: Path) -> str:
         status != 1
         or len(lines) != 1
         or "Traceback" in said
-        or not any(word in lines[0] for word in fault.told.split("|"))
+        or not any(word in lines[0] for word in fault.message.split("|"))
     ):
         return f"FAILED: status {status}: {said[-300:]}"
     # Snakemake removes what a failed job has left; none of it may be written in part.
@@ -222,7 +225,7 @@ def disturb(job: types.SimpleNamespace, fault: Fault, finished: Path) -> str:
     partial += [str(path) for path in set(Path("results").rglob("*.part*")) - before]
     if partial and fault.name != "input replaced":
         return f"FAILED: left {partial}"
-    return "told in one line"
+    return "one-line error"
 
 
 def _size(path: Path) -> int:

@@ -9,7 +9,7 @@ WITHOUT = {31: "there is no defect of this number"}
 
 def test_the_page_is_generated_from_the_tests():
     page = reliability_inputs.PAGE.read_text(encoding="utf-8")
-    assert reliability_inputs.written(page) == page, "run `python tests/reliability_inputs.py`"
+    assert reliability_inputs.written(page) == page, "run `python benchmarks/reliability_inputs.py`"
 
 
 def test_every_defect_has_a_test():

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1] / "tests"
 PAGE = TESTS.parent / "docs/reliability.md"
 START, END = "<!-- inputs -->\n", "<!-- end of inputs -->\n"
 MARK = "mark.reliability"
