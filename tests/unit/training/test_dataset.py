@@ -1,7 +1,6 @@
 """Which patches are trained on, in which order and in which parts."""
 
 import class_training
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -244,39 +243,6 @@ def test_a_split_of_patches_selects_patches(tmp_path):
     data = select(Patches([folder]), tmp_path / "split.csv", 0, 0.0)
     assert data.training.tolist() == [0]
     assert data.validation.tolist() == [1, 2]
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_an_optimizer_is_taken_and_put_whatever_its_parts(policy):
-    variables = [keras.Variable(np.ones((2, 3), np.float32)), keras.Variable(np.ones(3, "f4"))]
-
-    def made(parts):
-        optimizer = dataset.adam(0.1, parts)
-        if policy != "float32":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(variables)
-        return optimizer
-
-    one = made(3)
-    for _ in range(6):
-        one.apply([np.full(v.shape, 0.5, np.float32) for v in variables], variables)
-    assert int(one.iterations) == 2
-    values = dataset.take(one, 3)
-    for parts in (1, 2, 3):
-        other = made(parts)
-        dataset.put(other, values, parts)
-        assert int(other.iterations) == 2
-        for a, b in zip(values, dataset.take(other, parts), strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-def test_batch_normalization_forgets_as_much_in_a_batch():
-    inputs = keras.Input((4,))
-    network = keras.Model(inputs, keras.layers.BatchNormalization(momentum=0.9)(inputs))
-    dataset.slow_down(network, 1)
-    assert network.layers[1].momentum == 0.9
-    dataset.slow_down(network, 4)
-    assert network.layers[1].momentum ** 4 == pytest.approx(0.9)
 
 
 # --- Classes of images

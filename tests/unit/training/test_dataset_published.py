@@ -68,11 +68,6 @@ def test_micro_batches_are_what_batch_normalization_sees(mask_study, tmp_path):
     assert "memory" not in result(tmp_path / "2")[2]
 
 
-def test_epsilon_is_that_of_adam():
-    assert dataset.adam(0.1).epsilon == 1e-7
-    assert dataset.adam(0.1, epsilon=1e-8).epsilon == 1e-8
-
-
 def material(mask_study, **changes):
     sections = dataset.TrainingConfig(
         changes.pop("preprocessing", PREPROCESSING),

@@ -30,7 +30,7 @@ class Checkpoint:
     variables: list[np.ndarray] = field(default_factory=list)
     """All variables of the model, seed generators and running statistics among them."""
     optimizer: list[np.ndarray] = field(default_factory=list)
-    """Variables of the optimizer, independent of the parts of batches (`dataset.take`)."""
+    """Variables of the optimizer, independent of the parts of batches (`accumulation`)."""
     best: list[np.ndarray] = field(default_factory=list)
     """Variables of the model after its best epoch."""
     halvings: list[dict] = field(default_factory=list)

@@ -25,7 +25,7 @@ from coverslip.models import model, networks
 from coverslip.runtime import device as devices
 from coverslip.runtime import oom
 from coverslip.runtime.run_script import TERMINATED
-from coverslip.training import batchnorm, calibration, dataset, losses, schedule
+from coverslip.training import accumulation, batchnorm, calibration, losses, schedule
 from coverslip.training import checkpoint as states
 from coverslip.training.calibration import Goal
 from coverslip.training.dataset import Batches, TrainingConfig, class_weights, load_training_data
@@ -231,11 +231,11 @@ class Trainer:
         """Build the network after the last complete epoch, for so many patches at once."""
         self.model = None  # its memory is needed
         self.size = size
-        self.parts = dataset.split_batch(self.training.batch_size, size)
+        self.parts = accumulation.split_batch(self.training.batch_size, size)
         self.model = _compile(self.sections, self.device, self.batches["train"], self.parts)
         if self.current.history:
             states.put(self.model.variables, self.current.variables)
-            dataset.put(self.model.optimizer, self.current.optimizer, self.parts)
+            accumulation.put_variables(self.model.optimizer, self.current.optimizer, self.parts)
 
     def _epoch_of(self, size: int) -> dict[str, float]:
         """Train the next epoch; build the network again for another number of patches at once."""
@@ -269,7 +269,7 @@ class Trainer:
     def _save(self) -> None:
         history = self.current.history
         self.current.variables = states.take(self.model.variables)
-        self.current.optimizer = dataset.take(self.model.optimizer, self.parts)
+        self.current.optimizer = accumulation.take_variables(self.model.optimizer, self.parts)
         if best_epoch(history, self.training.monitor) == len(history):
             self.current.best = self.current.variables
         states.save(self.folder, self.identity, self.current)
@@ -296,9 +296,9 @@ def _compile(
         weights = class_weights(batches.patches, batches.rows, classes, network.head)
     if device.fused_normalization:
         built = batchnorm.fuse_batchnorm(built)
-    dataset.slow_down(built, parts)
+    accumulation.adapt_momentum(built, parts)
     built.compile(
-        optimizer=dataset.adam(training.learning_rate, parts, training.adam_epsilon),
+        optimizer=accumulation.adam(training.learning_rate, parts, training.adam_epsilon),
         loss=losses.make(training, network.head, weights),
         weighted_metrics=losses.metrics(network.head),
         jit_compile=device.jit_compile,
