@@ -1,16 +1,18 @@
 """Images per second of `measure` and of StarDist: `python benchmarks/measure.py [--images 100]`.
 
-Both count and outline nuclei of the same simulated images of 1024 x 1024 pixels, each in a process
-of its own with the same number of threads, from its start to the last file. coverslip writes
-tables, label images, overlays and exports; StarDist only label images. Printed, as Markdown: wall
-and CPU seconds, images per second, and how the time of coverslip divides (one thread, CPU seconds).
+Both count and outline nuclei of the same images, each in a process of its own with the same number
+of threads, from its start to the last file. coverslip writes tables, label images, overlays and
+exports; StarDist only label images. Printed, as Markdown: wall and CPU seconds, images per second,
+mean AP (IoU 0.50 to 0.95) of the label images, and how the time of coverslip divides (one thread,
+CPU seconds).
 
-The weights of StarDist's published models are not needed: its time does not depend on them but for
-the non-maximum suppression. So the network is that of `2D_versatile_fluo` (U-Net of depth 3, 32
-filters, 32 rays, grid 2 x 2) with random weights; the suppression is given the probabilities and
-distances of the true objects, as a perfect network would. It says nothing about accuracy: for that
-see `benchmarks/peers.py`. `--stardist PYTHON` is the Python of an environment with
-`benchmarks/requirements-stardist.txt`; without it this one is used.
+The images are simulated, 1024 x 1024 pixels, or those of `--pairs FOLDER`: TIFF of one name in
+`images` and, with the true objects, in `labels`. `--stardist PYTHON` is the Python of an
+environment with `benchmarks/requirements-stardist.txt`; without it this one is used.
+`--stardist-model FOLDER` is a trained StarDist. Without it, StarDist predicts by the network of
+`2D_versatile_fluo` (U-Net of depth 3, 32 filters, 32 rays, grid 2 x 2) with random weights, and
+its non-maximum suppression gets the probabilities and distances of the true objects, as of a
+perfect network: its time does not depend on weights otherwise, and its AP says nothing.
 """
 
 import argparse
@@ -179,33 +181,64 @@ def run(command: list[str], threads: int) -> tuple[float, float]:
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def mean_ap(truth: Path, labels: Path, ending: str) -> float:
+    """Mean AP over all images and thresholds."""
+    import tifffile
+
+    from coverslip.metrics.matching import match
+
+    return float(
+        np.mean(
+            [
+                match(
+                    tifffile.imread(path).astype(np.int32),
+                    tifffile.imread(labels / f"{path.name}{ending}").astype(np.int32),
+                ).accuracy.mean()
+                for path in sorted(truth.iterdir())
+            ]
+        )
+    )
+
+
 def main(given: argparse.Namespace) -> None:
     """Run both, and print the tables."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_images(folder, given.images)
+        if given.pairs is None:
+            write_images(folder, given.images)
+        else:
+            for name in ("images", "labels"):
+                (folder / name).symlink_to((given.pairs / name).resolve())
+        truth, count = folder / "labels", len(list((folder / "images").iterdir()))
         threads = str(given.threads)
         own = [sys.executable, __file__, "--one", str(folder), "--threads"]
+        trained = [] if given.stardist_model is None else [str(given.stardist_model.resolve())]
+        if not trained:
+            run([str(given.stardist), "-c", PERFECT, str(folder)], given.threads)
         rows = []
-        for name, command in (
-            ("coverslip", [*own, threads, "--out"]),
-            ("StarDist", [str(given.stardist), "-c", STARDIST, str(folder)]),
+        for name, command, ending in (
+            ("coverslip", [*own, threads, "--out", "OUT"], ".label.tif"),
+            ("StarDist", [str(given.stardist), "-c", STARDIST, str(folder), "OUT", threads], ""),
         ):
             out = folder / name
             out.mkdir()
-            last = [str(out)] if name == "coverslip" else [str(out), threads]
-            rows.append((name, *run([*command, *last], given.threads)))
-        print(f"{given.images} images of {SIDE} x {SIDE} pixels, {threads} threads:\n")
-        print("| | wall, s | CPU, s | images per second |\n| --- | ---: | ---: | ---: |")
-        for name, wall, cpu in rows:
-            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {given.images / wall:.2f} |")
+            words = [str(out) if word == "OUT" else word for word in command]
+            words += trained if name == "StarDist" else []
+            spent = run(words, given.threads)
+            found = out / "labels" if name == "coverslip" else out
+            rows.append((name, *spent, mean_ap(truth, found, ending)))
+        print(f"{count} images, {threads} threads:\n")
+        print("| | wall, s | CPU, s | images per second | mean AP |")
+        print("| --- | ---: | ---: | ---: | ---: |")
+        for name, wall, cpu, ap in rows:
+            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {count / wall:.2f} | {ap:.3f} |")
         divided = folder / "divided"
         divided.mkdir()
         run([*own, "1", "--divide", "--out", str(divided)], 1)
         seconds = json.loads((divided / "stages.json").read_text())
         print("\n| stage of coverslip | CPU, s | s per image |\n| --- | ---: | ---: |")
         for stage, value in seconds.items():
-            print(f"| {stage} | {value:.1f} | {value / given.images:.3f} |")
+            print(f"| {stage} | {value:.1f} | {value / count:.3f} |")
 
 
 if __name__ == "__main__":
@@ -213,6 +246,8 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--stardist", type=Path, default=Path(sys.executable))
+    parser.add_argument("--stardist-model", type=Path)
+    parser.add_argument("--pairs", type=Path, help="folder of images and labels")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--divide", action="store_true", help=argparse.SUPPRESS)

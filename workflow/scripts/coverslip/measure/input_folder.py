@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 INFO = "model.json"
 
-WEIGHTS = ("model.keras", "model.onnx")
-"""Weights of a network, of which one is enough."""
+WEIGHTS = ("model.keras", "model.onnx", "model.int8.onnx")
+"""Weights of a network; one of the first two is enough."""
 
 FILES = (WEIGHTS[0], INFO)
 

@@ -10,7 +10,6 @@ needs. With the head `classification` it takes images that are resized already, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sys
@@ -25,7 +24,13 @@ from coverslip.files import atomic_write
 from coverslip.models import heads, preprocessing
 from coverslip.models import model as models
 from coverslip.models.folder import member_folders
-from coverslip.models.onnx_network import DIVISOR, FILE, METADATA
+from coverslip.models.onnx_network import (
+    DIVISOR,
+    FILE,
+    METADATA,
+    QUANTIZED,
+    write_checksum,
+)
 from coverslip.models.tiling import size_divisor_of
 
 
@@ -43,12 +48,8 @@ def export(folder: Path) -> list[Path]:
     written = []
     for each in member_folders(folder) or [Path(folder)]:
         onnx(each, each / FILE)
-        sums = each / "SHA256SUMS"
-        if sums.is_file():
-            lines = [line for line in sums.read_text().splitlines() if not line.endswith(FILE)]
-            digest = hashlib.sha256((each / FILE).read_bytes()).hexdigest()
-            with atomic_write(sums) as part:
-                part.write_text("\n".join([*lines, f"{digest}  {FILE}"]) + "\n")
+        (each / QUANTIZED).unlink(missing_ok=True)  # of the network before
+        write_checksum(each / FILE)
         written.append(each / FILE)
     return written
 

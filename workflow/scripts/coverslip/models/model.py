@@ -1,8 +1,8 @@
 """The model folder: all that predicting needs, whatever the model is.
 
 A folder has `model.keras` (the network, giving logits), `model.onnx` (the same network, giving
-probabilities, for prediction without Keras; see `coverslip.models.export_onnx`), or both, and
-`model.json`, which contains:
+probabilities, for prediction without Keras; see `coverslip.models.export_onnx`), or both, maybe
+`model.int8.onnx` (see `coverslip.training.quantize`), and `model.json`, which contains:
 
 - `format`: number of this layout; `kind`: what the model is, see `KINDS`;
 - `classes`: names, `background` first; `num_classes`: output channels; `head`: what they mean, see
@@ -44,7 +44,7 @@ from coverslip.models.confidence import object_confidence
 from coverslip.models.folder import ENSEMBLE, member_folders, read_info
 from coverslip.models.model_info import check_info
 from coverslip.models.onnx_network import FILE as ONNX_FILE
-from coverslip.models.onnx_network import OnnxNetwork
+from coverslip.models.onnx_network import QUANTIZED, OnnxNetwork
 from coverslip.models.scale import middle, scale_factor, typical_diameter
 from coverslip.models.tiles import (
     HasSizeDivisor,
@@ -133,7 +133,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("model.json", ONNX_FILE):  # they must not describe another network
+    for name in ("model.json", ONNX_FILE, QUANTIZED):  # they must not describe another network
         (folder / name).unlink(missing_ok=True)
     with atomic_write(folder / "model.keras") as part:
         whole = part.with_name(f"{part.name}.keras")  # Keras insists on the ending
@@ -146,7 +146,7 @@ def save(folder: Path, model: Any, info: dict[str, Any]) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-Runtime = Literal["auto", "keras"]
+Runtime = Literal["auto", "float32", "keras"]
 
 
 def load(
@@ -250,12 +250,16 @@ def _network(model: Model) -> Predict:
 
 def uses_onnx(model: Model) -> bool:
     """Return whether a model of the kind `network` predicts by ONNX Runtime."""
-    return model.runtime == "auto" and model.policy is None and (model.folder / ONNX_FILE).is_file()
+    exported = (model.folder / ONNX_FILE).is_file()
+    return model.runtime != "keras" and model.policy is None and exported
 
 
 def _onnx_network(model: Model) -> Predict:
     """Return what `_network` does, by ONNX Runtime."""
-    network = OnnxNetwork(model.folder / ONNX_FILE, model.info, model.threads)
+    file = model.folder / QUANTIZED
+    if model.runtime != "auto" or not file.is_file():
+        file = model.folder / ONNX_FILE
+    network = OnnxNetwork(file, model.info, model.threads)
     if model.head != "classification":
         return HasSizeDivisor(network.predict, network.size_divisor)
     smallest = np.finfo(np.float32).tiny
@@ -307,8 +311,8 @@ class Model:
         preprocessing: the preprocessing section that it was trained with.
         policy: dtype policy to predict fast in, by Keras and a network made for speed
             (`coverslip.models.fold_batchnorm`); none: by the network as it was trained, in float32.
-        runtime: `auto`: by ONNX Runtime where the folder has `model.onnx`, else by Keras;
-            `keras`: by Keras.
+        runtime: `auto`: by ONNX Runtime where the folder has `model.onnx`, in 8 bits where it has
+            `model.int8.onnx` as well, else by Keras; `float32`: never in 8 bits; `keras`: by Keras.
         threads: CPU threads of ONNX Runtime; none: one for each core.
         grain: once `predictor` is called, what sides of larger tiles are multiples of; see
             `coverslip.models.tiling`.
