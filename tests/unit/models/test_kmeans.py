@@ -1,10 +1,13 @@
 """K-means on distinct colours: the partition that scikit-learn finds on all pixels."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from skimage import data
 from sklearn.cluster import KMeans
 
+from coverslip.models import kmeans
 from coverslip.models.kmeans import distinct, partition
 
 RNG = np.random.default_rng(6)
@@ -76,3 +79,30 @@ def test_no_more_clusters_than_colours(colours):
     found = partition(image, 3, 1)
     assert len(found.centres) == colours and found.inertia < 1e-12
     np.testing.assert_array_equal(found.labels, image[:, :, 0] // 50)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_clusters_of_greys_are_the_best_there_are(number):
+    rng = np.random.default_rng(number)
+    values = np.sort(rng.choice(256, 9, replace=False))
+    weights = rng.integers(1, 50, 9)
+
+    def distance(cuts):
+        total = 0.0
+        for part in np.split(np.arange(9), cuts):
+            mean = np.average(values[part], weights=weights[part])
+            total += (weights[part] * (values[part] - mean) ** 2).sum()
+        return total / weights.sum()
+
+    least = min(distance(cuts) for cuts in combinations(range(1, 9), number - 1))
+    starts, inertia = kmeans.optimal_partitions(values, weights, number)
+    assert inertia[number - 1] == pytest.approx(least, abs=1e-6)
+    assert distance(starts[number - 1][1:]) == pytest.approx(least, abs=1e-6)
+
+
+def test_an_image_of_few_greys_has_as_many_clusters():
+    flat = kmeans.cluster_greys(np.bincount([7] * 9, minlength=256))
+    assert flat.number == 1 and len(flat.foreground) == 0
+    two = kmeans.cluster_greys(np.bincount([7] * 9 + [90] * 3, minlength=256), number=5)
+    assert two.number == 2 and two.foreground.tolist() == [1]
+    assert two.table[[0, 7, 89, 90, 255]].tolist() == [0, 0, 0, 1, 1]

@@ -199,6 +199,16 @@ def parser() -> Parser:
     measure.add_argument(
         "--pixel-size", type=micrometres, metavar="UM", help="micrometres per pixel"
     )
+    measure.add_argument(
+        "--clusters", type=int, metavar="N", help="number of clusters of the model `kmeans`"
+    )
+    measure.add_argument(
+        "--foreground-clusters",
+        type=int,
+        nargs="+",
+        metavar="CLUSTER",
+        help="those that are foreground: from 0, the darkest, or from -1, the brightest",
+    )
     explain = verb("explain", "print how a result was made, and what changed since", runs=False)
     explain.add_argument("file", type=Path, help="a file below results/")
     verb("doctor", "print what is installed and what this machine has", runs=False)
@@ -306,6 +316,7 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     if tool and given.tool_python is not None:
         values["tool_python"] = {str(model).partition(":")[0]: str(given.tool_python.absolute())}
     settings = {"channel": given.channel, "z": given.z, "pixel_size_um": given.pixel_size}
+    settings |= {"clusters": given.clusters, "foreground_clusters": given.foreground_clusters}
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings
     # A file, because Snakemake reads values of `--config` as text, or takes them apart.

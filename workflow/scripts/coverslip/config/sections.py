@@ -115,6 +115,11 @@ class Measure(Section):
     GeoJSON for QuPath (`exports/*.geojson`), and `objects.parquet`."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Share of a patch of the training that neighbouring tiles both cover."""
+    clusters: int | None = Field(default=None, ge=2, le=64)
+    """Number of clusters of the model `kmeans`; none: the elbow of each image, 2 to 8."""
+    foreground_clusters: list[int] | None = None
+    """Clusters of the model `kmeans` that are foreground: from 0, the darkest, or from -1, the
+    brightest; none: all but the one with the most pixels."""
     tta: bool = False
     """Test-time augmentation: average the predictions over the eight flips and turns of an
     image."""

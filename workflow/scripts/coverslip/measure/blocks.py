@@ -26,6 +26,7 @@ from coverslip.errors import CoverslipError
 from coverslip.imaging.field_of_view import FieldOfView, FilledRows
 from coverslip.imaging.rows import Rows, Unfit, Whole
 from coverslip.models import heads
+from coverslip.models.kmeans import ForegroundWindows
 from coverslip.models.model import Model
 from coverslip.models.preprocessing import check_image
 
@@ -102,6 +103,15 @@ class Thumbnail:
     """bool HxW, the field of view."""
 
 
+class Clusters(NamedTuple):
+    """Clusters of an image by K-means without training."""
+
+    label: np.ndarray
+    """uint8 HxW of the thumbnail, from 0, the darkest."""
+    number: int
+    foreground: list[int]
+
+
 @dataclass
 class Window:
     """Whole objects of an image, with the pixels around them."""
@@ -128,6 +138,7 @@ class SegmentedImage:
     fov: FieldOfView
     foreground_px: int
     thumbnail: Thumbnail
+    clusters: Clusters | None
     boxes: np.ndarray
     """int64 (count, 4): first row and column, and the first beyond, of each object."""
     _labels: Any
@@ -255,8 +266,13 @@ def segment_image(
         small.field[place] = counts[::step, ::step]
     numbers, boxes = labels.finish(model, min_area_px)
     small.label = numbers[small.label]
+    clusters = None
+    if isinstance(predict, ForegroundWindows) and predict.greys is not None:
+        label = predict.clusters(small.image)
+        clusters = Clusters(label, predict.greys.number, predict.greys.foreground.tolist())
     return SegmentedImage(
-        source, shape, grid, fov, foreground_px, small, boxes, labels.array, probability, numbers
+        *(source, shape, grid, fov, foreground_px, small, clusters, boxes),
+        *(labels.array, probability, numbers),
     )
 
 

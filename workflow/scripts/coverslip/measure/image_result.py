@@ -24,6 +24,7 @@ from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.input_folder import printable_name
 from coverslip.measure.overlay import (
+    draw_clusters,
     draw_objects,
     draw_scale_bar,
     encoded,
@@ -44,6 +45,11 @@ PADDED = "black surroundings do not count"
 def image_name(overlay: str) -> str:
     """Return the name of the image without contours that goes with an overlay."""
     return overlay.removesuffix("overlay.png") + "image.jpg"
+
+
+def clusters_name(overlay: str) -> str:
+    """Return the name of the clusters of an image that go with an overlay."""
+    return overlay.removesuffix("overlay.png") + "clusters.png"
 
 
 def overlay_name(page: int, plane: str) -> str:
@@ -145,6 +151,10 @@ class ImageResult:
             shutil.rmtree(scratch, ignore_errors=True)
         objects, polygons = found
         self.draw(plane, drawn, plain)
+        if segmented.clusters is not None:
+            colored = draw_clusters(segmented.clusters.label, small.field)
+            name = clusters_name(overlay_name(plane.page, plane.plane))
+            (self.part / name).write_bytes(encoded(colored))
         if "roi" in settings.export:
             self.rois = (self.rois or []) + label_rois(polygons, plane.page, plane.plane)
         if "geojson" in settings.export:
@@ -193,6 +203,9 @@ class ImageResult:
                 "pixel_width_um": size and size[1],
                 "pixel_size_from": origin or None,
                 **summary(segmented.foreground_px, segmented.fov.area, objects, size),
+                "n_clusters": segmented.clusters and segmented.clusters.number,
+                "foreground_clusters": segmented.clusters
+                and " ".join(map(str, segmented.clusters.foreground)),
                 **quality,
                 "note": "; ".join(note for note in notes if note) or None,
             }

@@ -42,6 +42,7 @@ from coverslip.measure.input_folder import (
 from coverslip.measure.regionprops import load_cp_measure
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.measure.tool_images import LabelImages, labels_digest, load_model
+from coverslip.models.kmeans import choose_clusters
 from coverslip.models.model import WHOLE, Model, load, needs_keras
 from coverslip.pipeline import folder_inventory
 from coverslip.runtime import device
@@ -135,6 +136,7 @@ def measure(
             network.policy = found_device.dtype_policy if settings.mixed_precision else None
             report(found_device.line(network.policy or "float32"))
             workers = 1
+        choose_clusters(network, settings.clusters, settings.foreground_clusters)
         network.predictor()  # a model that cannot predict ends the job, an image does not
         files = parts(known)
         todo = [

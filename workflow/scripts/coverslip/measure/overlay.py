@@ -8,7 +8,17 @@ import cv2
 import numpy as np
 
 from coverslip.imaging.intensity import stretch, to_grey
-from coverslip.imaging.palette import ORANGE, SKY, paint
+from coverslip.imaging.palette import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    paint,
+)
 
 SMALLEST = 512
 """Smaller images are enlarged by a whole number to about this size, so that a line stays thin."""
@@ -90,6 +100,28 @@ def draw_scale_bar(shown: np.ndarray, fraction: float) -> None:
     edge = max(1, thick // 3)
     shown[max(0, bottom - thick - edge) : bottom + edge, max(0, left - edge) : right + edge] = 0
     shown[max(0, bottom - thick) : bottom, max(0, left) : right] = 255
+
+
+CLUSTERS = np.stack(
+    [paint(c) for c in (BLACK, BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE)]
+)
+"""Colours of clusters from the darkest on, again from the first one where there are more."""
+
+
+def draw_clusters(label: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Draw the clusters of an image in false colours.
+
+    Args:
+        label: uint8 HxW, the clusters.
+        field: bool HxW, the field of view; grey outside.
+
+    Returns:
+        uint8 hxwx3, RGB: enlarged as the overlay is.
+    """
+    shown = CLUSTERS[label % len(CLUSTERS)]
+    shown[~field] = 128
+    size = _enlarged(label.shape)
+    return shown if size is None else cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST)
 
 
 def _enlarged(shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -18,9 +18,9 @@ from coverslip.files import atomic_write
 from coverslip.measure import plot as plots
 from coverslip.measure.classes import UNSURE
 from coverslip.measure.flags import SATURATED, find_flags, worst_images
-from coverslip.measure.image_result import image_name, overlay_name
+from coverslip.measure.image_result import clusters_name, image_name, overlay_name
 from coverslip.measure.input_folder import beside, left_out_lines
-from coverslip.measure.overlay import scale_bar_um
+from coverslip.measure.overlay import CLUSTERS, scale_bar_um
 from coverslip.measure.tables import read_head, read_images
 from coverslip.measure.wells import plate_table
 from coverslip.reporting.model_card import read_evaluation
@@ -118,6 +118,10 @@ def build(
         "micrometres": bool(measured["mean_area_um2"].notna().any()),
         "fields": measured["fov_area_px"].nunique() > 1,
         "instances": instances,
+        "clusters": [
+            {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
+            for name, color in enumerate(CLUSTERS.tolist())
+        ][: int(measured["n_clusters"].max()) if measured["n_clusters"].notna().any() else 0],
         "saturated": f"{SATURATED:.0%}",
         "limit": UNSURE,
         "facts": _facts(facts, model, measured),
@@ -325,7 +329,7 @@ def _row(
 def _shown(
     row: Any, name: str, odd: Mapping[int, str], overlays: Path, output: Path
 ) -> dict[str, str]:
-    plain = overlays / image_name(name)
+    plain, clusters = overlays / image_name(name), overlays / clusters_name(name)
     width_um = row.width_px * row.pixel_width_um  # not a number where it is not known
     return {
         "name": _name(row),
@@ -337,6 +341,9 @@ def _shown(
         "objects": plural(int(row.n_objects), "object"),
         "bar": f"{scale_bar_um(width_um):g}" if width_um > 0 else "",
         "odd": odd.get(row.Index, ""),
+        "clusters": embed_image(clusters, IMAGE_BYTES).source if clusters.is_file() else "",
+        "n_clusters": "" if pd.isna(row.n_clusters) else plural(int(row.n_clusters), "cluster"),
+        "foreground": row.foreground_clusters.replace(" ", ", ") or "none",
     }
 
 

@@ -138,6 +138,8 @@ SHARD_COLUMNS = [
     "mean_eccentricity",
     "mean_intensity",
     "mean_confidence",
+    "n_clusters",
+    "foreground_clusters",
     *QC,
     "fov_area_px",
     "valid_area_um2",
@@ -161,11 +163,11 @@ COLUMNS = ["image", "page", "plane", "series", "well", *SHARD_COLUMNS[3:]]
 
 COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
 
-COUNTS += ["height_px", "width_px", "channels", "bit_depth"]
+COUNTS += ["height_px", "width_px", "channels", "bit_depth", "n_clusters"]
 
 TEXTS = ["image", "plane", "series", "well", "time_unit", "channel", "pixel_size_from"]
 
-TEXTS += ["note", "error"]
+TEXTS += ["foreground_clusters", "note", "error"]
 
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""

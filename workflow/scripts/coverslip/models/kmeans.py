@@ -7,7 +7,7 @@ so it gives the very same partition on the distinct colours, each weighted by it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -192,6 +192,182 @@ def kmeans_predictor(model: ModelFolder) -> Predict:
     return predict
 
 
+ELBOW = "elbow"
+"""Value of `clusters.choose` in `model.json` of a model without training: each image has its own
+clusters of grey values, and their number is that of the elbow, see `elbow`."""
+
+FEWEST, LARGEST = 2, 8
+"""Numbers of clusters that an elbow is looked for in."""
+
+
+class GreyClusters(NamedTuple):
+    """Clusters of the grey values of an image, the darkest first."""
+
+    table: np.ndarray
+    """uint8 (256,): the cluster of each grey value."""
+    number: int
+    foreground: np.ndarray
+    """uint8, the clusters that are foreground."""
+
+
+def cluster_greys(
+    counts: np.ndarray, number: int | None = None, cells: Sequence[int] | None = None
+) -> GreyClusters:
+    """Cluster the grey values of an image, without labels and without randomness.
+
+    Args:
+        counts: (256,), pixels of each grey value.
+        number: of clusters, as far as there are so many grey values; none: see `elbow`.
+        cells: clusters that are foreground, from 0 (the darkest), or from -1 (the brightest); none:
+            all but the one with the most pixels.
+
+    Example:
+        >>> greys = [18, 20, 22] * 50 + [110, 120, 130] * 10 + [220, 230, 240] * 7
+        >>> counts = np.bincount(greys, minlength=256)
+        >>> found = cluster_greys(counts)
+        >>> found.number, found.foreground.tolist()
+        (3, [1, 2])
+    """
+    values = np.flatnonzero(counts)
+    starts, inertia = optimal_partitions(
+        values, counts[values], LARGEST if number is None else number
+    )
+    chosen = elbow(inertia) if number is None else len(inertia)
+    table = np.searchsorted(values[starts[chosen - 1]], np.arange(256), side="right") - 1
+    table = np.maximum(table, 0).astype(np.uint8)
+    if cells is None:
+        pixels = np.bincount(table, counts, chosen)
+        found = [at for at in range(chosen) if at != int(pixels.argmax())]
+    else:
+        found = sorted({at % chosen for at in cells if -chosen <= at < chosen})
+    return GreyClusters(table, chosen, np.asarray(found, np.uint8))
+
+
+def optimal_partitions(
+    values: np.ndarray, weights: np.ndarray, most: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the best K-means of numbers for 1, 2, ... clusters.
+
+    By dynamic programming (Wang and Song, Ckmeans.1d.dp, The R Journal 3, 2011), so that nothing
+    depends on a start.
+
+    Args:
+        values: N, ascending.
+        weights: N, above 0.
+        most: number of clusters at most.
+
+    Returns:
+        For each number, the places where clusters start, and the mean squared distance to their
+        centres.
+    """
+    sums = [np.cumsum(np.append(0.0, weights * values.astype(np.float64) ** k)) for k in range(3)]
+    first, last = np.ogrid[: len(values), : len(values)]
+    mass, moment, square = (each[last + 1] - each[first] for each in sums)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cost = np.where(first <= last, square - moment**2 / mass, np.inf)
+    best, before = [cost[0]], [np.zeros(len(values), int)]
+    for _ in range(1, min(most, len(values))):
+        total = best[-1][:-1, np.newaxis] + cost[1:]
+        before.append(total.argmin(axis=0) + 1)
+        best.append(total.min(axis=0))
+    starts = []
+    for number in range(1, len(best) + 1):
+        found, end = [], len(values) - 1
+        for at in reversed(range(number)):
+            found.append(int(before[at][end]))
+            end = found[-1] - 1
+        starts.append(np.array(found[::-1]))
+    return starts, np.array([max(each[-1], 0.0) for each in best]) / weights.sum()
+
+
+def elbow(inertia: np.ndarray) -> int:
+    """Return the number of clusters where more of them stop to pay.
+
+    The point of the curve that is farthest below the line between its ends (Satopää et al., Finding
+    a "kneedle" in a haystack, ICDCS Workshops 2011).
+
+    Args:
+        inertia: mean squared distances for 1, 2, ... clusters.
+
+    Example:
+        >>> elbow(np.array([100.0, 40, 5, 4, 3]))
+        3
+    """
+    if len(inertia) <= FEWEST or inertia[0] <= inertia[-1]:
+        return len(inertia) if inertia[0] > inertia[-1] else 1
+    fall = (inertia - inertia[-1]) / (inertia[0] - inertia[-1])
+    line = np.linspace(1, 0, len(inertia))
+    return FEWEST + int(np.argmax((line - fall)[FEWEST - 1 :]))
+
+
+class ForegroundWindows:
+    """Windows of an image as K-means sees them, with clusters of the whole image.
+
+    Args:
+        model: of the kind `kmeans`.
+        prepare: from the pixels of a window, and row and column of its first one, to uint8 hxwxC.
+        source: the whole image, uint8 HxWxC, preprocessed.
+
+    Attributes:
+        greys: the clusters of a model without training; none of others.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        prepare: Callable[[np.ndarray, int, int], np.ndarray],
+        source: Rows,
+    ) -> None:
+        self._prepare = prepare
+        self._foreground = foreground_of(model, source)
+        self.greys: GreyClusters | None = getattr(self._foreground, "greys", None)
+
+    def __call__(self, pixels: np.ndarray, row: int, column: int) -> np.ndarray:
+        """Return the foreground of a window, float32 hxwx1, 0 or 1."""
+        return self._foreground(self._prepare(pixels, row, column), row, column)
+
+    def clusters(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the cluster of each pixel, uint8 hxw, by a model without training.
+
+        Args:
+            pixels: of the image, or of a smaller copy.
+        """
+        assert self.greys is not None, "clusters of a model that was trained have no order"
+        return self.greys.table[to_grey(self._prepare(pixels, 0, 0))]
+
+
+class _GreyForeground:
+    """The foreground of windows by clusters of grey values."""
+
+    def __init__(self, source: Rows, clusters: dict[str, Any]) -> None:
+        counts = sum(histogram(to_grey(part)) for part in parts(source))
+        self.greys = cluster_greys(np.asarray(counts), clusters["number"], clusters["cells"])
+        self._table = np.isin(self.greys.table, self.greys.foreground).astype(np.float32)
+
+    def __call__(self, pixels: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
+        return self._table[to_grey(pixels)][..., np.newaxis]
+
+
+def choose_clusters(model: ModelFolder, number: int | None, cells: Sequence[int] | None) -> None:
+    """Fix the number of clusters, and which are foreground, of a model without training.
+
+    Args:
+        model: of any kind.
+        number, cells: see `cluster_greys`; both none: nothing changes.
+
+    Raises:
+        CoverslipError: the model has clusters of its own, or none.
+    """
+    if number is None and cells is None:
+        return
+    clusters = model.info.get("clusters")
+    if not isinstance(clusters, dict) or "choose" not in clusters:
+        raise CoverslipError(
+            "measure.clusters, measure.foreground_clusters: go with the model `kmeans` alone"
+        )
+    model.info["clusters"] = {**clusters, "number": number, "cells": cells}
+
+
 def foreground_of(model: ModelFolder, source: Rows) -> Callable[..., np.ndarray]:
     """Look at an image, and return a function from its windows to their foreground.
 
@@ -208,6 +384,8 @@ def foreground_of(model: ModelFolder, source: Rows) -> Callable[..., np.ndarray]
         CoverslipError: `model.json` does not hold what it should.
     """
     recipe, clusters, cells, seed = read_kmeans(model)
+    if "choose" in clusters:
+        return _GreyForeground(source, clusters)
     labels = label_windows(source, recipe, clusters, seed)
 
     def foreground(pixels: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
@@ -227,6 +405,8 @@ def read_kmeans(model: ModelFolder) -> tuple[KMeans, dict[str, Any], np.ndarray,
     try:
         recipe, seed = KMeans(**model.info["kmeans"]), int(model.info["seed"])
         clusters = check_clusters(recipe, model.info["clusters"])
+        if "choose" in clusters:
+            return recipe, clusters, np.zeros(0, np.uint8), seed
         cells = model.info["clusters"]["cells"]
         if not cells or not set(cells) <= set(range(clusters["number"])):
             raise ValueError(f"cells are the clusters {cells} of {clusters['number']}")
@@ -241,6 +421,10 @@ def check_clusters(recipe: KMeans, clusters: dict[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, ValueError: something is missing or of another kind.
     """
+    if "choose" in clusters:
+        if clusters["choose"] != ELBOW or recipe.features != "raw_color":
+            raise ValueError(f"clusters are chosen by {clusters['choose']}")
+        return {"number": None, "cells": None, **clusters}
     number = int(clusters["number"])
     if not 2 <= number <= MOST:
         raise ValueError(f"{number} clusters")

@@ -531,10 +531,7 @@ class Model:
         pre = preprocessing.ImagePreprocessor(source, self.preprocessing)
         predict = self.predictor()
         if self.info["kind"] in WHOLE:
-            foreground = kmeans.foreground_of(self, pre.rows(source))
-            return lambda pixels, row, column: foreground(
-                pre.apply(pixels, row, column), row, column
-            )
+            return kmeans.ForegroundWindows(self, pre.apply, pre.rows(source))
 
         factor = 1.0
         if self.rescales:
