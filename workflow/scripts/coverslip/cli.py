@@ -221,8 +221,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cut = words.index("--") if "--" in words else len(words)
     top = parser()
     given, unknown = top.parse_known_args(words[:cut] or ["--help"])
-    if unknown or given.verb is None:
+    if given.verb is None:
         top.error(f"unrecognized arguments: {' '.join(unknown)}" if unknown else "no command")
+    if unknown:
+        verbs = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+        verbs.choices[given.verb].error(f"unrecognized arguments: {' '.join(unknown)}")
     more = words[cut + 1 :]
     try:
         if given.verb == "doctor":
