@@ -197,7 +197,7 @@ def tool_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     model = str(config["model"] or "")
     if names_a_study(config):
-        section = config["studies"][model]["model"]
+        section = config["studies"][model].get("model")
         return section if section is not None and section["kind"] == "tool" else None
     tool, _, name = model.partition(":")
     if (tool not in TOOLS and tool != "command") or Path(model).exists():
