@@ -1,3 +1,4 @@
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ with run_script(snakemake, reuse=True) as facts:
         found = device.prepare(snakemake.threads, gpus=snakemake.resources.get("gpu", 0))
         found = found.adapt(sections["network"]["architecture"])
         facts["device"] = asdict(found)
-        LOG.info(found.line(found.dtype_policy))
+        LOG.log(logging.INFO if found.gpu else logging.DEBUG, found.line(found.dtype_policy))
         from coverslip.training.patches import training_statistics
         from coverslip.training.trainer import train
 

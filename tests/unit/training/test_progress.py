@@ -63,9 +63,7 @@ def test_progress_line():
             augmentation=Augmentation(flip=False, rot90=False, gamma=(1.0, 1.0)),
         ),
     )
-    assert line == (
-        "epoch 3/50  loss 0.2100  val loss 0.3000  val IoU 0.8100  10.0 s  left about 8 min"
-    )
+    assert line == "epoch 3/50  loss 0.210  val loss 0.300  IoU 0.810  8 min left"
 
 
 @pytest.mark.parametrize(

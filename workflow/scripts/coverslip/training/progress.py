@@ -32,22 +32,21 @@ def best_epoch(history: list[dict], monitor: str = "validation_loss") -> int:
 
 
 def progress_line(history: list[dict], training: Training) -> str:
-    """Return the line that is printed after an epoch."""
+    """Return the line that is printed after an epoch; IoU or accuracy is of the validation."""
     row = history[-1]
     recent = [epoch["seconds"] for epoch in history[-3:]]
     left = (training.epochs - len(history)) * sum(recent) / len(recent)
     return (
-        f"epoch {row['epoch']}/{training.epochs}  loss {row['loss']:.4f}  "
-        f"val loss {row['validation_loss']:.4f}  {_score(row)}  "
-        f"{row['seconds']:.1f} s  left about {duration(left)}"
+        f"epoch {row['epoch']}/{training.epochs}  loss {row['loss']:.3f}  "
+        f"val loss {row['validation_loss']:.3f}  {_score(row)}  {duration(left)} left"
     )
 
 
 def _score(row: dict) -> str:
     """Return the score besides the loss: IoU, or accuracy where there are no masks."""
     if "validation_iou" in row:
-        return f"val IoU {row['validation_iou']:.4f}"
-    return f"val accuracy {row['validation_accuracy']:.4f}"
+        return f"IoU {row['validation_iou']:.3f}"
+    return f"accuracy {row['validation_accuracy']:.3f}"
 
 
 def duration(seconds: float) -> str:
