@@ -96,3 +96,5 @@ def test_trials_are_drawn_without_scikit_learn_and_scipy(monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "coverslip.config.search_space", raising=False)
     assert validate.resolve(with_search(RATE), SCHEMA)
+    monkeypatch.setitem(sys.modules, "numpy.random", None)
+    assert "install numpy" in refuse(with_search(RATE))

@@ -1,6 +1,7 @@
 """The space of a search: which keys of a study, and how values are put in their place.
 
-Snakemake imports it at every start, so it needs no more than NumPy.
+Its imports are of the standard library, because Snakemake reads it at every start; only drawing the
+values of trials needs NumPy.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from itertools import islice
 from typing import Any
-
-import numpy as np
 
 from coverslip.errors import CoverslipError
 
@@ -125,7 +124,9 @@ def sample(search: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _distinct(space: Mapping[str, Any], seed: int, draws: int) -> Iterator[dict[str, Any]]:
-    random = np.random.RandomState(seed)
+    from numpy.random import RandomState
+
+    random = RandomState(seed)
     seen = set()
     for _ in range(draws):
         values = {key: _value(each, _draw(each, random)) for key, each in sorted(space.items())}
@@ -135,8 +136,8 @@ def _distinct(space: Mapping[str, Any], seed: int, draws: int) -> Iterator[dict[
             yield values
 
 
-def _draw(values: Mapping[str, Any], random: np.random.RandomState) -> float:
-    """Draw a number of a range, or the place of a choice.
+def _draw(values: Mapping[str, Any], random: Any) -> float:
+    """Draw a number of a range, or the place of a choice, from a `RandomState` of NumPy.
 
     The numbers are those of scikit-learn's `ParameterSampler` with SciPy's `randint`, `uniform`
     and `loguniform`, neither of which Snakemake shall import at every start.

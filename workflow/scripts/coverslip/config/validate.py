@@ -559,6 +559,9 @@ def _check_trials(
     study = config["studies"][name]
     try:
         trials = spaces.sample(study["search"])
+    except ImportError as error:
+        yield f"{where}: trials are drawn where Snakemake starts: install numpy ({error})"
+        return
     except CoverslipError as error:
         yield f"{where}.n_trials: {error}"
         return
