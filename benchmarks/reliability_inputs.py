@@ -1,8 +1,8 @@
-"""The table of hostile and damaged inputs in docs/reliability.md, from the tests that show it.
+"""Tables of docs/reliability.md, from the tests that show them: faults of a run, downloads, inputs.
 
-A test that shows a row is marked with `pytest.mark.reliability(defect, given, then)`: the number of
-the defect that it was written for, the input, and the result. Marks are read without importing the
-tests.
+A test that shows a row is marked with `pytest.mark.reliability(kind, given, then)`: `run`,
+`download`, or the number of the defect that it was written for; the fault or input; the result.
+Marks are read without importing the tests.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from typing import NamedTuple
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 PAGE = TESTS.parent / "docs/reliability.md"
-START, END = "<!-- inputs -->\n", "<!-- end of inputs -->\n"
 MARK = "mark.reliability"
-HEAD = ("no.", "input", "result", "test")
+TABLES = {
+    "run": ("disturbance", "result", "test"),
+    "download": ("disturbance", "result", "test"),
+    "inputs": ("no.", "input", "result", "test"),
+}
+"""Heads of the tables by the name of their place in the page."""
 
 
 class Row(NamedTuple):
-    """A row of the table."""
+    """A row of a table."""
 
-    defect: str
+    kind: str
+    """`run`, `download`, or D and the number of a defect."""
     given: str
     then: str
     test: str
@@ -30,7 +35,7 @@ class Row(NamedTuple):
 
 
 def rows(folder: Path = TESTS) -> list[Row]:
-    """Return the rows of all tests below a folder, by number of the defect."""
+    """Return the rows of all tests below a folder, by kind, and number of the defect."""
     found = []
     for path in sorted(folder.rglob("test_*.py")):
         text = path.read_text(encoding="utf-8")
@@ -44,25 +49,32 @@ def rows(folder: Path = TESTS) -> list[Row]:
 
 
 def _order(row: Row) -> tuple[int, str]:
-    number = re.match(r"D(\d+) ?(\w?)", row.defect)
-    assert number, f"{row.test}: the number of a defect is D and a number, not {row.defect}"
+    if row.kind in TABLES:
+        return 0, row.kind
+    number = re.fullmatch(r"D(\d+) ?(\w?)", row.kind)
+    assert number, f"{row.test}: the kind of a row is run, download, or D and a number"
     return int(number[1]), number[2]
 
 
-def table() -> str:
-    """Return the table as Markdown."""
-    lines = [HEAD, ("---",) * len(HEAD)]
+def table(name: str) -> str:
+    """Return one of the tables as Markdown."""
+    head = TABLES[name]
+    lines = [head, ("---",) * len(head)]
     for row in rows():
-        file, _, name = row.test.partition("::")
-        texts = (text.replace("|", "\\|") for text in row[:3])
-        lines.append((*texts, f"[{name}](../{file})"))
+        if (row.kind if row.kind in TABLES else "inputs") == name:
+            file, _, test = row.test.partition("::")
+            texts = [text.replace("|", "\\|") for text in row[:3]]
+            lines.append((*texts[4 - len(head) :], f"[{test}](../{file})"))
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def written(page: str) -> str:
-    """Return the page with its table of inputs as the tests have it now."""
-    start, end = page.index(START) + len(START), page.index(END)
-    return page[:start] + table() + page[end:]
+    """Return the page with its tables as the tests have them now."""
+    for name in TABLES:
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = page.partition(begin)
+        page = before + begin + table(name) + end + rest.partition(end)[2]
+    return page
 
 
 if __name__ == "__main__":

@@ -51,6 +51,31 @@ def begin(clone: Path, said: Path) -> subprocess.Popen:
 
 
 @pytest.mark.reliability(
+    "run",
+    "a second run in the same folder",
+    "it ends at once: `Directory cannot be locked`; the first run continues undisturbed",
+)
+@pytest.mark.reliability(
+    "run",
+    "power failure during training (all processes killed)",
+    "the next run resumes and gives the results of an undisturbed run",
+)
+@pytest.mark.reliability(
+    "run",
+    "Ctrl-C during training",
+    "one line; the next run resumes and gives the same results",
+)
+@pytest.mark.reliability(
+    "run",
+    "archive dated a day in the future",
+    "no effect, and the next run does nothing",
+)
+@pytest.mark.reliability(
+    "run",
+    "archive replaced by another one with an older date",
+    "detected: archives and folders of `kind: path` are compared by content",
+)
+@pytest.mark.reliability(
     "D18",
     "all processes killed during training, Ctrl-C, a second run at the same time, an archive "
     "dated in the future",

@@ -102,6 +102,11 @@ def test_download(tmp_path, server, credentials, source, call):
         assert calls[0]["fileName"] == source["file"]
 
 
+@pytest.mark.reliability(
+    "download",
+    "no credentials",
+    "one line with the ways to give them",
+)
 def test_no_credentials(tmp_path):
     output, _ = refused(tmp_path, None, "no valid Kaggle credentials", credentials="none")
     done, _ = download(tmp_path, None, "none")
@@ -118,6 +123,11 @@ def test_no_credentials(tmp_path):
         (404, "Kaggle has no bowl"),
     ],
 )
+@pytest.mark.reliability(
+    "download",
+    "status 401, 403 or 404",
+    "one line with the fix; not tried again",
+)
 def test_refusals_are_not_tried_again(tmp_path, server, status, message):
     server.refusals = [(status, {})]
     output, waited = refused(tmp_path, server, message, credentials="variables")
@@ -125,6 +135,11 @@ def test_refusals_are_not_tried_again(tmp_path, server, status, message):
     assert names(output.parent) == []
 
 
+@pytest.mark.reliability(
+    "download",
+    "no connection",
+    "tried again as often as `retries`, then one line",
+)
 def test_nobody_answers(tmp_path):
     output, waited = refused(
         tmp_path, None, "cannot be reached", credentials="variables", competition="a", retries=2
@@ -133,6 +148,11 @@ def test_nobody_answers(tmp_path):
     assert names(output.parent) == []
 
 
+@pytest.mark.reliability(
+    "download",
+    "the connection breaks",
+    "resumed where it was",
+)
 def test_a_broken_connection_is_resumed_in_the_same_run(tmp_path, server):
     # The client opens the whole file, then asks for the rest.
     server.files = [CHUNK + 1000, None, 5]
@@ -144,6 +164,11 @@ def test_a_broken_connection_is_resumed_in_the_same_run(tmp_path, server):
     assert names(output.parent) == ["bowl.zip"]
 
 
+@pytest.mark.reliability(
+    "download",
+    "the connection breaks, and the run ends",
+    "the next run resumes where it was",
+)
 def test_a_broken_download_goes_on_in_the_next_run(tmp_path, server):
     server.files = [2 * CHUNK + 5]
     once = {"competition": "bowl", "sha256": SHA256, "retries": 0}
@@ -157,6 +182,11 @@ def test_a_broken_download_goes_on_in_the_next_run(tmp_path, server):
     assert names(output.parent) == ["bowl.zip"]
 
 
+@pytest.mark.reliability(
+    "download",
+    "the file changes between two tries",
+    "downloaded from its beginning",
+)
 def test_a_file_that_changed_meanwhile_is_begun_anew(tmp_path, server):
     server.files = [CHUNK]
     refused(tmp_path, server, "it goes on", competition="bowl", retries=0)
@@ -166,6 +196,11 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(tmp_path, server):
     assert output.read_bytes() == DATA[::-1]
 
 
+@pytest.mark.reliability(
+    "download",
+    "a server that stops responding",
+    "asked again for the rest",
+)
 def test_a_server_that_falls_silent_is_asked_again(tmp_path, server):
     server.files = [SILENT]
     done, output = download(tmp_path, server, competition="a", retries=1)
@@ -191,6 +226,11 @@ def test_what_is_won_renews_patience(tmp_path, server):
     assert output.read_bytes() == server.data
 
 
+@pytest.mark.reliability(
+    "download",
+    "an error page in place of the file",
+    "not kept; the next run downloads the file",
+)
 def test_an_answer_of_a_busy_server_is_not_taken_for_the_file(tmp_path, server):
     server.files = [CHUNK]
     refused(tmp_path, server, "it goes on", competition="a", retries=0)
@@ -218,6 +258,11 @@ def test_waits_as_long_as_asked(tmp_path, server):
     ("asked", "waited", "when"),
     [("86400", [], "in 24.0 hours"), ("1800", [], "in 30 minutes"), ("5", [5, 5], "later")],
 )
+@pytest.mark.reliability(
+    "download",
+    "status 429 (too many requests)",
+    "waits as long as asked, or one line that says when to run again",
+)
 def test_waiting_is_bounded(tmp_path, server, asked, waited, when):
     server.refusals = [(429, {"Retry-After": asked})] * 10
     message = f"asks to wait (too many requests): run again {when}"
@@ -225,6 +270,11 @@ def test_waiting_is_bounded(tmp_path, server, asked, waited, when):
     assert server.downloads() == len(waited) + 1
 
 
+@pytest.mark.reliability(
+    "download",
+    "too little space for the file",
+    "one line before anything is written",
+)
 def test_too_little_space_is_told_before_it_is_filled(tmp_path, server):
     message = f"about {len(DATA) / 1e6:.1f} MB are needed, 1.0 MB are free"
     output, waited = refused(tmp_path, server, message, free=1_000_000, competition="a")
@@ -232,6 +282,11 @@ def test_too_little_space_is_told_before_it_is_filled(tmp_path, server):
     assert [path for path in output.parent.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.reliability(
+    "download",
+    "the disk fills up",
+    "one line; the next run continues",
+)
 def test_a_disk_that_fills_up_meanwhile(tmp_path, server):
     full = tmp_path / "raw" / "bowl.zip.download" / "bowl.zip"
     full.parent.mkdir(parents=True)
@@ -244,6 +299,11 @@ def test_a_disk_that_fills_up_meanwhile(tmp_path, server):
     assert output.read_bytes() == DATA
 
 
+@pytest.mark.reliability(
+    "download",
+    "another digest than in the config",
+    "one line; the file is not kept",
+)
 def test_another_digest(tmp_path, server):
     message = f"SHA-256 {SHA256}, but the config says 0000"
     done, output = download(tmp_path, server, competition="bowl", sha256="0" * 64)
