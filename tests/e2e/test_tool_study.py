@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 
+import outputs
 import pandas as pd
 import pytest
 import tifffile
@@ -63,3 +64,4 @@ def test_a_command_is_a_study_and_measures(tmp_path):
     assert objects["image"].value_counts().to_dict() == {k: n for k, n in counts.items() if n}
     assert objects["confidence"].isna().all()
     assert "command" in (where / "results/measure/own/measure.html").read_text()
+    assert outputs.differences(where, {"tools", "measured with a tool"}, whole=False) == []

@@ -60,7 +60,7 @@ def apply_tool(
     """
     shutil.rmtree(labels, ignore_errors=True)
     labels.mkdir(parents=True)
-    described = tools.describe(section, licence)
+    described = tools.describe(section, licence) | {"model_sha256": None}
     facts: dict[str, Any] = {}
     if section["tool"] == "command":
         with _explained("command"):

@@ -193,6 +193,7 @@ def describe(section: Mapping[str, Any], licence: str) -> dict[str, Any]:
         "training_data": UNKNOWN,
         "training_data_licence": UNKNOWN,
         "trained_on_split": trained,
+        "source": None,
     }
     if trained:
         facts |= {"model_licence": licence, "training_data_licence": licence}
