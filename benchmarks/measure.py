@@ -139,7 +139,10 @@ if trained:
 else:
     model = StarDist2D(Config2D(n_rays=32, grid=(2, 2)), name=None, basedir=None)
 for path in sorted((folder / "images").iterdir()):
-    image = normalize(tifffile.imread(path), 1, 99.8)
+    image = tifffile.imread(path)
+    if image.ndim == 2 and model.config.n_channel_in > 1:
+        image = np.repeat(image[..., np.newaxis], model.config.n_channel_in, axis=2)
+    image = normalize(image, 1, 99.8, axis=(0, 1))
     if trained:
         label, _ = model.predict_instances(image)
     else:

@@ -2,7 +2,7 @@
 
 It has no logic of its own: what `coverslip run` does, `snakemake` in a clone does as well. What
 follows `--` is passed on to Snakemake. Without anything for Snakemake, `coverslip measure` runs the
-scripts of its rules in this process, which starts in a third of the time. Files are written into
+scripts of its rules in this process, which takes less than half of the time. Files are written into
 the working directory, or the folder given with `-o`, and never into the installation.
 """
 
