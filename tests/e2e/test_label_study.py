@@ -37,7 +37,7 @@ def test_label_images_from_folder_to_report(tmp_path):
     assert scores["recall_50"] == pytest.approx(found / sum(p.n_true for p in pairs), abs=1e-6)
     assert (home / "notebook.html").is_file()
     assert not (home / "fold0_seed1/model/README.md").exists()
-    assert outputs.differences(where, {"label images"}, whole=False) == []
+    assert outputs.differences(where, {"label images", "compared"}, whole=False) == []
     assert jobs(where, *own) == {}
     watershed = json.loads((home.parent / "watershed/metrics.json").read_text())["metrics"]
     for record in watershed:

@@ -1,6 +1,7 @@
 """The pages in a real browser, headless Chromium, cut off from every network.
 
-Report, page of a measured folder, the same with the wells of a plate, and page of classes.
+Report, page of a measured folder, the same with the wells of a plate, page of classes, and page
+that compares tools.
 """
 
 import importlib.resources
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import bright_model
 import browser
+import compared
 import cv2
 import h5py
 import made_up
@@ -23,10 +25,10 @@ from coverslip.data.image_store import ImageStoreWriter
 from coverslip.measure import classes_page, page, plot, tables
 from coverslip.measure.classes import Shown, class_columns
 from coverslip.measure.images import Outputs, measure
-from coverslip.reporting import report, results
+from coverslip.reporting import referee, report, results
 from coverslip.runtime import device
 
-PAGES = ("report", "measured", "plate", "classes")
+PAGES = ("report", "measured", "plate", "classes", "referee")
 DESKTOP, PHONE = (1440, 900), (390, 844)
 TAB = ("Tab", 9)
 ENTER = ("Enter", 13, "\r")
@@ -73,7 +75,16 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "measured": measured_page(tmp_path_factory.mktemp("measured"), "image{at}.png", "semantic"),
         "plate": measured_page(tmp_path_factory.mktemp("plate"), "p_{well}_s1.png", "instance"),
         "classes": write_classes_page(tmp_path_factory.mktemp("classes")),
+        "referee": write_referee_page(tmp_path_factory.mktemp("referee")),
     }
+
+
+def write_referee_page(place: Path) -> Path:
+    """Write the page that compares tools."""
+    config = compared.results(place)
+    studies = results.collect(config, list(config["studies"]), root=place)
+    referee.build(studies, {"report": "report.html"}, place / "referee.html", place / "referee.csv")
+    return place / "referee.html"
 
 
 def measured_page(place: Path, names: str, head: str) -> Path:
@@ -230,7 +241,7 @@ def test_columns_sort_up_and_down(chromium, pages, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_contours_are_toggled_and_images_enlarged(chromium, pages, name):
     chromium.open(pages[name], *DESKTOP)
-    if name != "classes":
+    if name not in ("classes", "referee"):
         shown = "return getComputedStyle(document.querySelector('.contours')).visibility"
         assert chromium.run(shown) == "visible"
         chromium.run("document.getElementById('contours').click()")

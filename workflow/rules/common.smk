@@ -14,6 +14,7 @@ from coverslip.pipeline import figures, paths, published_weights, tools
 from coverslip.pipeline.targets import (
     CLASSES_TEMPLATES,
     MEASURE_TEMPLATES,
+    REFEREE_TEMPLATES,
     REPORT_TEMPLATES,
     TOOL_TEMPLATES,
     Targets,

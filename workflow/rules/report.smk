@@ -105,6 +105,28 @@ rule report:
         studies=targets.studies,
         left_out=targets.left_out,
         command=run_command(workflow),
+        referee=paths.REFEREE.removeprefix("results/") if targets.compared() else None,
         code=code("report.py", templates=REPORT_TEMPLATES),
     script:
         "../scripts/report.py"
+
+
+rule referee:
+    """Compare tools on the same test images: one page with a verdict, and its table."""
+    input:
+        unpack(targets.referee_inputs),
+    output:
+        page=paths.REFEREE,
+        table=paths.REFEREE_TABLE,
+    log:
+        "results/logs/referee.log",
+    conda:
+        REPORT_ENV
+    params:
+        config=targets.report_config(),
+        studies=targets.compared(),
+        command=run_command(workflow),
+        report=paths.REPORT.removeprefix("results/"),
+        code=code("referee.py", templates=REFEREE_TEMPLATES),
+    script:
+        "../scripts/referee.py"

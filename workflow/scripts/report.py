@@ -16,6 +16,7 @@ with run_script(snakemake):
             "command": params.command,
             "title": params.config.get("title"),
             "left_out": params.left_out,
+            "referee": params.referee,
         },
         output=Path(snakemake.output.page),
     )

@@ -10,6 +10,8 @@ from itertools import product
 
 REPORT = "results/report.html"
 METRICS_TABLE = "results/metrics.csv"
+REFEREE = "results/referee.html"
+REFEREE_TABLE = "results/referee.csv"
 
 RAW = "resources/raw/{archive}.zip"
 MISSING = "resources/raw/{dataset}.missing"

@@ -8,6 +8,7 @@ looks whether files exist and whether a folder of images changed (`folder_invent
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, reduce
 from operator import getitem
@@ -16,6 +17,7 @@ from typing import Any
 
 from coverslip import files
 from coverslip.config import search_space, validate
+from coverslip.config.tasks import head_of
 from coverslip.errors import CoverslipError
 from coverslip.pipeline import figures, folder_inventory, paths, tools
 from coverslip.pipeline.folder_inventory import input_contents
@@ -36,6 +38,8 @@ PAGE_TEMPLATES = ("report/page.css", "report/page.js")
 MEASURE_TEMPLATES = ("report/measure.html.j2", *PAGE_TEMPLATES)
 
 CLASSES_TEMPLATES = ("report/classes.html.j2", *PAGE_TEMPLATES)
+
+REFEREE_TEMPLATES = ("report/referee.html.j2", *PAGE_TEMPLATES)
 
 REPORT_TEMPLATES = (
     "report/page.html.j2",
@@ -58,6 +62,11 @@ GROUP_KEYS = ("group_by", "group_pattern", "near_duplicate_distance")
 NO_METADATA = (
     "results/ is here without .snakemake/metadata, so results cannot be checked against the config "
     "and the code: copy .snakemake along with results/, or compute all again with --forceall"
+)
+
+NO_RIVALS = (
+    "referee: no two studies that run find objects in the images of one dataset: add a study with "
+    "another model"
 )
 
 SEVERAL_RUNS = (
@@ -798,6 +807,40 @@ class Targets:
             "ensembles": self.ensemble_scores(),
         }
 
+    def compared(self) -> list[str]:
+        """Return the studies that run and find objects, of datasets with two or more of them.
+
+        Reproductions, whose protocols have known issues, are not compared.
+        """
+        sections = self.config["studies"]
+        finding = [
+            study
+            for study in self.studies
+            if head_of(sections[study]) == "instance" and sections[study]["reproduces"] is None
+        ]
+        counts = Counter(sections[study]["dataset"] for study in finding)
+        return [study for study in finding if counts[sections[study]["dataset"]] > 1]
+
+    def referee_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
+        """Return the inputs of the comparison of tools by their names.
+
+        Raises:
+            CoverslipError: there is nothing to compare.
+        """
+        studies = self.compared()
+        if not studies:
+            raise CoverslipError(NO_RIVALS)
+        datasets = sorted({self.config["studies"][study]["dataset"] for study in studies})
+        return {
+            "metrics": expand(paths.METRICS, study=studies),
+            "tables": expand(paths.IMAGE_TABLE, study=studies),
+            "predictions": self.prediction_files(studies),
+            "infos": self.run_files(studies, paths.MODEL_INFO),
+            "records": self.run_files(studies, paths.TRAINING_RECORD),
+            "images": expand(paths.STORE, dataset=datasets),
+            "manifests": expand(paths.MANIFEST, dataset=datasets),
+        }
+
     def report_config(self) -> Section:
         """Return what of the config the report depends on."""
         return omit_keys(self.config, "images", "model", "classifier", "measure", "tensorflow")
@@ -814,6 +857,7 @@ class Targets:
         return [
             paths.REPORT,
             paths.METRICS_TABLE,
+            *([paths.REFEREE, paths.REFEREE_TABLE] if self.compared() else []),
             *expand(paths.CHECK_REPORT, dataset=self.datasets),
             *expand(paths.METRICS, study=self.studies),
             *expand(paths.IMAGE_TABLE, study=self.studies),

@@ -123,7 +123,8 @@ def build(
 
     Args:
         studies: in the order in which they are shown.
-        facts: `title`, `command`, and `left_out` (what is missing, by study), all optional.
+        facts: `title`, `command`, `left_out` (what is missing, by study) and `referee` (a link to
+            the page that compares tools), all optional.
         output: the page; files are linked relative to it.
         templates: folder of `page.html.j2`, `page.css`, `page.js` and the captions `<figure>.rst`.
 
@@ -143,6 +144,7 @@ def build(
         "meta": _meta(runs),
         "command": facts.get("command"),
         "left_out": facts.get("left_out") or {},
+        "referee": facts.get("referee"),
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],
