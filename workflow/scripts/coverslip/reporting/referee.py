@@ -36,7 +36,7 @@ from coverslip.evaluation.referee import (
 )
 from coverslip.evaluation.runs import run_name
 from coverslip.files import atomic_write
-from coverslip.imaging.intensity import stretched
+from coverslip.imaging.intensity import stretch
 from coverslip.metrics.definitions import METRICS
 from coverslip.metrics.intervals import MIN_GROUPS
 from coverslip.metrics.matching import PERCENT, match
@@ -547,7 +547,7 @@ def _worst(comparison: Comparison, by_name: Mapping[str, StudyInputs]) -> list[d
             for name in names
         }
         for id in ids:
-            image, truth = stretched(store.image(id)), store.label(id)
+            image, truth = stretch(store.image(id)), store.label(id)
             cells = []
             for name in names:
                 if id not in of_image[name]:
