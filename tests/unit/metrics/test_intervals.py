@@ -92,3 +92,8 @@ def test_intervals_cover_the_true_mean(sizes):
         low, high = interval(rng.beta(20 * mean, 20 * (1 - mean)), groups, (0, 1))
         inside.append(low <= 8 / 11 <= high)
     assert 0.92 <= np.mean(inside) <= 0.99
+
+
+def test_no_images_have_no_groups():
+    assert sum_by_group(np.zeros((0, 2)), np.array([], dtype=str)).shape == (0, 2)
+    assert sum_by_group(np.zeros(0), np.array([], dtype=str)).shape == (0,)

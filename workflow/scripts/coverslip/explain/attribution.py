@@ -134,7 +134,7 @@ def choose_examples(
     """Choose images to explain: of each class as many as the section asks for, sorted by class.
 
     Half of them are the wrong predictions with the highest probability, if there are so many; the
-    others are random ones of the correct predictions.
+    others are random ones of the correct predictions. Where too few are correct, more are wrong.
 
     Args:
         rows: `per_image.class_rows` of the fold.
@@ -162,7 +162,7 @@ def choose_examples(
         wrong = [image for image in images if image.true == true != image.predicted]
         correct = [image for image in images if image.true == true == image.predicted]
         wrong = sorted(wrong, key=lambda image: (-image.probability, image.id))
-        wrong = wrong[: section.images // 2]
+        wrong = wrong[: max(section.images // 2, section.images - len(correct))]
         count = min(len(correct), section.images - len(wrong))
         places = rng.choice(len(correct), count, replace=False) if correct else ()
         chosen += [*(correct[at] for at in sorted(places)), *wrong]

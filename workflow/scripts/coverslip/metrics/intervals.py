@@ -26,6 +26,7 @@ its table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -56,7 +57,7 @@ def sum_by_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     Groups are in the order of their sorted names.
     """
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    flat = np.asarray(values, dtype=np.float64).reshape(len(codes), -1)
+    flat = np.asarray(values, dtype=np.float64).reshape(len(codes), math.prod(np.shape(values)[1:]))
     sums = np.zeros((len(names), flat.shape[1]))
     np.add.at(sums, codes, flat)
     return sums.reshape(len(names), *np.shape(values)[1:])
