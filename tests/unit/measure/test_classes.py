@@ -143,6 +143,14 @@ def test_the_page_shows_each_class(place):
     page = place / "classes.html"
     classes_page.build(place / "predicted_classes.csv", shown, facts, INFO, page)
     html = page.read_text(encoding="utf-8")
+    assert ">dark<" in html
+    card = (
+        "# T\n\n## Classes\n\n| label | class |\n| --- | --- |\n| dark | Night sky |\n\n## Data\n"
+    )
+    (place / "model/README.md").write_text(card)
+    classes_page.build(place / "predicted_classes.csv", shown, facts, INFO, page)
+    html = page.read_text(encoding="utf-8")
+    assert ">Night sky<" in html and ">dark<" not in html
     assert html.count("<img") == 3 and "broken.png" in html and "bright/light" in html
     assert "coverslip measure in" in html
     assert "http://" not in html and "https://" not in html

@@ -103,7 +103,7 @@ def test_the_card_is_about_classes(tmp_path):
     counts = [row | {"subset": "train"}, row | {"subset": "test", "strata": {"mcf7": 4}}]
     split = {"method": "grouped", "seed": 3, "counts": counts, "leaking": False, "leaks": []}
     (tmp_path / "split.json").write_text(json.dumps(split))
-    model_card.write(
+    arguments = (
         tmp_path / "model.json",
         tmp_path / "metrics.json",
         tmp_path / "split.json",
@@ -117,6 +117,7 @@ def test_the_card_is_about_classes(tmp_path):
         },
         tmp_path / "README.md",
     )
+    model_card.write(*arguments)
     card = (tmp_path / "README.md").read_text()
     assert "tags: [microscopy, image-classification, coverslip]" in card
     assert "Of which class is an image?" in card
@@ -125,6 +126,12 @@ def test_the_card_is_about_classes(tmp_path):
     assert "- Never trained on mcf7." in card
     for words in ("| accuracy |", "| macro F1 |", "expected calibration error", "brightness alone"):
         assert words in card
+    assert model_card.read_class_names(tmp_path) == {}
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    names = ["glia", "a|b <c>", "breast"]
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"classes": names}))
+    model_card.write(*arguments)
+    assert model_card.read_class_names(tmp_path) == dict(zip(metrics["labels"], names, strict=True))
 
 
 ODD = "a|b\n<img src=x onerror=alert(1)>: ["
@@ -160,7 +167,10 @@ def test_an_empty_cell_of_a_card_is_read_as_such(tmp_path):
 
 def test_the_cards_of_shipped_models_begin_with_metrics():
     folders = sorted((Path(__file__).resolve().parents[3] / "resources/models").iterdir())
-    for folder in folders:
+    cards = [folder / "README.md" for folder in folders]
+    scored = [card.parent for card in cards if model_card.EVALUATED in card.read_text("utf-8")]
+    assert len(scored) >= 2
+    for folder in scored:
         found = model_card.read_evaluation(folder)
         assert found["subset"] and found["head"][:2] == ["metric", "value"], folder
         assert all(len(row) == len(found["head"]) for row in found["rows"]), folder

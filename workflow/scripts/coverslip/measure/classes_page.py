@@ -14,7 +14,7 @@ from coverslip.measure.classes import UNSURE, Shown, file_name
 from coverslip.measure.input_folder import left_out_lines
 from coverslip.measure.overlay import encoded
 from coverslip.measure.page import LISTED, model_name, number, run_facts
-from coverslip.reporting.model_card import read_evaluation
+from coverslip.reporting.model_card import read_class_names, read_evaluation
 from coverslip.reporting.pages import TEMPLATES, render
 
 SHOWN = 24
@@ -46,6 +46,7 @@ def build(
     classified = rows[rows["error"] == ""].sort_values(["class_probability", "image", "page"])
     counts = classified["class"].value_counts()
     meta, command = run_facts(facts["run"])
+    called = read_class_names(Path(facts["model"]))
     page = {
         "name": facts["name"],
         "meta": meta,
@@ -59,7 +60,7 @@ def build(
         "temperature": number(model.get("temperature", 1.0), 2),
         "classes": [
             {
-                "name": name,
+                "name": called.get(name, name),
                 "count": int(counts.get(name, 0)),
                 "percent": number(100 * counts.get(name, 0) / max(len(classified), 1), 1),
                 "sheet": f"classes/{file_name(name)}.png" if shown[name] else "",
@@ -78,7 +79,7 @@ def build(
         "rows": [
             {
                 "name": f"{row.image} {row.plane}".strip(),
-                "label": label,
+                "label": called.get(label, label),
                 "probability": number(row.class_probability, 3),
                 "note": row.note,
                 "unsure": row.class_probability < UNSURE,

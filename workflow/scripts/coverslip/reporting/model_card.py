@@ -6,6 +6,7 @@ model hubs.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,7 @@ def write(
     counts = [_count(row, names) for row in parts["counts"] if row["fold"] == facts["fold"]]
     text = environment.get_template(TEMPLATE).render(
         version=__version__,
+        class_names={each: name for each, name in names.items() if each != name},
         info={"head": "semantic", "instances": None, "kind": "network"} | facts,
         title=study["title"],
         question=study["question"],
@@ -169,6 +171,8 @@ def _plain(value: Any) -> Any:
 
 EVALUATED = "## Evaluation"
 
+CLASSES = "## Classes"
+
 CELL_END = re.compile(r"(?<!\\)\|")
 """End of a cell of a Markdown table."""
 
@@ -185,12 +189,30 @@ def read_evaluation(folder: Path) -> dict[str, Any] | None:
     title = next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
     evaluation = text.partition(EVALUATED)[2].partition("\n## ")[0]
     subset = evaluation.strip().partition("On ")[2].partition(" images")[0]
-    first = evaluation.partition("\n| ")[2].partition("\n\n")[0].splitlines()
-    cells = [
-        [cell.strip() for cell in CELL_END.split(line.strip().removeprefix("|").removesuffix("|"))]
-        for line in first
-    ]
+    cells = _first_table(evaluation)
     if len(cells) < 3:
         return None
     head, _, *rows = cells
     return {"title": title, "subset": subset, "head": head, "rows": rows}
+
+
+def read_class_names(folder: Path) -> dict[str, str]:
+    """Return the names of the classes, by label, of the model card in a folder, where it has them.
+
+    The table is read as `write` has written it.
+    """
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    rows = _first_table(text.partition(CLASSES)[2].partition("\n## ")[0])[2:]
+    plain = [[html.unescape(cell.replace(r"\|", "|")) for cell in row] for row in rows]
+    return {row[0]: row[1] for row in plain if len(row) == 2}
+
+
+def _first_table(text: str) -> list[list[str]]:
+    """Return the cells of the first table of a Markdown text."""
+    return [
+        [cell.strip() for cell in CELL_END.split(line.strip().removeprefix("|").removesuffix("|"))]
+        for line in text.partition("\n| ")[2].partition("\n\n")[0].splitlines()
+    ]
