@@ -116,7 +116,7 @@ def test_measure_starts_snakemake_only_if_something_is_for_it(
     ("words", "hint"),
     [
         (["mesure"], "did you mean `measure`?"),
-        (["train"], "one of: demo, init, run, measure, explain, doctor"),
+        (["train"], "one of: demo, init, run, measure, explain, audit, doctor"),
         (["measure"], "`coverslip measure --help`"),
         (["measure", "x", "--modle", "y"], "did you mean `--model`?"),
         (["--versoin"], "did you mean `--version`?"),

@@ -211,6 +211,9 @@ def parser() -> Parser:
     )
     explain = verb("explain", "print how a result was made, and what changed since", runs=False)
     explain.add_argument("file", type=Path, help="a file below results/")
+    audit = verb("audit", "look for leakage in a split that another program made", runs=False)
+    audit.add_argument("table", type=Path, help="csv with the columns file, subset and maybe group")
+    audit.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write it as JSON")
     verb("doctor", "print what is installed and what this machine has", runs=False)
     return top
 
@@ -238,6 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not given.file.exists():
                 raise CoverslipError(f"{given.file}: no such file; name one below results/")
             return explain.main([str(given.file)])
+        if given.verb == "audit":
+            return audit_split(given.table, given.output)
         if given.verb == "init":
             return init(given.folder, given.output, given.force)
         arguments = snakemake_arguments(given)
@@ -249,6 +254,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"coverslip: {os_error_line(error)}", file=sys.stderr)
     return 1
+
+
+def audit_split(table: Path, output: Path | None) -> int:
+    """Print what of a split is in two subsets; return 1 where anything is, else 0."""
+    from coverslip.data import audit
+    from coverslip.files import write_json
+
+    report = audit.audit(table)
+    print("\n".join(audit.lines(report)))
+    if output is not None:
+        write_json(output, report, indent=2, allow_nan=False)
+    return int(audit.leaks(report))
 
 
 def init(folder: Path, output: Path, force: bool) -> int:
