@@ -31,7 +31,8 @@ TOOL = {
     "megapixels": 0.5,
     "seconds": 12.5,
     "peak_memory_mb": 1500,
-    "machine": "CPU, 2 cores",
+    "device": "CPU",
+    "machine": {"processor": "Xeon", "cores": 2},
 }
 
 

@@ -247,6 +247,7 @@ def _facts(tool: Tool) -> dict[str, str]:
     facts = tool.facts
     untrained = facts.get("training_data") == "none"
     memory = tool.peak_memory_mb
+    machine = facts.get("machine", DASH)
     return {
         "tool": " ".join(str(facts[key]) for key in ("tool", "version") if key in facts) or DASH,
         "model": str(facts.get("model", DASH)),
@@ -256,7 +257,7 @@ def _facts(tool: Tool) -> dict[str, str]:
         "trained": DASH if untrained else TRAINED[facts.get("trained_on_split") is True],
         "seconds": number(tool.seconds_per_megapixel, digits=2),
         "memory": DASH if memory is None else f"{number(memory / 1000, digits=1)} GB",
-        "machine": str(facts.get("machine", DASH)),
+        "machine": device(facts) if isinstance(machine, Mapping) else str(machine),
     }
 
 
