@@ -83,7 +83,7 @@ def test_many_groups_are_left_out_in_blocks():
 
 @pytest.mark.parametrize("sizes", [[8] * 6, [60, 40, 30, 20, 6, 4, 2, 2]])
 def test_intervals_cover_the_true_mean(sizes):
-    """Beta-like scores that depend on their group, as in `benchmarks/coverage.py`."""
+    """Beta-like scores that depend on their group, as in `benchmarks/interval_coverage.py`."""
     rng = np.random.default_rng(5)
     groups = np.repeat(np.arange(len(sizes)), sizes)
     inside = []

@@ -1,4 +1,4 @@
-"""Coverage of confidence intervals over groups of images: `python benchmarks/coverage.py`.
+"""Coverage of confidence intervals over groups of images: `python benchmarks/interval_coverage.py`.
 
 Simulates studies with few or many groups of images, of which the true value is known, and counts
 how often the interval of each method contains it. Prints a table in Markdown: coverage in percent,
@@ -9,7 +9,7 @@ groups of the same sizes, and scores with the same mean, standard deviation, int
 (ICC) and rank correlations with the size of a group and of its images. The constants below were
 printed by
 
-    python benchmarks/coverage.py --measure ARCHIVE
+    python benchmarks/interval_coverage.py --measure ARCHIVE
 
 which reads the archive by the package's own ingest, groups and baselines: the IoU of Otsu's
 threshold of each image, no training. Scores are beta distributed, within groups and between them.
