@@ -20,8 +20,8 @@ units. A confidence interval (CI) is computed in four steps:
    that are not fractions, whose values by group have long tails, they are halved (`LONG_TAILS`).
 4. With fewer than `MIN_GROUPS` groups there is no interval.
 
-`benchmarks/interval_coverage.py` measures the coverage of this and of other methods; `docs/method.md` has
-its table.
+`benchmarks/interval_coverage.py` measures the coverage of this and of other methods;
+`docs/method.md` has its table.
 """
 
 from __future__ import annotations
