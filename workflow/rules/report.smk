@@ -105,7 +105,7 @@ rule report:
         studies=targets.studies,
         left_out=targets.left_out,
         command=run_command(workflow),
-        referee=paths.REFEREE.removeprefix("results/") if targets.compared() else None,
+        referee=targets.referee_link(),
         code=code("report.py", templates=REPORT_TEMPLATES),
     script:
         "../scripts/report.py"
@@ -126,7 +126,7 @@ rule referee:
         config=targets.report_config(),
         studies=targets.compared(),
         command=run_command(workflow),
-        report=paths.REPORT.removeprefix("results/"),
+        report=Path(paths.REPORT).name,
         code=code("referee.py", templates=REFEREE_TEMPLATES),
     script:
         "../scripts/referee.py"

@@ -821,6 +821,10 @@ class Targets:
         counts = Counter(sections[study]["dataset"] for study in finding)
         return [study for study in finding if counts[sections[study]["dataset"]] > 1]
 
+    def referee_link(self) -> str | None:
+        """Return the page of compared tools as seen from the report; none where nothing is."""
+        return Path(paths.REFEREE).name if self.compared() else None
+
     def referee_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Return the inputs of the comparison of tools by their names.
 
