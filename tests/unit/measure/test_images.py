@@ -445,7 +445,7 @@ def test_the_page_holds_all_it_shows(place):
     assert "files that are not read: 1 .mrxs, 2 .vsi: convert them to OME-TIFF" in text
     assert "are not followed: plate2" in text and "1 .mrxs, 1 .txt, 2 .vsi" in text
     assert text.count("<script>") == 1 and 'src="http' not in text
-    assert "no evaluation" in text and "ContourTracing" in text
+    assert "no model card" in text and "ContourTracing" in text
     (place / "model/README.md").write_text(CARD)
     objects = place / "objects.csv"
     objects.write_bytes(outputs.objects.read_bytes())
