@@ -104,6 +104,8 @@ def test_nothing_in_the_package_unpickles():
             parts = {name.split(".")[0] for name in named}
             # Files of PyTorch and Cellpose are pickles: read with a list of what may be in them.
             allowed = {"pickle"} if path.name in ("weight_files.py", "label_files.py") else set()
+            # Programs that run other people's tools, each in an environment of its own.
+            allowed |= {"torch"} if path.parent == scripts / "tools" else set()
             unsafe = {"pickle", "joblib", "dill", "shelve", "marshal", "torch"} - allowed
             assert not parts & unsafe, path
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
