@@ -1,7 +1,7 @@
 """Scores of reference implementations on small pairs of label images, as the fixture of a test.
 
     pip install stardist==0.9.2 panoptica==2.1.7 pycocotools==2.0.11
-    python tests/reference_scores.py > tests/repository/reference_scores.json
+    python benchmarks/reference_scores.py > tests/repository/reference_scores.json
 
 They are not in the environment of the tests, so their results are recorded; the test computes ours
 of the same pairs.
