@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stores import dataset, random_image, write
 
-from coverslip.data.group_images import first_names, group_images
+from coverslip.data.group_images import group_images
 from coverslip.errors import CoverslipError
 
 BLANK = np.zeros((64, 64), np.int32)
@@ -36,8 +36,3 @@ def test_a_dataset_that_cannot_be_learned_writes_nothing(tmp_path: Path, images,
     with pytest.raises(CoverslipError, match=f"manifest.csv.*{fix}"):
         group_images(*inputs, dataset(group_by="metadata"), *outputs)
     assert not any(path.exists() for path in outputs)
-
-
-def test_a_message_names_a_few_images():
-    assert first_names("ab") == "a, b"
-    assert first_names("abcde") == "a, b, c and 2 more"

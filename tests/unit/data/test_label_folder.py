@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from coverslip.data.label_folder import join_names, list_label_files, match_label_files
+from coverslip.data.label_folder import list_label_files, match_label_files
 from coverslip.errors import CoverslipError
 
 MEMBERS = {
@@ -55,8 +55,3 @@ def test_an_ome_zarr_is_one_file_and_notes_are_none(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert list_label_files(tmp_path) == ["a.tif", "sub/b.ome.zarr"]
-
-
-def test_long_lists_are_cut():
-    assert join_names("abc") == "a, b, c"
-    assert join_names("abcde") == "a, b, c and 2 more"

@@ -1,8 +1,9 @@
-"""The one exception that users are meant to read, and errors as one line."""
+"""The one exception that users are meant to read, errors as one line, and names in a message."""
 
 import errno
 import os
 import re
+from collections.abc import Iterable, Sequence
 
 FIXES = {
     errno.ENOSPC: "; free some space, then run again: finished work is kept",
@@ -18,6 +19,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 LONGEST = 200
 """Characters of a path in a message."""
+
+NAMED = 3
+"""So many of several names are in a message."""
 
 ADDRESS = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
 """How Python shows an object without a name."""
@@ -56,3 +60,25 @@ def os_error_line(error: OSError) -> str:
         name = os.getcwd()
     where = f"{name if len(name) < LONGEST else name[:LONGEST] + '...'}: " if name else ""
     return f"{where}{error.strerror or one_line(error)}{FIXES.get(error.errno or 0, '')}"
+
+
+def first_names(names: Iterable[object]) -> str:
+    """Return the first names and how many more there are.
+
+    Example:
+        >>> first_names(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    texts = [str(name) for name in names]
+    more = len(texts) - NAMED
+    return ", ".join(texts[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return all names of a list in words.
+
+    Example:
+        >>> join_names(["a"]), join_names(["a", "b", "c"])
+        ('a', 'a, b and c')
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

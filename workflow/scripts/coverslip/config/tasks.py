@@ -3,8 +3,10 @@
 Needs only the standard library.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
+
+from coverslip.errors import join_names
 
 MASKS = ("dsb2018", "paired", "livecell_coco")
 """Formats with masks."""
@@ -157,15 +159,11 @@ def check(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any] | Non
             f"known: {', '.join(known)}"
         )
     if architecture not in PRETRAINED and network["weights"] != "none":
-        yield f"{where}.network.weights: only {_join_names(PRETRAINED)} have pretrained weights"
+        yield f"{where}.network.weights: only {join_names(PRETRAINED)} have pretrained weights"
     if network["freeze_encoder"] and architecture not in ENCODERS:
-        yield f"{where}.network.freeze_encoder: only {_join_names(ENCODERS)} have an encoder"
+        yield f"{where}.network.freeze_encoder: only {join_names(ENCODERS)} have an encoder"
     if for_classes:
         yield from _check_classification(where, study)
-
-
-def _join_names(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _check_classification(where: str, study: Mapping[str, Any]) -> Iterable[str]:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Dataset
-from coverslip.data import acquisition_groups, decode, overlap
+from coverslip.data import acquisition_groups, decode
 from coverslip.data.duplicates import Pair
+from coverslip.data.group_images import with_overlaps
 from coverslip.data.splits import leakage_report
 from coverslip.errors import CoverslipError
 
@@ -75,9 +76,7 @@ def audit(table: Path) -> dict[str, Any]:
         digests.append(hashlib.sha256(pixels).hexdigest())
     pairs = acquisition_groups.find_pairs(features, digests, DISTANCE)
     sizes = np.array([(each.height, each.width) for each in features])
-    known = {(pair.a, pair.b) for pair in pairs}
-    shared = overlap.links(lambda position: _read(places[position]), sizes)
-    pairs += [pair for pair in shared if (pair.a, pair.b) not in known]
+    pairs = with_overlaps(pairs, lambda at: _read(places[at]), sizes)
     given = "group" in rows
     names = rows["group"] if given else acquisition_groups.acquisition_groups(features, pairs)
     groups = pd.Series(list(names), index=rows["file"])

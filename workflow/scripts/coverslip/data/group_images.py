@@ -6,10 +6,11 @@ change there splits and trains nothing again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Dataset
@@ -19,11 +20,8 @@ from coverslip.data import tables as manifests
 from coverslip.data.duplicates import Pair
 from coverslip.data.group_names import group_names
 from coverslip.data.image_store import ImageStore
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, first_names
 from coverslip.files import atomic_write
-
-NAMED = 3
-"""So many images are named in a message."""
 
 DUPLICATE_COLUMNS = ["a", "b", "kind", "distance"]
 
@@ -56,7 +54,8 @@ def group_images(
             features, table["sha256"].tolist(), dataset.near_duplicate_distance
         )
         if dataset.group_by == "overlap":
-            pairs = _with_overlaps(pairs, store, table)
+            sizes = table[["height", "width"]].to_numpy()
+            pairs = with_overlaps(pairs, lambda at: store.image(table.index[at]), sizes)
     if dataset.group_by == "acquisition":
         names = acquisition_groups.acquisition_groups(features, pairs)
     else:
@@ -77,22 +76,22 @@ def group_images(
     _write_csv(dict(zip(DUPLICATE_COLUMNS, found, strict=True)), duplicates)
 
 
-def first_names(names: Sequence[str]) -> str:
-    """Return the first names and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _write_csv(columns: Mapping[str, Any], path: Path) -> None:
     with atomic_write(path) as part:
         pd.DataFrame(columns).to_csv(part, index=False, lineterminator="\n")
 
 
-def _with_overlaps(pairs: list[Pair], store: ImageStore, table: pd.DataFrame) -> list[Pair]:
-    """Return the pairs, and those of `overlap.links` that are not yet among them; sorted."""
-    sizes = table[["height", "width"]].to_numpy()
-    links = overlap.links(lambda position: store.image(table.index[position]), sizes)
-    found = {(pair.a, pair.b): pair for pair in [*links, *pairs]}
+def with_overlaps(
+    pairs: list[Pair], image: Callable[[int], np.ndarray], sizes: np.ndarray
+) -> list[Pair]:
+    """Return the pairs, and those of `overlap.links` that are not yet among them; sorted.
+
+    Args:
+        pairs: those that are known.
+        image: gives the image of a position, see `overlap.links`.
+        sizes: (N, 2) heights and widths in pixels.
+    """
+    found = {(pair.a, pair.b): pair for pair in [*overlap.links(image, sizes), *pairs]}
     return [found[key] for key in sorted(found)]
 
 

@@ -33,16 +33,20 @@ def write_image_folder(
     count = 0
     with ImageStore(store) as opened:
         for id in ids:
-            image = opened.image(id)
-            one = image.ndim == 2 or image.shape[-1] == 1
-            tifffile.imwrite(
-                images / f"{id}.tif",
-                image.reshape(image.shape[:2]) if one else image,
-                photometric="minisblack" if one else "rgb",
-            )
+            write_image(images / f"{id}.tif", opened.image(id))
             if labels is not None:
                 label = opened.label(id)
                 kind = np.uint16 if label.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
                 tifffile.imwrite(labels / f"{id}.tif", label.astype(kind), compression="zlib")
             count += 1
     return count
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image as a TIFF file: HxW where it has one channel, else HxWxC in RGB."""
+    one = image.ndim == 2 or image.shape[-1] == 1
+    tifffile.imwrite(
+        path,
+        image.reshape(image.shape[:2]) if one else image,
+        photometric="minisblack" if one else "rgb",
+    )

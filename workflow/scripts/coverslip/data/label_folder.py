@@ -8,14 +8,11 @@ from typing import NamedTuple
 
 from coverslip.data.image_suffixes import ZARR
 from coverslip.data.label_files import LABEL_SUFFIXES, candidate_stems, has_label_name
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, first_names
 from coverslip.pipeline import folder_inventory
 
 TOOL = "tool.json"
 """File in the folder that describes the program."""
-
-SHOWN = 3
-"""Names that a message lists; further ones are counted."""
 
 
 class MatchedLabels(NamedTuple):
@@ -97,13 +94,6 @@ def _one_label_file(folder: Path, id: str, names: list[str]) -> str:
         names = [name for name in names if has_label_name(PurePosixPath(name).name)] or names
     if len(names) > 1:
         raise CoverslipError(
-            f"{folder}: image '{id}' has {len(names)} label files ({join_names(names)}): keep one"
+            f"{folder}: image '{id}' has {len(names)} label files ({first_names(names)}): keep one"
         )
     return names[0]
-
-
-def join_names(names: Iterable[str]) -> str:
-    """Return the first few names for a message, and how many more there are."""
-    names = list(names)
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

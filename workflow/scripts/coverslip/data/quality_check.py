@@ -18,9 +18,9 @@ import pandas as pd
 
 from coverslip.config.sections import Dataset
 from coverslip.data import tables as manifests
-from coverslip.data.group_images import first_names
 from coverslip.data.group_names import group_names
 from coverslip.data.image_store import ImageStore
+from coverslip.errors import first_names
 from coverslip.files import write_json
 
 LARGEST_OBJECT = 0.5

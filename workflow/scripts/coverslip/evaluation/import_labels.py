@@ -19,9 +19,9 @@ import numpy as np
 from coverslip.config.sections import BaselineModel, LabelFolder
 from coverslip.data.image_store import ImageStore
 from coverslip.data.label_files import read_label_file
-from coverslip.data.label_folder import TOOL, join_names, list_label_files, match_label_files
+from coverslip.data.label_folder import TOOL, list_label_files, match_label_files
 from coverslip.data.tables import read_manifest, select_images
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, first_names
 from coverslip.evaluation.predictions import write_label_images
 from coverslip.files import write_json
 from coverslip.imaging.labels import components, renumber
@@ -148,12 +148,12 @@ def _find_files(
             "%s: %d label files match no image of the dataset and are not scored (%s)",
             folder,
             len(extra),
-            join_names(extra),
+            first_names(extra),
         )
     if missing := [id for id in ids if id not in files]:
         raise CoverslipError(
             f"{folder}: no label file for {len(missing)} of {len(ids)} test images "
-            f"({join_names(missing)}): name each file as its image, as in `{missing[0]}.tif`; "
+            f"({first_names(missing)}): name each file as its image, as in `{missing[0]}.tif`; "
             "where nothing was found, give a label image of zeros"
         )
     return files, extra

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from coverslip.config.sections import Measure, Preprocessing
+from coverslip.data.image_folder import write_image
 from coverslip.data.label_files import read_label_file
 from coverslip.data.readers import read_planes
 from coverslip.errors import CoverslipError
@@ -63,12 +63,7 @@ def export_planes(
                 pixels = plane.rows.rows(0, plane.rows.shape[0])
             if pixels is None:
                 continue
-            one = pixels.ndim == 2 or pixels.shape[-1] == 1
-            tifffile.imwrite(
-                output / plane_file(name, plane.page),
-                pixels.reshape(pixels.shape[:2]) if one else pixels,
-                photometric="minisblack" if one else "rgb",
-            )
+            write_image(output / plane_file(name, plane.page), pixels)
             count += 1
     return count
 

@@ -156,15 +156,18 @@ def check_model(section: Mapping[str, Any], model: Path) -> str | None:
         return None
     digest = read_sha256(model)
     known = tools.pretrained(section["tool"], tools.model_name(section))
-    noted = Path(f"{model}{DIGEST}")
-    expected = known.sha256 if known else None
-    if expected is None and noted.is_file():
-        expected = noted.read_text(encoding="utf-8").split()[0]
+    expected = (known.sha256 if known else None) or noted_digest(model)
     if expected not in (None, digest):
         raise CoverslipError(
             f"{model}: has SHA-256 {digest}, expected {expected}: remove it, and it is downloaded"
         )
     return digest
+
+
+def noted_digest(model: Path) -> str | None:
+    """Return the SHA-256 that a download of a model noted next to it; none without a note."""
+    noted = Path(f"{model}{DIGEST}")
+    return noted.read_text(encoding="utf-8").split()[0] if noted.is_file() else None
 
 
 def count_pixels(images: Path) -> tuple[int, float]:

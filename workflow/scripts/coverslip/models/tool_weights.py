@@ -11,7 +11,7 @@ from pathlib import Path
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write, read_sha256
 from coverslip.models.pretrained import fetch
-from coverslip.models.tool import DIGEST
+from coverslip.models.tool import DIGEST, noted_digest
 
 LOG = logging.getLogger("coverslip")
 
@@ -28,8 +28,7 @@ def download(output: Path, address: str, sha256: str | None) -> None:
         CoverslipError: it cannot be downloaded, or is another file than the expected one.
     """
     noted = Path(f"{output}{DIGEST}")
-    if sha256 is None and noted.is_file():
-        sha256 = noted.read_text(encoding="utf-8").split()[0]
+    sha256 = sha256 or noted_digest(output)
     LOG.info("%s: downloading %s", output, address)
     with atomic_write(output) as part:
         fetch(address, part, output, "name a model that you have in `model.model`")

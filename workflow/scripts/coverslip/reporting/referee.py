@@ -6,7 +6,6 @@ costs, from `tool.json`, `model.json` and the records of jobs.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import pandas as pd
 from coverslip import __version__
 from coverslip.data.image_store import ImageStore
 from coverslip.data.tables import read_manifest
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, join_names
 from coverslip.evaluation.predictions import Predictions
 from coverslip.evaluation.referee import (
     HEADLINE,
@@ -71,6 +70,7 @@ from coverslip.reporting.results import (
     signed_texts,
     value_text,
 )
+from coverslip.reporting.thumbnails import data_uri
 
 COLUMNS = (
     "dataset",
@@ -198,7 +198,6 @@ def read_tool(study: StudyInputs) -> Tool:
     if kind == "baseline":
         records = [read_json(path) for path in study.runs]
         facts = {**shared, "model": info["model"]["method"], "training_data": "none"}
-        ids = [Predictions(_predictions(home, path.parents[1].name)) for path in study.runs]
     else:
         records = [
             read_json(path)
@@ -212,11 +211,10 @@ def read_tool(study: StudyInputs) -> Tool:
             "training_data_licence": study.dataset.get("licence"),
             "trained_on_split": True,
         }
-        ids = [Predictions(_predictions(home, run.parents[1].name)) for run in study.runs]
     manifest = read_manifest(study.report.parents[1] / "manifest.csv")
     pixels = 0.0
-    for predictions in ids:
-        with predictions:
+    for run in study.runs:
+        with Predictions(_predictions(home, run.parents[1].name)) as predictions:
             sizes = manifest.loc[predictions.ids()]
         pixels += float((sizes["height"] * sizes["width"]).sum()) / 1e6
     seconds = [record["seconds"] for record in records if record.get("seconds") is not None]
@@ -431,15 +429,15 @@ def verdict(comparison: Comparison, titles: Mapping[str, str], unit: str) -> str
     if not unclear:
         return (
             f"{titles[best]} is best on these images: its {name} is {value}, higher than that of "
-            f"{_listed([against(study) for study in worse])}."
+            f"{join_names([against(study) for study in worse])}."
         )
     text = (
         f"{titles[best]} has the highest {name} ({value}), but no difference was found to "
-        f"{_listed([against(study) for study in unclear])}: the 95 % CI of the difference "
+        f"{join_names([against(study) for study in unclear])}: the 95 % CI of the difference "
         "includes 0."
     )
     if worse:
-        text += f" It is better than {_listed([against(study) for study in worse])}."
+        text += f" It is better than {join_names([against(study) for study in worse])}."
     return text
 
 
@@ -465,13 +463,9 @@ def agreement(comparison: Comparison, titles: Mapping[str, str]) -> str:
         if best != comparison.studies[0]:
             other[metric] = best
     if not other:
-        return f"{_listed([first_capital(label(m)) for m in AGREEING])} have the same best tool."
+        return f"{join_names([first_capital(label(m)) for m in AGREEING])} have the same best tool."
     texts = [f"{label(metric)} ({titles[study]})" for metric, study in other.items()]
-    return f"Another tool is best by {_listed(texts)}."
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return f"Another tool is best by {join_names(texts)}."
 
 
 # --- Figure and images
@@ -570,8 +564,7 @@ def _uri(pixels: np.ndarray) -> str:
     scale = min(1.0, SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)[:, :, ::-1]
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(small), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
+    return data_uri(".jpg", small, cv2.IMWRITE_JPEG_QUALITY, 88)
 
 
 # --- The table
@@ -585,6 +578,15 @@ def _table_rows(
     images: int,
 ) -> list[dict[str, Any]]:
     rows = []
+    heads = {
+        name: {
+            "dataset": dataset,
+            "test_images": images,
+            "study": name,
+            "title": by_name[name].study["title"],
+        }
+        for name in tools
+    }
     for part in (comparison.whole, *comparison.parts):
         for metric, scores in part.scores.items():
             for name, score in scores.items():
@@ -593,10 +595,7 @@ def _table_rows(
                     low, high = score.difference_low, score.difference_high
                 rows.append(
                     {
-                        "dataset": dataset,
-                        "test_images": images,
-                        "study": name,
-                        "title": by_name[name].study["title"],
+                        **heads[name],
                         "metric": metric,
                         "by": part.by,
                         "part": part.name,
@@ -619,10 +618,7 @@ def _table_rows(
             if value is not None:
                 rows.append(
                     {
-                        "dataset": dataset,
-                        "test_images": images,
-                        "study": name,
-                        "title": by_name[name].study["title"],
+                        **heads[name],
                         "metric": metric,
                         "by": "all",
                         "part": "",

@@ -47,7 +47,10 @@ def thumbnails(study: StudyInputs, rows: pd.DataFrame, longest: int) -> Iterator
             small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
             if small.ndim == 3:
                 small = small[:, :, ::-1]
-            yield {"image": _uri(".jpg", small, cv2.IMWRITE_JPEG_QUALITY, 80), "contours": contours}
+            yield {
+                "image": data_uri(".jpg", small, cv2.IMWRITE_JPEG_QUALITY, 80),
+                "contours": contours,
+            }
 
 
 def _size(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
@@ -65,10 +68,11 @@ def _contours(predictions: Predictions, id: str, size: tuple[int, int]) -> str:
     drawn = np.zeros((*size, 4), np.uint8)
     colour = np.rint(255 * np.asarray(to_rgb(ORANGE))).astype(np.uint8)[::-1]
     drawn[find_boundaries(label, mode="inner")] = (*colour, 255)
-    return _uri(".png", drawn)
+    return data_uri(".png", drawn)
 
 
-def _uri(ending: str, pixels: np.ndarray, *settings: int) -> str:
+def data_uri(ending: str, pixels: np.ndarray, *settings: int) -> str:
+    """Return pixels, uint8 in OpenCV's order of channels, as a data URI of `.jpg` or `.png`."""
     _, data = cv2.imencode(ending, np.ascontiguousarray(pixels), list(settings))
     kind = {".jpg": "jpeg", ".png": "png"}[ending]
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
