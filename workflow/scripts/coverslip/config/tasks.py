@@ -1,4 +1,4 @@
-"""What the task of a study implies and forbids, at parse time (see `settings`).
+"""What the task of a study implies and forbids, at parse time (see `sections`).
 
 Needs only the standard library.
 """

@@ -2,8 +2,8 @@
 
 Starting Snakemake and a process for each job takes longer than measuring a few images. The scripts,
 their inputs, parameters and outputs are those of the rules, so that results, records and caches are
-the same. A later run of Snakemake
-does its jobs again, for which all images are in the cache (`paths.MEASURED_DIRECTLY`).
+the same. A later run of Snakemake does its jobs again, for which all images are in the cache
+(`paths.MEASURED_DIRECTLY`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ labelled images before you keep it.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
@@ -116,8 +116,12 @@ def _outer_nodes(graph: Any) -> list[str]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="model folder with model.onnx")
+    parser.add_argument("images", type=Path, help="folder of images like those that it is for")
+    arguments = parser.parse_args()
     try:
-        made = quantize(Path(sys.argv[1]), Path(sys.argv[2]))
+        made = quantize(arguments.folder, arguments.images)
         print(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
     except CoverslipError as error:
         raise SystemExit(str(error)) from error
