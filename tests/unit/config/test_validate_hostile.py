@@ -240,7 +240,8 @@ def test_names_refer_to_one_other_thing(tmp_path):
 
 @pytest.mark.reliability(
     "D11 e",
-    "aliases of aliases: ten lines that stand for 10^9 values, or a list 100,000 levels deep",
+    "aliases of aliases: ten lines that stand for 10^9 values; in `coverslip run` also a list "
+    "100,000 levels deep, which Snakemake itself meets with a traceback",
     "one line that names the file or the fix",
 )
 def test_a_config_is_no_larger_than_it_may_be(tmp_path):

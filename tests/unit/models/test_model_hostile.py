@@ -238,6 +238,9 @@ INSTANCES = {"threshold": 0.5, "seed": 0.5, "min_area_px": 9}
         ({"preprocessing": {"input_scaling": "zscore"}}, "`fitted` is not of 3 channels"),
         ({"preprocessing": {"chanels": "grey"}}, "`preprocessing.chanels`"),
         ({"format": 2, "num_classes": {}}, "`num_classes`"),
+        ({"patch": "x"}, "`patch`"),
+        ({"patch": [16, 10**9]}, "`patch.1`"),
+        ({"channels": 0}, "`channels`"),
     ],
 )
 @pytest.mark.reliability(

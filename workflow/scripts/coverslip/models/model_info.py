@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from coverslip.config.sections import Preprocessing
+from coverslip.config.sections import Preprocessing, Side
 from coverslip.errors import CoverslipError, one_line
 
 
@@ -53,6 +53,8 @@ class ModelInfo(Part):
     threshold: float | None = Field(ge=0, le=1)
     temperature: float = Field(default=1.0, gt=0)
     instances: Watershed | None = None
+    patch: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
+    channels: int | None = Field(default=None, ge=1)
     large_tiles: bool = False
     diameter_px: float | None = Field(default=None, gt=0)
     confidence: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
