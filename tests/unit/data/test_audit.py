@@ -55,6 +55,17 @@ def test_groups_in_two_subsets_are_found(folder):
     assert report["leaks"]["relatives"] == 0.5 and report["leaks"]["pairs"] == 0
 
 
+def test_images_of_16_bits_share_one_scale(folder):
+    """A bright speck in one of two images of a camera does not make it another acquisition."""
+    dim = cv2.imread(str(folder / "i0.png"), cv2.IMREAD_UNCHANGED).astype(np.uint16) * 16
+    speck = cv2.imread(str(folder / "i1.png"), cv2.IMREAD_UNCHANGED).astype(np.uint16) * 16
+    speck[:2, :2] = 65535
+    cv2.imwrite(str(folder / "dim.png"), dim)
+    cv2.imwrite(str(folder / "speck.png"), speck)
+    report = audit(write(folder, {"dim": "train", "speck": "test"}))
+    assert report["groups"] == 1
+
+
 def test_without_groups_they_are_derived(folder):
     report = audit(write(folder, {"i0": "train", "i1": "test"}))
     assert report["groups_from"] == "images" and report["groups"] == 1

@@ -49,6 +49,14 @@ def test_one_large_group_among_small_ones_counts_as_few():
     assert high - low > 1.5 * np.subtract(*interval(numbers, equal)[::-1])
 
 
+def test_an_error_of_hardly_more_than_one_group_has_none():
+    numbers = np.random.default_rng(1).random(60) + 1
+    unequal = np.minimum(np.arange(60) // 2, 5)  # 2, 2, 2, 2, 2, 50
+    assert np.isnan(interval(numbers, unequal, (0, np.inf))).all()
+    assert np.isfinite(interval(numbers, unequal, (0, 3))).all()
+    assert np.isfinite(interval(numbers, np.repeat(np.arange(6), 10), (0, np.inf))).all()
+
+
 def test_limits_stay_in_the_range_of_the_metric():
     numbers = np.array([0.99, 0.97, 1.0, 0.9, 0.99, 0.98])
     low, high = interval(numbers, np.arange(6), (0, 1))

@@ -67,13 +67,18 @@ def audit(table: Path) -> dict[str, Any]:
     """
     rows = read_table(table)
     places = [table.parent / name for name in rows["file"]]
-    features, digests = [], []
-    for path in places:
-        image = _read(path)
-        scale = acquisition_groups.full_scale(str(image.dtype), int(image.max()))
-        features.append(acquisition_groups.image_features(image, scale))
-        pixels = f"{image.dtype} {image.shape}".encode() + np.ascontiguousarray(image).tobytes()
+    digests: list[str] = []
+    largest: dict[str, int] = {}
+    for image in map(_read, places):
+        kind = str(image.dtype)
+        largest[kind] = max(largest.get(kind, 0), int(image.max()))
+        pixels = f"{kind} {image.shape}".encode() + np.ascontiguousarray(image).tobytes()
         digests.append(hashlib.sha256(pixels).hexdigest())
+    scales = {kind: acquisition_groups.full_scale(kind, top) for kind, top in largest.items()}
+    features = [
+        acquisition_groups.image_features(image, scales[str(image.dtype)])
+        for image in map(_read, places)
+    ]
     pairs = acquisition_groups.find_pairs(features, digests, DISTANCE)
     sizes = np.array([(each.height, each.width) for each in features])
     pairs = with_overlaps(pairs, lambda at: _read(places[at]), sizes)

@@ -18,6 +18,8 @@ units. A confidence interval (CI) is computed in four steps:
    the degrees of freedom is shown by Carter, Schnepel and Steigerwald, "Asymptotic behavior of a t
    test robust to cluster heterogeneity", Review of Economics and Statistics 99, 2017. Of metrics
    that are not fractions, whose values by group have long tails, they are halved (`LONG_TAILS`).
+   With less than one degree of freedom an interval on the logarithm would span orders of magnitude:
+   there is none.
 4. With fewer than `MIN_GROUPS` groups there is no interval.
 
 `benchmarks/interval_coverage.py` measures the coverage of this and of other methods;
@@ -97,8 +99,8 @@ def jackknife_interval(
             is computed without a change of scale and clipped to the range.
 
     Returns:
-        Lower and upper limit, (...); NaN with fewer than two groups, or where the metric is
-        undefined without one of them.
+        Lower and upper limit, (...); NaN with fewer than two groups, where the metric is undefined
+        without one of them, and on the logarithm with less than one degree of freedom.
     """
     value, left_out = np.asarray(value, np.float64), np.asarray(left_out, np.float64)
     groups = len(left_out)
@@ -107,8 +109,9 @@ def jackknife_interval(
     degrees = effective_groups(np.asarray(weights, np.float64)) - 1
     if bounds is None or np.isinf(bounds[1]):
         degrees = degrees * LONG_TAILS
-    degrees = np.maximum(degrees, 1)
-    quantile = stdtrit(degrees, (1 + LEVEL) / 2)
+    quantile = stdtrit(np.maximum(degrees, 1), (1 + LEVEL) / 2)
+    if bounds is not None and np.isinf(bounds[1]):
+        quantile = np.where(degrees < 1, np.nan, quantile)
 
     def limits_of(values: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         square = ((others - others.mean(axis=0)) ** 2).sum(axis=0)
