@@ -5,7 +5,7 @@ import copy
 import pytest
 from running import SCHEMA
 
-from coverslip.config import validate
+from coverslip.config import tasks, validate
 from coverslip.config.sections import Config
 from coverslip.config.tasks import head_of
 from coverslip.errors import CoverslipError
@@ -259,3 +259,32 @@ def test_a_tool_has_the_defaults_of_its_section():
     model = resolved["studies"]["labels"]["model"]
     assert model["train"]["epochs"] == 3 and model["train"]["rays"] == 32
     assert model["options"] == {"prob_thresh": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("licence", "study", "words"),
+    [
+        ("CC-BY-NC-4.0", {}, "of datasets.masks is `CC-BY-NC-4.0`"),
+        ("not stated", {}, "of datasets.masks is `not stated`"),
+        ("CC0-1.0", {"model": {"kind": "baseline", "method": "otsu"}}, "trained here"),
+    ],
+)
+def test_open_licence_refuses_what_is_not_open(licence, study, words):
+    config = changed("studies", {"mine": {"title": "T", "dataset": "masks", **study}})
+    config["datasets"]["masks"]["licence"] = licence
+    validate.resolve(config, SCHEMA)
+    config["studies"]["mine"]["open_licence"] = True
+    with pytest.raises(CoverslipError, match=f"studies.mine.open_licence: .*{words}"):
+        validate.resolve(config, SCHEMA)
+
+
+def test_open_licence_takes_open_data_and_published_weights():
+    network = {"architecture": "efficientnet_lite0_unet", "weights": "imagenet"}
+    study = {"title": "T", "dataset": "masks", "open_licence": True, "network": network}
+    config = changed("studies", {"mine": study})
+    config["datasets"]["masks"]["licence"] = "cc-by-4.0"
+    assert validate.resolve(config, SCHEMA)["studies"]["mine"]["open_licence"] is True
+
+
+def test_pretrained_weights_have_a_licence():
+    assert set(tasks.WEIGHTS_LICENCES) == set(tasks.PRETRAINED)

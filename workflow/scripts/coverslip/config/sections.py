@@ -716,6 +716,9 @@ class Study(Section):
     """Metrics that the published study reports."""
     compare_with: str | None = None
     """Name of the study to compare this one with."""
+    open_licence: bool = False
+    """The model is for anyone and any purpose: refuse a dataset or pretrained weights whose licence
+    is not open, or not stated."""
     seeds: list[Seed] = Field(default=[1], min_length=1, max_length=1000)
     """One training a seed."""
     split: Split = Split()

@@ -23,6 +23,22 @@ ENCODERS = ("mobilenetv2_unet", "efficientnet_lite0_unet")
 PRETRAINED = (*ENCODERS, "resnet18")
 """Architectures for which there are pretrained weights."""
 
+WEIGHTS_LICENCES = {
+    "mobilenetv2_unet": "Apache-2.0",
+    "efficientnet_lite0_unet": "Apache-2.0",
+    "resnet18": "BSD-3-Clause",
+}
+"""Licences of the pretrained weights (docs/data.md)."""
+
+OPEN_LICENCES = (
+    *("CC0-1.0", "PDDL-1.0", "Unlicense"),
+    *("CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "ODC-By-1.0", "CDLA-Permissive-2.0"),
+    *("CC-BY-SA-3.0", "CC-BY-SA-4.0", "ODbL-1.0", "CDLA-Sharing-1.0"),
+    *("MIT", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"),
+)
+"""SPDX names of licences that allow use, change and sharing by anyone for any purpose, as the Open
+Definition 2.1 (https://opendefinition.org/licenses/) and the Open Source Initiative list them."""
+
 
 def add_implied(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config with what tasks imply, see `add_implied_to_study`."""
@@ -280,3 +296,31 @@ def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
             f"{where}.group_by: images of one well are alike: set `group_by: metadata`, so that "
             "wells are known"
         )
+
+
+def check_licences(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what of a study with `open_licence` has no open licence.
+
+    Examples:
+        >>> study = {"open_licence": True, "dataset": "d", "model": None, "kmeans": None}
+        >>> study["network"] = {"architecture": "unet", "weights": "none"}
+        >>> list(check_licences("studies.s", study, {"licence": "cc0-1.0"}))
+        []
+        >>> [line] = check_licences("studies.s", study, {"licence": "CC-BY-NC-4.0"})
+    """
+    if not study["open_licence"]:
+        return
+    if study["model"] is not None:
+        yield f"{where}.open_licence: goes with a model that is trained here: remove the key"
+        return
+    names = {"datasets." + study["dataset"]: dataset["licence"]}
+    architecture, weights = study["network"]["architecture"], study["network"]["weights"]
+    if study["kmeans"] is None and weights != "none" and architecture in WEIGHTS_LICENCES:
+        names[f"{where}.network.weights"] = WEIGHTS_LICENCES[architecture]
+    known = {name.lower() for name in OPEN_LICENCES}
+    for source, licence in names.items():
+        if licence.lower() not in known:
+            yield (
+                f"{where}.open_licence: the licence of {source} is `{licence}`, which is none of "
+                f"{', '.join(OPEN_LICENCES)}: use other data, or remove the key"
+            )

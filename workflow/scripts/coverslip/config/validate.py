@@ -412,6 +412,8 @@ def _check_study(
             f"{where}.dataset: no dataset is called `{study['dataset']}`"
             f"{closest_name(study['dataset'], datasets)}"
         )
+    else:
+        yield from tasks.check_licences(where, study, datasets[study["dataset"]])
     if study["compare_with"] is not None and study["compare_with"] not in studies:
         yield (
             f"{where}.compare_with: no study is called `{study['compare_with']}`"
