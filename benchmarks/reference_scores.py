@@ -102,13 +102,31 @@ def pycocotools(truth: np.ndarray, predicted: np.ndarray) -> dict[str, list[floa
     return {"tp": [float((row > 0).sum()) for row in matches]}
 
 
+def dsb2018(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
+    """Return the score of the 2018 Data Science Bowl as its evaluation page defines it.
+
+    An object is hit where the IoU of a pair is above the threshold; the score is the mean of
+    TP / (TP + FP + FN) over 0.50, 0.55, ..., 0.95. None without any object.
+    """
+    annotated = [truth == number for number in np.unique(truth[truth > 0])]
+    found = [predicted == number for number in np.unique(predicted[predicted > 0])]
+    pairs = [[(a & b).sum() / (a | b).sum() for b in found] for a in annotated]
+    precisions = []
+    for at in np.arange(0.5, 1.0, 0.05):
+        hits = sum(sum(iou > at for iou in row) == 1 for row in pairs)
+        if total := len(annotated) + len(found) - hits:
+            precisions.append(hits / total)
+    return {"mean_ap": float(np.mean(precisions)) if precisions else None}
+
+
 def main() -> int:
     """Print the scores of all pairs as JSON."""
     found = {}
     with contextlib.redirect_stdout(io.StringIO()):
         for name, (truth, predicted) in pairs().items():
             found[name] = {
-                each.__name__: each(truth, predicted) for each in (stardist, panoptica, pycocotools)
+                each.__name__: each(truth, predicted)
+                for each in (stardist, panoptica, pycocotools, dsb2018)
             }
     json.dump(found, sys.stdout, indent=1)
     print()

@@ -1,4 +1,4 @@
-"""Scores equal those of stardist, panoptica and pycocotools, but for the differences named here."""
+"""Scores equal those of stardist, panoptica, pycocotools and DSB 2018, but for the differences named here."""
 
 import json
 from pathlib import Path
@@ -64,6 +64,15 @@ def test_pycocotools(case):
     assert matching.tp[AT].tolist() == recorded["pycocotools"]["tp"]
 
 
-def test_dsb_2018_needs_an_iou_above_the_threshold():
-    matching = match(*reference_scores.pairs()["an IoU of exactly 0.5"])
-    assert matching.tp[0] == 4 and np.count_nonzero(matching.iou > 0.5) == 3
+def test_dsb_2018_where_an_iou_has_to_be_above_the_threshold(case):
+    """`matching.iou` has all pairs from an IoU of 0.5 on."""
+    name, matching, recorded = case
+    wanted = recorded["dsb2018"]["mean_ap"]
+    if name == EMPTY:
+        assert wanted is None and matching.accuracy.mean() == 1
+        return
+    hits = np.array([np.count_nonzero(matching.iou > percent / 100) for percent in PERCENT])
+    above = hits / (matching.n_true + matching.n_predicted - hits)
+    assert above.mean() == pytest.approx(wanted, rel=1e-9)
+    if not np.isin(np.round(100 * matching.iou, 9), PERCENT).any():
+        assert matching.accuracy.mean() == pytest.approx(wanted, rel=1e-9)

@@ -298,7 +298,9 @@ def check_groups(where: str, dataset: Mapping[str, Any]) -> Iterable[str]:
         )
 
 
-def check_licences(where: str, study: Mapping[str, Any], dataset: Mapping[str, Any]) -> Iterable[str]:
+def check_licences(
+    where: str, study: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> Iterable[str]:
     """Yield what of a study with `open_licence` has no open licence.
 
     Examples:
