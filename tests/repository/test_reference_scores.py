@@ -1,4 +1,4 @@
-"""Scores equal those of stardist, panoptica, pycocotools and DSB 2018, but for the differences named here."""
+"""Scores equal those of other implementations, but for the differences named here."""
 
 import json
 from pathlib import Path
