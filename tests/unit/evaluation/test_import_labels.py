@@ -214,3 +214,46 @@ def test_a_split_without_test_images(study):
     table.to_csv(study / "split.csv", index=False)
     with pytest.raises(CoverslipError, match="fold 0 has no test images"):
         run(study)
+
+
+def coco(study, ids, run_lengths=True):
+    """One COCO file of these images, as most programs write it."""
+    facts = {"images": [], "annotations": []}
+    for number, id in enumerate(ids, 7):
+        label = truth(study, id)
+        facts["images"].append(
+            {"id": number, "file_name": f"some/{id}.png", "height": 64, "width": 80}
+        )
+        for value in np.unique(label[label > 0]):
+            flat = (label == value).T.ravel().astype(int)
+            changes = np.flatnonzero(np.diff(flat)) + 1
+            ends = np.concatenate([[0], changes, [flat.size]])
+            counts = ([0] if flat[0] else []) + np.diff(ends).tolist()
+            outline = {"size": [64, 80], "counts": counts}
+            facts["annotations"].append({"image_id": number, "segmentation": outline})
+    return facts
+
+
+def test_one_coco_file_has_all_images(study):
+    (study / "mine/predictions.json").write_text(json.dumps(coco(study, ["i0", "i1", "i2", "i3"])))
+    run(study)
+    with Predictions([study / "fold0_seed1/predictions/0.h5"]) as predictions:
+        for id in ("i0", "i1", "i2", "i3"):
+            found = predictions.instances(id, (64, 80))
+            assert match(truth(study, id), found).accuracy.min() == 1
+
+
+def test_images_that_a_coco_file_lacks_or_has_in_another_size_are_named(study):
+    path = study / "mine/predictions.json"
+    path.write_text(json.dumps(coco(study, ["i0", "i1", "i2"])))
+    with pytest.raises(CoverslipError, match="no label file for 1 of 4 test images .*i3"):
+        run(study)
+    facts = coco(study, ["i0", "i1", "i2", "i3"])
+    facts["images"][2]["height"] = 63
+    path.write_text(json.dumps(facts))
+    with pytest.raises(CoverslipError, match=r"predictions\.json: annotations of 63x80 pixels"):
+        run(study)
+    facts["images"][1]["file_name"] = facts["images"][0]["file_name"]
+    path.write_text(json.dumps(facts))
+    with pytest.raises(CoverslipError, match=r"predictions\.json: several images have one"):
+        run(study)

@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -127,10 +127,7 @@ def read_label_bytes(
             even_odd = True
             objects = _check_readable(lambda: list(read_geojson(found)), name)
         else:
-            masks, objects = _check_readable(lambda: read_coco(found, name, shape), name)
-            if masks:
-                drawn = (m for m in [*masks, *(_mask(each, shape) for each in objects)])
-                return labels.from_masks(drawn, shape)
+            return CocoFile(found, name).read(candidate_stems(PurePosixPath(name).name), shape)
     return polygons.label_map(objects, shape, even_odd)
 
 
@@ -340,46 +337,88 @@ def _ring(values: Any) -> polygons.Polygon:
     return ring.astype(np.float32)
 
 
-def read_coco(
-    found: Mapping[str, Any], name: str, shape: tuple[int, int]
-) -> tuple[list[np.ndarray], list[list[polygons.Polygon]]]:
-    """Return the objects of an image in COCO: masks of run lengths, and polygons.
+class CocoFile:
+    """Annotations in COCO, or predictions in its form with `images`, of one image or of many."""
 
-    Args:
-        found: the JSON, of one image, or with one image whose file has the name of this one.
-        name: name of the label file.
-        shape: height and width of the image.
+    def __init__(self, found: Any, name: str) -> None:
+        """Sort the annotations by image.
+
+        Args:
+            found: the JSON.
+            name: name of the file, for messages.
+
+        Raises:
+            CoverslipError: not of this form.
+        """
+        self.name = name
+        self.images: dict[str, Mapping[str, Any]] = {}
+        """By `file_name`, or by the number where it has none."""
+        self._objects: dict[Any, list[Mapping[str, Any]]] = {}
+        _check_readable(lambda: self._sort(found), name)
+
+    def _sort(self, found: Mapping[str, Any]) -> None:
+        self.images = {str(each.get("file_name", each.get("id"))): each for each in found["images"]}
+        if len(self.images) < len(found["images"]):
+            raise CoverslipError("several images have one `file_name`: name each once")
+        for each in found["annotations"]:
+            self._objects.setdefault(each["image_id"], []).append(each)
+
+    def read(self, stems: Sequence[str], shape: tuple[int, int]) -> LabelImage:
+        """Return the label image of one of the images.
+
+        Args:
+            stems: names of the image without suffix, see `candidate_stems`; the only image of a
+                file needs none of them.
+            shape: its height and width.
+
+        Raises:
+            CoverslipError: no image of that name, or one of another size.
+        """
+        return _check_readable(lambda: self._read(stems, shape), self.name)
+
+    def _read(self, stems: Sequence[str], shape: tuple[int, int]) -> LabelImage:
+        images = list(self.images.values())
+        if len(images) > 1:
+            images = [v for k, v in self.images.items() if PurePosixPath(k).stem in stems]
+        if len(images) != 1:
+            raise CoverslipError(
+                "knows several images, and not one by the name of this file: give one file an "
+                "image, or use `format: livecell_coco`"
+            )
+        image = images[0]
+        stated = (image.get("height", shape[0]), image.get("width", shape[1]))
+        if tuple(stated) != tuple(shape):
+            raise CoverslipError(
+                f"annotations of {stated[0]}x{stated[1]} pixels, but the image has "
+                f"{shape[0]}x{shape[1]}: give the image that was annotated"
+            )
+        masks: list[np.ndarray] = []
+        objects: list[list[polygons.Polygon]] = []
+        for each in self._objects.get(image.get("id"), []):
+            outline = each.get("segmentation")
+            if isinstance(outline, Mapping):
+                masks.append(decode_run_lengths(outline["counts"], shape))
+            else:
+                objects.append([_ring(part) for part in outline or ()])
+        if masks:
+            drawn = (m for m in [*masks, *(_mask(each, shape) for each in objects)])
+            return labels.from_masks(drawn, shape)
+        return polygons.label_map(objects, shape, even_odd=False)
+
+
+def read_coco_of_many(path: Path) -> CocoFile | None:
+    """Read a COCO file of several images; None for any other file.
 
     Raises:
-        CoverslipError: several images, none of which has this name, or a size that is not that of
-            the image.
+        CoverslipError: not readable as JSON.
     """
-    images = [each for each in found.get("images", []) if isinstance(each, Mapping)]
-    wanted = candidate_stems(PurePosixPath(name).name)
-    if len(images) > 1:
-        images = [e for e in images if PurePosixPath(str(e.get("file_name"))).stem in wanted]
-    if len(images) != 1:
-        raise CoverslipError(
-            "knows several images, and not one by the name of this file: give one file an image, "
-            "or use `format: livecell_coco`"
-        )
-    stated = (images[0].get("height", shape[0]), images[0].get("width", shape[1]))
-    if tuple(stated) != tuple(shape):
-        raise CoverslipError(
-            f"annotations of {stated[0]}x{stated[1]} pixels, but the image has "
-            f"{shape[0]}x{shape[1]}: give the image that was annotated"
-        )
-    masks: list[np.ndarray] = []
-    objects: list[list[polygons.Polygon]] = []
-    for each in found["annotations"]:
-        if each.get("image_id") != images[0].get("id"):
-            continue
-        outline = each.get("segmentation")
-        if isinstance(outline, Mapping):
-            masks.append(decode_run_lengths(outline["counts"], shape))
-        else:
-            objects.append([_ring(part) for part in outline])
-    return masks, objects
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    found = _check_readable(lambda: _json(path.read_bytes()), str(path))
+    if not isinstance(found, dict) or "annotations" not in found:
+        return None
+    file = CocoFile(found, str(path))
+    return file if len(file.images) > 1 else None
 
 
 def decode_run_lengths(counts: str | Iterable[int], shape: tuple[int, int]) -> np.ndarray:

@@ -12,19 +12,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from coverslip.config.sections import BaselineModel, LabelFolder
 from coverslip.data.image_store import ImageStore
-from coverslip.data.label_files import read_label_file
+from coverslip.data.label_files import CocoFile, read_coco_of_many, read_label_file
 from coverslip.data.label_folder import TOOL, list_label_files, match_label_files
 from coverslip.data.tables import read_manifest, select_images
 from coverslip.errors import CoverslipError, first_names
 from coverslip.evaluation.predictions import write_label_images
 from coverslip.files import write_json
-from coverslip.imaging.labels import components, renumber
+from coverslip.imaging.labels import LabelImage, components, renumber
 from coverslip.metrics import baselines
 from coverslip.models.model import FORMAT
 from coverslip.models.tool import merge_facts
@@ -94,7 +94,7 @@ def import_labels(
         else:
             files, extra = _find_files(folder, ids, read_manifest(manifest)["member"].to_dict())
             tool = read_tool(folder)
-            labels = _check_labels(store, ids, folder, files, model)
+            labels = _check_labels(store, folder, files, model)
         write_label_images(predictions, fold, table, labels, model.head == "instance")
     write_json(
         info,
@@ -138,11 +138,32 @@ def _read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
+class _LabelFile(NamedTuple):
+    """Where the label image of an image is."""
+
+    path: Path
+    coco: CocoFile | None
+    """For one of the images of a COCO file: the file, and the image's `file_name` as `path`."""
+
+    def read(self, shape: tuple[int, int], threshold: int) -> LabelImage:
+        """Return the label image, see `read_label_file`."""
+        if self.coco is not None:
+            return self.coco.read([self.path.stem], shape)
+        return read_label_file(self.path, shape, threshold)
+
+
 def _find_files(
     folder: Path, ids: Sequence[str], members: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
-    """Return the label file of each image, and the files without image."""
-    files, extra = match_label_files(folder, list_label_files(folder), members)
+) -> tuple[dict[str, _LabelFile], list[str]]:
+    """Return the label file of each of the images `ids`, and the label files without image."""
+    found: dict[str, _LabelFile] = {}
+    for name in list_label_files(folder):
+        coco = read_coco_of_many(folder / name)
+        if coco is None:
+            found[name] = _LabelFile(folder / name, None)
+        else:
+            found |= {f"{image}.json": _LabelFile(Path(image), coco) for image in coco.images}
+    files, extra = match_label_files(folder, found, members)
     if extra:
         LOG.warning(
             "%s: %d label files match no image of the dataset and are not scored (%s)",
@@ -156,7 +177,7 @@ def _find_files(
             f"({first_names(missing)}): name each file as its image, as in `{missing[0]}.tif`; "
             "where nothing was found, give a label image of zeros"
         )
-    return files, extra
+    return {id: found[files[id]] for id in ids}, extra
 
 
 def _baseline_labels(
@@ -167,20 +188,20 @@ def _baseline_labels(
 
 
 def _check_labels(
-    store: ImageStore, ids: Sequence[str], folder: Path, files: Mapping[str, str], model: Any
+    store: ImageStore, folder: Path, files: Mapping[str, _LabelFile], model: Any
 ) -> Iterator[np.ndarray]:
     """Yield the label images of these images, int32 HxW, and check them on the way."""
-    spread = set(ids[:: max(1, len(ids) // SHIFT_IMAGES)][:SHIFT_IMAGES])
+    spread = set(list(files)[:: max(1, len(files) // SHIFT_IMAGES)][:SHIFT_IMAGES])
     overlaps = []
     binary = Counter[bool]()
     torn = ""
-    for id in ids:
+    for id, file in files.items():
         truth = store.label(id)
-        label, parts = _read(folder / files[id], truth.shape, model.mask_threshold)
+        label, parts = _read(file, truth.shape, model.mask_threshold)
         if parts:  # of an image without objects nothing is known
             single = parts[0] == 1
             binary[single] += 1
-            torn = torn or (files[id] if single and parts[1] > 1 else "")
+            torn = torn or (file.path.name if single and parts[1] > 1 else "")
         if id in spread:
             overlaps.append(shift_overlaps(label > 0, truth > 0))
         yield label
@@ -201,7 +222,7 @@ def _check_labels(
 
 
 def _read(
-    path: Path, shape: tuple[int, ...], mask_threshold: int | None
+    file: _LabelFile, shape: tuple[int, ...], mask_threshold: int | None
 ) -> tuple[np.ndarray, tuple[int, int] | None]:
     """Read a label file.
 
@@ -209,7 +230,7 @@ def _read(
         The label image, int32 HxW, and the number of values besides 0 with that of connected
         components; None without objects.
     """
-    read = read_label_file(path, (shape[0], shape[1]), mask_threshold or 0)
+    read = file.read((shape[0], shape[1]), mask_threshold or 0)
     label = read.label
     if read.objects == 0:
         return label, None
