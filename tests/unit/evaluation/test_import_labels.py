@@ -243,7 +243,7 @@ def test_one_coco_file_has_all_images(study):
             assert match(truth(study, id), found).accuracy.min() == 1
 
 
-def test_images_that_a_coco_file_lacks_or_has_in_another_size_are_named(study):
+def test_images_missing_or_odd_in_a_coco_file_are_named(study):
     path = study / "mine/predictions.json"
     path.write_text(json.dumps(coco(study, ["i0", "i1", "i2"])))
     with pytest.raises(CoverslipError, match="no label file for 1 of 4 test images .*i3"):
