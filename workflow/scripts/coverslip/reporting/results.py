@@ -657,7 +657,7 @@ def device(run: Mapping[str, Any]) -> str:
         name = name.get("name")
     processor = machine.get("processor")
     cores = machine.get("cores") or run.get("cores")
-    parts = [str(name)] if name else []
+    parts = [str(name).upper() if name in ("cpu", "gpu") else str(name)] if name else []
     if processor and processor != name:
         parts.append(str(processor))
     if cores:
