@@ -82,3 +82,16 @@ def test_a_model_of_classes_classifies_images_or_objects(place):
         place, "--dry-run", *own("exp1/images", MODEL), f"classifier={MODEL}", check=False
     )
     assert "predicts no classes of images" in told and "Traceback" not in told
+
+
+def test_test_images_of_a_study_are_measured_with_its_run(place):
+    config = yaml.safe_load((place / "config/tiny.yaml").read_text())
+    config |= {"images": "one", "model": MODEL}
+    (place / "config/test_images.yaml").write_text(yaml.safe_dump(config))
+    known = ["--configfile", "config/test_images.yaml"]
+    alone = jobs(place, "measure", *known)
+    assert alone["export_test_images"] == alone["measure_page"] == 1 and "train" not in alone
+    chosen = ["--config", "run=[one]"]
+    assert jobs(place, *chosen, *known)["measure_page"] == 1
+    (place / "own").mkdir()
+    assert "measure_page" not in jobs(place, *known, "--config", "run=[two]")

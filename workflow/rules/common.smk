@@ -47,7 +47,7 @@ except CoverslipError as error:
 except OSError as error:
     raise WorkflowError(os_error_line(error))
 
-if workflow.is_main_process and config["images"] is None:
+if workflow.is_main_process and (config["images"] is None or measured.test_images):
     for line in targets.notices():
         logger.warning(f"coverslip: {line}")
 

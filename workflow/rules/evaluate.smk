@@ -111,6 +111,7 @@ for name, figure in figures.ALL.items():
             title=targets.study_config("title"),
             reproduction=targets.is_reproduction,
             sections=targets.figure_sections(name),
+            pixel_size_um=targets.figure_pixel_size(name),
             code=code("plot.py", f"reporting.figures.{name}"),
         script:
             "../scripts/plot.py"

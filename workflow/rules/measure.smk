@@ -1,8 +1,29 @@
 # From a folder of images and a model folder to tables, label images, overlays and a page.
 
 
+rule export_test_images:
+    """Write the test images of a study as TIFF files, to be measured as own images are."""
+    input:
+        images=targets.dataset_path(paths.STORE),
+        split=paths.SPLIT,
+    output:
+        directory(paths.TEST_IMAGES),
+    log:
+        "results/logs/export_test_images/{study}.log",
+    localrule: True
+    conda:
+        CORE_ENV
+    params:
+        pixel_size_um=targets.pixel_size,
+        code=code("export_test_images.py"),
+    script:
+        "../scripts/export_test_images.py"
+
+
 rule measure_tool_images:
     """Write the images of one shard as TIFF files for another tool."""
+    input:
+        measured.image_inputs,
     output:
         temp(directory(paths.MEASURED_TOOL_IMAGES)),
     log:
@@ -46,6 +67,7 @@ rule measure_tool:
 rule measure_images:
     """Measure one shard of the images."""
     input:
+        measured.image_inputs,
         measured.model_inputs,
         measured.classifier_inputs,
         measured.made_directly,
@@ -129,6 +151,7 @@ rule measure_page:
 rule measure_classes:
     """Classify whole images and write the page of their classes."""
     input:
+        measured.image_inputs,
         measured.model_inputs,
         measured.made_directly,
     output:

@@ -92,6 +92,7 @@ rule report:
     """Write the report of all studies that run."""
     input:
         unpack(targets.report_inputs),
+        measured=measured.page_of_test_images,
     output:
         page=paths.REPORT,
         metrics=paths.METRICS_TABLE,

@@ -26,6 +26,7 @@ with run_script(snakemake):
         histories=files.get("histories", []),
         attribution=folder(files.get("attribution")),
         search=folder(files.get("search")),
+        pixel_size_um=snakemake.params.pixel_size_um,
         **{name: classes[name](**section) for name, section in given.items()},
     )
     figures.draw(snakemake.params.figure, inputs, Path(snakemake.output[0]))

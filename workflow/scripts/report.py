@@ -17,6 +17,7 @@ with run_script(snakemake):
             "title": params.config.get("title"),
             "left_out": params.left_out,
             "referee": params.referee,
+            "measured": next(iter(snakemake.input.measured), None),
         },
         output=Path(snakemake.output.page),
     )

@@ -6,6 +6,7 @@ import tifffile
 
 from coverslip.data.image_folder import write_image_folder
 from coverslip.data.image_store import ImageStoreWriter
+from coverslip.data.readers import read_planes
 from coverslip.errors import CoverslipError
 
 
@@ -37,6 +38,12 @@ def test_pixels_and_types_are_those_of_the_store(tmp_path, store):
             assert np.array_equal(tifffile.imread(folders[1] / f"{id}.tif"), opened.label(id))
     assert tifffile.imread(folders[1] / "grey.tif").dtype == np.uint16
     assert tifffile.imread(folders[1] / "rgb.tif").dtype == np.uint32
+
+
+def test_images_have_their_pixel_size(tmp_path, store):
+    write_image_folder(store, ["grey"], tmp_path / "images", pixel_size_um=0.65)
+    (plane,) = read_planes(tmp_path / "images/grey.tif")
+    assert plane.pixel_um == pytest.approx((0.65, 0.65))
 
 
 def test_an_image_that_is_not_there(tmp_path, store):

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from study_files import inputs_of
 
+from coverslip.data.image_store import ImageStore
 from coverslip.errors import CoverslipError
 from coverslip.imaging import intensity
 from coverslip.reporting import figures
@@ -66,6 +67,31 @@ def test_figures_of_objects_are_the_same_each_time(told_apart, tmp_path, name):
     first = path.read_bytes()
     figures.draw(name, told_apart, path)
     assert path.read_bytes() == first and len(first) < 300_000
+
+
+def test_sizes_are_in_micrometres_where_pixels_are_known(told_apart, tmp_path):
+    for inputs, unit in ((told_apart, "px"), (replace(told_apart, pixel_size_um=0.5), "µm")):
+        figures.draw("objects", inputs, tmp_path / "objects.svg")
+        assert f"({unit})" in (tmp_path / "objects.svg").read_text(encoding="utf-8")
+
+
+def test_a_scale_bar_is_as_long_as_it_says(told_apart):
+    axes = style.new(2, 2).subplots()
+    style.scale_bar(axes, 256, told_apart)
+    assert not axes.patches and not axes.texts
+    style.scale_bar(axes, 256, replace(told_apart, pixel_size_um=0.65))
+    (bar,), (text,) = axes.patches, axes.texts
+    length = float(text.get_text().removesuffix(" µm"))
+    assert bar.get_width() * 256 * 0.65 == pytest.approx(length)
+
+
+@pytest.mark.parametrize("name", ["contours", "examples"])
+def test_images_of_known_pixel_size_have_scale_bars(told_apart, tmp_path, monkeypatch, name):
+    widths = set()
+    monkeypatch.setattr(f"{figures.__name__}.{name}.scale_bar", lambda *a: widths.add(a[1]))
+    figures.draw(name, told_apart, tmp_path / f"{name}.png")
+    with ImageStore(told_apart.images) as store:
+        assert widths and widths <= {store.image(id).shape[1] for id in told_apart.table["id"]}
 
 
 @pytest.mark.parametrize("name", VECTOR)

@@ -121,6 +121,20 @@ def test_each_study_has_a_card(page):
     assert "2 Mar 2026, 09:26 UTC · coverslip" in page.text
 
 
+def test_numbers_of_cards_lead_to_figure_and_definition(page):
+    ids = {tag.get("id") for _, tag in page.tags}
+    numbers = page.of("a")
+    cards = [tag["href"][1:] for tag in numbers if tag.get("class") == "plain"]
+    assert any(each.startswith("figure-") for each in cards) and set(cards) <= ids
+
+
+def test_measured_test_images_are_linked(studies, tmp_path):
+    facts = {"measured": tmp_path / "measure/a b/measure.html"}
+    report.build(studies, facts, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert [a["href"] for a in page.of("a")].count("measure/a%20b/measure.html") == 2
+
+
 def test_the_table_has_what_was_published(page):
     text = page.text
     assert "Pixel accuracy, validation images 0.9675 0.9728 0.96 to 0.98 0.94 Otsu" in text

@@ -392,6 +392,9 @@ class Dataset(Section):
     Duplicates and images that were cut side by side from one field share a group in any case."""
     group_pattern: str | None = None
     """For `filename`: regular expression with a named group `group`, searched in the id."""
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    """Height and width of a pixel in micrometres, if known: figures have scale bars and sizes in
+    µm."""
     near_duplicate_distance: int = Field(default=6, ge=0, le=64)
     """Two images of one size whose 64-bit perceptual hashes differ in at most this many bits, and
     whose thumbnails correlate, are near duplicates."""
@@ -765,12 +768,14 @@ class Config(Section):
     run: list[str] | None = None
     """Names of the studies to run; none: all."""
     images: str | None = None
-    """For the target `measure`: folder of images to measure."""
+    """Folder of images to measure, or the name of a study: its test images (of the first fold). The
+    target `measure` makes their page alone, `all` makes it as well."""
     model: str | None = None
-    """For the target `measure`: a model folder, or the name of a study: its first trained model.
-    A model of classes gives the class of each image."""
+    """For `images`: a model folder, a model that comes with coverslip (`nuclei-1`, the default), or
+    the name of a study: its first trained model. A model of classes gives the class of each
+    image."""
     classifier: str | None = None
-    """For the target `measure`: a model of classes, as `model`, that classifies each object that
+    """For `images`: a model of classes, as `model`, that classifies each object that
     `model` finds."""
     measure: Measure = Measure()
     """How own images are measured."""

@@ -26,7 +26,7 @@ from coverslip.config import search_space as spaces
 from coverslip.errors import CoverslipError, one_line, os_error_line
 
 WORDS = {
-    "dataset": ("title", "licence", "citation", "class_names"),
+    "dataset": ("title", "licence", "citation", "class_names", "pixel_size_um"),
     "study": (
         "title",
         "question",

@@ -13,7 +13,11 @@ from coverslip.data.image_store import ImageStore
 
 
 def write_image_folder(
-    store: Path, ids: Iterable[str], images: Path, labels: Path | None = None
+    store: Path,
+    ids: Iterable[str],
+    images: Path,
+    labels: Path | None = None,
+    pixel_size_um: float | None = None,
 ) -> int:
     """Write images of a store as `<id>.tif`; return how many.
 
@@ -23,6 +27,7 @@ def write_image_folder(
         images: folder to write: HxW where an image has one channel, HxWxC in RGB else; uint8 or
             uint16, as in the store.
         labels: folder of the label images, uint16 or uint32; none: without them.
+        pixel_size_um: written as the resolution of the images.
 
     Raises:
         CoverslipError: the store cannot be read, or lacks an image.
@@ -33,7 +38,7 @@ def write_image_folder(
     count = 0
     with ImageStore(store) as opened:
         for id in ids:
-            write_image(images / f"{id}.tif", opened.image(id))
+            write_image(images / f"{id}.tif", opened.image(id), pixel_size_um)
             if labels is not None:
                 label = opened.label(id)
                 kind = np.uint16 if label.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
@@ -42,11 +47,17 @@ def write_image_folder(
     return count
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an image as a TIFF file: HxW where it has one channel, else HxWxC in RGB."""
+def write_image(path: Path, image: np.ndarray, pixel_size_um: float | None = None) -> None:
+    """Write an image as a TIFF file: HxW where it has one channel, else HxWxC in RGB.
+
+    Its resolution is written where the pixel size is known.
+    """
+    per_cm = None if pixel_size_um is None else 10_000 / pixel_size_um
     one = image.ndim == 2 or image.shape[-1] == 1
     tifffile.imwrite(
         path,
         image.reshape(image.shape[:2]) if one else image,
         photometric="minisblack" if one else "rgb",
+        resolution=None if per_cm is None else (per_cm, per_cm),
+        resolutionunit=None if per_cm is None else "CENTIMETER",
     )

@@ -18,19 +18,13 @@ from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.rows import Rows
+from coverslip.imaging.scale_bar import draw_scale_bar, scale_bar_um
 from coverslip.measure.block_objects import measure_objects, measure_quality
 from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.input_folder import printable_name
-from coverslip.measure.overlay import (
-    draw_clusters,
-    draw_objects,
-    draw_scale_bar,
-    encoded,
-    plain_image,
-    scale_bar_um,
-)
+from coverslip.measure.overlay import draw_clusters, draw_objects, encoded, plain_image
 from coverslip.measure.regionprops import BASIC, summary
 from coverslip.models.model import Model
 

@@ -15,12 +15,13 @@ import pandas as pd
 
 from coverslip import __version__
 from coverslip.files import atomic_write
+from coverslip.imaging.scale_bar import scale_bar_um
 from coverslip.measure import plot as plots
 from coverslip.measure.classes import UNSURE
 from coverslip.measure.flags import SATURATED, find_flags, worst_images
 from coverslip.measure.image_result import clusters_name, image_name, overlay_name
 from coverslip.measure.input_folder import beside, left_out_lines
-from coverslip.measure.overlay import CLUSTERS, scale_bar_um
+from coverslip.measure.overlay import CLUSTERS
 from coverslip.measure.tables import read_head, read_images
 from coverslip.measure.wells import plate_table
 from coverslip.reporting.model_card import read_evaluation
@@ -122,7 +123,7 @@ def build(
             {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
             for name, color in enumerate(CLUSTERS.tolist())
         ][: int(measured["n_clusters"].max()) if measured["n_clusters"].notna().any() else 0],
-        "saturated": f"{SATURATED:.0%}",
+        "saturated": f"{100 * SATURATED:g} %",
         "limit": UNSURE,
         "facts": _facts(facts, model, measured),
     }
@@ -180,7 +181,8 @@ def model_name(facts: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     if tool := model.get("tool"):
         return " ".join(filter(None, (tool["tool"], tool["version"], tool["model"])))
     study = model.get("study")
-    return f"{facts['model']}" + (f" (study {study})" if study else "")
+    folder = Path(facts["model"])
+    return f"{folder}" + (f" (study {study})" if study not in (None, folder.name) else "")
 
 
 def _plots(

@@ -34,14 +34,21 @@ class MeasureTargets:
 
     def __init__(self, targets: Targets):
         self.config, self.kmeans = targets.config, targets.kmeans
-        self.dry_run = targets.dry_run
+        self.dry_run, self.studies = targets.dry_run, targets.studies
+        of_study = input_folder.names_a_study(self.config, "images")
+        self.test_images: str | None = self.config["images"] if of_study else None
+        """Study whose test images are measured; none for a folder."""
+        if self.test_images is not None:
+            folder = paths.TEST_IMAGES.format(study=self.test_images)
+            self.config = {**self.config, "images": folder}
         self.settings: dict[str, Any] = self.config["measure"]
         self.tool = None if self.config["images"] is None else input_folder.tool_of(self.config)
         """Section of the tool that finds the objects; none for a model."""
         self.folder_contents = cache(self.folder_contents)  # type: ignore[method-assign]
         self.shard_digests = cache(self.shard_digests)  # type: ignore[method-assign]
         if self.config["images"] is not None:
-            input_folder.check(self.config["images"])
+            if self.test_images is None:
+                input_folder.check(self.config["images"])
             self.model_inputs()
             self.classifier_inputs()
             if self.config["classifier"] is not None and input_folder.classifies(self.config):
@@ -54,6 +61,19 @@ class MeasureTargets:
         classes = input_folder.classifies(self.config)
         page = paths.CLASSES_PAGE if classes else paths.MEASURED_PAGE
         return page.format(name=input_folder.name_of(self.config))
+
+    def pages_of_run(self, wildcards: Wildcards = None) -> list[str]:
+        """Return the page that the target `all` makes: none without a folder, or its study."""
+        left_out = self.test_images is not None and self.test_images not in self.studies
+        return [] if self.config["images"] is None or left_out else [self.page()]
+
+    def page_of_test_images(self, wildcards: Wildcards = None) -> list[str]:
+        """Return the page that the report links to: that of the test images of a study."""
+        return [] if self.test_images is None else self.pages_of_run()
+
+    def image_inputs(self, wildcards: Wildcards = None) -> list[str]:
+        """Return the folder of images where the workflow makes it: that of test images."""
+        return [] if self.test_images is None else [self.config["images"]]
 
     def model_inputs(self, wildcards: Wildcards = None) -> list[str]:
         """Return weights and `model.json` of the model, and of its members.
@@ -132,7 +152,12 @@ class MeasureTargets:
         return Path(f"{paths.NOTES}/inventory-measure-{name}.json")
 
     def folder_contents(self, name: str) -> Mapping[str, str] | None:
-        """Return the digests of the files in the folder of images, which is listed once a run."""
+        """Return the digests of the files in the folder of images, which is listed once a run.
+
+        None of images that the workflow makes, which are an input as all that it makes.
+        """
+        if self.test_images is not None:
+            return None
         skip = input_folder.own_results(self.config["images"])
         notes = self.notes(name)
         return folder_inventory.contents(self.config["images"], notes, not self.dry_run, skip)

@@ -79,6 +79,9 @@ SEARCH_SUMMARY = f"{SEARCH}/search.json"
 VARIANT_PATCHES = f"{SEARCH}/patches/{{variant}}/{{shard}}"
 """Patches of one preprocessing of several, where trials differ in it."""
 
+TEST_IMAGES = "results/test_images/{study}"
+"""Test images of a study as files, to be measured as own images are."""
+
 MEASURED = "results/measure/{name}"
 MEASURED_SHARD = f"{MEASURED}/shards/{{shard}}"
 MEASURED_TOOL = f"{MEASURED}/tool/{{shard}}"

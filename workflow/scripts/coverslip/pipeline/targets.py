@@ -747,6 +747,18 @@ class Targets:
         keys = figures.ALL[name].sections
         return lambda wildcards: {key: whole[key](wildcards) for key in keys}
 
+    def figure_pixel_size(self, name: str) -> Callable[[Wildcards], float | None]:
+        """Return a params function: the pixel size in µm, of figures that read images."""
+        reads = "images" in figures.ALL[name].reads
+        return lambda wildcards: self.pixel_size(wildcards) if reads else None
+
+    def pixel_size(self, wildcards: Wildcards) -> float | None:
+        """Return the pixel size in µm of a study's images, if it is known."""
+        size: float | None = self.config["datasets"][self.study(wildcards)["dataset"]][
+            "pixel_size_um"
+        ]
+        return size
+
     def figure_files(self, studies: Iterable[str]) -> list[str]:
         """Return all figures of some studies."""
         return [

@@ -90,6 +90,7 @@ FIGURES = {
     "mean_ap": ("average_precision",),
     "ap": ("average_precision",),
     "f1_50": ("contours",),
+    "pq": ("contours",),
     "iou": ("metrics",),
     "accuracy": ("class_confusion",),
     "macro_f1": ("class_report",),
@@ -123,8 +124,9 @@ def build(
 
     Args:
         studies: in the order in which they are shown.
-        facts: `title`, `command`, `left_out` (what is missing, by study) and `referee` (a link to
-            the page that compares tools), all optional.
+        facts: `title`, `command`, `left_out` (what is missing, by study), `referee` (a link to
+            the page that compares tools) and `measured` (the page of test images that were
+            measured as own images are), all optional.
         output: the page; files are linked relative to it.
         templates: folder of `page.html.j2`, `page.css`, `page.js` and the captions `<figure>.rst`.
 
@@ -137,6 +139,7 @@ def build(
     runs = {study.name: [read_json(path) for path in study.runs] for study in studies}
     key = {study.name: key_result(study, metrics[study.name]) for study in studies}
     sections = _sections(studies, metrics, runs, output, templates)
+    compared = comparisons(studies, metrics)
     headlines = [line for s in studies for line in results(s, metrics[s.name])]
     page = {
         "dash": DASH,
@@ -145,11 +148,13 @@ def build(
         "command": facts.get("command"),
         "left_out": facts.get("left_out") or {},
         "referee": facts.get("referee"),
+        "measured": facts.get("measured") and _link(Path(facts["measured"]), output),
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],
-        "comparisons": comparisons(studies, metrics),
-        "kinds": KINDS,
+        "comparisons": compared,
+        "kinds": {k: n for k, n in KINDS.items() if any(k in line.by_kind for line in compared)},
+        "any_reported": any(line.published != DASH for line in compared),
         "headlines": headlines,
         "sections": sections,
         "datasets": _datasets(studies, metrics),
@@ -207,7 +212,7 @@ def _meta(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 JUDGED = {
     "better": "better than the best simple baseline",
-    "unclear": "no clear difference (the 95 % CI includes 0)",
+    "unclear": "no clear difference, as the 95 % CI includes 0",
     "worse": "worse than a simple baseline",
     "few": "too few groups to tell",
 }

@@ -53,6 +53,8 @@ class FigureInputs:
     where it has them."""
     search: Path | None = None
     """Folder with the tables of a search (`training.ranking`), where there was one."""
+    pixel_size_um: float | None = None
+    """Height and width of a pixel of the store's images in micrometres; none: not known."""
 
     def record(
         self, name: str, subset: str, class_name: str | None = None, run: str = "all"
@@ -95,6 +97,7 @@ def load(
     evaluation: Evaluation = NOT_GIVEN,
     attribution: Path | None = None,
     search: Path | None = None,
+    pixel_size_um: float | None = None,
 ) -> FigureInputs:
     """Read what a figure needs; what it does not declare (`pipeline.figures`) is left out.
 
@@ -123,6 +126,7 @@ def load(
         evaluation=evaluation,
         attribution=attribution,
         search=search,
+        pixel_size_um=pixel_size_um,
     )
 
 

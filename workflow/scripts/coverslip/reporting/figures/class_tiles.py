@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from coverslip.data.image_store import ImageStore
 from coverslip.imaging.intensity import stretch
 from coverslip.reporting.figures import FigureInputs
-from coverslip.reporting.figures.style import BLACK, RED, framed, shorten
+from coverslip.reporting.figures.style import BLACK, RED, framed, scale_bar, shorten
 
 ACROSS = 3
 
@@ -41,6 +41,7 @@ def tiles(figure: Figure, inputs: FigureInputs, ids: Sequence[str]) -> None:
             step = -(-max(image.shape[:2]) // LONGEST)
             axes.imshow(image[::step, ::step], cmap="gray", vmin=0, vmax=255)
             framed(axes)
+            scale_bar(axes, image.shape[1], inputs)
             row = rows.loc[id]
             text = f"{shorten(str(row['true']), 26)}\n"
             text += f"→ {shorten(str(row['predicted']), 22)} {100 * row['probability']:.0f} %"

@@ -34,6 +34,7 @@ from coverslip.reporting.figures.style import (
     new,
     percent,
     save,
+    scale_bar,
     shorten,
     styled,
 )
@@ -98,6 +99,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
         step = -(-max(each.labels.shape) // LONGEST)
         image = each.image[::step, ::step]
         _image(line[1], np.repeat(image, 3 // image.shape[2], axis=2), shorten(each.id, 28))
+        scale_bar(line[1], each.labels.shape[1], inputs)
         map = painted(each.labels[::step, ::step], colours)
         _image(line[2], map, f"map of its {number} clusters")
     save(figure, output)

@@ -32,6 +32,7 @@ from coverslip.reporting.figures.style import (
     heading,
     new,
     save,
+    scale_bar,
     shorten,
     styled,
 )
@@ -81,6 +82,7 @@ def _example(line: list[Axes], inputs: FigureInputs, store: ImageStore, id: str)
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
         framed(axes)
     height, width = image[window].shape[:2]
+    scale_bar(line[0], width, inputs)
     part = "" if truth.shape == (height, width) else ", a part"
     line[0].set_title(
         f"{shorten(str(id), 20)}\n{height} × {width} pixels{part}", fontsize=8, loc="center"

@@ -26,6 +26,7 @@ from coverslip.reporting.figures.style import (
     heading,
     new,
     save,
+    scale_bar,
     shorten,
     styled,
 )
@@ -79,6 +80,7 @@ def draw(inputs: FigureInputs, output: Path) -> None:
                 with predictions_of(inputs, row) as predictions:
                     *parts, row["shape"] = _parts(inputs, store, predictions, id)
                 _example(line[4 * at : 4 * at + 3], parts, row)
+                scale_bar(line[4 * at], store.image(id).shape[1], inputs)
             row_label(line[0], KINDS[kind])
     handles = [Patch(color=colour, label=name) for name, colour in ERRORS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if across > 1 else 1)

@@ -42,7 +42,8 @@ VECTOR_POINTS = 150
 def draw(inputs: FigureInputs, output: Path) -> None:
     """Draw predicted against true number of objects of each image, and both size distributions.
 
-    Sizes are diameters of circles of the same area, in pixels; every run counts its own objects.
+    Sizes are diameters of circles of the same area, in µm or, where the pixel size is not known,
+    in pixels; every run counts its own objects.
     """
     rows = inputs.table[inputs.table["subset"] == inputs.subset]
     figure = new(9.6, 4.4)
@@ -50,7 +51,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     left, right = figure.subplots(1, 2)
     true, predicted = rows["n_true"].to_numpy(), rows["n_predicted"].to_numpy()
     _counts(left, true, predicted)
-    _sizes(right, *_diameters(inputs, rows))
+    unit = "px" if inputs.pixel_size_um is None else "µm"
+    _sizes(right, *_diameters(inputs, rows), unit)
     save(figure, output)
 
 
@@ -83,7 +85,7 @@ def _counts(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
 
 
 def _diameters(inputs: FigureInputs, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Equivalent diameters of true and predicted objects, in pixels."""
+    """Equivalent diameters of true and predicted objects, in µm or else in pixels."""
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     with ExitStack() as stack:
         store = stack.enter_context(ImageStore(inputs.images))
@@ -96,7 +98,8 @@ def _diameters(inputs: FigureInputs, rows: pd.DataFrame) -> tuple[np.ndarray, np
                     found[0].append(_areas(label))
                     found[1].append(_areas(predictions.instances(id, label.shape)))
     true, predicted = (np.concatenate(areas) if areas else np.zeros(0) for areas in found)
-    return np.sqrt(4 / np.pi * true), np.sqrt(4 / np.pi * predicted)
+    size = inputs.pixel_size_um or 1
+    return size * np.sqrt(4 / np.pi * true), size * np.sqrt(4 / np.pi * predicted)
 
 
 def _areas(label: np.ndarray) -> np.ndarray:
@@ -104,21 +107,22 @@ def _areas(label: np.ndarray) -> np.ndarray:
     return areas[areas > 0].astype(np.float64)
 
 
-def _sizes(axes: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
+def _sizes(axes: Axes, true: np.ndarray, predicted: np.ndarray, unit: str) -> None:
     both = np.concatenate([true, predicted])
     if not both.size:
         axes.set_title("No objects")
         return
     bins = int(np.clip(np.sqrt(both.size), 5, BINS))
-    edges = np.geomspace(max(1.0, both.min() * 0.95), both.max() * 1.05, bins + 1).tolist()
+    edges = np.geomspace(both.min() * 0.95, both.max() * 1.05, bins + 1).tolist()
     axes.hist(true, edges, histtype="stepfilled", color=GREY, alpha=0.4, label="annotated")
     axes.hist(predicted, edges, histtype="step", color=MODEL, linewidth=1.8, label="predicted")
     for values, colour, style in ((true, BLACK, ":"), (predicted, MODEL, "-")):
         if values.size:
             axes.axvline(float(np.median(values)), color=colour, linestyle=style, linewidth=1.2)
-    axes.set(xscale="log", xlabel="Diameter of a circle of equal area (px)", ylabel="Objects")
+    axes.set(xscale="log", ylabel="Objects")
+    axes.set_xlabel(f"Diameter of a circle of equal area ({unit})")
     medians = [f"{np.median(v):.1f}" if v.size else "–" for v in (predicted, true)]
-    axes.set_title(f"Median diameter {medians[0]} px predicted, {medians[1]} px annotated")
+    axes.set_title(f"Median diameter {medians[0]} {unit} predicted, {medians[1]} {unit} annotated")
     ticks = [t for t in ROUND if edges[0] <= t <= edges[-1]]
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.minorticks_off()

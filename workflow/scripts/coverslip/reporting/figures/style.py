@@ -18,6 +18,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from coverslip.files import atomic_write
@@ -34,6 +36,7 @@ from coverslip.imaging.palette import (  # noqa: F401 - figures import them from
     VERMILLION,
     YELLOW,
 )
+from coverslip.imaging.scale_bar import scale_bar_um
 
 if TYPE_CHECKING:
     from coverslip.reporting.figures import FigureInputs
@@ -110,6 +113,35 @@ def framed(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color=PALE)
+
+
+def scale_bar(axes: Axes, width_px: int, inputs: FigureInputs) -> None:
+    """Draw a scale bar with its length at the lower right of an image, where it is known.
+
+    Args:
+        axes: of the image.
+        width_px: width of the image in pixels of the store, however it is drawn.
+        inputs: of the figure.
+    """
+    if inputs.pixel_size_um is None:
+        return
+    width_um = width_px * inputs.pixel_size_um
+    length = scale_bar_um(width_um)
+    part = length / width_um
+    bar = Rectangle((0.96 - part, 0.04), part, 0.02, facecolor="white", edgecolor="black")
+    bar.set(transform=axes.transAxes, linewidth=0.5)
+    axes.add_patch(bar)
+    axes.text(
+        0.96 - part / 2,
+        0.075,
+        f"{length:g} µm",
+        transform=axes.transAxes,
+        ha="center",
+        va="bottom",
+        fontsize=6.5,
+        color="white",
+        path_effects=[withStroke(linewidth=1.5, foreground="black")],
+    )
 
 
 def heading(figure: Figure, title: str, inputs: FigureInputs) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coverslip.measure.overlay import draw_scale_bar, scale_bar_um
+from coverslip.imaging.scale_bar import draw_scale_bar, scale_bar_um
 
 
 @pytest.mark.parametrize(("width", "bar"), [(166.4, 20), (400, 100), (399, 50), (4, 1), (0.9, 0.2)])
