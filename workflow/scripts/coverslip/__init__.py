@@ -31,7 +31,7 @@ def load_model(source: str | Path = "nuclei", threads: int | None = None) -> Loa
     Raises:
         CoverslipError: there is no such model, or it cannot be read.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from coverslip import load_model
         >>> image = np.zeros((64, 64), np.uint8)

@@ -51,7 +51,7 @@ def one_line(error: object) -> str:
 def os_error_line(error: OSError) -> str:
     """Text of an error of the operating system in one line: the file, what is wrong, the fix.
 
-    Example:
+    Examples:
         >>> os_error_line(OSError(errno.EDQUOT, "Disk quota exceeded", "a.csv"))
         'a.csv: Disk quota exceeded; the disk quota is used up: free some space, then run again'
     """
@@ -65,7 +65,7 @@ def os_error_line(error: OSError) -> str:
 def first_names(names: Iterable[object]) -> str:
     """Return the first names and how many more there are.
 
-    Example:
+    Examples:
         >>> first_names(["a", "b", "c", "d", "e"])
         'a, b, c and 2 more'
     """
@@ -77,7 +77,7 @@ def first_names(names: Iterable[object]) -> str:
 def join_names(names: Sequence[str]) -> str:
     """Return all names of a list in words.
 
-    Example:
+    Examples:
         >>> join_names(["a"]), join_names(["a", "b", "c"])
         ('a', 'a, b and c')
     """

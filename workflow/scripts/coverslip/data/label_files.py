@@ -45,7 +45,7 @@ def candidate_stems(name: str) -> list[str]:
     Args:
         name: of the label file, without folders.
 
-    Example:
+    Examples:
         >>> candidate_stems("a_cp_masks.png")
         ['a_cp_masks', 'a']
         >>> candidate_stems("a.png.label.tif")
@@ -82,7 +82,7 @@ def read_label_file(path: Path, shape: tuple[int, int], threshold: int = 0) -> L
     Raises:
         CoverslipError: damaged, of another size than the image, or not a label image.
 
-    Example:
+    Examples:
         >>> read_label_file(Path("a_seg.npy"), (512, 512)).label  # doctest: +SKIP
     """
     if path.is_dir():

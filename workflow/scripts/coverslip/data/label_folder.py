@@ -54,7 +54,7 @@ def match_label_files(
     Raises:
         CoverslipError: an image has two label files.
 
-    Example:
+    Examples:
         >>> match_label_files(Path("masks"), ["a_cp_masks.png", "x.png"], {"a": "images/a.tif"})
         MatchedLabels(files={'a': 'a_cp_masks.png'}, extra=['x.png'])
     """

@@ -76,7 +76,7 @@ def same_images(tables: Mapping[str, pd.DataFrame]) -> list[list[str]]:
     Args:
         tables: test rows of `images.csv`, by study.
 
-    Example:
+    Examples:
         >>> a, b = pd.DataFrame({"id": ["1", "2"]}), pd.DataFrame({"id": ["2"]})
         >>> same_images({"x": a, "y": b, "z": a})
         [['x', 'z'], ['y']]

@@ -49,7 +49,7 @@ class LoadedModel:
         Raises:
             CoverslipError: the image has another type or shape, or the model classifies images.
 
-        Example:
+        Examples:
             >>> from coverslip import load_model
             >>> image = np.zeros((64, 64), np.uint8)
             >>> load_model("nuclei").segment(image).max()
@@ -120,7 +120,7 @@ def load_model(source: str | Path = SHIPPED, threads: int | None = None) -> Load
     Raises:
         CoverslipError: there is no such model, or it cannot be read.
 
-    Example:
+    Examples:
         >>> from coverslip import load_model
         >>> model = load_model("nuclei")
         >>> model.classes

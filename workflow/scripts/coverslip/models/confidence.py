@@ -88,7 +88,7 @@ def object_confidence(
     Returns:
         float64 (objects,), 0..1, in the order of the numbers.
 
-    Example:
+    Examples:
         >>> labels = np.array([[1, 1, 0, 2]])
         >>> object_confidence(np.array([[0.9, 0.7, 0.1, 0.6]]), labels).round(2)
         array([0.8, 0.6])

@@ -221,7 +221,7 @@ def cluster_greys(
         cells: clusters that are foreground, from 0 (the darkest), or from -1 (the brightest); none:
             all but the one with the most pixels.
 
-    Example:
+    Examples:
         >>> greys = [18, 20, 22] * 50 + [110, 120, 130] * 10 + [220, 230, 240] * 7
         >>> counts = np.bincount(greys, minlength=256)
         >>> found = cluster_greys(counts)
@@ -289,7 +289,7 @@ def elbow(inertia: np.ndarray) -> int:
     Args:
         inertia: mean squared distances for 1, 2, ... clusters.
 
-    Example:
+    Examples:
         >>> elbow(np.array([100.0, 40, 5, 4, 3]))
         3
     """

@@ -39,7 +39,7 @@ def typical_diameter(labels: np.ndarray) -> float | None:
     Returns:
         None where there is no object of at least `SMALLEST_PX` pixels.
 
-    Example:
+    Examples:
         >>> labels = np.zeros((40, 40), int)
         >>> labels[:20, :20] = 1
         >>> round(typical_diameter(labels), 1)

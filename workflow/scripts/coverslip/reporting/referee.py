@@ -500,7 +500,7 @@ def _draw(comparison: Comparison, titles: Mapping[str, str], unit: str, output: 
         if at == 0 and whole.groups >= MIN_GROUPS:
             ends = [[score.low for score in scores], [score.high for score in scores]]
             left.fill_between(thresholds, *ends, color=colour, alpha=0.15, linewidth=0)
-    left.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="Least IoU of a match")
+    left.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="IoU threshold of a match")
     left.set_ylabel("AP = TP / (TP + FP + FN), mean over images")
     left.set_title("Average precision; band: 95 % CI of the best tool")
     left.legend(loc="best", title="Mean over all ten", title_fontsize=9)

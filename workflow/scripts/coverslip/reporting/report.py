@@ -246,11 +246,12 @@ def _warning(key: Sequence[Result]) -> str:
         return ""
     groups = sorted({int((line.record or {})["groups"]) for line in few})
     span = f"{groups[0]} to {groups[-1]}" if len(groups) > 1 else str(groups[0])
+    noun = "independent group" if groups[-1] == 1 else "independent groups"
     sets = f"{_word(len(few)).capitalize()} of {_word(len(key))} test sets"
-    return (
-        f"{sets} {'has' if len(few) == 1 else 'have'} only {span} independent groups: too few for "
-        "a 95 % CI, so the value of each group is shown."
-    )
+    sets = "The test set" if len(key) == 1 else sets
+    shown = "" if groups[-1] == 1 else ", so the value of each group is shown"
+    verb = "has" if len(few) == 1 else "have"
+    return f"{sets} {verb} only {span} {noun}: too few for a 95 % CI{shown}."
 
 
 def _card(study: StudyInputs, line: Result) -> dict[str, Any]:

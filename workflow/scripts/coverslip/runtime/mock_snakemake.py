@@ -34,7 +34,7 @@ def mock_snakemake(record: Path) -> SimpleNamespace:
     Args:
         record: `run.json` next to a result or, of a job that failed, next to its log.
 
-    Example:
+    Examples:
         runpy.run_path("workflow/scripts/evaluate.py", {"snakemake": mock_snakemake(record)})
     """
     facts = json.loads(Path(record).read_text(encoding="utf-8"))

@@ -42,7 +42,7 @@ def read_planes(
         z: which depths: `all`, `max` (maximum projection), `focus` (the sharpest), or a number
             from 1.
 
-    Example:
+    Examples:
         >>> for plane in read_planes(Path("cells.ome.tif"), channel="DAPI", z="max"):
         ...     print(plane.plane, plane.error or plane.image.shape)  # doctest: +SKIP
     """

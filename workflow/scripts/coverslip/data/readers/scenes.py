@@ -152,7 +152,7 @@ def choose_channel(wanted: int | str | None, channels: Sequence[Channel], count:
     Raises:
         CoverslipError: there are several and none is chosen, or there is no such channel.
 
-    Example:
+    Examples:
         >>> choose_channel("gfp", [Channel("DAPI", (461,)), Channel("GFP", (509,))], 2)
         1
         >>> choose_channel(460, [Channel("DAPI", (461,)), Channel("GFP", (509,))], 2)

@@ -27,8 +27,8 @@ TITLE = "Average precision of objects"
 
 LINES = (
     ("model", "model", BLUE, "o"),
-    ("otsu watershed", "Otsu, cut by watershed", GREEN, "^"),
-    ("otsu", "Otsu, connected regions", ORANGE, "s"),
+    ("otsu watershed", "Otsu with watershed", GREEN, "^"),
+    ("otsu", "Otsu", ORANGE, "s"),
 )
 
 
@@ -43,8 +43,8 @@ def draw(inputs: FigureInputs, output: Path) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     _curves(left, inputs, "")
     _curves(right, inputs, "_pooled")
-    left.set_title("Of each image, then the mean")
-    right.set_title("Of all objects together")
+    left.set_title("Mean over images")
+    right.set_title("All objects pooled")
     left.set_ylabel("AP = TP / (TP + FP + FN), 0 to 1")
     save(figure, output)
 
@@ -63,7 +63,7 @@ def _curves(axes: Axes, inputs: FigureInputs, suffix: str) -> None:
         low, high = zip(*ends, strict=True)
         look: dict[str, Any] = {"color": LINES[0][2], "alpha": 0.15, "linewidth": 0}
         axes.fill_between(thresholds, low, high, label="95 % CI of the model", **look)
-    axes.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="Least IoU of a match")
+    axes.set(xlim=(0.48, 0.97), ylim=(0, 1.02), xlabel="IoU threshold of a match")
     axes.legend(loc="best", title="Mean over all ten", title_fontsize=9)
 
 

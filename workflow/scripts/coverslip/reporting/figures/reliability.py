@@ -82,6 +82,7 @@ def panel(axes: Axes, bins: np.ndarray) -> None:
             ha="center",
             va="bottom" if above else "top",
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="Probability of the predicted class", ylabel="Fraction of correct images")

@@ -72,7 +72,7 @@ def rows(table: Table, inputs: FigureInputs) -> list[Row]:
     for name in inputs.metrics["classes"]:
         records = [inputs.record(metric, inputs.subset, name) for metric in COLUMNS]
         support = thousands(records[1]["support"]) if records[1] else "–"
-        label = name[:1].upper() + name[1:]
+        label = name if table.unit == "images" else name.capitalize()
         found.append((label, [(record, "") for record in records], support))
     for label, metrics in table.summary.items():
         records = [inputs.record(metrics.get(c, ""), inputs.subset) for c in COLUMNS]
