@@ -132,7 +132,7 @@ def test_measured_test_images_are_linked(studies, tmp_path):
     facts = {"measured": tmp_path / "measure/a b/measure.html"}
     report.build(studies, facts, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert [a["href"] for a in page.of("a")].count("measure/a%20b/measure.html") == 2
+    assert [a["href"] for a in page.of("a")].count("measure/a%20b/measure.html") == 3
 
 
 def test_the_table_has_what_was_published(page):

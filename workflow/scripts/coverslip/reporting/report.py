@@ -19,6 +19,7 @@ from coverslip import __version__
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.metrics.intervals import MIN_GROUPS
+from coverslip.pipeline.paths import METRICS_TABLE
 from coverslip.reporting.captions import Numbers, caption
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import (
@@ -141,6 +142,13 @@ def build(
     sections = _sections(studies, metrics, runs, output, templates)
     compared = comparisons(studies, metrics)
     headlines = [line for s in studies for line in results(s, metrics[s.name])]
+    measured = facts.get("measured") and _link(Path(facts["measured"]), output)
+    table = output.with_name(Path(METRICS_TABLE).name)
+    pages = (
+        ("metrics.csv", table.name if table.is_file() else None),
+        ("measured images", measured),
+        ("tools compared", facts.get("referee")),
+    )
     page = {
         "dash": DASH,
         "title": facts.get("title") or _title(studies),
@@ -148,7 +156,8 @@ def build(
         "command": facts.get("command"),
         "left_out": facts.get("left_out") or {},
         "referee": facts.get("referee"),
-        "measured": facts.get("measured") and _link(Path(facts["measured"]), output),
+        "measured": measured,
+        "pages": [(words, link) for words, link in pages if link],
         "verdict": _verdict(list(key.values())),
         "warning": _warning(list(key.values())),
         "cards": [_card(s, key[s.name]) for s in sorted(studies, key=lambda s: s.is_reproduction)],
