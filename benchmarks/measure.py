@@ -46,7 +46,7 @@ STAGES = {
     "overlays": [
         ("coverslip.measure.image_result", "plain_image"),
         ("coverslip.measure.image_result", "draw_objects"),
-        ("coverslip.measure.image_result", "ImageResult.draw"),
+        ("coverslip.measure.image_result", "encoded"),
     ],
     "label images": [("coverslip.measure.image_result", "ImageResult.write_label")],
     "exports": [

@@ -22,10 +22,11 @@ import pytest
 
 from coverslip.config.sections import Measure
 from coverslip.data.image_store import ImageStoreWriter
-from coverslip.measure import classes_page, page, plot, tables
+from coverslip.measure import classes_page, page, tables
 from coverslip.measure.classes import Shown, class_columns
 from coverslip.measure.images import Outputs, measure
 from coverslip.reporting import referee, report, results
+from coverslip.reporting.figures import measured_images as plot
 from coverslip.runtime import device
 
 PAGES = ("report", "measured", "plate", "classes", "referee")

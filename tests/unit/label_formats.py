@@ -11,9 +11,9 @@ import pandas as pd
 import tifffile
 from PIL import Image
 
+from coverslip.imaging.label_polygons import label_polygons
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
-from coverslip.measure.exports.polygons import label_polygons
 
 
 def _tiff(folder: Path, stem: str, label: np.ndarray) -> None:

@@ -12,8 +12,6 @@ from coverslip.errors import CoverslipError, os_error_line
 from coverslip.measure.targets import MeasureTargets
 from coverslip.pipeline import figures, paths, published_weights, tools
 from coverslip.pipeline.targets import (
-    CLASSES_TEMPLATES,
-    MEASURE_TEMPLATES,
     REFEREE_TEMPLATES,
     REPORT_TEMPLATES,
     TOOL_TEMPLATES,

@@ -72,11 +72,7 @@ rule measure_images:
         measured.classifier_inputs,
         measured.made_directly,
     output:
-        images=f"{paths.MEASURED_SHARD}/images.csv",
-        objects=f"{paths.MEASURED_SHARD}/objects.csv",
-        labels=directory(f"{paths.MEASURED_SHARD}/labels"),
-        overlays=directory(f"{paths.MEASURED_SHARD}/overlays"),
-        exports=directory(f"{paths.MEASURED_SHARD}/exports"),
+        **measured.results(paths.MEASURED_SHARD, directory),
     log:
         "results/logs/measure/{name}_{shard}.log",
     conda:
@@ -87,11 +83,7 @@ rule measure_images:
         runtime=240,
         gpu=measured.gpus,
     params:
-        folder=measured.shard_folder,
-        model=measured.model,
-        classifier=measured.classifier,
-        settings=measured.image_settings(),
-        code=code("measure_images.py"),
+        **measured.image_params(),
     script:
         "../scripts/measure_images.py"
 
@@ -99,26 +91,15 @@ rule measure_images:
 rule measure_tables:
     """Merge the tables and folders of all shards."""
     input:
-        images=measured.shard_paths("images.csv"),
-        objects=measured.shard_paths("objects.csv"),
-        labels=measured.shard_paths("labels"),
-        overlays=measured.shard_paths("overlays"),
-        exports=measured.shard_paths("exports"),
+        **measured.shard_results(),
     output:
-        **measured.parquet(),
-        images=f"{paths.MEASURED}/images.csv",
-        objects=f"{paths.MEASURED}/objects.csv",
-        labels=directory(f"{paths.MEASURED}/labels"),
-        overlays=directory(f"{paths.MEASURED}/overlays"),
-        exports=directory(f"{paths.MEASURED}/exports"),
-        plot=f"{paths.MEASURED}/confluency.svg",
+        **measured.merged_results(directory),
     log:
         "results/logs/measure/{name}_tables.log",
     conda:
         CORE_ENV
     params:
-        time=measured.time_settings(),
-        code=code("measure_tables.py"),
+        **measured.table_params(),
     script:
         "../scripts/measure_tables.py"
 
@@ -127,10 +108,7 @@ rule measure_page:
     """Write the page of a measured folder."""
     input:
         measured.model_inputs,
-        images=f"{paths.MEASURED}/images.csv",
-        objects=f"{paths.MEASURED}/objects.csv",
-        overlays=f"{paths.MEASURED}/overlays",
-        plot=f"{paths.MEASURED}/confluency.svg",
+        **measured.page_inputs(),
     output:
         paths.MEASURED_PAGE,
     log:
@@ -138,12 +116,7 @@ rule measure_page:
     conda:
         TRAIN_ENV
     params:
-        folder=measured.images,
-        left_out=measured.left_out,
-        model=measured.model,
-        settings=measured.settings,
-        card=measured.model_card,
-        code=code("measure_page.py", templates=MEASURE_TEMPLATES),
+        **measured.page_params(),
     script:
         "../scripts/measure_page.py"
 
@@ -155,9 +128,7 @@ rule measure_classes:
         measured.model_inputs,
         measured.made_directly,
     output:
-        table=f"{paths.MEASURED}/predicted_classes.csv",
-        sheets=directory(f"{paths.MEASURED}/classes"),
-        page=paths.CLASSES_PAGE,
+        **measured.class_results(directory),
     log:
         "results/logs/measure/{name}_classes.log",
     conda:
@@ -168,12 +139,7 @@ rule measure_classes:
         runtime=scale_with_attempt(120),
         gpu=1,
     params:
-        folder=measured.whole_folder,
-        left_out=measured.left_out,
-        model=measured.model,
-        settings=measured.image_settings(),
-        card=measured.model_card,
-        code=code("measure_classes.py", templates=CLASSES_TEMPLATES),
+        **measured.class_params(),
     script:
         "../scripts/measure_classes.py"
 

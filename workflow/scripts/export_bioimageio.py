@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from coverslip.measure.exports.bioimageio import write_package
+from coverslip.models.export_bioimageio import write_package
 from coverslip.models.folder import read_info
 from coverslip.runtime.run_script import run_script
 

@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from coverslip.measure import plot, tables
+from coverslip.measure import tables
 from coverslip.measure.tables import link_all, write_parquet
+from coverslip.reporting.figures import measured_images as plot
 from coverslip.runtime.run_script import run_script
 
 with run_script(snakemake):

@@ -18,9 +18,9 @@ from coverslip.data.label_files import (
     read_label_file,
 )
 from coverslip.errors import CoverslipError
+from coverslip.imaging.label_polygons import label_polygons
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
-from coverslip.measure.exports.polygons import label_polygons
 
 SHAPE = (20, 30)
 LABEL = np.zeros(SHAPE, np.int32)

@@ -10,10 +10,10 @@ import pytest
 import tifffile
 
 from coverslip.config.sections import KMeans, Measure
-from coverslip.imaging import field_of_view, rows
+from coverslip.imaging import field_of_view, overlay, rows
+from coverslip.imaging.image_quality import QC
 from coverslip.imaging.texture import names
-from coverslip.measure import blocks, overlay
-from coverslip.measure.image_qc import QC
+from coverslip.measure import blocks
 from coverslip.measure.images import Outputs, measure
 from coverslip.models import model
 from coverslip.runtime import device

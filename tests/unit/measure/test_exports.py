@@ -12,10 +12,10 @@ from shapely.geometry import shape
 from skimage.draw import polygon2mask
 
 from coverslip.data.label_files import read_label_file
+from coverslip.imaging.label_polygons import label_polygons, ring_area
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.exports.place import stack_place
-from coverslip.measure.exports.polygons import label_polygons, ring_area
 from coverslip.measure.regionprops import object_table
 
 QUPATH = {

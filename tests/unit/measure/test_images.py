@@ -267,10 +267,10 @@ def test_an_answer_that_is_no_number_is_no_empty_image(place, monkeypatch):
 
 
 def test_a_full_disk_is_no_fault_of_an_image(place, monkeypatch):
-    def full(*arguments):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(image_result.ImageResult, "draw", full)
+    monkeypatch.setattr(image_result.ImageResult, "write_label", full)
     with pytest.raises(OSError, match="No space left"):
         run(place)
 
@@ -302,8 +302,9 @@ def test_files_that_are_none_are_not_opened(place):
     "in tables as they are (see [output.md](output.md))",
 )
 def test_any_name(place):
-    from coverslip.measure import plot, tables
+    from coverslip.measure import tables
     from coverslip.measure.tables import write_parquet
+    from coverslip.reporting.figures import measured_images as plot
 
     names = [f"{'ä' * 125}{at}.png" for at in (1, 2)] + ['5" dish.png', "a,b.png", "a\nb.png"]
     names += [
@@ -424,7 +425,8 @@ def test_pages_have_rows_labels_and_overlays_of_their_own(place):
 
 
 def test_the_page_holds_all_it_shows(place):
-    from coverslip.measure import plot, tables
+    from coverslip.measure import tables
+    from coverslip.reporting.figures import measured_images as plot
 
     _, outputs = run(place)
     table = tables.image_table([outputs.images], Measure().time_pattern, "frame")
@@ -604,7 +606,8 @@ def test_a_full_disk_leaves_nothing_of_an_image(tmp_path):
 
 
 def test_a_folder_of_which_nothing_can_be_measured_has_a_page(place):
-    from coverslip.measure import plot, tables
+    from coverslip.measure import tables
+    from coverslip.reporting.figures import measured_images as plot
 
     for path in (place / "in").rglob("*.*"):
         path.write_bytes(b"text")

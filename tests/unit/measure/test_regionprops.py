@@ -11,8 +11,8 @@ from skimage.measure import regionprops_table
 from coverslip.errors import CoverslipError
 from coverslip.imaging.field_of_view import field_of_view, fill_outside_fov
 from coverslip.imaging.labels import components, drop_small
+from coverslip.imaging.overlay import draw_objects, plain_image
 from coverslip.imaging.palette import ORANGE, SKY, paint
-from coverslip.measure.overlay import draw_objects, plain_image
 from coverslip.measure.regionprops import (
     BASIC,
     OBJECTS,

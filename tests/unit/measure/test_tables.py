@@ -12,7 +12,7 @@ import pytest
 
 from coverslip.config.sections import Measure
 from coverslip.errors import CoverslipError
-from coverslip.measure import input_folder, plot, tables
+from coverslip.measure import input_folder, tables
 from coverslip.measure.input_folder import (
     check,
     digests,
@@ -35,6 +35,7 @@ from coverslip.measure.tables import (
     write_parquet,
 )
 from coverslip.pipeline import folder_inventory
+from coverslip.reporting.figures import measured_images as plot
 
 DEFAULT = Measure().time_pattern
 

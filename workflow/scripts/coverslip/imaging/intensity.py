@@ -39,4 +39,5 @@ def stretch(image: np.ndarray) -> np.ndarray:
     counts = histogram(pixels)
     low, high = (percentile(counts, share) for share in (1, 99.8))
     values = (np.arange(len(counts)) - low) * (255 / max(high - low, 1))
-    return np.clip(values, 0, 255).astype(np.uint8)[pixels]
+    table = np.clip(values, 0, 255).astype(np.uint8)
+    return cv2.LUT(pixels, table) if pixels.dtype == np.uint8 else table[pixels]

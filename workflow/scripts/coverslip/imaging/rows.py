@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from coverslip.errors import CoverslipError
@@ -138,4 +139,10 @@ def percentile(counts: np.ndarray, share: float) -> float:
 
 def histogram(values: np.ndarray) -> np.ndarray:
     """Return how often each value of an array of uint8 or uint16 occurs, int64."""
-    return np.bincount(values.ravel(), minlength=np.iinfo(values.dtype).max + 1)
+    bins = np.iinfo(values.dtype).max + 1
+    flat = np.ascontiguousarray(values).reshape(1, -1)
+    counts = np.zeros(bins, np.int64)
+    for start in range(0, flat.shape[1], PART):  # OpenCV counts in float32: exact up to 2**24
+        part = cv2.calcHist([flat[:, start : start + PART]], [0], None, [bins], [0, bins])
+        counts += part.ravel().astype(np.int64)
+    return counts

@@ -10,13 +10,13 @@ import pandas as pd
 
 from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import Plane
+from coverslip.imaging.image_quality import image_quality
 from coverslip.imaging.intensity import to_grey
+from coverslip.imaging.label_polygons import Polygon, label_polygons
 from coverslip.imaging.rows import histogram, percentile
 from coverslip.measure.blocks import Block, SegmentedImage, Window
 from coverslip.measure.classes import classify_objects
-from coverslip.measure.exports.polygons import Polygon, label_polygons
-from coverslip.measure.image_qc import image_quality
-from coverslip.measure.regionprops import add_neighbors, object_table, table_of
+from coverslip.measure.regionprops import BASIC, DIGITS, add_neighbors, object_table, place_columns
 from coverslip.models.model import Model
 
 
@@ -46,32 +46,27 @@ def measure_objects(
     tables: list[pd.DataFrame] = []
     polygons: dict[int, list[Polygon]] = {}
     for window in segmented.windows():
-        place = Block(
-            *(
-                slice(start, start + length)
-                for start, length in zip(window.origin, window.label.shape, strict=True)
-            )
-        )
+        origin = (window.place.rows.start, window.place.columns.start)
         table = object_table(
             window.label,
             window.image,
             pixel_um,
-            channels=channels_of(plane, place) if len(plane.channels) > 1 else None,
+            channels=channels_of(plane, window.place) if len(plane.channels) > 1 else None,
             features=settings.features,
             confidence=_confidence(model, window),
             field=window.field,
             background=levels,
-            origin=window.origin,
+            origin=origin,
             shape=segmented.shape,
         )
         if classifier is not None:
-            table = classify_objects(classifier, window.image, table, settings.tta, window.origin)
+            table = classify_objects(classifier, window.image, table, settings.tta, origin)
         tables.append(table)
         if wanted:
-            polygons |= label_polygons(window.label, window.origin)
+            polygons |= label_polygons(window.label, origin)
     large = segmented.large_objects()
     if len(large):
-        tables.append(table_of(_sums(segmented, large), segmented.shape, pixel_um))
+        tables.append(_large_objects(segmented, large, pixel_um))
     if len(tables) == 1:
         return tables[0], polygons
     objects = pd.concat(tables).sort_values("label", ignore_index=True)
@@ -93,7 +88,7 @@ def channels_of(plane: Plane, place: Block) -> dict[str, np.ndarray]:
 def measure_quality(
     segmented: SegmentedImage, training: Mapping[str, Any] | None
 ) -> dict[str, float | None]:
-    """Return the columns `image_qc.QC` of an image: of several blocks, their means.
+    """Return the columns `image_quality.QC` of an image: of several blocks, their means.
 
     Args:
         segmented: the image and its objects.
@@ -102,20 +97,15 @@ def measure_quality(
     found, areas = [], []
     for block in segmented.grid:
         field = segmented.fov.window(*block)
-        pixels = segmented.source.rows(block.rows.start, block.rows.stop)[:, block.columns]
+        pixels = segmented.pixels(block)
         found.append(image_quality(pixels, segmented.label(*block), field, training))
         areas.append(int(field.sum()))
     if len(found) == 1:
         return found[0]
     table = pd.DataFrame(found).astype(float)
-    means: dict[str, float | None] = {}
-    for name in table:
-        known = table[name].notna().to_numpy() & (np.array(areas) > 0)
-        weights = np.array(areas)[known]
-        means[str(name)] = (
-            float(np.average(table[name][known], weights=weights)) if any(known) else None
-        )
-    return means
+    weights = table.notna().mul(areas, axis=0)
+    means = (table * weights).sum() / weights.sum()
+    return {str(name): None if np.isnan(mean) else float(mean) for name, mean in means.items()}
 
 
 def _confidence(model: Model, window: Window) -> np.ndarray:
@@ -130,38 +120,30 @@ def _background_levels(segmented: SegmentedImage, plane: Plane) -> dict[str, flo
     counts: dict[str, Any] = {}
     for block in segmented.grid:
         outside = (segmented.label(*block) == 0) & segmented.fov.window(*block)
-        pixels = segmented.source.rows(block.rows.start, block.rows.stop)[:, block.columns]
+        pixels = segmented.pixels(block)
         for name, values in {"": to_grey(pixels), **channels_of(plane, block)}.items():
             counts[name] = counts.get(name, 0) + histogram(values[outside])
     return {name: percentile(c, 50) if c.any() else np.nan for name, c in counts.items()}
 
 
-def _sums(segmented: SegmentedImage, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Return area, centroid, box and mean intensity of objects of any size.
-
-    Args:
-        segmented: the objects of an image.
-        numbers: which of them.
-    """
+def _large_objects(
+    segmented: SegmentedImage, numbers: np.ndarray, pixel_um: tuple[float, float] | None
+) -> pd.DataFrame:
+    """Return the columns `BASIC` of objects of any size, by sums over the blocks."""
     sums = np.zeros((4, segmented.count + 1))
     wanted = np.zeros(segmented.count + 1, bool)
     wanted[numbers] = True
-    for rows, columns in segmented.grid:
-        label = segmented.label(rows, columns)
+    for block in segmented.grid:
+        label = segmented.label(*block)
         y, x = np.nonzero(wanted[label])
         if len(y):
-            grey = to_grey(segmented.source.rows(rows.start, rows.stop)[:, columns])[y, x]
-            weights = (None, y + rows.start, x + columns.start, grey)
+            grey = to_grey(segmented.pixels(block))[y, x]
+            weights = (None, y + block.rows.start, x + block.columns.start, grey)
             for total, weight in zip(sums, weights, strict=True):
                 total += np.bincount(label[y, x], weight, len(total))
     area, *means = sums[:, numbers]
     row, column, intensity = (total / area for total in means)
-    return {
-        "label": numbers,
-        "area": area,
-        "centroid-0": row,
-        "centroid-1": column,
-        **{f"bbox-{at}": segmented.boxes[numbers - 1, at] for at in range(4)},
-        "eccentricity": np.full(len(numbers), np.nan),
-        "intensity_mean": intensity,
-    }
+    box = segmented.boxes[numbers - 1].T
+    place = place_columns(area, (row, column), box, pixel_um, segmented.shape)
+    more = {"label": numbers, "eccentricity": np.nan, "mean_intensity": intensity}
+    return pd.DataFrame(place | more)[list(BASIC)].astype(BASIC).round(DIGITS)

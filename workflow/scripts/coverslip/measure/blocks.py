@@ -57,12 +57,8 @@ class Block(NamedTuple):
 
     def widened(self, by: int, shape: tuple[int, int]) -> Block:
         """Return the block with so many pixels around it, as far as the image goes."""
-        return Block(
-            *(
-                slice(max(0, side.start - by), min(length, side.stop + by))
-                for side, length in zip(self, shape, strict=True)
-            )
-        )
+        sides = zip(self, shape, strict=True)
+        return Block(*(slice(max(0, s.start - by), min(n, s.stop + by)) for s, n in sides))
 
     def inside(self, outer: Block) -> tuple[slice, slice]:
         """Return the place of the block in an array of a larger one."""
@@ -116,8 +112,7 @@ class Clusters(NamedTuple):
 class Window:
     """Whole objects of an image, with the pixels around them."""
 
-    origin: tuple[int, int]
-    """Row and column of the first pixel in the image."""
+    place: Block
     label: np.ndarray
     """int32 hxw; other objects are 0."""
     image: np.ndarray
@@ -153,6 +148,10 @@ class SegmentedImage:
     def label(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
         """Return the objects in a window, int32."""
         return self._numbers[self._labels[rows, columns]]
+
+    def pixels(self, block: Block) -> np.ndarray:
+        """Return the pixels of a block, hxwxC."""
+        return self.source.rows(block.rows.start, block.rows.stop)[:, block.columns]
 
     def windows(self) -> Iterator[Window]:
         """Yield windows with all objects, each in one of them; larger objects are left out.
@@ -192,9 +191,9 @@ class SegmentedImage:
         kept = np.zeros(self.count + 1, np.int32)
         kept[numbers] = numbers
         return Window(
-            (place.rows.start, place.columns.start),
+            place,
             kept[self.label(*place)],
-            self.source.rows(place.rows.start, place.rows.stop)[:, place.columns],
+            self.pixels(place),
             self.fov.window(*place),
             np.asarray(self._probability[place.rows, place.columns], np.float32),
         )

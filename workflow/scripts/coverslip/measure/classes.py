@@ -8,7 +8,7 @@ is resized to it as a whole, as training did; an object is cut out with its surr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +23,8 @@ from coverslip.data.readers.planes import Plane, failed
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.intensity import stretch
+from coverslip.imaging.overlay import encoded
 from coverslip.measure.input_folder import list_images, own_results, printable_name
-from coverslip.measure.overlay import encoded
 from coverslip.models.model import Model
 from coverslip.pipeline import folder_inventory
 
@@ -97,13 +97,10 @@ def _classify(
     classes = [str(name) for name in model.info["classes"]]
     for name, plane in planes:
         row: dict[str, Any] = {"image": name, "page": plane.page, "plane": plane.plane}
-        if plane.image is None:
-            error = plane.error or (
-                "larger than `max_in_memory_megapixels`: classify a smaller image"
-            )
-            yield ClassifiedPlane(row | {"error": printable_name(error)}, None)
-            continue
         try:
+            if plane.image is None:
+                too_large = "larger than `max_in_memory_megapixels`: classify a smaller image"
+                raise CoverslipError(plane.error or too_large)
             chances = next(answers or model.predict([plane.image], tta=settings.tta, batch=1))
             if not np.isfinite(chances).all():
                 raise CoverslipError("the model answers with what is no number")
@@ -112,28 +109,18 @@ def _classify(
             yield ClassifiedPlane(row | {"error": printable_name(why)}, None)
             continue
         row |= _answer(chances, classes)
-        row |= {
-            f"probability_{each}": value
-            for each, value in zip(classes, _round(chances), strict=True)
-        }
-        row["note"] = "; ".join(filter(None, (plane.note, _size_note(plane.image, model))))
+        for each, value in zip(classes, chances, strict=True):
+            row[f"probability_{each}"] = round(float(value), DIGITS)
+        size = plane.image.shape[:2]
+        resized = "resized from {}x{} to {}x{} pixels".format(*size, *model.tile)
+        notes = (plane.note, "" if size == tuple(model.tile) else resized)
+        row["note"] = "; ".join(filter(None, notes))
         yield ClassifiedPlane(row, thumbnail(plane.image))
 
 
 def _answer(chances: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     best = int(np.argmax(chances))
     return {"class": classes[best], "class_probability": round(float(chances[best]), DIGITS)}
-
-
-def _round(chances: np.ndarray) -> list[float]:
-    return [round(float(value), DIGITS) for value in chances]
-
-
-def _size_note(image: np.ndarray, model: Model) -> str:
-    size = image.shape[:2]
-    if size == tuple(model.tile):
-        return ""
-    return "resized from {}x{} to {}x{} pixels".format(*size, *model.tile)
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -172,20 +159,23 @@ def write_classes(
         The least certain images of each class, as on its contact sheet.
     """
     rows: list[dict[str, Any]] = []
-    unsure = UnsureFirst(classes)
-    for plane in planes:
-        rows.append(plane.row)
-        if plane.thumbnail is not None:
-            unsure.add(plane.row, plane.thumbnail)
+    shown: dict[str, list[Shown]] = {name: [] for name in classes}
+    for row, image in planes:
+        rows.append(row)
+        if image is not None:
+            name = f"{row['image']} {row['plane']}".strip()
+            of_class = shown[row["class"]]
+            of_class.append(Shown(row["class_probability"], name, image))
+            of_class.sort(key=lambda each: each[:2])
+            del of_class[SHEET[0] * SHEET[1] :]
     found = pd.DataFrame(rows, columns=class_columns(classes))
     with atomic_write(table) as part:
         found.to_csv(part, index=False)
     sheets.mkdir(parents=True, exist_ok=True)
-    for name, shown in unsure.shown.items():
-        if shown:
-            sheet = contact_sheet([each.image for each in shown])
-            (sheets / f"{file_name(name)}.png").write_bytes(encoded(sheet))
-    return unsure.shown
+    for name in filter(shown.get, shown):
+        sheet = contact_sheet([each.image for each in shown[name]])
+        (sheets / f"{file_name(name)}.png").write_bytes(encoded(sheet))
+    return shown
 
 
 class Shown(NamedTuple):
@@ -198,36 +188,14 @@ class Shown(NamedTuple):
     """uint8 HxWx3, RGB, see `thumbnail`."""
 
 
-class UnsureFirst:
-    """The least certain images of each class, as many as a contact sheet shows."""
-
-    def __init__(self, classes: Sequence[str]) -> None:
-        self.shown: dict[str, list[Shown]] = {name: [] for name in classes}
-
-    def add(self, row: Mapping[str, Any], image: np.ndarray) -> None:
-        """Keep an image, if it is among the least certain ones of its class."""
-        shown = self.shown[row["class"]]
-        name = f"{row['image']} {row['plane']}".strip()
-        shown.append(Shown(row["class_probability"], name, image))
-        shown.sort(key=lambda each: each[:2])
-        del shown[SHEET[0] * SHEET[1] :]
-
-
 def contact_sheet(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Return images of one size in rows of `SHEET` columns, uint8 RGB on white.
+    """Return images of one size (uint8 RGB) in rows of `SHEET` columns, on white."""
+    from skimage.util import montage  # half a second, and only classes need it
 
-    Args:
-        images: uint8 HxWx3, at least one.
-    """
-    height, width = images[0].shape[:2]
     columns = min(SHEET[1], len(images))
-    rows = -(-len(images) // columns)
-    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
-    for at, image in enumerate(images):
-        top = GAP + at // columns * (height + GAP)
-        left = GAP + at % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
+    grid = (-(-len(images) // columns), columns)
+    white = (255, 255, 255)
+    return montage(np.stack(images), white, grid_shape=grid, padding_width=GAP, channel_axis=-1)
 
 
 def file_name(name: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from coverslip.files import atomic_write
+from coverslip.imaging.overlay import encoded
 from coverslip.measure.classes import UNSURE, Shown, file_name
 from coverslip.measure.input_folder import left_out_lines
-from coverslip.measure.overlay import encoded
 from coverslip.measure.page import LISTED, model_name, number, run_facts
 from coverslip.reporting.model_card import read_class_names, read_evaluation
 from coverslip.reporting.pages import TEMPLATES, render
@@ -69,7 +69,8 @@ def build(
                         "name": each.name,
                         "probability": number(each.probability, 2),
                         "unsure": each.probability < UNSURE,
-                        "source": _source(each),
+                        "source": "data:image/png;base64,"
+                        + base64.b64encode(encoded(each.image)).decode("ascii"),
                     }
                     for each in shown[name][:SHOWN]
                 ],
@@ -97,7 +98,3 @@ def build(
     html = render("classes.html.j2", page, templates)
     with atomic_write(output) as part:
         part.write_text(html, encoding="utf-8")
-
-
-def _source(shown: Shown) -> str:
-    return f"data:image/png;base64,{base64.b64encode(encoded(shown.image)).decode('ascii')}"

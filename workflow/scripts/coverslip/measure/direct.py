@@ -21,13 +21,7 @@ from coverslip.files import WORKFLOW
 from coverslip.measure import input_folder
 from coverslip.measure.targets import MeasureTargets
 from coverslip.pipeline import paths
-from coverslip.pipeline.targets import (
-    CLASSES_TEMPLATES,
-    MEASURE_TEMPLATES,
-    SCRIPTS,
-    Targets,
-    code,
-)
+from coverslip.pipeline.targets import SCRIPTS, Targets
 from coverslip.runtime import lock, run_record
 from coverslip.runtime.mock_snakemake import Named
 
@@ -57,7 +51,7 @@ def measure_folder(config: Mapping[str, Any], command: str, cores: int | None = 
     mark = Path(paths.MEASURED_DIRECTLY.format(name=name))
     with lock.hold(page):
         threads = min(cores or len(os.sched_getaffinity(0)), THREADS)
-        for job in _jobs(measured, name, input_folder.classifies(whole), threads):
+        for job in _jobs(measured, name, threads):
             for path in job.output:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             # Snakemake compares contents as well as dates.
@@ -67,83 +61,38 @@ def measure_folder(config: Mapping[str, Any], command: str, cores: int | None = 
     return Path(page).resolve()
 
 
-def _jobs(
-    measured: MeasureTargets, name: str, classes: bool, threads: int
-) -> Iterator[SimpleNamespace]:
+def _jobs(measured: MeasureTargets, name: str, threads: int) -> Iterator[SimpleNamespace]:
     """Yield what the scripts of the rules get as `snakemake`."""
-    home = paths.MEASURED.format(name=name)
-    folders = ("labels", "overlays", "exports")
-    tables = {kind: f"{home}/{kind}.csv" for kind in ("images", "objects")}
-    of_model = [*measured.model_inputs(), *measured.classifier_inputs()]
+    model = {"files": [*measured.model_inputs(), *measured.classifier_inputs()]}
 
-    def job(
-        rule: str, wildcards: dict[str, str], inputs: dict, outputs: dict, params: dict
-    ) -> SimpleNamespace:
-        part = wildcards.get("shard", rule.removeprefix("measure_"))
+    def job(rule: str, inputs: dict, outputs: dict, params: dict, **more: str) -> SimpleNamespace:
+        names = {"name": name, **more}
+        wildcards = Named(names)
+
+        def resolved(items: dict[str, Any]) -> Named:
+            return Named({k: v(wildcards) if callable(v) else v for k, v in items.items()})
+
+        def filled(items: dict[str, Any]) -> dict[str, Any]:
+            return {k: v.format(**names) if isinstance(v, str) else v for k, v in items.items()}
+
         return SimpleNamespace(
             rule=rule,
-            wildcards=Named(wildcards),
-            input=Named(inputs),
-            output=Named(outputs),
-            params=Named(params),
-            log=[f"results/logs/measure/{name}_{part}.log"],
+            wildcards=wildcards,
+            input=resolved(filled(inputs)),
+            output=Named(filled(outputs)),
+            params=resolved(params),
+            log=[f"results/logs/measure/{name}_{more.get('shard', rule.split('_')[1])}.log"],
             threads=threads,
             resources={},
         )
 
-    own = Named({"name": name})
-    shown = {
-        "left_out": measured.left_out(own),
-        "model": measured.model(own),
-        "card": measured.model_card(own),
-    }
-    if classes:
-        outputs = {
-            "table": f"{home}/predicted_classes.csv",
-            "sheets": f"{home}/classes",
-            "page": paths.CLASSES_PAGE.format(name=name),
-        }
-        params = {
-            "folder": measured.whole_folder(own),
-            **shown,
-            "settings": measured.image_settings(),
-            "code": code("measure_classes.py", templates=CLASSES_TEMPLATES),
-        }
-        yield job("measure_classes", {"name": name}, {"files": of_model}, outputs, params)
+    if input_folder.classifies(measured.config):
+        yield job("measure_classes", model, measured.class_results(), measured.class_params())
         return
-    for shard in map(str, range(measured.settings["shards"])):
-        wildcards = {"name": name, "shard": shard}
-        place = paths.MEASURED_SHARD.format(**wildcards)
-        outputs = {kind: f"{place}/{kind}.csv" for kind in tables}
-        outputs |= {kind: f"{place}/{kind}" for kind in folders}
-        params = {
-            "folder": measured.shard_folder(Named(wildcards)),
-            "model": measured.model(own),
-            "classifier": measured.classifier(own),
-            "settings": measured.image_settings(),
-            "code": code("measure_images.py"),
-        }
-        yield job("measure_images", wildcards, {"files": of_model}, outputs, params)
-    inputs: dict[str, Any] = {
-        kind: measured.shard_paths(Path(file).name)(own)
-        for kind, file in [*tables.items(), *((each, each) for each in folders)]
-    }
-    outputs = measured.parquet() | tables | {kind: f"{home}/{kind}" for kind in folders}
-    outputs = {k: path.format(name=name) for k, path in outputs.items()}
-    outputs["plot"] = f"{home}/confluency.svg"
-    params = {"time": measured.time_settings(), "code": code("measure_tables.py")}
-    yield job("measure_tables", {"name": name}, inputs, outputs, params)
-    inputs = {
-        "files": measured.model_inputs(),
-        **tables,
-        "overlays": outputs["overlays"],
-        "plot": outputs["plot"],
-    }
-    params = {
-        "folder": measured.images(own),
-        **shown,
-        "settings": measured.settings,
-        "code": code("measure_page.py", templates=MEASURE_TEMPLATES),
-    }
-    page = paths.MEASURED_PAGE.format(name=name)
-    yield job("measure_page", {"name": name}, inputs, {"files": [page]}, params)
+    results, params = measured.results(paths.MEASURED_SHARD), measured.image_params()
+    for shard in range(measured.settings["shards"]):
+        yield job("measure_images", model, results, params, shard=str(shard))
+    inputs, params = measured.shard_results(), measured.table_params()
+    yield job("measure_tables", inputs, measured.merged_results(), params)
+    shown = {"files": measured.model_inputs(), **measured.page_inputs()}
+    yield job("measure_page", shown, {"page": paths.MEASURED_PAGE}, measured.page_params())

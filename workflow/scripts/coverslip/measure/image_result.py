@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import tifffile
@@ -17,6 +16,7 @@ import tifffile
 from coverslip.config.sections import Measure
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
+from coverslip.imaging.overlay import draw_clusters, draw_objects, encoded, plain_image
 from coverslip.imaging.rows import Rows
 from coverslip.imaging.scale_bar import draw_scale_bar, scale_bar_um
 from coverslip.measure.block_objects import measure_objects, measure_quality
@@ -24,7 +24,6 @@ from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.input_folder import printable_name
-from coverslip.measure.overlay import draw_clusters, draw_objects, encoded, plain_image
 from coverslip.measure.regionprops import BASIC, summary
 from coverslip.models.model import Model
 
@@ -52,7 +51,7 @@ def overlay_name(page: int, plane: str) -> str:
 
 
 def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | None, str]:
-    """Height and width of a pixel in micrometres, if known, and its source: `config` or `file`."""
+    """Return the height and width of a pixel in µm, if known, and its source: `config`, `file`."""
     if settings.pixel_size_um is not None:
         return (settings.pixel_size_um, settings.pixel_size_um), "config"
     if plane.pixel_um is None or not all(SIZES_UM[0] <= s <= SIZES_UM[1] for s in plane.pixel_um):
@@ -60,16 +59,50 @@ def pixel_size(plane: Plane, settings: Measure) -> tuple[tuple[float, float] | N
     return plane.pixel_um, "file"
 
 
-def _tiles(segmented: SegmentedImage) -> Iterator[np.ndarray]:
+def plane_row(
+    plane: Plane,
+    segmented: SegmentedImage,
+    objects: pd.DataFrame,
+    settings: Measure,
+    quality: Mapping[str, float | None],
+) -> dict[str, Any]:
+    """Return the columns of a plane in the table of images, see `tables.SHARD_COLUMNS`."""
+    size, origin = pixel_size(plane, settings)
+    height, width, channels = segmented.source.shape
+    found = segmented.clusters
+    notes = [plane.note]
+    if size is None and plane.pixel_um is not None:
+        notes.append(UNLIKELY.format(*plane.pixel_um))
+    if not segmented.fov.everything:
+        notes.append(PADDED)
+    return {
+        "page": plane.page,
+        "plane": plane.plane,
+        "time": plane.time,
+        "time_unit": plane.time_unit or None,
+        "height_px": height,
+        "width_px": width,
+        "channel": plane.channel or None,
+        "channels": channels,
+        "bit_depth": 8 * segmented.source.dtype.itemsize,
+        "pixel_height_um": size and size[0],
+        "pixel_width_um": size and size[1],
+        "pixel_size_from": origin or None,
+        **summary(segmented.foreground_px, segmented.fov.area, objects, size),
+        "n_clusters": found and found.number,
+        "foreground_clusters": found and " ".join(map(str, found.foreground)),
+        **quality,
+        "note": "; ".join(filter(None, notes)) or None,
+    }
+
+
+def _tiles(segmented: SegmentedImage, kind: np.dtype) -> Iterator[np.ndarray]:
     """Yield the tiles of a label image, from left to right and from the top on, filled with 0."""
     height, width = segmented.shape
     for top in range(0, height, TILE):
-        rows = segmented.label(slice(top, min(top + TILE, height)))
-        for left in range(0, width, TILE):
-            tile = np.zeros((TILE, TILE), np.int32)
-            part = rows[:, left : left + TILE]
-            tile[: part.shape[0], : part.shape[1]] = part
-            yield tile
+        rows = segmented.label(slice(top, min(top + TILE, height))).astype(kind)
+        rows = np.pad(rows, ((0, TILE - len(rows)), (0, -width % TILE)))
+        yield from np.split(rows, rows.shape[1] // TILE, axis=1)
 
 
 class ImageResult:
@@ -101,23 +134,19 @@ class ImageResult:
 
     def refuse(self, plane: Plane) -> None:
         """Note a plane that cannot be measured."""
-        self.planes.append(
-            {"page": plane.page, "plane": plane.plane, "error": printable_name(plane.error)}
-        )
+        error = printable_name(plane.error)
+        self.planes.append({"page": plane.page, "plane": plane.plane, "error": error})
         self.lost |= plane.lost
         self.lasting &= plane.lasting
 
     def add(self, plane: Plane, source: Rows, model: Model, settings: Measure) -> None:
-        """Segment and measure a plane.
+        """Segment and measure a plane; raise a CoverslipError where it or the model is not fit.
 
         Args:
             plane: what is known of it.
             source: its pixels.
             model: of a segmentation.
             settings: the section `measure` of the config.
-
-        Raises:
-            CoverslipError: the plane cannot be read to its end, or is not fit for the model.
         """
         size, _ = pixel_size(plane, settings)
         scratch = self.part / "scratch"
@@ -131,7 +160,9 @@ class ImageResult:
                 overlap=settings.overlap,
                 tta=settings.tta,
             )
-            found = measure_objects(segmented, plane, model, settings, size, self.classifier)
+            objects, polygons = measure_objects(
+                segmented, plane, model, settings, size, self.classifier
+            )
             quality = measure_quality(segmented, model.info.get("training_statistics"))
             small = segmented.thumbnail
             plain = plain_image(small.image, small.field)
@@ -143,85 +174,24 @@ class ImageResult:
             self.write_label(plane, segmented, settings)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        objects, polygons = found
-        self.draw(plane, drawn, plain)
+        overlay = overlay_name(plane.page, plane.plane)
+        (self.part / overlay).write_bytes(encoded(drawn))
+        (self.part / image_name(overlay)).write_bytes(encoded(plain, ".jpg"))
         if segmented.clusters is not None:
             colored = draw_clusters(segmented.clusters.label, small.field)
-            name = clusters_name(overlay_name(plane.page, plane.plane))
-            (self.part / name).write_bytes(encoded(colored))
+            (self.part / clusters_name(overlay)).write_bytes(encoded(colored))
         if "roi" in settings.export:
             self.rois = (self.rois or []) + label_rois(polygons, plane.page, plane.plane)
         if "geojson" in settings.export:
             with_polygon = objects[objects["label"].isin(polygons.keys())]
             features = label_features(polygons, with_polygon, plane.plane)
             self.geojson = (self.geojson or []) + features
-        self.note(plane, segmented, objects, settings, quality)
-
-    def note(
-        self,
-        plane: Plane,
-        segmented: SegmentedImage,
-        objects: pd.DataFrame,
-        settings: Measure,
-        quality: Mapping[str, float | None],
-    ) -> None:
-        """Keep the numbers of a plane.
-
-        Args:
-            plane: what was measured.
-            segmented: its objects.
-            objects: their table, see `object_table`.
-            settings: the section `measure` of the config.
-            quality: see `image_quality`.
-        """
-        size, origin = pixel_size(plane, settings)
         objects.insert(0, "page", plane.page)
-        height, width, channels = segmented.source.shape
-        notes = [plane.note]
-        if size is None and plane.pixel_um is not None:
-            notes.append(UNLIKELY.format(*plane.pixel_um))
-        if not segmented.fov.everything:
-            notes.append(PADDED)
-        self.planes.append(
-            {
-                "page": plane.page,
-                "plane": plane.plane,
-                "time": plane.time,
-                "time_unit": plane.time_unit or None,
-                "height_px": height,
-                "width_px": width,
-                "channel": plane.channel or None,
-                "channels": channels,
-                "bit_depth": 8 * segmented.source.dtype.itemsize,
-                "pixel_height_um": size and size[0],
-                "pixel_width_um": size and size[1],
-                "pixel_size_from": origin or None,
-                **summary(segmented.foreground_px, segmented.fov.area, objects, size),
-                "n_clusters": segmented.clusters and segmented.clusters.number,
-                "foreground_clusters": segmented.clusters
-                and " ".join(map(str, segmented.clusters.foreground)),
-                **quality,
-                "note": "; ".join(note for note in notes if note) or None,
-            }
-        )
         self.objects.append(objects)
-
-    def draw(self, plane: Plane, drawn: np.ndarray, plain: np.ndarray | None = None) -> None:
-        """Keep the overlay of a plane, uint8 HxWx3, and the same without contours."""
-        name = overlay_name(plane.page, plane.plane)
-        (self.part / name).write_bytes(encoded(drawn))
-        if plain is not None:
-            _, data = cv2.imencode(".jpg", np.ascontiguousarray(plain[:, :, ::-1]))
-            (self.part / image_name(name)).write_bytes(data.tobytes())
+        self.planes.append(plane_row(plane, segmented, objects, settings, quality))
 
     def write_label(self, plane: Plane, segmented: SegmentedImage, settings: Measure) -> None:
-        """Append a page to the label images: uint16, or uint32 where that is too small.
-
-        Args:
-            plane: what was measured.
-            segmented: its objects.
-            settings: the section `measure` of the config.
-        """
+        """Append a page to the label images: uint16, or uint32 where that is too small."""
         self.part.mkdir(parents=True, exist_ok=True)
         shape, tiled = segmented.shape, len(segmented.grid) > 1
         if self.labels is None:
@@ -231,9 +201,7 @@ class ImageResult:
         kind = np.dtype(np.uint16 if few else np.uint32)
         size, _ = pixel_size(plane, settings)
         data: np.ndarray | Iterator[np.ndarray] = (
-            (part.astype(kind) for part in _tiles(segmented))
-            if tiled
-            else segmented.label(slice(None)).astype(kind)
+            _tiles(segmented, kind) if tiled else segmented.label(slice(None)).astype(kind)
         )
         self.labels.write(
             data,

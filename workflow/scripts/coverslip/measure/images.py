@@ -49,11 +49,11 @@ from coverslip.runtime import device
 from coverslip.runtime.oom import OutOfMemory
 from coverslip.runtime.run_record import versions
 
-PACKAGES: tuple[str, ...] = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "pillow")
-
-PACKAGES += ("tifffile", "imagecodecs", "zarr", "numcodecs", "keras", "tensorflow")
-
-PACKAGES += ("tensorflow-cpu", "onnxruntime", "roifile", "cp-measure")
+PACKAGES = (
+    *("numpy", "scipy", "scikit-image", "opencv-python-headless", "pillow", "tifffile"),
+    *("imagecodecs", "zarr", "numcodecs", "keras", "tensorflow", "tensorflow-cpu", "onnxruntime"),
+    *("roifile", "cp-measure"),
+)
 """Packages whose versions change what is read or measured."""
 
 WORKERS = 4
@@ -118,7 +118,12 @@ def measure(
     names = [name for name in found if shard_of(name, shards) == shard]
     if settings.features == "all":
         load_cp_measure()  # without it the job ends, and not each image
-    facts = [model_digest(model), _facts(settings), code, versions(PACKAGES)]
+    facts = [
+        model_digest(model),
+        settings.model_dump(mode="json", exclude=set(ELSEWHERE)),
+        code,
+        versions(PACKAGES),
+    ]
     if classifier is not None:
         facts.append(model_digest(classifier))
     keys = {name: entry_key(found[name], facts) for name in names}
@@ -144,11 +149,14 @@ def measure(
             for key, name in missing.items()
         ]
         changed = []
-        for count, file in enumerate(_measure_all(network, todo, settings, workers), start=1):
-            if not file.kept:
-                changed.append(file.name)
-            if count % 100 == 0:
-                report(f"shard {shard}: {count} of {len(missing)} files computed")
+        alone = Lock()
+        with ThreadPoolExecutor(workers) as pool:
+            done = pool.map(lambda file: _measure_file(network, file, settings, alone), todo)
+            for count, file in enumerate(done, start=1):
+                if not file.kept:
+                    changed.append(file.name)
+                if count % 100 == 0:
+                    report(f"shard {shard}: {count} of {len(missing)} files computed")
         if changed:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise CoverslipError(
@@ -206,10 +214,6 @@ def model_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _facts(settings: Measure) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude=set(ELSEWHERE))
-
-
 def entry_key(content: str, facts: list) -> str:
     """Name of an entry: a digest of the file's content and of all else that it depends on."""
     return hashlib.sha256(json.dumps([content, facts], sort_keys=True).encode()).hexdigest()
@@ -220,23 +224,10 @@ def entry_path(state: Path, key: str) -> Path:
     return state / key[:2] / key[:40]
 
 
-def _measure_all(
-    network: Model, files: list[File], settings: Measure, workers: int
-) -> Iterator[File]:
-    """Measure files, several at once, and yield each as soon as its results are complete."""
-    alone = Lock()
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda file: _measure_file(network, file, settings, alone), files)
-
-
 def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) -> File:
     """Measure a file and keep the results, or leave nothing of them on an error or a change.
 
-    Args:
-        network: the model.
-        file: the file.
-        settings: the section `measure` of the config.
-        alone: is held while a large plane is measured, so that one at a time is in memory.
+    The lock `alone` is held while a large plane is measured, so that one at a time is in memory.
     """
     try:
         _measure_planes(network, file, settings, alone)
@@ -284,14 +275,10 @@ def _measure_planes(network: Model, file: File, settings: Measure, alone: Lock) 
 def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
     """Write the tables of a shard, and link its label images, overlays and exports."""
     rows: list[dict[str, Any]] = []
-    folders = {
-        ".tif": outputs.labels,
-        ".png": outputs.overlays,
-        ".jpg": outputs.overlays,
-        ".zip": outputs.exports,
-        "geojson": outputs.exports,
-    }
-    for folder in set(folders.values()):
+    _, _, labels, overlays, exports = outputs
+    folders = {".tif": labels, ".png": overlays, ".jpg": overlays}
+    folders |= {".zip": exports, "geojson": exports}
+    for folder in (labels, overlays, exports):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     tables = {}

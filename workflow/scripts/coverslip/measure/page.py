@@ -15,15 +15,15 @@ import pandas as pd
 
 from coverslip import __version__
 from coverslip.files import atomic_write
+from coverslip.imaging.overlay import CLUSTERS
 from coverslip.imaging.scale_bar import scale_bar_um
-from coverslip.measure import plot as plots
 from coverslip.measure.classes import UNSURE
 from coverslip.measure.flags import SATURATED, find_flags, worst_images
 from coverslip.measure.image_result import clusters_name, image_name, overlay_name
 from coverslip.measure.input_folder import beside, left_out_lines
-from coverslip.measure.overlay import CLUSTERS
 from coverslip.measure.tables import read_head, read_images
 from coverslip.measure.wells import plate_table
+from coverslip.reporting.figures import measured_images as plots
 from coverslip.reporting.model_card import read_evaluation
 from coverslip.reporting.pages import TEMPLATES, embed_image, render
 from coverslip.reporting.results import DASH, plural, read_json

@@ -18,8 +18,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from coverslip.errors import CoverslipError
+from coverslip.imaging.image_quality import background_level
 from coverslip.imaging.intensity import to_grey
-from coverslip.imaging.rows import histogram, percentile
 
 DIGITS = 4
 """Decimals of numbers in tables."""
@@ -221,22 +221,19 @@ def _geometry(
     shape: tuple[int, int],
 ) -> pd.DataFrame:
     (top, bottom), (left, right) = pixels.extremes(pixels.y), pixels.extremes(pixels.x)
-    top, bottom, left, right = (
-        end + start
-        for end, start in zip((top, bottom + 1, left, right + 1), np.repeat(origin, 2), strict=True)
-    )
-    y, x = pixels.mean(pixels.y) + origin[0], pixels.mean(pixels.x) + origin[1]
+    box = np.stack([top, left, bottom + 1, right + 1]) + np.array([*origin, *origin])[:, None]
+    center = pixels.mean(pixels.y) + origin[0], pixels.mean(pixels.x) + origin[1]
     major, minor = pixels.axes_px
     ratio = np.divide(minor, major, out=np.ones_like(major), where=major > 0)
-    columns = _place_columns(pixels.area, (y, x), (top, left, bottom, right), pixel_um, shape)
+    columns = place_columns(pixels.area, center, box, pixel_um, shape)
     eccentricity = np.sqrt(np.maximum(1 - ratio**2, 0))
     return pd.DataFrame({"label": pixels.numbers, **columns, "eccentricity": eccentricity})
 
 
-def _place_columns(
+def place_columns(
     area: np.ndarray,
-    centroid: tuple[np.ndarray, np.ndarray],
-    box: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    center: tuple[np.ndarray, np.ndarray],
+    box: np.ndarray,
     pixel_um: tuple[float, float] | None,
     shape: tuple[int, int],
 ) -> dict[str, np.ndarray]:
@@ -244,24 +241,22 @@ def _place_columns(
 
     Args:
         area: pixels of each object.
-        centroid: row and column.
-        box: first row and column, and the first beyond.
+        center: row and column of the centroids.
+        box: (4, objects): first row and column, and the first beyond.
         pixel_um: height and width of a pixel in micrometres.
         shape: height and width of the image.
     """
     height, width = pixel_um or (np.nan, np.nan)
-    (y, x), (top, left, bottom, right) = centroid, box
+    names = ("bbox_min_row", "bbox_min_col", "bbox_max_row", "bbox_max_col")
+    top, left, bottom, right = box
     return {
         "area_px": area,
         "area_um2": area * (height * width),
-        "centroid_y_px": y,
-        "centroid_x_px": x,
-        "centroid_y_um": y * height,
-        "centroid_x_um": x * width,
-        "bbox_min_row": top,
-        "bbox_min_col": left,
-        "bbox_max_row": bottom,
-        "bbox_max_col": right,
+        "centroid_y_px": center[0],
+        "centroid_x_px": center[1],
+        "centroid_y_um": center[0] * height,
+        "centroid_x_um": center[1] * width,
+        **dict(zip(names, box, strict=True)),
         "top_um": top * height,
         "left_um": left * width,
         "bottom_um": bottom * height,
@@ -361,9 +356,7 @@ def _hulls(
 ) -> list[np.ndarray]:
     """Return the corners of the convex hull of each object, int64 Nx2, in doubled coordinates.
 
-    Args:
-        owner: the object of each row of pixels, rising from 0.
-        y, left, right: row, first and last column.
+    Of each row of pixels is given: the object, rising from 0, the row, first and last column.
     """
     y, left, right = 2 * y, 2 * left, 2 * right
     rows = (y, y - 1, y + 1, y, y - 1, y + 1)
@@ -379,26 +372,6 @@ def _hulls(
 def _longest(points: np.ndarray) -> float:
     """Return the largest distance between two points, Nx2; nan where one is not finite."""
     return float(np.sqrt(((points[:, np.newaxis] - points) ** 2).sum(axis=2).max()))
-
-
-def background_level(
-    values: np.ndarray, label: np.ndarray, field: np.ndarray | None = None
-) -> float:
-    """Return the background of a channel: the median of the pixels of no object.
-
-    Args:
-        values: uint8 or uint16 HxW, the channel.
-        label: int HxW, the objects.
-        field: bool HxW, the field of view; pixels outside do not count.
-
-    Returns:
-        nan where objects cover the whole field.
-    """
-    outside = label == 0
-    if field is not None:
-        outside &= field
-    chosen = values[outside]
-    return percentile(histogram(chosen), 50) if chosen.size else np.nan
 
 
 def _intensities(
@@ -421,17 +394,10 @@ def _intensities(
 
 
 def add_neighbors(table: pd.DataFrame, pixel_um: tuple[float, float] | None) -> pd.DataFrame:
-    """Return the table with the distance of each centroid to the nearest other one.
+    """Return the table with `nearest_neighbor_px` and `nearest_neighbor_um`.
 
-    For an image that was measured in parts, call it with the objects of all parts.
-
-    Args:
-        table: with `centroid_y_px` and `centroid_x_px`.
-        pixel_um: height and width of a pixel in micrometres.
-
-    Returns:
-        A copy with the columns `nearest_neighbor_px` and `nearest_neighbor_um`; nan where there is
-        no other object, or the pixel size is unknown.
+    That is the distance of each centroid to the nearest other one; nan without another, or without
+    a pixel size. An image measured in parts needs the objects of all parts.
     """
     points = table[["centroid_y_px", "centroid_x_px"]].to_numpy(float)
     columns = {}
@@ -451,18 +417,12 @@ CELLPROFILER = ("sizeshape", "zernike", "feret")
 def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Return CellProfiler's features of each object, in the order of their numbers.
 
-    Stirling et al., CellProfiler 4, BMC Bioinformatics 22, 2021; computed by `cp_measure`. The
-    intensities are scaled to 0..1 by the range of their dtype, as CellProfiler does.
-
-    Args:
-        label: int32 HxW.
-        channels: uint8 or uint16 HxW each, by name; the name "" has no suffix.
-
-    Returns:
-        `cp_<feature>` for shapes, `cp_<feature>_<channel>` for intensities and textures.
+    `cp_<feature>` of shapes, `cp_<feature>_<channel>` of intensities and textures, without suffix
+    for the channel "". Intensities are scaled to 0..1 by the range of their dtype, as in
+    CellProfiler (Stirling et al., BMC Bioinformatics 22, 2021).
 
     Raises:
-        CoverslipError: `cp_measure` is not installed.
+        CoverslipError: the package `cp_measure` is not installed.
     """
     library, bulk = load_cp_measure()
     # Textures are 100 times faster by numba.
@@ -485,11 +445,7 @@ def cellprofiler_features(label: np.ndarray, channels: Mapping[str, np.ndarray])
 
 
 def load_cp_measure() -> tuple[Any, Any]:
-    """Return the package `cp_measure` and its module `bulk`.
-
-    Raises:
-        CoverslipError: it is not installed.
-    """
+    """Return the package `cp_measure` and its module `bulk`; raise an error where it is missing."""
     try:
         return import_module("cp_measure"), import_module("cp_measure.bulk")
     except ImportError as error:
@@ -513,32 +469,6 @@ def _unit_range(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def table_of(
-    found: Mapping[str, np.ndarray],
-    shape: tuple[int, int],
-    pixel_um: tuple[float, float] | None,
-) -> pd.DataFrame:
-    """Return the columns `BASIC` of objects, of which only sums are known.
-
-    Args:
-        found: label, area, centroid, bbox, eccentricity and intensity_mean, as
-            `regionprops_table` names them.
-        shape: height and width of the image.
-        pixel_um: height and width of a pixel in micrometres.
-    """
-    top, left, bottom, right = (found[f"bbox-{at}"] for at in range(4))
-    centroid = (found["centroid-0"], found["centroid-1"])
-    table = pd.DataFrame(
-        {
-            "label": found["label"],
-            **_place_columns(found["area"], centroid, (top, left, bottom, right), pixel_um, shape),
-            "eccentricity": found["eccentricity"],
-            "mean_intensity": found["intensity_mean"],
-        }
-    )
-    return table[list(BASIC)].astype(BASIC).round(DIGITS)
-
-
 def summary(
     foreground_px: int,
     fov_area_px: int,
@@ -556,31 +486,25 @@ def summary(
         objects: see `object_table`.
         pixel_um: height and width of a pixel in micrometres.
     """
-    valid, foreground, count = fov_area_px, foreground_px, len(objects)
-    square = None if pixel_um is None else pixel_um[0] * pixel_um[1]
-    numbers: dict[str, float | int | None] = {
-        "fov_area_px": valid,
-        "valid_area_um2": None if square is None else valid * square,
-        "foreground_px": foreground,
-        "foreground_um2": None if square is None else foreground * square,
-        "confluency_percent": 100 * foreground / valid if valid else None,
+    square = float("nan") if pixel_um is None else pixel_um[0] * pixel_um[1]
+    valid, count, areas = fov_area_px or float("nan"), len(objects), objects["area_px"]
+    confidence = objects["confidence"] if "confidence" in objects else pd.Series(dtype=float)
+    numbers = {
+        "fov_area_px": fov_area_px,
+        "valid_area_um2": fov_area_px * square,
+        "foreground_px": foreground_px,
+        "foreground_um2": foreground_px * square,
+        "confluency_percent": 100 * foreground_px / valid,
         "n_objects": count,
-        "objects_per_mm2": count / (valid * square) * 1e6 if square and valid else None,
-        "mean_area_px": objects["area_px"].mean() if count else None,
-        "mean_area_um2": objects["area_px"].mean() * square if count and square else None,
-        "median_area_px": objects["area_px"].median() if count else None,
-        "median_area_um2": objects["area_px"].median() * square if count and square else None,
-        "mean_eccentricity": objects["eccentricity"].mean() if count else None,
-        "mean_intensity": objects["mean_intensity"].mean() if count else None,
-        "mean_confidence": _mean_confidence(objects),
+        "objects_per_mm2": count / (valid * square) * 1e6,
+        "mean_area_px": areas.mean(),
+        "mean_area_um2": areas.mean() * square,
+        "median_area_px": areas.median(),
+        "median_area_um2": areas.median() * square,
+        "mean_eccentricity": objects["eccentricity"].mean(),
+        "mean_intensity": objects["mean_intensity"].mean(),
+        "mean_confidence": confidence.mean(),
     }
-    return {
-        key: round(float(value), DIGITS) if isinstance(value, float) else value
-        for key, value in numbers.items()
-    }
-
-
-def _mean_confidence(objects: pd.DataFrame) -> float | None:
-    if "confidence" not in objects or objects["confidence"].isna().all():
-        return None
-    return float(objects["confidence"].mean())
+    known = {key: value for key, value in numbers.items() if not np.isnan(value)}
+    rounded = {k: v if isinstance(v, int) else round(float(v), DIGITS) for k, v in known.items()}
+    return dict.fromkeys(numbers) | rounded

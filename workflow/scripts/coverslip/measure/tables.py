@@ -8,15 +8,15 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from coverslip.files import atomic_write
-from coverslip.measure.image_qc import QC
+from coverslip.imaging.image_quality import QC
 from coverslip.measure.regionprops import BASIC, OBJECTS, column_type
 from coverslip.measure.wells import find_well
 
@@ -123,51 +123,29 @@ def join_objects(tables: Mapping[str, Path], output: Path) -> None:
 
 
 SHARD_COLUMNS = [
-    "image",
-    "page",
-    "plane",
-    "time",
-    "time_unit",
-    "confluency_percent",
-    "n_objects",
-    "objects_per_mm2",
-    "mean_area_px",
-    "mean_area_um2",
-    "median_area_px",
-    "median_area_um2",
-    "mean_eccentricity",
-    "mean_intensity",
-    "mean_confidence",
-    "n_clusters",
-    "foreground_clusters",
-    *QC,
-    "fov_area_px",
-    "valid_area_um2",
-    "foreground_px",
-    "foreground_um2",
-    "height_px",
-    "width_px",
-    "channel",
-    "channels",
-    "bit_depth",
-    "pixel_height_um",
-    "pixel_width_um",
-    "pixel_size_from",
-    "note",
-    "error",
+    *("image", "page", "plane", "time", "time_unit"),
+    *("confluency_percent", "n_objects", "objects_per_mm2"),
+    *("mean_area_px", "mean_area_um2", "median_area_px", "median_area_um2"),
+    *("mean_eccentricity", "mean_intensity", "mean_confidence"),
+    *("n_clusters", "foreground_clusters", *QC),
+    *("fov_area_px", "valid_area_um2", "foreground_px", "foreground_um2"),
+    *("height_px", "width_px", "channel", "channels", "bit_depth"),
+    *("pixel_height_um", "pixel_width_um", "pixel_size_from", "note", "error"),
 ]
 """Columns of the table of images of a shard."""
 
 COLUMNS = ["image", "page", "plane", "series", "well", *SHARD_COLUMNS[3:]]
 """Columns of `images.csv`."""
 
-COUNTS = ["page", "n_objects", "fov_area_px", "foreground_px"]
+COUNTS = [
+    *("page", "n_objects", "fov_area_px", "foreground_px", "height_px", "width_px"),
+    *("channels", "bit_depth", "n_clusters"),
+]
 
-COUNTS += ["height_px", "width_px", "channels", "bit_depth", "n_clusters"]
-
-TEXTS = ["image", "plane", "series", "well", "time_unit", "channel", "pixel_size_from"]
-
-TEXTS += ["foreground_clusters", "note", "error"]
+TEXTS = [
+    *("image", "plane", "series", "well", "time_unit", "channel", "pixel_size_from"),
+    *("foreground_clusters", "note", "error"),
+]
 
 PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 """Named groups of a time, in hours."""
@@ -175,12 +153,8 @@ PARTS = {"days": 24.0, "hours": 1.0, "minutes": 1 / 60, "seconds": 1 / 3600}
 
 def read_images(path: Path) -> pd.DataFrame:
     """Read a table of images; counts are integers that may be missing, texts may be empty."""
-    types = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(TEXTS, "str")
-    head = pd.read_csv(path, nrows=0).columns
-    missing_texts = [name for name in TEXTS if name in head]
-    table = pd.read_csv(path, dtype={key: types[key] for key in types if key in head})
-    table[missing_texts] = table[missing_texts].fillna("")
-    return table
+    table = pd.read_csv(path, dtype=dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(TEXTS, "str"))
+    return table.fillna({name: "" for name in TEXTS if name in table})
 
 
 def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame:
@@ -214,17 +188,13 @@ def image_table(shards: Iterable[Path], pattern: str, unit: str) -> pd.DataFrame
 
 
 def name_time(name: str, pattern: re.Pattern[str], unit: str) -> tuple[float | None, str, str]:
-    """Time that a name carries, its unit, and the series that it belongs to.
+    """Return the time in the name of an image, its unit, and its series; or none and empty texts.
 
     Args:
         name: path of the image in its folder.
-        pattern: with the named group `time`, or any of `days`, `hours`, `minutes`, `seconds`; the
-            group `series` is the series, otherwise it is the name without what was matched
-            and without its ending.
+        pattern: with the named group `time`, or any of `days`, `hours`, `minutes`, `seconds`, and
+            maybe `series`; else the series is the name without what was matched and its ending.
         unit: unit of the group `time`; the others give hours, `h`.
-
-    Returns:
-        none and empty texts where the name carries no time.
     """
     match = pattern.search(name)
     if match is None:
@@ -253,29 +223,13 @@ def write_images(table: pd.DataFrame, output: Path) -> None:
         table.to_csv(part, index=False)
 
 
-def _first(row: Any) -> str:
-    return row[0]
-
-
 def merge_objects(shards: Iterable[Path], output: Path) -> None:
     """Merge the tables of objects, each sorted by image, line by line into one."""
+    shards = list(shards)
+    columns = object_columns(map(read_head, shards))
     with atomic_write(output) as part, ExitStack() as stack:
         files = [stack.enter_context(open(path, encoding="utf-8", newline="")) for path in shards]
-        readers = [csv.reader(file) for file in files]
-        heads = [next(reader) for reader in readers]
-        columns = object_columns(heads)
         target = stack.enter_context(open(part, "w", encoding="utf-8", newline=""))
-        writer = csv.writer(target, lineterminator="\n")
-        writer.writerow(columns)
-        rows = [_in_columns(*pair, columns) for pair in zip(readers, heads, strict=True)]
-        writer.writerows(heapq.merge(*rows, key=_first))
-
-
-def _in_columns(
-    rows: Iterable[list[str]], head: list[str], columns: list[str]
-) -> Iterator[list[str]]:
-    """Yield rows with other columns; those that are missing are empty."""
-    places = [head.index(name) if name in head else len(head) for name in columns]
-    for row in rows:
-        cells = [*row, ""]
-        yield [cells[place] for place in places]
+        writer = csv.DictWriter(target, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(heapq.merge(*map(csv.DictReader, files), key=itemgetter("image")))

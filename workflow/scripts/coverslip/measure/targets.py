@@ -13,8 +13,19 @@ from typing import Any
 from coverslip.errors import CoverslipError
 from coverslip.measure import input_folder
 from coverslip.pipeline import folder_inventory, paths
-from coverslip.pipeline.targets import TOOL_TEMPLATES, Targets, Wildcards, omit_keys
+from coverslip.pipeline.targets import (
+    CLASSES_TEMPLATES,
+    MEASURE_TEMPLATES,
+    TOOL_TEMPLATES,
+    Targets,
+    Wildcards,
+    code,
+    omit_keys,
+)
 from coverslip.pipeline.tools import UNKNOWN
+
+TABLES, FOLDERS = ("images", "objects"), ("labels", "overlays", "exports")
+"""Results of a shard, and of all of them: `<table>.csv`, and folders."""
 
 NO_IMAGES = (
     "images: name the folder to measure, as in `snakemake --cores all measure "
@@ -185,26 +196,79 @@ class MeasureTargets:
         """Return which files of the folder are no images."""
         return input_folder.left_out(self.folder_contents(wildcards.name) or {})
 
-    def shard_paths(self, path: str) -> Callable[[Wildcards], list[str]]:
-        """Return an input function: a file or folder of every shard."""
-        shards = range(self.settings["shards"])
-        pattern = f"{paths.MEASURED_SHARD}/{path}"
-        return lambda wildcards: paths.expand(pattern, name=[wildcards.name], shard=shards)
-
     def made_directly(self, wildcards: Wildcards) -> list[str]:
         """Return what is newer than results that were made without Snakemake, if there are any."""
         mark = paths.MEASURED_DIRECTLY.format(name=wildcards.name)
         return [mark] if Path(mark).exists() else []
 
-    def parquet(self) -> dict[str, str]:
-        """Return the output of the table of objects as Parquet, if it is asked for."""
-        wanted = "parquet" in self.settings["export"]
-        return {"parquet": f"{paths.MEASURED}/objects.parquet"} if wanted else {}
+    def results(self, place: str, directory: Callable[[str], Any] = str) -> dict[str, Any]:
+        """Return tables and folders at a place; `directory` marks the folders for Snakemake."""
+        tables = {name: f"{place}/{name}.csv" for name in TABLES}
+        return tables | {name: directory(f"{place}/{name}") for name in FOLDERS}
+
+    def merged_results(self, directory: Callable[[str], Any] = str) -> dict[str, Any]:
+        """Return what is made of the results of all shards."""
+        found = self.results(paths.MEASURED, directory)
+        if "parquet" in self.settings["export"]:
+            found["parquet"] = f"{paths.MEASURED}/objects.parquet"
+        return found | {"plot": f"{paths.MEASURED}/confluency.svg"}
+
+    def shard_results(self) -> dict[str, Callable[[Wildcards], list[str]]]:
+        """Return input functions: the results of all shards."""
+        places = self.results(paths.MEASURED_SHARD)
+        shards = range(self.settings["shards"])
+
+        def of_all(path: str) -> Callable[[Wildcards], list[str]]:
+            return lambda wildcards: paths.expand(path, name=[wildcards.name], shard=shards)
+
+        return {name: of_all(path) for name, path in places.items()}
+
+    def page_inputs(self) -> dict[str, str]:
+        """Return the results that the page shows."""
+        names = (*TABLES, "overlays", "plot")
+        return {name: path for name, path in self.merged_results().items() if name in names}
+
+    def class_results(self, directory: Callable[[str], Any] = str) -> dict[str, Any]:
+        """Return what a model of classes makes of a folder."""
+        table, sheets = f"{paths.MEASURED}/predicted_classes.csv", f"{paths.MEASURED}/classes"
+        return {"table": table, "sheets": directory(sheets), "page": paths.CLASSES_PAGE}
+
+    def image_params(self) -> dict[str, Any]:
+        """Return the parameters of the rule `measure_images`."""
+        return {
+            "folder": self.shard_folder,
+            "model": self.model,
+            "classifier": self.classifier,
+            "settings": self.image_settings(),
+            "code": code("measure_images.py"),
+        }
+
+    def table_params(self) -> dict[str, Any]:
+        """Return the parameters of the rule `measure_tables`."""
+        time = {key: self.settings[key] for key in ("time_pattern", "time_unit")}
+        return {"time": time, "code": code("measure_tables.py")}
+
+    def page_params(self) -> dict[str, Any]:
+        """Return the parameters of the rule `measure_page`."""
+        return {
+            "folder": self.images,
+            **self._shown(),
+            "settings": self.settings,
+            "code": code("measure_page.py", templates=MEASURE_TEMPLATES),
+        }
+
+    def class_params(self) -> dict[str, Any]:
+        """Return the parameters of the rule `measure_classes`."""
+        return {
+            "folder": self.whole_folder,
+            **self._shown(),
+            "settings": self.image_settings(),
+            "code": code("measure_classes.py", templates=CLASSES_TEMPLATES),
+        }
+
+    def _shown(self) -> dict[str, Any]:
+        return {"left_out": self.left_out, "model": self.model, "card": self.model_card}
 
     def image_settings(self) -> dict[str, Any]:
         """Return the settings that change what is found in an image."""
         return omit_keys(self.settings, *input_folder.ELSEWHERE)
-
-    def time_settings(self) -> dict[str, Any]:
-        """Return how times are read from names of images."""
-        return {key: self.settings[key] for key in ("time_pattern", "time_unit")}

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from coverslip.files import atomic_write
+from coverslip.imaging.label_polygons import Polygon, Ring
 from coverslip.imaging.palette import (
     BLUE,
     GREEN,
@@ -26,7 +27,6 @@ from coverslip.imaging.palette import (
     paint,
 )
 from coverslip.measure.exports.place import stack_place
-from coverslip.measure.exports.polygons import Polygon, Ring
 
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW)
 
@@ -43,7 +43,7 @@ def label_features(
     """Return one GeoJSON feature per object.
 
     Args:
-        polygons: see `polygons.label_polygons`.
+        polygons: see `imaging.label_polygons`.
         objects: the table of objects; its numbers are the measurements, its column `class`, if
             there is one, the classification.
         plane: where the image is in the file, as `t1 z2`; empty in files of one image.

@@ -13,8 +13,8 @@ import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
 from coverslip.files import atomic_write
+from coverslip.imaging.label_polygons import Polygon
 from coverslip.measure.exports.place import stack_place
-from coverslip.measure.exports.polygons import Polygon
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """Time of the members of the zip: equal objects give equal bytes."""
@@ -31,7 +31,7 @@ def label_rois(
     An object of one piece without holes is a traced polygon, any other a composite of its rings.
 
     Args:
-        polygons: see `polygons.label_polygons`.
+        polygons: see `imaging.label_polygons`.
         page: number of the image in its file, from 1.
         plane: where the image is in the file, as `t1 z2`; empty in files of one image.
     """

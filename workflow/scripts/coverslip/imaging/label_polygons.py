@@ -58,7 +58,8 @@ def _by_piece(rings: list[tuple[Ring, np.ndarray]], label: np.ndarray) -> list[P
         rings: of the object, each with a pixel (x, y) of its piece.
         label: int32 HxW.
     """
-    rings = sorted(rings, key=lambda pair: -ring_area(pair[0]))
+    if len(rings) > 1:
+        rings = sorted(rings, key=lambda pair: -ring_area(pair[0]))
     if len(rings) == 1 or ring_area(rings[1][0]) < 0:
         return [[ring for ring, _ in rings]]
     corners = np.concatenate([ring for ring, _ in rings])

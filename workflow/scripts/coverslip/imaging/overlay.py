@@ -120,7 +120,7 @@ def edge_pixels(label: np.ndarray) -> np.ndarray:
     return edge & (label > 0)
 
 
-def encoded(image: np.ndarray) -> bytes:
-    """An image (uint8 HxWx3, RGB) as PNG."""
-    _, data = cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))
+def encoded(image: np.ndarray, ending: str = ".png") -> bytes:
+    """Return an image (uint8 HxWx3, RGB) as the bytes of a file."""
+    _, data = cv2.imencode(ending, np.ascontiguousarray(image[:, :, ::-1]))
     return data.tobytes()

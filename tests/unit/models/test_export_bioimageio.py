@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from coverslip.errors import CoverslipError
-from coverslip.measure.exports import bioimageio
+from coverslip.models import export_bioimageio as bioimageio
 
 CARD = """---
 license: cc0-1.0

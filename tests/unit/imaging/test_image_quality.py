@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from coverslip.measure.image_qc import QC, focus, image_quality, saturated_fraction
+from coverslip.imaging.image_quality import QC, focus, image_quality, saturated_fraction
 
 
 def cells(seed=0, radius=9, shape=(200, 220)):

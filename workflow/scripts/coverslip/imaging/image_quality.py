@@ -10,7 +10,7 @@ import numpy as np
 
 from coverslip.imaging.image_statistics import image_statistics, unlike_training
 from coverslip.imaging.intensity import stretch, to_grey
-from coverslip.measure.regionprops import background_level
+from coverslip.imaging.rows import histogram, percentile
 
 QC = (
     "focus",
@@ -91,8 +91,19 @@ def saturated_fraction(image: np.ndarray, field: np.ndarray) -> float | None:
     """
     if not field.any():
         return None
-    values = image[field]
+    values = image if field.all() else image[field]
     largest = int(values.max())
     if largest not in {2**bits - 1 for bits in BIT_DEPTHS}:
         return 0.0
     return float((values == largest).any(axis=-1).mean())
+
+
+def background_level(
+    values: np.ndarray, label: np.ndarray, field: np.ndarray | None = None
+) -> float:
+    """Return the background of a channel, HxW: the median of the pixels of no object.
+
+    Pixels outside of the field of view do not count; nan where objects cover all of it.
+    """
+    chosen = values[(label == 0) if field is None else (label == 0) & field]
+    return percentile(histogram(chosen), 50) if chosen.size else np.nan
