@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from coverslip.data.readers import read_planes
 from coverslip.data.readers.tiff_metadata import COARSEST_UM
@@ -47,6 +48,25 @@ def test_what_is_no_image_says_so_in_the_same_words_each_time(tmp_path, data, wo
     (plane,) = read(path)
     assert plane.image is None and words in plane.error
     assert "0x" not in plane.error and read(path)[0].error == plane.error
+
+
+def test_all_frames_of_a_grey_gif_are_grey(tmp_path):
+    path = tmp_path / "a.gif"
+    first, second = (Image.fromarray(each) for each in (GREY, GREY[::-1]))
+    first.save(path, save_all=True, append_images=[second])
+    planes = read(path)
+    assert [plane.image.shape for plane in planes] == [(20, 30, 1)] * 2
+    assert (planes[1].image[:, :, 0] == GREY[::-1]).all()
+
+
+def test_a_tiff_without_its_tiles_is_not_black(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, tile=(16, 16))
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tiff.pages.first.tags[name].overwrite([0] * 4)
+    (plane,) = read(path)
+    assert plane.image is None and "no pixels" in plane.error
 
 
 def test_a_missing_file_says_so(tmp_path):

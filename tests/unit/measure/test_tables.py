@@ -122,7 +122,8 @@ def test_images_of_other_channels_share_a_table(tmp_path):
     label[2:5, 2:5] = 1
     image = np.full((9, 9, 1), 40, np.uint8)
     tables = {}
-    for name, channels in (("a", {"DAPI": image[:, :, 0]}), ("b", None), ("c", {"a b, c": label})):
+    other = label.astype(np.uint8)
+    for name, channels in (("a", {"DAPI": image[:, :, 0]}), ("b", None), ("c", {"a b, c": other})):
         table = object_table(label, image, None, channels=channels)
         table.insert(0, "page", 1)
         tables[name] = tmp_path / f"{name}.csv"

@@ -77,7 +77,11 @@ def decode_bitmap(data: bytes, pixels: int, frame: int = 0, indices: bool = Fals
             values, grey = _palette(image)
             if grey or indices:
                 return _deep(values)
-        return _deep(np.asarray(image if image.mode in AS_STORED else image.convert("RGB")))
+        array = np.asarray(image if image.mode in AS_STORED else image.convert("RGB"))
+        later = frame > 0 and image.format == "GIF" and array.ndim == 3
+        if later and (array[..., :3] == array[..., :1]).all():
+            array = array[..., :1]  # Pillow gives later frames as RGB, also those of greys
+        return _deep(array)
 
 
 @contextlib.contextmanager

@@ -254,7 +254,9 @@ def _decoded(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _check_complete(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
-    """Raise a CoverslipError where a file ends before its last strip or tile."""
+    """Raise a CoverslipError where a file ends before its last strip or tile, or has none."""
+    if not any(page.databytecounts):  # tifffile decodes it as black
+        raise CoverslipError("cannot be decoded (no pixels were written into it)")
     places = zip(page.dataoffsets, page.databytecounts, strict=False)
     if max((start + count for start, count in places), default=0) > tiff.filehandle.size:
         raise CoverslipError("cannot be decoded (the file ends before its image does)")
