@@ -73,7 +73,7 @@ def panel(axes: Axes, bins: np.ndarray) -> None:
     axes.vlines(probability, accuracy, probability, color=ORANGE, linewidth=2)
     axes.plot(probability, accuracy, color=BLUE, marker="o", clip_on=False, zorder=3)
     for x, y, count in zip(probability, accuracy, images, strict=True):
-        above = y < 0.9
+        above = y < 0.1 or x <= y < 0.9  # not over the line to the diagonal
         axes.annotate(
             f"{int(count)}",
             (x, y),
