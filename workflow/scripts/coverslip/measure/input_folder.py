@@ -104,7 +104,7 @@ def check(folder: Path) -> None:
     folder = Path(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such folder"
-        raise CoverslipError(f"images: {folder}: {what}; name a folder of images")
+        raise CoverslipError(f"images: {folder}: {what}; name a folder of images, or a study")
     count = 0
     for name in folder_inventory.names(folder, own_results(folder)):
         if image_of(name):
