@@ -77,7 +77,7 @@ def test_masks_are_reported_by_name(tmp_path: Path) -> None:
         "Images with empty masks: 1 (a).",
         "Images with overlapping masks: 1 (b).",
         "Images of one single brightness: 1 (flat).",
-        "Images with an object over 50% of the image: 1 (whole).",
+        "Images with an object over 50 % of the image: 1 (whole).",
     ]
 
 

@@ -29,7 +29,7 @@ def test_flagged_images_have_a_note_or_an_outlier():
     [
         ("focus", [1.0, 1.1, 0.9, 1.2, 1.0, 0.8, 1.1, 1.0], 0.05, "focus 0.05"),
         ("mean_confidence", [0.9, 0.91, 0.92, 0.9, 0.89, 0.9, 0.88, 0.9], 0.4, "mean confidence"),
-        ("saturated_fraction", [0.0] * 8, 0.04, "4.0% of the pixels are saturated"),
+        ("saturated_fraction", [0.0] * 8, 0.04, "4.0 % of the pixels are saturated"),
         ("unlike_training", [0.3] * 8, 2.5, "unlike the training images"),
     ],
 )

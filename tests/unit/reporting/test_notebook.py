@@ -80,7 +80,7 @@ def test_a_classification_is_told_and_runs_again_by_hand(lines):
         r for r in records if (r["name"], r["subset"], r["run"]) == ("accuracy", "test", "all")
     )
     assert f"<td>{found['value']:.2f}</td>" in page
-    for words in ("Lines again", "do not use its numbers", "81% of the test images"):
+    for words in ("Lines again", "do not use its numbers", "81 % of the test images"):
         assert words in page
     for words in (
         "<td>7 images</td>",

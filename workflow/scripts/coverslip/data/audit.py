@@ -126,7 +126,9 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"pairs    {leaks['pairs']} of duplicates, neighbours or overlapping images in two subsets",
     ]
     if leaks["relatives"]:
-        found.append(f"test     {leaks['relatives']:.0%} have one of their group in training")
+        found.append(
+            f"test     {100 * leaks['relatives']:.0f} % have one of their group in training"
+        )
     found += [f"group    {name}" for name in leaks["named groups"]]
     return found + [f"pair     {name}" for name in leaks["named pairs"]]
 

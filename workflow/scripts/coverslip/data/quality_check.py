@@ -176,7 +176,7 @@ def _warnings(table: pd.DataFrame, contents: Contents, pairs: pd.DataFrame) -> l
         ("with empty masks", (table["empty_masks"] > 0).to_numpy()),
         ("with overlapping masks", (table["overlap_pixels"] > 0).to_numpy()),
         ("of one single brightness", contents.flat),
-        (f"with an object over {LARGEST_OBJECT:.0%} of the image",
+        (f"with an object over {100 * LARGEST_OBJECT:.0f} % of the image",
          contents.largest > LARGEST_OBJECT),
     ]  # fmt: skip
     lines = [

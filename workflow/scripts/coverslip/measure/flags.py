@@ -55,13 +55,13 @@ def find_flags(measured: pd.DataFrame) -> dict[int, Flag]:
             for index, flag in _far(measured[column].astype(float), name, column in LOW_ONLY):
                 found.setdefault(index, []).append(flag)
     for column, limit, text in (
-        ("saturated_fraction", SATURATED, "{:.1%} of the pixels are saturated"),
-        ("unlike_training", 1.0, "unlike the training images (distance {:.2g}, usual up to 1)"),
+        ("saturated_fraction", SATURATED, "{0:.1f} % of the pixels are saturated"),
+        ("unlike_training", 1.0, "unlike the training images (distance {1:.2g}, usual up to 1)"),
     ):
         if column in measured:
             values = measured[column].astype(float)
             for index, value in values[values > limit].items():
-                flag = Flag(text.format(value), value / limit)
+                flag = Flag(text.format(100 * value, value), value / limit)
                 found.setdefault(index, []).append(flag)
     joined = {
         index: Flag("; ".join(flag.text for flag in flags), sum(flag.severity for flag in flags))

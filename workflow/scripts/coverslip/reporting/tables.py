@@ -156,7 +156,8 @@ def leak_text(leak: Mapping[str, Any]) -> str:
     text = f"{plural(groups, 'group')} and {plural(pairs, 'pair')} of duplicates are in two "
     text += "subsets, so the metrics are too optimistic"
     if leak.get("relatives"):
-        text += f"; {leak['relatives']:.0%} of the test images have one of their group in training"
+        part = f"{100 * leak['relatives']:.0f} %"
+        text += f"; {part} of the test images have one of their group in training"
     return text
 
 
@@ -175,7 +176,7 @@ def _spread(values: Mapping[str, Any], percent: bool = False) -> str:
         if value is None:
             return DASH
         if percent:
-            return f"{value:.1%}"
+            return f"{100 * value:.1f} %"
         return f"{value:.3g}" if value < 1000 else number(value, "count")
 
     low, middle, high = (text(values.get(key)) for key in ("p5", "median", "p95"))
