@@ -3,8 +3,8 @@
 FROM python:3.11-slim-bookworm
 
 ARG LOCK=requirements.txt
-COPY ${LOCK} /tmp/lock.txt
-RUN pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt
+COPY ${LOCK} /src/lock.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes -r /src/lock.txt
 
 # The package and the workflow itself; all that they need is installed above.
 COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE /src/
@@ -12,7 +12,7 @@ COPY workflow /src/workflow
 COPY config/config.yaml /src/config/config.yaml
 COPY resources/models /src/resources/models
 RUN pip install --no-cache-dir --no-deps --no-build-isolation /src \
-    && rm -r /src /tmp/lock.txt \
+    && rm -r /src \
     && coverslip doctor
 
 WORKDIR /work

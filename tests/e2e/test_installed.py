@@ -20,6 +20,9 @@ from coverslip.runtime.run_script import EXTRAS
 
 pytestmark = pytest.mark.e2e
 
+MORE = ("IPython", "mistune", "nbconvert", "pulp", "snakemake")
+"""Modules of the extras that the code does not import itself, or not in scripts."""
+
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
@@ -127,7 +130,7 @@ def test_the_training_notebook_runs_to_a_measured_folder(installed, tmp_path):
 def base(installed) -> Iterator[Path]:
     """The environment with the packages of the base alone: those of the extras are hidden."""
     (site,) = (installed / "lib").glob("python*/site-packages")
-    hidden = [site / f"{module}.py" for module in (*EXTRAS, "IPython", "mistune", "nbconvert")]
+    hidden = [site / f"{module}.py" for module in (*EXTRAS, *MORE)]
     for path in hidden:
         path.write_text(f"raise ModuleNotFoundError('hidden', name={path.stem!r})\n")
     yield installed

@@ -165,6 +165,24 @@ def test_a_mistake_is_one_line_with_a_hint(started, capsys, words, hint):
     assert hint in error and error.count("\n") == 1 and not started
 
 
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (["demo"], "train"),
+        (["run"], "train"),
+        (["measure", "plate", "-n"], "workflow"),
+        (["measure", "plate", "--model", "stardist"], "workflow"),
+        (["measure", "plate", "--", "--executor", "slurm"], "workflow"),
+    ],
+)
+def test_without_snakemake_one_line_names_the_extra(started, monkeypatch, capsys, words, extra):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    Path("plate").mkdir()
+    assert cli.main(words) == 1
+    assert f"pip install 'coverslip[{extra}]'" in capsys.readouterr().err
+    assert not started and [path.name for path in Path().iterdir()] == ["plate"]
+
+
 def test_doctor_shows_no_values_of_credentials(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(missing_data, "KAGGLE_VARIABLES", ("SOME_KEY",))

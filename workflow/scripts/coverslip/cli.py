@@ -17,6 +17,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -245,8 +246,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return audit_split(given.table, given.output)
         if given.verb == "init":
             return init(given.folder, given.output, given.force)
+        directly = given.verb == "measure" and not (
+            more or given.dry_run or is_tool(given.model)
+        )
+        if not directly and find_spec("snakemake") is None:
+            extra = "workflow" if given.verb == "measure" else "train"
+            raise CoverslipError(f"this needs Snakemake: pip install 'coverslip[{extra}]'")
         arguments = snakemake_arguments(given)
-        if given.verb == "measure" and not (more or given.dry_run or is_tool(given.model)):
+        if directly:
             return measure_directly(Path(arguments[-1]), given, words)
         return run_snakemake(arguments, given, more)
     except CoverslipError as error:

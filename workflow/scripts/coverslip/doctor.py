@@ -25,11 +25,11 @@ GPU_TIMEOUT_SECONDS = 120
 
 
 def main() -> int:
-    """Print a line a topic; return 1 if Snakemake is missing, else 0."""
+    """Print a line a topic; return 1 if ONNX Runtime is missing, else 0."""
     lines = {
         "coverslip": f"{__version__} in {WORKFLOW}",
         "Python": f"{platform.python_version()} in {sys.prefix}",
-        "Snakemake": version("snakemake") or "missing: pip install snakemake",
+        "Snakemake": version("snakemake") or "missing: measuring works, studies need coverslip[train]",
         "ONNX Runtime": version("onnxruntime") or "missing: pip install onnxruntime",
         "TensorFlow": tensorflow() or "missing: measuring works, training needs coverslip[train]",
         "GPU": gpu(),
@@ -43,7 +43,7 @@ def main() -> int:
     width = max(map(len, lines))
     for topic, text in lines.items():
         print(f"{topic:<{width}}  {text}")
-    return int(version("snakemake") is None)
+    return int(version("onnxruntime") is None)
 
 
 def version(package: str) -> str | None:
