@@ -85,7 +85,7 @@ def test_the_wheel_works_in_an_empty_folder(installed, tmp_path):
     assert "1 image, label images in `masks`" in coverslip(installed, tmp_path, "init", "labels")
     assert "head: instance" in (tmp_path / "coverslip.yaml").read_text()
     words = ["init", "plate", "-o", "plate.yaml"]
-    assert "then: coverslip measure plate\n" in coverslip(installed, tmp_path, *words)
+    assert "then: coverslip run plate.yaml\n" in coverslip(installed, tmp_path, *words)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.json").write_text("{}")
     plan = coverslip(installed, tmp_path, "measure", "plate", "--model", "model", "--dry-run")

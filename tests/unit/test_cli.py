@@ -42,9 +42,14 @@ def test_run_passes_on_what_follows_two_dashes(started, capfd):
     assert os.environ["PATH"].startswith(str(Path(sys.executable).parent))
 
 
-def test_run_of_a_config_without_studies_measures(started):
-    Path("coverslip.yaml").write_text("images: plate\nmodel: model\n")
-    cli.main(["run"])
+def test_run_of_a_config_without_studies_measures(started, monkeypatch):
+    calls = []
+    monkeypatch.setattr(direct, "measure_folder", lambda *given: calls.append(given) or Path())
+    config = {"images": "plate", "model": "model", "measure": {"channel": 1}}
+    Path("coverslip.yaml").write_text(yaml.safe_dump(config))
+    assert cli.main(["run", "-c", "2"]) == 0
+    assert calls == [(config, "coverslip run -c 2", 2)] and not started
+    cli.main(["run", "-n"])
     assert started[3] == "measure"
 
 

@@ -1,8 +1,8 @@
 """The command `coverslip`: it builds a Snakemake command, prints it and runs it.
 
 It has no logic of its own: what `coverslip run` does, `snakemake` in a clone does as well. What
-follows `--` is passed on to Snakemake. Without anything for Snakemake, `coverslip measure` runs the
-scripts of its rules in this process, which takes less than half of the time. Files are written into
+follows `--` is passed on to Snakemake. Without anything for Snakemake, a folder is measured by the
+scripts of the rules in this process, which takes less than half of the time. Files are written into
 the working directory, or the folder given with `-o`, and never into the installation.
 """
 
@@ -246,11 +246,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return audit_split(given.table, given.output)
         if given.verb == "init":
             return init(given.folder, given.output, given.force)
-        directly = given.verb == "measure" and not (
-            more or given.dry_run or is_tool(given.model)
-        )
+        measures = given.verb == "measure"
+        model = given.model if measures else None
+        if given.verb == "run" and given.config.is_file() and only_measures(given.config):
+            measures = True
+            model = yaml.safe_load(given.config.read_text(encoding="utf-8")).get("model")
+        directly = measures and not (more or given.dry_run or is_tool(model))
         if not directly and find_spec("snakemake") is None:
-            extra = "workflow" if given.verb == "measure" else "train"
+            extra = "workflow" if measures else "train"
             raise CoverslipError(f"this needs Snakemake: pip install 'coverslip[{extra}]'")
         arguments = snakemake_arguments(given)
         if directly:
@@ -285,7 +288,7 @@ def init(folder: Path, output: Path, force: bool) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(write_config(found), encoding="utf-8")
     print(f"{folder}: {found.summary}")
-    print(f"{output}: written; read it, then: {found.next_command(output)}")
+    print(f"{output}: written; read it, then: coverslip run {shlex.quote(str(output))}")
     return 0
 
 
@@ -321,6 +324,7 @@ def snakemake_arguments(given: argparse.Namespace) -> list[str]:
 def measure_arguments(given: argparse.Namespace) -> list[str]:
     """Return what measures a folder, and write its config next to the results."""
     from coverslip.measure.input_folder import name_of, shipped_model
+    from coverslip.pipeline.tools import TOOLS
 
     if not given.images.is_dir():
         what = "is a file; name its folder" if given.images.exists() else "no such folder"
@@ -332,10 +336,11 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     tool = is_tool(model)
     if model is None or not (tool or zipped or (model / "model.json").is_file()):
         wrong = "no model is named" if model is None else f"{model}: not a model folder"
-        raise CoverslipError(
-            f"{wrong}; `--model` takes the folder `model` of a finished training, as in "
+        hint = nearest(str(model), ["nuclei", "confluency", "kmeans", *TOOLS]) or (
+            "`--model` takes the folder `model` of a finished training, as in "
             "results/studies/STUDY/fold0_seed1/model"
         )
+        raise CoverslipError(f"{wrong}; {hint}")
     named = str(model if tool else model.resolve())
     values: dict[str, Any] = {"images": str(given.images.resolve()), "model": named}
     if given.classifier is not None:
@@ -354,7 +359,7 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     return ["measure", "--directory", str(given.output), "--configfile", str(config)]
 
 
-def is_tool(model: Path | None) -> bool:
+def is_tool(model: Path | str | None) -> bool:
     """Return whether a model is another tool, which has rules of its own."""
     from coverslip.measure.input_folder import tool_of
 
@@ -369,9 +374,10 @@ def measure_directly(config: Path, given: argparse.Namespace, words: Sequence[st
     from coverslip.runtime.terminal import STOPPING
 
     command = command_text(["coverslip", *words])
-    given.output.mkdir(parents=True, exist_ok=True)
-    os.chdir(given.output)
     values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    if given.verb == "measure":
+        given.output.mkdir(parents=True, exist_ok=True)
+        os.chdir(given.output)
     cores = None if given.cores == "all" else int(given.cores)
     try:
         page = measure_folder(values, command, cores)

@@ -29,7 +29,8 @@ def main() -> int:
     lines = {
         "coverslip": f"{__version__} in {WORKFLOW}",
         "Python": f"{platform.python_version()} in {sys.prefix}",
-        "Snakemake": version("snakemake") or "missing: measuring works, studies need coverslip[train]",
+        "Snakemake": version("snakemake")
+        or "missing: measuring works, studies need coverslip[train]",
         "ONNX Runtime": version("onnxruntime") or "missing: pip install onnxruntime",
         "TensorFlow": tensorflow() or "missing: measuring works, training needs coverslip[train]",
         "GPU": gpu(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,12 +64,6 @@ class Found:
                 "images": "without masks or classes; they can be measured with a trained model",
             }[self.kind]
         )
-
-    def next_command(self, config: Path) -> str:
-        """Return the command that uses the config."""
-        if self.kind == "images":
-            return f"coverslip measure {shlex.quote(str(self.folder))}"
-        return f"coverslip run {shlex.quote(str(config))}"
 
 
 def look_at(folder: Path) -> Found:

@@ -34,6 +34,8 @@ def read_table(table: Path) -> pd.DataFrame:
     """
     try:
         rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise CoverslipError(f"{table}: no such file; name a csv with a line an image") from error
     except (OSError, ValueError) as error:
         raise CoverslipError(f"{table}: not a readable csv ({error})") from error
     for name in COLUMNS:
