@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 
 from coverslip.config.sections import KMeans, Measure
+from coverslip.data.readers.zarr import read_labels
 from coverslip.imaging import field_of_view, overlay, rows
 from coverslip.imaging.image_quality import QC
 from coverslip.imaging.texture import names
@@ -204,6 +206,18 @@ def test_flips_and_padding_settings_are_those_of_whole_images(place, in_blocks):
     in_blocks(reach=300)
     large = run(place, INFO, "large", max_in_memory_megapixels=0.01, **settings)
     same_images(large, whole)
+
+
+def test_labels_of_a_zarr_are_a_zarr_too(place, in_blocks):
+    zarr.create_array(place / "in/a.zarr", data=field_of_cells(150, 170), chunks=(64, 64))
+    in_blocks()
+    labels = run(place, INSTANCES, "out").labels
+    found = read_labels(labels / "a.zarr.label.zarr")
+    assert found.max() > 1
+    assert (found == tifffile.imread(labels / "a.zarr.label.tif")).all()
+    facts = zarr.open_group(labels / "a.zarr.label.zarr", mode="r").attrs["ome"]
+    assert facts["multiscales"][0]["datasets"][0]["path"] == "0"
+    assert not (labels / "plain.tif.label.zarr").exists()
 
 
 def test_files_are_measured_at_once_as_one_after_the_other(place):

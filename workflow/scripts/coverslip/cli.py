@@ -198,6 +198,9 @@ def parser() -> Parser:
         help="depths of a stack: all, max (projection), focus (sharpest), or a number from 1",
     )
     measure.add_argument(
+        "--flatfield", action="store_true", help="divide out uneven light, fitted to each image"
+    )
+    measure.add_argument(
         "--pixel-size", type=micrometres, metavar="UM", help="micrometres per pixel"
     )
     measure.add_argument(
@@ -348,7 +351,11 @@ def measure_arguments(given: argparse.Namespace) -> list[str]:
     if tool and given.tool_python is not None:
         values["tool_python"] = {str(model).partition(":")[0]: str(given.tool_python.absolute())}
     settings = {"channel": given.channel, "z": given.z, "pixel_size_um": given.pixel_size}
-    settings |= {"clusters": given.clusters, "foreground_clusters": given.foreground_clusters}
+    settings |= {
+        "flatfield": given.flatfield or None,
+        "clusters": given.clusters,
+        "foreground_clusters": given.foreground_clusters,
+    }
     if settings := {key: value for key, value in settings.items() if value is not None}:
         values["measure"] = settings
     # A file, because Snakemake reads values of `--config` as text, or takes them apart.

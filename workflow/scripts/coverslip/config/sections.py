@@ -102,6 +102,10 @@ class Measure(Section):
     z: Literal["all", "max", "focus"] | Annotated[int, Field(ge=1)] = "all"
     """Depths of a z-stack. `all`: each is an image of its own; `max`: maximum projection; `focus`:
     the sharpest one; a number: this one, from 1 as in the column `plane`."""
+    flatfield: bool = False
+    """Flat-field correction: divide out the background, fitted to each image and channel as a
+    smooth surface, before objects are found and intensities measured. For images with uneven light
+    and single cells; not for images that cells cover."""
     ignore_black_border: bool = True
     """Black surroundings of the field of view do not count as area."""
     min_area_px: int = Field(default=16, ge=0)

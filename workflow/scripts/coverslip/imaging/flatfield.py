@@ -17,7 +17,7 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from coverslip.imaging.intensity import to_grey
-from coverslip.imaging.rows import Rows, spans
+from coverslip.imaging.rows import Mapped, Rows, spans
 
 DEGREE = 2
 """Largest total degree of the polynomial: more would follow colonies of cells."""
@@ -94,6 +94,24 @@ def background(
     """
     y, x = (legendre.legvander(_positions(n), DEGREE) for n in shape)
     return np.exp(y[rows] @ coefficients @ x[columns].T).astype(np.float32)
+
+
+def correct_light(source: Rows, inside: Callable[[slice], np.ndarray] | None = None) -> Rows:
+    """Return an image with its background divided out, in its own type and of the same mean level.
+
+    Args:
+        source: HxWxC, uint8 or uint16; all channels are divided by the background of the grey.
+        inside: see `fit_background`.
+    """
+    coefficients = fit_background(source, inside)
+    shape, level = (source.shape[0], source.shape[1]), np.float32(np.exp(coefficients[0, 0]))
+
+    def even(pixels: np.ndarray, start: int) -> np.ndarray:
+        light = background(coefficients, shape, slice(start, start + len(pixels))) / level
+        values = np.rint(pixels / light[:, :, np.newaxis])
+        return np.clip(values, 0, np.iinfo(source.dtype).max).astype(source.dtype)
+
+    return Mapped(source, even, source.shape[2], source.dtype)
 
 
 def _positions(length: int) -> np.ndarray:

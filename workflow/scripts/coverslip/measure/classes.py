@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data.readers import read_planes
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.errors import CoverslipError
 from coverslip.files import atomic_write
 from coverslip.imaging.intensity import stretch
 from coverslip.imaging.overlay import encoded
 from coverslip.measure.input_folder import list_images, own_results, printable_name
+from coverslip.measure.planes import measured_planes
 from coverslip.models.model import Model
 from coverslip.pipeline import folder_inventory
 
@@ -80,7 +80,7 @@ def classify_folder(
     planes = (
         (printable_name(name), plane)
         for name in names
-        for plane in read_planes(folder / name, settings.channel, settings.largest_whole)
+        for plane in measured_planes(folder / name, settings)
     )
     while some := list(islice(planes, BATCH)):
         yield from _classify(some, model, settings)

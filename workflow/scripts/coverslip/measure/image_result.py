@@ -23,6 +23,7 @@ from coverslip.measure.block_objects import measure_objects, measure_quality
 from coverslip.measure.blocks import SegmentedImage, segment_image
 from coverslip.measure.exports.geojson import label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
+from coverslip.measure.exports.ome_zarr import write_label_zarr
 from coverslip.measure.input_folder import printable_name
 from coverslip.measure.regionprops import BASIC, summary
 from coverslip.models.model import Model
@@ -108,8 +109,10 @@ def _tiles(segmented: SegmentedImage, kind: np.dtype) -> Iterator[np.ndarray]:
 class ImageResult:
     """A folder that is filled plane by plane and has its name only when it is whole."""
 
-    def __init__(self, path: Path, classifier: Model | None = None) -> None:
+    def __init__(self, path: Path, classifier: Model | None = None, zarr: bool = False) -> None:
         self.path = path
+        self.zarr = zarr
+        """Whether label images are written as OME-Zarr, too."""
         self.classifier = classifier
         """Model that classifies the objects, if there is one."""
         self.part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -200,6 +203,9 @@ class ImageResult:
         few = segmented.count <= np.iinfo(np.uint16).max
         kind = np.dtype(np.uint16 if few else np.uint32)
         size, _ = pixel_size(plane, settings)
+        if self.zarr:
+            name = f"page{plane.page}.label.zarr" if plane.plane else "label.zarr"
+            write_label_zarr(self.part / name, segmented.label, shape, kind, size)
         data: np.ndarray | Iterator[np.ndarray] = (
             _tiles(segmented, kind) if tiled else segmented.label(slice(None)).astype(kind)
         )
@@ -234,8 +240,9 @@ class ImageResult:
             write_geojson(self.part / "geojson", self.geojson)
         planes = sorted(self.planes, key=lambda row: row["page"])
         write_json(self.part / "record.json", {"planes": planes})
-        for file in self.part.iterdir():
-            file.chmod(0o444)  # results are second names of these files: nobody edits them
+        for file in self.part.rglob("*"):
+            if file.is_file():
+                file.chmod(0o444)  # results are second names of these files: nobody edits them
         try:
             self.part.rename(self.path)
         except OSError:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from coverslip.config.sections import Measure
-from coverslip.data.readers import read_planes
+from coverslip.data.image_suffixes import ZARR
 from coverslip.data.readers.planes import Plane, failed
 from coverslip.data.readers.raster import Unread
 from coverslip.errors import CoverslipError
@@ -39,6 +39,7 @@ from coverslip.measure.input_folder import (
     printable_name,
     shard_of,
 )
+from coverslip.measure.planes import measured_planes
 from coverslip.measure.regionprops import load_cp_measure
 from coverslip.measure.tables import SHARD_COLUMNS, join_objects, link_file
 from coverslip.measure.tool_images import LabelImages, labels_digest, load_model
@@ -144,10 +145,11 @@ def measure(
         choose_clusters(network, settings.clusters, settings.foreground_clusters)
         network.predictor()  # a model that cannot predict ends the job, an image does not
         files = parts(known)
-        todo = [
-            File(folder, name, files[name], ImageResult(entry_path(state, key), of_objects))
-            for key, name in missing.items()
-        ]
+        todo = []
+        for key, name in missing.items():
+            zarr = name.lower().endswith(ZARR)
+            entry = ImageResult(entry_path(state, key), of_objects, zarr)
+            todo.append(File(folder, name, files[name], entry))
         changed = []
         alone = Lock()
         with ThreadPoolExecutor(workers) as pool:
@@ -198,9 +200,7 @@ class File:
         elif folder_inventory.NO_FILE in reasons:
             yield Plane(1, error="holds what is no regular file (a pipe, a device, a link)")
         else:
-            yield from read_planes(
-                self.folder / self.name, settings.channel, settings.largest_whole, settings.z
-            )
+            yield from measured_planes(self.folder / self.name, settings)
 
 
 def model_digest(folder: Path) -> str:
@@ -276,7 +276,7 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
     """Write the tables of a shard, and link its label images, overlays and exports."""
     rows: list[dict[str, Any]] = []
     _, _, labels, overlays, exports = outputs
-    folders = {".tif": labels, ".png": overlays, ".jpg": overlays}
+    folders = {".tif": labels, ".zarr": labels, ".png": overlays, ".jpg": overlays}
     folders |= {".zip": exports, "geojson": exports}
     for folder in (labels, overlays, exports):
         shutil.rmtree(folder, ignore_errors=True)
@@ -287,10 +287,11 @@ def _assemble(entries: Mapping[str, Path], outputs: Outputs) -> None:
         name = printable_name(name)
         rows += [{"image": name, **row} for row in record["planes"]]
         tables[name] = entry / "objects.csv"
-        for file in sorted(entry.iterdir()):
+        for file in sorted(path for path in entry.rglob("*") if path.is_file()):
+            first, *inside = file.relative_to(entry).parts
             for ending, folder in folders.items():
-                if file.name.endswith(ending):
-                    link_file(file, folder / beside(name, file.name))
+                if first.endswith(ending):
+                    link_file(file, folder.joinpath(beside(name, first), *inside))
     join_objects(tables, outputs.objects)
     with atomic_write(outputs.images) as part:
         pd.DataFrame(rows, columns=SHARD_COLUMNS).to_csv(part, index=False)

@@ -369,6 +369,7 @@ def _facts(
         "Licence of its data": str(model.get("licence") or "not stated"),
         "Threshold": number(model.get("threshold"), 3),
         "Smallest object": f"{settings['min_area_px']} px²",
+        "Flat-field correction": "applied" if settings["flatfield"] else "none",
         "Black surroundings": "left out" if settings["ignore_black_border"] else "counted",
         "Size of a pixel": size if sources else "not known, so there are no areas in µm²",
     }

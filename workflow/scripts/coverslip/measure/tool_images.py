@@ -19,11 +19,11 @@ import numpy as np
 from coverslip.config.sections import Measure, Preprocessing
 from coverslip.data.image_folder import write_image
 from coverslip.data.label_files import read_label_file
-from coverslip.data.readers import read_planes
 from coverslip.errors import CoverslipError
 from coverslip.files import read_sha256
 from coverslip.imaging.rows import Rows
 from coverslip.measure.input_folder import list_images, own_results, shard_of
+from coverslip.measure.planes import measured_planes
 from coverslip.models.model import FORMAT, Model, load
 from coverslip.models.tiles import Predict
 from coverslip.models.tool import FACTS, merge_facts
@@ -55,9 +55,7 @@ def export_planes(
     for name in names:
         if shard_of(name, shards) != shard:
             continue
-        for plane in read_planes(
-            folder / name, settings.channel, settings.largest_whole, settings.z
-        ):
+        for plane in measured_planes(folder / name, settings):
             pixels = plane.image
             if plane.rows is not None:
                 pixels = plane.rows.rows(0, plane.rows.shape[0])
