@@ -35,7 +35,7 @@ DIGITS = 6
 
 FEW_GROUPS = "fewer than {least} {units}: too few for a 95 % CI"
 
-NOT_WITHOUT = "undefined without one of the {units}, or computed on so few of them in effect"
+NOT_WITHOUT = "undefined without one of the {units}, or most is in a few of them"
 
 UNDEFINED = "undefined: there is nothing to divide by"
 

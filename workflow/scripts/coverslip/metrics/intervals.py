@@ -18,9 +18,8 @@ units. A confidence interval (CI) is computed in four steps:
    the degrees of freedom is shown by Carter, Schnepel and Steigerwald, "Asymptotic behavior of a t
    test robust to cluster heterogeneity", Review of Economics and Statistics 99, 2017. Of metrics
    that are not fractions, whose values by group have long tails, they are halved (`LONG_TAILS`).
-   With less than one degree of freedom an interval on the logarithm would span orders of magnitude:
-   there is none.
-4. With fewer than `MIN_GROUPS` groups there is no interval.
+4. With fewer than `MIN_GROUPS` groups there is no interval. On the logarithm it would span orders
+   of magnitude where the effective number is smaller than that: there is none either.
 
 `benchmarks/interval_coverage.py` measures the coverage of this and of other methods;
 `docs/method.md` has its table.
@@ -100,18 +99,18 @@ def jackknife_interval(
 
     Returns:
         Lower and upper limit, (...); NaN with fewer than two groups, where the metric is undefined
-        without one of them, and on the logarithm with less than one degree of freedom.
+        without one of them, and on the logarithm with fewer than `MIN_GROUPS` groups in effect.
     """
     value, left_out = np.asarray(value, np.float64), np.asarray(left_out, np.float64)
     groups = len(left_out)
     if groups < 2:
         return np.full_like(value, np.nan), np.full_like(value, np.nan)
-    degrees = effective_groups(np.asarray(weights, np.float64)) - 1
-    if bounds is None or np.isinf(bounds[1]):
-        degrees = degrees * LONG_TAILS
+    effective = effective_groups(np.asarray(weights, np.float64))
+    fraction = bounds is not None and np.isfinite(bounds[1])
+    degrees = (effective - 1) * (1 if fraction else LONG_TAILS)
     quantile = stdtrit(np.maximum(degrees, 1), (1 + LEVEL) / 2)
-    if bounds is not None and np.isinf(bounds[1]):
-        quantile = np.where(degrees < 1, np.nan, quantile)
+    if bounds is not None and not fraction:
+        quantile = np.where(effective < MIN_GROUPS - 1e-9, np.nan, quantile)
 
     def limits_of(values: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         square = ((others - others.mean(axis=0)) ** 2).sum(axis=0)

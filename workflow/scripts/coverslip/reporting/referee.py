@@ -515,7 +515,8 @@ def _draw(comparison: Comparison, titles: Mapping[str, str], unit: str, output: 
     right.axvline(0, color=BLACK, linewidth=1)
     right.set(yticks=range(len(others)), yticklabels=[titles[name] for name in others])
     right.set(ylim=(len(others) - 0.5, -0.5), xlabel=f"{label(HEADLINE)}: difference")
-    right.set_title(f"Minus {titles[names[0]]}, over {plural(whole.groups, unit)}")
+    right.set_title(f"Difference to the best tool, over {plural(whole.groups, unit)}")
+    right.locator_params(axis="x", nbins=5)
     save(figure, output)
 
 
