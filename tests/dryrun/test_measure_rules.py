@@ -95,3 +95,7 @@ def test_test_images_of_a_study_are_measured_with_its_run(place):
     assert jobs(place, *chosen, *known)["measure_page"] == 1
     (place / "own").mkdir()
     assert "measure_page" not in jobs(place, *known, "--config", "run=[two]")
+    # As deployed, without the models that come with coverslip.
+    (place / "config/test_images.yaml").write_text(yaml.safe_dump(config | {"model": None}))
+    told = snakemake(place, "--dry-run", "--quiet", "all", *chosen, *known)
+    assert "left out: test images of one" in told

@@ -206,6 +206,7 @@ def test_five_studies_of_five_folds_train_side_by_side(clone, tmp_path):
     study = config["studies"].pop("nuclei")
     study |= {"split": {"folds": 5}, "seeds": [1, 2, 3]}
     config["studies"] = {f"nuclei-{number}": study for number in range(5)}
+    del config["images"]  # test images of a study of another name
     file = tmp_path / "many.yaml"
     file.write_text(yaml.safe_dump(config))
     found = lines(clone, *PROFILE, "--configfile", str(file))

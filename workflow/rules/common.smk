@@ -45,8 +45,8 @@ except CoverslipError as error:
 except OSError as error:
     raise WorkflowError(os_error_line(error))
 
-if workflow.is_main_process and (config["images"] is None or measured.test_images):
-    for line in targets.notices():
+if workflow.is_main_process and (measured.config["images"] is None or measured.test_images):
+    for line in [*targets.notices(), *measured.notices]:
         logger.warning(f"coverslip: {line}")
 
 # Environments of the jobs: most, those that train or run networks, those that make pages.
@@ -57,7 +57,7 @@ TOOL_ENVS = {tool: f"../envs/tools/{tool}.yaml" for tool in tools.TOOLS} | {"com
 TOOL_ENV = TOOL_ENVS[measured.tool["tool"] if measured.tool else "command"]
 # Jobs know by it the command that they were started by; the first one, before any job was.
 os.environ.setdefault(run_record.COMMAND, run_record.command_text(["snakemake", *sys.argv[1:]]))
-pages = {"report": paths.REPORT} | ({"page": measured.page()} if config["images"] else {})
+pages = {"report": paths.REPORT} | ({"page": measured.page()} if measured.config["images"] else {})
 made = terminal.Results(pages, paths.METRICS_TABLE)
 
 

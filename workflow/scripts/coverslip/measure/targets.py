@@ -32,6 +32,8 @@ NO_IMAGES = (
     "--config images=FOLDER model=MODEL_FOLDER`"
 )
 
+NO_MODEL = "no model comes with this installation, which has no folder `resources`: name a `model`"
+
 
 class MeasureTargets:
     """What the rules of `measure` ask for.
@@ -47,6 +49,11 @@ class MeasureTargets:
         self.config, self.kmeans = targets.config, targets.kmeans
         self.dry_run, self.studies = targets.dry_run, targets.studies
         of_study = input_folder.names_a_study(self.config, "images")
+        self.notices: list[str] = []
+        """Lines on what this run does not do."""
+        if of_study and self.config["model"] is None and input_folder.shipped_model() is None:
+            self.notices.append(f"left out: test images of {self.config['images']}: {NO_MODEL}")
+            self.config, of_study = {**self.config, "images": None}, False
         self.test_images: str | None = self.config["images"] if of_study else None
         """Study whose test images are measured; none for a folder."""
         if self.test_images is not None:
