@@ -3,9 +3,9 @@
 Writes an image of side x side pixels, or of `--height` x side (uint8, tiled and compressed TIFF,
 drawn by windows), and measures it as the workflow does, each way in a process of its own: K-means
 on raw colours, K-means on texture, and a small network with instance segmentation by a watershed.
-`--model FOLDER` takes a trained model instead. Prints peak resident memory and megapixels a second.
-The folder `--keep` keeps images and results. A height of 5,200 took the network as much memory as
-one of 20,000 (1.86 and 1.84 GB; 2 cores, no GPU).
+`--model FOLDER` takes a trained model instead, `--kind zarr` an OME-Zarr. Prints peak resident
+memory and megapixels a second. The folder `--keep` keeps images and results. A height of 5,200 took
+the network as much memory as one of 20,000 (1.86 and 1.84 GB; 2 cores, no GPU).
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tifffile
+import zarr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
@@ -63,8 +64,19 @@ def tiles(image: np.ndarray, height: int, side: int) -> Iterator[np.ndarray]:
 
 
 def write(path: Path, height: int, side: int, bright: bool) -> None:
-    """Write the image, by tiles."""
+    """Write the image, by tiles; as Zarr (OME-Zarr 0.5) where the name ends so."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zarr":
+        axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+        scale = [{"type": "scale", "scale": [0.5, 0.5]}]
+        level = {"path": "0", "coordinateTransformations": scale}
+        facts = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+        group = zarr.create_group(path, zarr_format=3, attributes={"ome": facts})
+        array = group.create_array("0", shape=(height, side), dtype=np.uint8, chunks=(TILE, TILE))
+        corners = ((y, x) for y in range(0, height, TILE) for x in range(0, side, TILE))
+        for (y, x), tile in zip(corners, tiles(field(bright)[0], height, side), strict=True):
+            array[y : y + TILE, x : x + TILE] = tile[: height - y, : side - x]
+        return
     tifffile.imwrite(
         path,
         tiles(field(bright)[0], height, side),
@@ -169,13 +181,18 @@ def run(name: str, folder: Path, size: tuple[int, int], given: Path | None, thre
 
 
 def main(
-    size: tuple[int, int], ways: list[str], given: Path | None, threads: int, folder: Path
+    size: tuple[int, int],
+    ways: list[str],
+    given: Path | None,
+    threads: int,
+    folder: Path,
+    kind: str = "tif",
 ) -> None:
     """Write the images that the ways need, and measure them."""
     context = multiprocessing.get_context("spawn")  # memory of one way is not that of another
     for bright in sorted({way != "network" for way in ways}):
-        path = folder / ("cells" if bright else "nuclei") / "large.tif"
-        if not path.is_file():
+        path = folder / ("cells" if bright else "nuclei") / f"large.{kind}"
+        if not path.exists():
             write(path, *size, bright)
     failed = False
     for way in ways:
@@ -194,9 +211,12 @@ if __name__ == "__main__":
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--model", type=Path, help="a model folder, instead of the small network")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--kind", choices=("tif", "zarr"), default="tif", help="format of the image"
+    )
     parser.add_argument("--keep", type=Path, help="folder that keeps images and results")
     given = parser.parse_args()
     chosen = ["network"] if given.model else given.ways
     with tempfile.TemporaryDirectory() as temporary:
         size = (given.height or given.side, given.side)
-        main(size, chosen, given.model, given.threads, given.keep or Path(temporary))
+        main(size, chosen, given.model, given.threads, given.keep or Path(temporary), given.kind)

@@ -88,12 +88,7 @@ def channels_of(plane: Plane, place: Block) -> dict[str, np.ndarray]:
 def measure_quality(
     segmented: SegmentedImage, training: Mapping[str, Any] | None
 ) -> dict[str, float | None]:
-    """Return the columns `image_quality.QC` of an image: of several blocks, their means.
-
-    Args:
-        segmented: the image and its objects.
-        training: `training_statistics` of the model, if it has them.
-    """
+    """Return the columns `image_quality.QC` of an image: of several blocks, their means."""
     found, areas = [], []
     for block in segmented.grid:
         field = segmented.fov.window(*block)

@@ -280,14 +280,7 @@ def label_image(
 ) -> np.ndarray:
     """Return the objects of an image in memory, int32 HxW, numbered from 1 without gaps.
 
-    Args:
-        model: of a segmentation.
-        image: uint8, uint16 or bool, HxW or HxWxC.
-        min_area_px: objects of fewer pixels are left out.
-        tta: average over flips and turns.
-
-    Raises:
-        CoverslipError: see `preprocessing.check_image`.
+    The image is uint8, uint16 or bool, HxW or HxWxC; other arguments: see `segment_image`.
     """
     source = Whole(check_image(image))
     with tempfile.TemporaryDirectory(prefix="coverslip-") as scratch:
@@ -320,13 +313,7 @@ class _Labels:
         self._facts: list[tuple[np.ndarray, ...]] = []
 
     def add(self, block: Block, window: Block, label: np.ndarray, counts: np.ndarray) -> None:
-        """Keep the labels of a block.
-
-        Args:
-            block, window: the block, without and with its halo.
-            label: int32, the objects of the window.
-            counts: bool, the field of view in the block.
-        """
+        """Keep the labels (int32) of a window, a block with its halo; `counts` is its field."""
         found = int(label.max(initial=0))
         label = np.where(label > 0, label + self.count, 0).astype(np.int32)
         first = self.count + 1

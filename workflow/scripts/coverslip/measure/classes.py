@@ -69,11 +69,7 @@ def classify_folder(
 ) -> Iterator[ClassifiedPlane]:
     """Classify the images of a folder, sorted by name; those that cannot be have an error.
 
-    Args:
-        folder: the images, at any depth.
-        notes: the inventory of the folder, see `folder_inventory.contents`.
-        model: with the head `classification`.
-        settings: the section `measure` of the config.
+    Arguments: see `images.measure`; the model has the head `classification`.
     """
     known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
     names = list_images({name: entry[-1] for name, entry in known.items()})
@@ -251,12 +247,7 @@ def classify_objects(
 ) -> pd.DataFrame:
     """Return the table of objects with the columns `class` and `class_probability`.
 
-    Args:
-        model: with the head `classification`.
-        image: HxWxC, uint8 or uint16.
-        objects: the table, see `regionprops.object_table`.
-        tta: average over flips and turns.
-        origin: as of `object_crops`.
+    Arguments: see `object_crops`; `tta` averages over flips and turns.
     """
     classes = [str(name) for name in model.info["classes"]]
     crops = object_crops(image, objects, model.tile, origin)

@@ -245,10 +245,7 @@ def _measure_file(network: Model, file: File, settings: Measure, alone: Lock) ->
 
 
 def _measure_planes(network: Model, file: File, settings: Measure, alone: Lock) -> None:
-    """Measure all planes of a file, of which those that cannot be have an error.
-
-    What is written to a full disk is not the fault of the file, and ends the job.
-    """
+    """Measure all planes of a file; some may have an error. A full disk ends the job."""
     for plane in file.planes(settings):
         source = plane.rows if plane.image is None else Whole(plane.image)
         if source is None:

@@ -26,7 +26,6 @@ WEIGHTS = ("model.keras", "model.onnx", "model.int8.onnx")
 """Weights of a network; one of the first two is enough."""
 
 FILES = (WEIGHTS[0], INFO)
-
 """Files of a model folder that a training makes: K-means has no weights."""
 
 UNPACKED = Path(".snakemake/coverslip/models")
@@ -122,11 +121,7 @@ def own_results(folder: Path) -> list[str]:
 
 
 def left_out(contents: Mapping[str, str]) -> dict[str, Any]:
-    """What of a folder is no image: how many files by their ending, and names of links.
-
-    Args:
-        contents: see `inventory.contents`.
-    """
+    """What of a folder is no image: how many files by their ending, and names of links."""
     others = [name for name in contents if image_of(name) is None]
     links = [name for name in others if contents[name] == folder_inventory.NO_FILE]
     endings = Counter(Path(name).suffix.lower() for name in others if name not in links)
@@ -244,11 +239,8 @@ def model_of(config: Mapping[str, Any], key: str = "model") -> Path:
     """Return the model folder that `model` (or `classifier`) of the config means.
 
     A study by its name, a model that comes with coverslip by its name, or the path of a model
-    folder or of a zip of one; without any, the nucleus model that comes with coverslip.
-
-    Raises:
-        CoverslipError: no model is named, and none comes with this installation; or a zip has no
-            model.
+    folder or of a zip of one; without any, the nucleus model that comes with coverslip. A
+    CoverslipError is raised where there is none.
     """
     model = config[key] or SHIPPED
     if names_a_study(config, key):
@@ -270,15 +262,10 @@ def model_of(config: Mapping[str, Any], key: str = "model") -> Path:
 def model_inputs(
     config: Mapping[str, Any], kmeans: Collection[str] = (), key: str = "model"
 ) -> list[str]:
-    """Files of the model that `model` of the config means, as inputs of rules.
+    """Return the files of the model that `model` (or `classifier`) means, as inputs of rules.
 
-    Those of a study that is named are made by the workflow. A folder is taken as it is: its paths
-    are absolute, which no rule makes, so that nothing is trained for it.
-
-    Args:
-        config: the completed config.
-        kmeans: names of studies whose models are K-means, which have no weights.
-        key: `model` or `classifier`.
+    The workflow makes those of a study. Those of a folder have absolute paths, which no rule makes,
+    so that nothing is trained for it. Studies of `kmeans` have no weights.
 
     Raises:
         CoverslipError: it is not a model folder, or `classifier` is no model of classes.
@@ -321,11 +308,8 @@ def _no_model(folder: Path, studies: Collection[str]) -> str:
 def model_files(folder: Path) -> list[str]:
     """Return `model.json` of a model folder and its weights, or those of its members.
 
-    Weights are `model.keras` and `model.onnx`, or one of them. K-means has no weights. Other files
-    in the folder are no part of the model.
-
-    Raises:
-        CoverslipError: the folder is none of a model, or lacks weights.
+    Weights are `model.keras` and `model.onnx`, or one of them; K-means has none. Other files are no
+    part of the model. A CoverslipError is raised where something is missing.
     """
     folder = Path(folder)
     members = member_folders(folder)

@@ -43,6 +43,11 @@ PLOT_BYTES = 2_000_000
 PLAIN_BYTES = 40_000
 """Of an image without contours, which is below the one with contours."""
 
+SORTED_BY = {"confluency": "confluency_percent", "objects": "n_objects", "area": "mean_area_px"}
+SORTED_BY |= {"area_um": "mean_area_um2", "focus": "focus", "confidence": "mean_confidence"}
+SORTED_BY |= {"valid": "fov_area_px", "time": "time"}
+"""Columns of the table by which it can be sorted, and those of `images.csv`."""
+
 GROUPS = 50
 """Folders and classes that are listed at most."""
 
@@ -313,17 +318,8 @@ def _row(
         "bad": bool(row.error),
         "odd": row.Index in odd,
         "keys": {
-            name: "" if pd.isna(value) else value
-            for name, value in (
-                ("confluency", row.confluency_percent),
-                ("objects", row.n_objects),
-                ("area", row.mean_area_px),
-                ("area_um", row.mean_area_um2),
-                ("focus", row.focus),
-                ("confidence", row.mean_confidence),
-                ("valid", row.fov_area_px),
-                ("time", row.time),
-            )
+            name: "" if pd.isna(getattr(row, column)) else getattr(row, column)
+            for name, column in SORTED_BY.items()
         },
     }
 

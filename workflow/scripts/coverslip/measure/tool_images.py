@@ -35,17 +35,8 @@ def export_planes(
 ) -> int:
     """Write the planes of the images of a shard as TIFF files; return how many.
 
-    Planes that cannot be read are left out: measuring reports them.
-
-    Args:
-        folder: the images.
-        notes: the inventory of the folder.
-        shard, shards: which of how many.
-        settings: the section `measure` of the config.
-        output: folder to write.
-
-    Raises:
-        CoverslipError: there is no image that can be read.
+    Planes that cannot be read are left out: measuring reports them. Arguments: see
+    `images.measure`.
     """
     known = folder_inventory.entries(folder, notes, skip=own_results(folder)) or {}
     names = list_images({name: entry[-1] for name, entry in known.items()})
@@ -67,22 +58,12 @@ def export_planes(
 
 
 def plane_file(name: str, page: int) -> str:
-    """Return the name of the TIFF file of a plane, and of its label image.
-
-    Args:
-        name: of the image, from the folder of images.
-        page: number in the file, from 1.
-    """
+    """Return the name of the TIFF file of a plane, and of its label image."""
     return f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:24]}_{page}.tif"
 
 
 def load_model(folder: Path, threads: int | None = None) -> Model:
-    """Return the model of a model folder, or the label images of a tool as a model.
-
-    Args:
-        folder: a model folder; or one with `tool.json`, or with a folder of each shard that has it.
-        threads: see `load`.
-    """
+    """Return the model of a model folder; or label images, of a folder (or shards) of a tool."""
     if (folder / "model.json").is_file():
         return load(folder, threads=threads)
     files = [folder / FACTS] if (folder / FACTS).is_file() else sorted(folder.glob(f"*/{FACTS}"))

@@ -15,20 +15,12 @@ import numpy as np
 import pandas as pd
 
 from coverslip.files import atomic_write
+from coverslip.imaging import palette
 from coverslip.imaging.label_polygons import Polygon, Ring
-from coverslip.imaging.palette import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    YELLOW,
-    paint,
-)
 from coverslip.measure.exports.place import stack_place
 
-COLORS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW)
+COLORS: tuple[str, ...] = (palette.BLUE, palette.VERMILLION, palette.GREEN, palette.ORANGE)
+COLORS += (palette.PURPLE, palette.SKY, palette.YELLOW)
 
 NO_MEASUREMENTS = ("image", "page", "label", "class")
 
@@ -75,7 +67,7 @@ def label_features(
 
 def class_color(name: str) -> list[int]:
     """Return the colour of a class as RGB, 0 to 255: the same one for the same name."""
-    return paint(COLORS[zlib.crc32(name.encode()) % len(COLORS)]).tolist()
+    return palette.paint(COLORS[zlib.crc32(name.encode()) % len(COLORS)]).tolist()
 
 
 def _geometry(pieces: list[Polygon]) -> dict[str, Any]:
@@ -91,12 +83,7 @@ def _closed(ring: Ring) -> list[list[int]]:
 
 
 def write_geojson(path: Path, features: Iterable[Mapping[str, Any]]) -> None:
-    """Write features as a FeatureCollection, one feature a line.
-
-    Args:
-        path: the file.
-        features: see `label_features`.
-    """
+    """Write features as a FeatureCollection, one feature a line."""
     with atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for at, feature in enumerate(features):

@@ -68,12 +68,7 @@ def _path(rings: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def write_rois(path: Path, rois: Iterable[ImagejRoi]) -> None:
-    """Write ROIs as a zip that ImageJ's ROI manager opens.
-
-    Args:
-        path: the zip.
-        rois: see `label_rois`.
-    """
+    """Write ROIs as a zip that ImageJ's ROI manager opens."""
     with atomic_write(path) as part, zipfile.ZipFile(part, "w") as file:
         for roi in rois:
             file.writestr(zipfile.ZipInfo(f"{roi.name}.roi", EARLIEST), roi.tobytes())
