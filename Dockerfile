@@ -15,6 +15,8 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation /src \
     && rm -r /src \
     && coverslip doctor
 
+# A folder that any user of `docker run --user` can write: Snakemake and Jupyter have caches there.
+ENV HOME=/tmp
 WORKDIR /work
 ENTRYPOINT ["coverslip"]
 CMD ["--help"]
