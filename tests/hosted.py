@@ -1,10 +1,11 @@
 """A git host on this disk: `https://github.com/lab/coverslip` is a repository of the tests."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
-from running import copy_project
+from running import ROOT, copy_project
 
 TAG = "v0.0.1"
 
@@ -31,6 +32,9 @@ def host(where: Path) -> dict[str, str]:
     repository = where / "hosts/lab/coverslip"
     repository.mkdir(parents=True)
     copy_project(repository)
+    large = shutil.ignore_patterns("model.keras", "model.onnx")
+    models = "resources/models"
+    shutil.copytree(ROOT / models, repository / models, ignore=large, dirs_exist_ok=True)
     author = {f"GIT_{who}_{what}": "lab" for who in ("AUTHOR", "COMMITTER") for what in NAMES}
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "-qm", "all"], ["tag", TAG]):
         subprocess.run(["git", *command], cwd=repository, check=True, env=os.environ | author)

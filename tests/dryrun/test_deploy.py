@@ -37,11 +37,16 @@ def counts(text: str) -> dict[str, int]:
 
 
 def test_a_tag_on_github_is_the_workflow_of_a_clone(hosted, lab):
-    """All of the package, its schema and its templates come with the rules."""
+    """All of the package, its schema, templates and binary models come with the rules."""
     (lab / "Snakefile").write_text(SNAKEFILE)
+    with (lab / "config/config.yaml").open("a") as config:
+        config.write("\nimages: one\nmodel: nuclei-1\n")
     deployed = counts(snakemake(lab, "--dry-run", **hosted))
     assert deployed == counts(snakemake(lab, "--dry-run", "-s", CLONE))
-    assert deployed["train"] == 1
+    assert deployed["train"] == deployed["measure_images"] == 1
+    fetched = Path(hosted["XDG_CACHE_HOME"]).rglob("nuclei-1/model.int8.onnx")
+    shipped = ROOT / "resources/models/nuclei-1/model.int8.onnx"
+    assert {file.read_bytes() for file in fetched} == {shipped.read_bytes()}
 
 
 def test_shorthand_of_github(hosted, lab):

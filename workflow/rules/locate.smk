@@ -27,7 +27,17 @@ def workflow_folder():
     listed = here.hosted_repo.repo.git.ls_tree("-r", "--name-only", here.ref, str(top))
     for file in listed.splitlines():
         workflow.source_path(os.path.relpath(file, here.path))
-    return Path(workflow.source_path("locate.smk")).resolve().parents[1]
+    folder = Path(workflow.source_path("locate.smk")).resolve().parents[1]
+    # Files of models are binary, and Snakemake fetches text.
+    models = top.parent / "resources/models"
+    for blob in here.hosted_repo.repo.tree(here.ref).join(str(models)).traverse():
+        file = folder.parent / "resources/models" / Path(blob.path).relative_to(models)
+        if blob.type == "blob" and not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_name(f"{file.name}.{os.getpid()}")
+            part.write_bytes(blob.data_stream.read())
+            part.replace(file)
+    return folder
 
 
 WORKFLOW = workflow_folder()
