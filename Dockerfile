@@ -15,8 +15,8 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation /src \
     && rm -r /src \
     && coverslip doctor
 
-# A folder that any user of `docker run --user` can write: Snakemake and Jupyter have caches there.
-ENV HOME=/tmp
+# For any user of `docker run --user`: a folder for caches of Snakemake and Jupyter, and a name.
+ENV HOME=/tmp USER=coverslip
 WORKDIR /work
 ENTRYPOINT ["coverslip"]
 CMD ["--help"]
