@@ -118,7 +118,7 @@ def test_qupath_reads_the_geojson(tmp_path, object_type):
     label = ring_and_pieces()
     table = object_table(label, np.full((30, 40, 1), 9, np.uint8), None)
     table["class"] = ["tumor", "stroma", ""]
-    features = label_features(label_polygons(label), table, "z3", object_type)
+    features = list(label_features(label_polygons(label), table, "z3", object_type))
     write_geojson(tmp_path / "a.geojson", features)
     found = json.loads((tmp_path / "a.geojson").read_text(encoding="utf-8"))
     jsonschema.validate(found, QUPATH)

@@ -21,7 +21,7 @@ from coverslip.imaging.rows import Rows
 from coverslip.imaging.scale_bar import draw_scale_bar, scale_bar_um
 from coverslip.measure.block_objects import measure_objects, measure_quality
 from coverslip.measure.blocks import SegmentedImage, segment_image
-from coverslip.measure.exports.geojson import label_features, write_geojson
+from coverslip.measure.exports.geojson import feature_line, label_features, write_geojson
 from coverslip.measure.exports.imagej import label_rois, write_rois
 from coverslip.measure.exports.ome_zarr import write_label_zarr
 from coverslip.measure.input_folder import printable_name
@@ -128,7 +128,7 @@ class ImageResult:
         self.planes: list[dict[str, Any]] = []
         self.objects: list[pd.DataFrame] = []
         self.rois: list[Any] | None = None
-        self.geojson: list[dict[str, Any]] | None = None
+        self.geojson: list[str] | None = None
         self.labels = None
         self.lost = False
         """Whether the disk kept a plane from being read."""
@@ -188,7 +188,7 @@ class ImageResult:
         if "geojson" in settings.export:
             with_polygon = objects[objects["label"].isin(polygons.keys())]
             features = label_features(polygons, with_polygon, plane.plane)
-            self.geojson = (self.geojson or []) + features
+            self.geojson = [*(self.geojson or []), *map(feature_line, features)]
         objects.insert(0, "page", plane.page)
         self.objects.append(objects)
         self.planes.append(plane_row(plane, segmented, objects, settings, quality))
