@@ -16,6 +16,7 @@ perfect network: its time does not depend on weights otherwise, and its AP says 
 """
 
 import argparse
+import inspect
 import json
 import os
 import resource
@@ -79,7 +80,7 @@ def timed(seconds: Counter, stage: str, function: Callable) -> Callable:
     def wrapper(*arguments: Any, **named: Any) -> Any:
         begin = time.process_time()
         found = function(*arguments, **named)
-        if stage == "reading":  # a generator
+        if inspect.isgenerator(found):
             found = iter(list(found))
         seconds[stage] += time.process_time() - begin
         return found
