@@ -58,6 +58,7 @@ def small(where: Path) -> Path:
     file = project / "config/config.yaml"
     config = yaml.safe_load(file.read_text())
     study, dataset = config["studies"]["nuclei"], config["datasets"]["synthetic-nuclei"]
+    del config["images"]
     config["studies"], config["datasets"] = {"nuclei": study}, {"synthetic-nuclei": dataset}
     dataset["source"] |= {"images": 40, "size": 64}
     study["preprocessing"]["patch"] = 32
