@@ -80,10 +80,14 @@ def project(finished, tmp_path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses real data, so that `-m "not real_data"` leaves it out."""
+    """Mark what uses real data, so that `-m "not real_data"` leaves it out.
+
+    Files that train come before the other unit tests, so that both workers end at the same time.
+    """
     for item in items:
         if "real_data" in getattr(item, "fixturenames", ()):
             item.add_marker("real_data")
+    items.sort(key=lambda item: "unit" in item.path.parts and item.path.parent.name != "training")
 
 
 @pytest.hookimpl(wrapper=True)
