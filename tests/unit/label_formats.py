@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import microscope_files
 import numpy as np
@@ -47,17 +49,27 @@ def _geojson(folder: Path, stem: str, label: np.ndarray) -> None:
     write_geojson(folder / f"{stem}.geojson", label_features(polygons, table))
 
 
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """Run lengths of COCO of a mask: down the columns, starting with background."""
+    flat = mask.T.ravel()
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    return np.diff(changes, prepend=0, append=flat.size).tolist()
+
+
+def coco(labels: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+    """One COCO file of several label images, by the names of their images."""
+    images, annotations = [], []
+    for at, (name, label) in enumerate(labels.items(), start=7):
+        height, width = label.shape
+        images.append({"id": at, "file_name": f"{name}.png", "height": height, "width": width})
+        for number in np.unique(label[label > 0]):
+            outline = {"size": [height, width], "counts": run_lengths(label == number)}
+            annotations.append({"id": int(number), "image_id": at, "segmentation": outline})
+    return {"images": images, "annotations": annotations}
+
+
 def _coco(folder: Path, stem: str, label: np.ndarray) -> None:
-    annotations = []
-    for number in np.unique(label[label > 0]):
-        flat = (label == number).T.ravel()
-        changes = np.flatnonzero(np.diff(flat, prepend=False))
-        runs = np.diff(changes, prepend=0, append=flat.size).tolist()
-        outline = {"size": list(label.shape), "counts": runs}
-        annotations.append({"id": int(number), "image_id": 1, "segmentation": outline})
-    image = {"id": 1, "file_name": f"{stem}.png", "height": label.shape[0], "width": label.shape[1]}
-    text = json.dumps({"images": [image], "annotations": annotations})
-    (folder / f"{stem}.json").write_text(text)
+    (folder / f"{stem}.json").write_text(json.dumps(coco({stem: label})))
 
 
 WRITERS = {

@@ -287,4 +287,4 @@ def test_open_licence_takes_open_data_and_published_weights():
 
 
 def test_pretrained_weights_have_a_licence():
-    assert set(tasks.WEIGHTS_LICENCES) == set(tasks.PRETRAINED)
+    assert set(tasks.WEIGHTS_LICENCES) == {*tasks.ENCODERS, "resnet18"} == set(tasks.PRETRAINED)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from label_formats import run_lengths
 
 from coverslip.data.label_files import (
     candidate_stems,
@@ -76,12 +77,6 @@ def geojson(tmp_path):
     table = pd.DataFrame({"label": list(polygons), "area_px": 1.0})
     write_geojson(tmp_path / "out.geojson", label_features(polygons, table))
     return (tmp_path / "out.geojson").read_bytes()
-
-
-def run_lengths(mask):
-    flat = mask.T.ravel()
-    changes = np.flatnonzero(np.diff(flat, prepend=False))
-    return np.diff(changes, prepend=0, append=flat.size).tolist()
 
 
 def compressed_run_lengths(runs):

@@ -216,22 +216,9 @@ def test_a_split_without_test_images(study):
         run(study)
 
 
-def coco(study, ids, run_lengths=True):
+def coco(study, ids):
     """One COCO file of these images, as most programs write it."""
-    facts = {"images": [], "annotations": []}
-    for number, id in enumerate(ids, 7):
-        label = truth(study, id)
-        facts["images"].append(
-            {"id": number, "file_name": f"some/{id}.png", "height": 64, "width": 80}
-        )
-        for value in np.unique(label[label > 0]):
-            flat = (label == value).T.ravel().astype(int)
-            changes = np.flatnonzero(np.diff(flat)) + 1
-            ends = np.concatenate([[0], changes, [flat.size]])
-            counts = ([0] if flat[0] else []) + np.diff(ends).tolist()
-            outline = {"size": [64, 80], "counts": counts}
-            facts["annotations"].append({"image_id": number, "segmentation": outline})
-    return facts
+    return label_formats.coco({f"some/{id}": truth(study, id) for id in ids})
 
 
 def test_one_coco_file_has_all_images(study):

@@ -20,15 +20,15 @@ CLASS_NETWORKS = ("cnn", "livecell_cnn", "livecell_cnn_bn", "nuclei_cnn", "resne
 ENCODERS = ("mobilenetv2_unet", "efficientnet_lite0_unet")
 """Architectures for masks whose encoder may be pretrained, and frozen."""
 
-PRETRAINED = (*ENCODERS, "resnet18")
-"""Architectures for which there are pretrained weights."""
-
 WEIGHTS_LICENCES = {
     "mobilenetv2_unet": "Apache-2.0",
     "efficientnet_lite0_unet": "Apache-2.0",
     "resnet18": "BSD-3-Clause",
 }
 """Licences of the pretrained weights (docs/data.md)."""
+
+PRETRAINED = tuple(WEIGHTS_LICENCES)
+"""Architectures for which there are pretrained weights."""
 
 OPEN_LICENCES = (
     *("CC0-1.0", "PDDL-1.0", "Unlicense"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -52,12 +53,18 @@ def write_image(path: Path, image: np.ndarray, pixel_size_um: float | None = Non
 
     Its resolution is written where the pixel size is known.
     """
-    per_cm = None if pixel_size_um is None else 10_000 / pixel_size_um
+    size = None if pixel_size_um is None else (pixel_size_um, pixel_size_um)
     one = image.ndim == 2 or image.shape[-1] == 1
     tifffile.imwrite(
         path,
         image.reshape(image.shape[:2]) if one else image,
         photometric="minisblack" if one else "rgb",
-        resolution=None if per_cm is None else (per_cm, per_cm),
-        resolutionunit=None if per_cm is None else "CENTIMETER",
+        **tiff_resolution(size),
     )
+
+
+def tiff_resolution(pixel_um: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the arguments of `tifffile` for a pixel of this height and width in micrometres."""
+    if pixel_um is None:
+        return {"resolution": None, "resolutionunit": None}
+    return {"resolution": (1e4 / pixel_um[1], 1e4 / pixel_um[0]), "resolutionunit": "CENTIMETER"}

@@ -29,6 +29,9 @@ PALE = "#E6E6E6"
 
 RED = "#B00020"
 
+SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
+"""Colours of several lines or classes, in this order."""
+
 
 def paint(color: str) -> np.ndarray:
     """Return a colour as uint8 RGB.

@@ -14,6 +14,7 @@ import pandas as pd
 import tifffile
 
 from coverslip.config.sections import Measure
+from coverslip.data.image_folder import tiff_resolution
 from coverslip.data.readers.planes import SIZES_UM, Plane
 from coverslip.files import write_json
 from coverslip.imaging.overlay import draw_clusters, draw_objects, encoded, plain_image
@@ -221,8 +222,7 @@ class ImageResult:
             software="coverslip",
             description=f"page {plane.page}",
             metadata=None,
-            resolution=None if size is None else (1e4 / size[1], 1e4 / size[0]),
-            resolutionunit="CENTIMETER" if size else None,
+            **tiff_resolution(size),
         )
 
     def close(self) -> None:

@@ -43,9 +43,16 @@ PLOT_BYTES = 2_000_000
 PLAIN_BYTES = 40_000
 """Of an image without contours, which is below the one with contours."""
 
-SORTED_BY = {"confluency": "confluency_percent", "objects": "n_objects", "area": "mean_area_px"}
-SORTED_BY |= {"area_um": "mean_area_um2", "focus": "focus", "confidence": "mean_confidence"}
-SORTED_BY |= {"valid": "fov_area_px", "time": "time"}
+SORTED_BY = {
+    "confluency": "confluency_percent",
+    "objects": "n_objects",
+    "area": "mean_area_px",
+    "area_um": "mean_area_um2",
+    "focus": "focus",
+    "confidence": "mean_confidence",
+    "valid": "fov_area_px",
+    "time": "time",
+}
 """Columns of the table by which it can be sorted, and those of `images.csv`."""
 
 GROUPS = 50

@@ -42,13 +42,8 @@ from coverslip.metrics.matching import PERCENT, match
 from coverslip.reporting.figures.contours import COLOURS, outlined
 from coverslip.reporting.figures.style import (
     BLACK,
-    BLUE,
-    GREEN,
     GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
+    SERIES,
     new,
     save,
     styled,
@@ -101,7 +96,7 @@ AGREEING = ("mean_ap", "pq_pooled")
 
 DEFINITIONS = {metric.name: metric for metric in METRICS}
 
-LINES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, GREY, BLACK)
+LINES = (*SERIES, GREY, BLACK)
 
 MARKERS = "o^sDvPX*"
 

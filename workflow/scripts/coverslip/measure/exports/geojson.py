@@ -19,8 +19,7 @@ from coverslip.imaging import palette
 from coverslip.imaging.label_polygons import Polygon, Ring
 from coverslip.measure.exports.place import stack_place
 
-COLORS: tuple[str, ...] = (palette.BLUE, palette.VERMILLION, palette.GREEN, palette.ORANGE)
-COLORS += (palette.PURPLE, palette.SKY, palette.YELLOW)
+COLORS = (*palette.SERIES, palette.YELLOW)
 
 NO_MEASUREMENTS = ("image", "page", "label", "class")
 

@@ -14,11 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from coverslip.reporting.figures.style import (
     BLACK,
     BLUE,
-    GREEN,
     GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
+    SERIES,
     VERMILLION,
     new,
     save,
@@ -26,7 +23,7 @@ from coverslip.reporting.figures.style import (
     styled,
 )
 
-COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+COLOURS = (*SERIES, BLACK)
 
 MARKERS = "os^Dv<>"
 

@@ -32,6 +32,7 @@ from coverslip.imaging.palette import (  # noqa: F401 - figures import them from
     PALE,
     PURPLE,
     RED,
+    SERIES,
     SKY,
     VERMILLION,
     YELLOW,
