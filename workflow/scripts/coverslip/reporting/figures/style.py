@@ -133,11 +133,11 @@ def scale_bar(axes: Axes, width_px: int, inputs: FigureInputs) -> None:
     bar.set(transform=axes.transAxes, linewidth=0.5)
     axes.add_patch(bar)
     axes.text(
-        0.96 - part / 2,
+        0.96,
         0.075,
         f"{length:g} µm",
         transform=axes.transAxes,
-        ha="center",
+        ha="right",
         va="bottom",
         fontsize=6.5,
         color="white",
